@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
+
+from hw.lib.emit_once import Boundary, emission, module_rtlil
 
 __all__ = ["emit_verilog"]
 
@@ -30,14 +31,26 @@ for command in sys.argv[1:]:
 
 
 def emit_verilog(
-    component: Elaboratable, *, name: str, ports: Mapping[str, Any] | None = None
+    component: Elaboratable, *, name: str, ports: Mapping[str, Any] | None = None,
+    flat: bool = False,
 ) -> str:
-    """Verilog text of `component` as module `name`.
+    """Verilog text of `component` as module `name`, with every module it needs.
 
     Ports default to the component's signature, nested members joined by two underscores, plus the
-    clock and reset of every domain that the component uses and does not define.
+    clock and reset of every domain that the component uses and does not define: `clk` and `rst`
+    for `sync`, `x_clk` and `x_rst` for a domain `x`. `flat` expands every `EmitOnce` in place.
     """
-    return _yosys_verilog(rtlil.convert(component, name=name, ports=ports, emit_src=False))
+    with emission(flat=flat) as collected:
+        top, _domains = module_rtlil(component, name=name, ports=ports and dict(ports))
+    for key in (*collected.rtlil, *collected.verilog):
+        if key == name or key in collected.rtlil and key in collected.verilog:
+            raise ValueError(f"Module name {key!r} is used twice in one design.")
+    text = _yosys_verilog("\n".join([*collected.rtlil.values(), top]))
+    for key, boundary in collected.boundaries.items():
+        if boundary is not Boundary.FREE:
+            text = re.sub(rf"^module {key}\(.*\);$", rf"\g<0> /*verilator {boundary.value}*/",
+                          text, count=1, flags=re.MULTILINE)
+    return "\n".join([text, *(source.strip() + "\n" for source in collected.verilog.values())])
 
 
 def _yosys_verilog(rtlil_text: str) -> str:

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Emit a component once and instantiate it many times.
+
+Amaranth elaborates every submodule anew, so a grid of equal elements costs the time and the text
+of each copy. `EmitOnce` puts a component's Verilog into the output a single time, under a key, and
+places an instance of that module wherever it is used. This file collects the modules; writing
+Verilog from them is the duty of `hw.generate`.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth.hdl import (
+    ClockDomain,
+    ClockSignal,
+    Elaboratable,
+    Fragment,
+    Instance,
+    Module,
+    ResetSignal,
+    Value,
+)
+from amaranth.hdl._ir import PortDirection
+from amaranth.hdl._xfrm import DomainCollector
+from amaranth.lib import wiring
+
+__all__ = ["Boundary", "EmitOnce", "Emission", "current_emission", "emission"]
+
+
+class Boundary(Enum):
+    """How Verilator treats the boundary of an emitted module."""
+
+    FREE = None
+    """Verilator decides; it inlines small or single modules."""
+    NO_INLINE = "no_inline_module"
+    """The module's code is generated once and called for every instance."""
+    HIER_BLOCK = "hier_block"
+    """The module is built as a library of its own where `--hierarchical` is given."""
+
+
+@dataclass(kw_only=True)
+class Emission:
+    """The modules collected while one design is turned into Verilog.
+
+    Parameters
+    ----------
+    flat : every `EmitOnce` becomes its real component in place of an instance.
+    """
+
+    flat: bool = False
+    rtlil: dict[str, str] = field(default_factory=dict)
+    """Netlist text of each shared module, by key, inner modules first."""
+    verilog: dict[str, str] = field(default_factory=dict)
+    """Hand-written Verilog modules, by module name."""
+    boundaries: dict[str, Boundary] = field(default_factory=dict)
+    """How Verilator shall treat each shared module."""
+    _origins: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    _domains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def add_verilog(self, name: str, text: str) -> None:
+        """Add the hand-written Verilog module `name`, which an `Instance` refers to."""
+        if self.verilog.setdefault(name, text) != text:
+            raise ValueError(f"Verilog module {name!r} is given with two different texts.")
+
+    def add_shared(self, shared: "EmitOnce") -> tuple[str, ...]:
+        """Add a shared component unless it is there; return the clock domains it needs."""
+        key, origin = shared.key, shared.origin
+        known = self._origins.setdefault(key, origin)
+        if known != origin:
+            raise ValueError(f"Emit-once key {key!r} stands for two different components: "
+                             f"{_describe(known)} and {_describe(origin)}.")
+        if key not in self.rtlil:
+            text, domains = module_rtlil(shared.component, name=key)
+            self.rtlil[key], self._domains[key] = text, domains
+            self.boundaries[key] = shared.boundary
+        return self._domains[key]
+
+
+_current: ContextVar[Emission | None] = ContextVar("emission", default=None)
+
+
+def current_emission() -> Emission | None:
+    """The emission in progress, or None where a design is elaborated for Amaranth's simulator."""
+    return _current.get()
+
+
+@contextmanager
+def emission(*, flat: bool = False) -> Iterator[Emission]:
+    """Collect shared and hand-written modules of what is elaborated inside the `with` block."""
+    token = _current.set(collected := Emission(flat=flat))
+    try:
+        yield collected
+    finally:
+        _current.reset(token)
+
+
+def module_rtlil(component: Elaboratable, *, name: str,
+                 ports: dict[str, tuple[Value, PortDirection]] | None = None
+                 ) -> tuple[str, tuple[str, ...]]:
+    """Netlist text of `component` as module `name`, and the clock domains it takes as ports.
+
+    Amaranth lists missing domains in the order of a set of strings, which changes from run to run;
+    here they are added in the order of their names.
+    """
+    if ports is None:
+        ports = _signature_ports(component)
+    fragment = Fragment.get(component, None)
+    fragment._propagate_domains_up()
+    collector = DomainCollector()
+    collector(fragment)
+    domains = tuple(sorted(collector.used_domains - collector.defined_domains - {"comb"}))
+    for domain_name in domains:
+        domain = ClockDomain(domain_name)
+        fragment.add_domains(domain)
+        ports[domain.clk.name] = (domain.clk, PortDirection.Input)
+        ports[domain.rst.name] = (domain.rst, PortDirection.Input)
+    text, _names = rtlil.convert_fragment(fragment, ports, name, emit_src=False)
+    return text, domains
+
+
+def _signature_ports(component: Any) -> dict[str, tuple[Value, PortDirection]]:
+    if not isinstance(getattr(component, "signature", None), wiring.Signature):
+        raise TypeError(f"Ports of {component!r} must be given, since it has no signature.")
+    return {"__".join(map(str, path)): (Value.cast(value), PortDirection.Input
+                                        if member.flow is wiring.In else PortDirection.Output)
+            for path, member, value in component.signature.flatten(component)}
+
+
+def _describe(origin: tuple[Any, ...]) -> str:
+    factory, parameters, boundary = origin
+    arguments = [f"{name}={value!r}" for name, value in parameters.items()]
+    suffix = "" if boundary is Boundary.FREE else f" as {boundary.value}"
+    return f"{factory.__name__}({', '.join(arguments)}){suffix}"
+
+
+class EmitOnce(wiring.Component):
+    """A component that appears once in the Verilog, however many instances there are.
+
+    Operation: has the signature of the component it stands for and can be used in its place. While
+    Verilog is emitted it becomes an instance of module `key`; in a flat emission, and in Amaranth's
+    simulator, it becomes the component itself. Both behave alike cycle by cycle.
+
+    `EnableInserter` and `ResetInserter` do not reach into an instance, so give the component an
+    enable port or a clock domain of its own instead. `DomainRenamer` works as usual.
+
+    Timing: adds nothing.
+
+    Parameters
+    ----------
+    factory : the component's class, or a function that returns the component.
+    key : name of the module in Verilog; unique for `factory`, `parameters` and `boundary`.
+    boundary : how Verilator shall treat the module's boundary.
+    parameters : keyword arguments of `factory`, comparable by `==`.
+
+    Members: those of the component.
+
+    Raises: ValueError for a key that is no lower-case Verilog name and, while Verilog is emitted,
+    for a key that stands for two different components.
+    """
+
+    def __init__(self, factory: Callable[..., wiring.Component], *, key: str,
+                 boundary: Boundary = Boundary.FREE, **parameters: Any) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+            raise ValueError(f"Emit-once key {key!r} must be a lower-case Verilog name.")
+        self.key = key
+        self.boundary = boundary
+        self.origin = (factory, parameters, boundary)
+        self.component = factory(**parameters)
+        # Of all components under one key only the first is elaborated; keep Amaranth from warning
+        # about the others.
+        self.component._MustUse__used = True
+        super().__init__(self.component.signature)
+
+    def elaborate(self, platform: Any) -> Module | Instance:
+        collected = current_emission()
+        if collected is None or collected.flat:
+            m = Module()
+            m.submodules.component = self.component
+            wiring.connect(m, wiring.flipped(self), self.component)
+            return m
+        connections: dict[str, Any] = {}
+        for domain in collected.add_shared(self):
+            prefix = "" if domain == "sync" else f"{domain}_"
+            connections[f"i_{prefix}clk"] = ClockSignal(domain)
+            connections[f"i_{prefix}rst"] = ResetSignal(domain, allow_reset_less=True)
+        for path, member, value in self.signature.flatten(self):
+            kind = "i" if member.flow is wiring.In else "o"
+            connections[f"{kind}_{'__'.join(map(str, path))}"] = value
+        return Instance(self.key, **connections)
