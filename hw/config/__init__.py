@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The family's configuration: one frozen dataclass tree, and the named members ("presets") of the family."""
+
+from hw.config.presets import PRESETS, get_config
+from hw.config.tree import (
+    ChipConfig,
+    ConfigError,
+    CpConfig,
+    DpeConfig,
+    DramConfig,
+    FiConfig,
+    LsConfig,
+    PeConfig,
+    ReConfig,
+    SeConfig,
+    SramConfig,
+)
+
+__all__ = [
+    "PRESETS",
+    "ChipConfig",
+    "ConfigError",
+    "CpConfig",
+    "DpeConfig",
+    "DramConfig",
+    "FiConfig",
+    "LsConfig",
+    "PeConfig",
+    "ReConfig",
+    "SeConfig",
+    "SramConfig",
+    "get_config",
+]

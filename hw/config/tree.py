@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration tree of one chip of the family.
+
+A member of the family is a `ChipConfig` and nothing else. Every class is frozen and keyword-only; `validate()` raises
+`ConfigError` with one sentence that says what is wrong and what would be right. Units receive the small class (or plain
+integers) they need, never the whole tree.
+"""
+
+import dataclasses
+import hashlib
+import json
+
+__all__ = [
+    "ChipConfig",
+    "ConfigError",
+    "CpConfig",
+    "DpeConfig",
+    "DramConfig",
+    "FiConfig",
+    "LsConfig",
+    "PeConfig",
+    "ReConfig",
+    "SeConfig",
+    "SramConfig",
+]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built; the message is one sentence."""
+
+
+def _check(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise ConfigError(sentence)
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DpeConfig:
+    """Dot-product engine: a tile of `columns` held vectors of `k_bytes` bytes each."""
+
+    columns: int
+    """Held vectors, hence results per cycle; also the rows of one tile."""
+    k_bytes: int
+    """Bytes of one dot product per cycle: INT8 elements, or twice the FP16/BF16 elements."""
+    with_fp: bool = True
+    """FP16 and BF16 at half rate; False leaves the floating datapath out."""
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows streamed past one held block, and rows of one accumulator bank."""
+        return self.columns
+
+    @property
+    def chunk(self) -> int:
+        """Products that one FP16/BF16 dot product sums before it rounds."""
+        return self.k_bytes // 2
+
+    def macs_per_cycle(self, element_bytes: int = 1) -> int:
+        """Multiply-accumulates per cycle for elements of 1 or 2 bytes."""
+        return self.columns * self.k_bytes // element_bytes
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless the tile can be built."""
+        _check(
+            _power_of_two(self.k_bytes) and 4 <= self.k_bytes <= 64,
+            f"dpe.k_bytes is {self.k_bytes}; it must be a power of two from 4 to 64.",
+        )
+        _check(
+            _power_of_two(self.columns)
+            and self.columns >= self.k_bytes
+            and self.columns <= 8 * self.k_bytes,
+            f"dpe.columns is {self.columns}; it must be a power of two from dpe.k_bytes"
+            f" ({self.k_bytes}) to 8 times that.",
+        )
+        _check(
+            self.columns >= 8,
+            f"dpe.columns is {self.columns}; it must be at least 8, the reduction engine's latency.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReConfig:
+    """Reduction engine: accumulator banks, each one tile of 32-bit values."""
+
+    banks: int = 4
+    """Accumulator banks."""
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless the bank count fits the command set."""
+        _check(
+            _power_of_two(self.banks) and 2 <= self.banks <= 16,
+            f"re.banks is {self.banks}; it must be 2, 4, 8 or 16.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LsConfig:
+    """Local memory: `banks` single-port banks of `word_bytes`-byte words."""
+
+    size_bytes: int
+    """Total size."""
+    banks: int
+    """Single-port banks, interleaved by an XOR of word-address groups."""
+    word_bytes: int
+    """Bytes of one bank word; equals the tile's `k_bytes`."""
+    parity: bool = True
+    """One parity bit per byte."""
+
+    @property
+    def words(self) -> int:
+        """Words in all banks together."""
+        return self.size_bytes // self.word_bytes
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless the banks divide the memory evenly."""
+        _check(
+            _power_of_two(self.banks) and 8 <= self.banks <= 64,
+            f"ls.banks is {self.banks}; it must be a power of two from 8 to 64.",
+        )
+        _check(
+            _power_of_two(self.size_bytes) and self.size_bytes <= 1 << 19,
+            f"ls.size_bytes is {self.size_bytes}; it must be a power of two, at most 524288.",
+        )
+        _check(
+            self.words >= 4 * self.banks,
+            f"ls.size_bytes is {self.size_bytes}; {self.banks} banks of {self.word_bytes}-byte words"
+            f" need at least {4 * self.banks * self.word_bytes}.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CpConfig:
+    """Command processor."""
+
+    cbs: int
+    """Circular buffers."""
+    queue_depth: int
+    """Commands that wait in each unit's queue."""
+    counters: int = 16
+    """CP counters for signals and waits."""
+    contexts: int = 16
+    """Stored commands that the short RUN command repeats."""
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless the tables fit the command set's fields."""
+        for name, value, top in (
+            ("cbs", self.cbs, 64),
+            ("queue_depth", self.queue_depth, 64),
+            ("counters", self.counters, 32),
+            ("contexts", self.contexts, 16),
+        ):
+            _check(
+                _power_of_two(value) and 2 <= value <= top,
+                f"cp.{name} is {value}; it must be a power of two from 2 to {top}.",
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FiConfig:
+    """Fabric interface."""
+
+    reads_in_flight: int
+    """Link-wide reads that may be outstanding."""
+    writes_in_flight: int = 32
+    """Link-wide writes that may be unacknowledged."""
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless the tag fields can hold the counts."""
+        for name, value in (
+            ("reads_in_flight", self.reads_in_flight),
+            ("writes_in_flight", self.writes_in_flight),
+        ):
+            _check(
+                _power_of_two(value) and 4 <= value <= 64,
+                f"fi.{name} is {value}; it must be a power of two from 4 to 64.",
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SeConfig:
+    """SIMD engine lanes (the engine itself arrives with the next part of the family)."""
+
+    drain_lanes: int
+    """Accumulator values converted per cycle on the integer drain path."""
+    fp_lanes: int
+    """FP32 lanes."""
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless lane counts are powers of two."""
+        for name, value in (("drain_lanes", self.drain_lanes), ("fp_lanes", self.fp_lanes)):
+            _check(
+                _power_of_two(value) and value <= 64,
+                f"se.{name} is {value}; it must be a power of two, at most 64.",
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PeConfig:
+    """One processing element."""
+
+    dpe: DpeConfig
+    re: ReConfig
+    ls: LsConfig
+    cp: CpConfig
+    fi: FiConfig
+    se: SeConfig
+    link_bytes: int
+    """Bytes per cycle of each link into and out of the element; two local-memory words."""
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless every unit is buildable and they fit together."""
+        for unit in (self.dpe, self.re, self.ls, self.cp, self.fi, self.se):
+            unit.validate()
+        _check(
+            self.ls.word_bytes == self.dpe.k_bytes,
+            f"ls.word_bytes is {self.ls.word_bytes}; it must equal dpe.k_bytes"
+            f" ({self.dpe.k_bytes}), one streamed row.",
+        )
+        _check(
+            self.link_bytes == 2 * self.ls.word_bytes,
+            f"link_bytes is {self.link_bytes}; it must be two local-memory words"
+            f" ({2 * self.ls.word_bytes}).",
+        )
+        _check(
+            4 * self.dpe.columns <= self.ls.banks * self.ls.word_bytes,
+            f"ls.banks is {self.ls.banks}; one accumulator row of {4 * self.dpe.columns} bytes"
+            f" needs at least {4 * self.dpe.columns // self.ls.word_bytes} banks.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SramConfig:
+    """Shared SRAM."""
+
+    slices: int
+    bytes_per_cycle: int
+    """Bytes per cycle of one slice; equals the link width."""
+    size_bytes: int
+    """Size of all slices together."""
+    ecc: bool = True
+    """SECDED (72,64) on every 8-byte word."""
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless the slices share the size evenly."""
+        for name in ("slices", "bytes_per_cycle", "size_bytes"):
+            value = getattr(self, name)
+            _check(_power_of_two(value), f"sram.{name} is {value}; it must be a power of two.")
+        _check(
+            self.bytes_per_cycle >= 8,
+            f"sram.bytes_per_cycle is {self.bytes_per_cycle}; it must be at least 8, one ECC word.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DramConfig:
+    """External memory channels, each one AXI4 port."""
+
+    channels: int
+    bytes_per_cycle: int
+    """AXI data width of one channel in bytes."""
+    total_bytes_per_cycle: int
+    """Peak of all channels together after throttling."""
+    size_bytes: int
+
+    def validate(self) -> None:
+        """Raise `ConfigError` unless the channels can carry the stated total."""
+        for name in ("channels", "bytes_per_cycle", "size_bytes"):
+            value = getattr(self, name)
+            _check(_power_of_two(value), f"dram.{name} is {value}; it must be a power of two.")
+        _check(
+            0 < self.total_bytes_per_cycle <= self.channels * self.bytes_per_cycle,
+            f"dram.total_bytes_per_cycle is {self.total_bytes_per_cycle}; it must be from 1 to"
+            f" {self.channels * self.bytes_per_cycle}, what the channels carry.",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChipConfig:
+    """A member of the family."""
+
+    name: str
+    purpose: str
+    """What this member is meant for, one phrase."""
+    rows: int
+    cols: int
+    pe: PeConfig
+    sram: SramConfig
+    dram: DramConfig
+    clock_mhz: float
+    """Clock that the member is meant to reach; figures per second use it, nothing else does."""
+
+    @property
+    def n_pes(self) -> int:
+        """Processing elements."""
+        return self.rows * self.cols
+
+    def validate(self) -> "ChipConfig":
+        """Return self, or raise `ConfigError` with one sentence."""
+        _check(
+            self.name.replace("-", "").replace("_", "").isalnum(),
+            f"name is {self.name!r}; it must consist of letters, digits, '-' and '_'.",
+        )
+        for name in ("rows", "cols"):
+            value = getattr(self, name)
+            _check(1 <= value <= 16, f"{name} is {value}; it must be from 1 to 16.")
+        self.pe.validate()
+        self.sram.validate()
+        self.dram.validate()
+        _check(
+            self.sram.bytes_per_cycle == self.pe.link_bytes,
+            f"sram.bytes_per_cycle is {self.sram.bytes_per_cycle}; it must equal link_bytes"
+            f" ({self.pe.link_bytes}).",
+        )
+        _check(
+            self.dram.bytes_per_cycle <= self.pe.link_bytes,
+            f"dram.bytes_per_cycle is {self.dram.bytes_per_cycle}; it must be at most link_bytes"
+            f" ({self.pe.link_bytes}).",
+        )
+        return self
+
+    def to_dict(self) -> dict:
+        """Nested plain dictionary, as written beside every generated file."""
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """Stable JSON text of `to_dict()`."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def digest(self) -> str:
+        """First 8 hexadecimal digits of the SHA-256 of everything but `name` and `purpose`."""
+        fields = {k: v for k, v in self.to_dict().items() if k not in ("name", "purpose")}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
