@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small combinational helpers on bit vectors: leading zeros, right shift with a jam bit.
+
+Each helper adds named wires to the module it is given, so that no wide expression is duplicated
+in the generated Verilog.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+
+__all__ = ["leading_zeros", "shift_right_jam"]
+
+
+def leading_zeros(m: Module, value: Value, *, name: str) -> Signal:
+    """Number of zeros above the highest one of `value`, which must not be zero.
+
+    Found by halving: log2(width) comparisons and multiplexers. For a `value` of zero the result
+    has no meaning.
+    """
+    steps = max((len(value) - 1).bit_length(), 1)
+    # Zeros below the value make its width a power of two and do not change the count.
+    window = Cat(Const(0, (1 << steps) - len(value)), value)
+    count = Signal(steps, name=f"{name}_leading_zeros")
+    for step in reversed(range(steps)):
+        half = 1 << step
+        m.d.comb += count[step].eq(window[half:] == 0)
+        if step:
+            narrowed = Signal(half, name=f"{name}_window{half}")
+            m.d.comb += narrowed.eq(Mux(count[step], window[:half], window[half:]))
+            window = narrowed
+    return count
+
+
+def shift_right_jam(m: Module, value: Value, amount: Value, *, name: str) -> Signal:
+    """`value >> amount`, any bit lost on the way ORed into bit 0 (the "jam" bit).
+
+    An amount above the width acts like the width: only the jam bit is left. With at least two
+    bits below the last one kept, rounding sees the same as it would on the unshifted value.
+    """
+    width = len(value)
+    capped = Signal(range(width + 1), name=f"{name}_amount")
+    shifted = Signal(width, name=f"{name}_shifted")
+    restored = Signal(width, name=f"{name}_restored")
+    result = Signal(width, name=f"{name}_jammed")
+    m.d.comb += [
+        capped.eq(Mux(amount > width, width, amount)),
+        shifted.eq(value >> capped),
+        restored.eq(shifted << capped),
+        result.eq(shifted | (restored != value)),
+    ]
+    return result
