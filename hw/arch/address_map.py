@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The 40-bit physical address map, as the host's AXI4 port, the elements and the DRAM ports see it."""
+
+import dataclasses
+
+__all__ = ["ADDRESS_BITS", "CONTROL", "DRAM", "PE_WINDOWS", "REGIONS", "SRAM", "Region"]
+
+ADDRESS_BITS = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A region: `base` and the `span` that decodes to it; how much of it exists depends on the member."""
+
+    name: str
+    base: int
+    span: int
+    doc: str
+
+
+SRAM = Region("sram", 0x00_0000_0000, 1 << 36, "shared SRAM")
+DRAM = Region("dram", 0x10_0000_0000, 1 << 36, "external memory")
+PE_WINDOWS = Region("pe", 0x20_0000_0000, 1 << 36, "local memories of the elements (next part)")
+CONTROL = Region("control", 0x30_0000_0000, 1 << 36, "control registers, 32 bits each, host only")
+
+REGIONS = (SRAM, DRAM, PE_WINDOWS, CONTROL)
+"""Every region; bits 37:36 of an address select one, bits 39:38 must be zero."""

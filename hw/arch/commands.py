@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command set: every command, every field, once.
+
+RTL decoders (`view`), assembler and disassembler (`encode`, `decode`) and `docs/commands.md` all follow from these tables.
+A command list is a sequence of 16-byte quads. Opcodes below 0x40 are *short* (one quad), the others *long* (four quads,
+64 bytes). Field offsets are bits from the start of the command; bits that no field names must be zero.
+"""
+
+import dataclasses
+import enum
+
+__all__ = [
+    "COMMANDS",
+    "LEVELS",
+    "LONG_BITS",
+    "NEVER",
+    "QUAD_BITS",
+    "QUAD_BYTES",
+    "Command",
+    "Destination",
+    "Field",
+    "Opcode",
+    "Source",
+    "decode",
+    "encode",
+    "is_long",
+    "n_quads",
+]
+
+QUAD_BITS = 128
+QUAD_BYTES = 16
+LONG_BITS = 512
+LEVELS = 5
+"""Levels of every loop nest; level 0 is innermost."""
+NEVER = 7
+"""`adv_level` of an operand whose CB pointer does not move."""
+
+
+class Opcode(enum.IntEnum):
+    """Command codes; bit 6 set means a long command."""
+
+    NOP = 0x00
+    END = 0x01
+    FENCE = 0x02
+    WAIT = 0x03
+    SIGNAL = 0x04
+    SET_COUNTER = 0x05
+    CB = 0x06
+    RUN = 0x07
+    DMA_IN = 0x40
+    DMA_OUT = 0x41
+    MML = 0x42
+    DRAIN = 0x43
+    PRELOAD = 0x44
+
+
+class Destination(enum.IntEnum):
+    """Where DRAIN sends rows."""
+
+    LS = 0
+    SOUTH = 1
+    EAST = 2
+    SE = 3
+
+
+class Source(enum.IntEnum):
+    """What DRAIN adds to its own rows (own + incoming)."""
+
+    NONE = 0
+    NORTH = 1
+    WEST = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field: `width` bits at bit `offset` of the command."""
+
+    name: str
+    offset: int
+    width: int
+    doc: str
+    signed: bool = False
+    default: int = 0
+
+    @property
+    def low(self) -> int:
+        """Smallest value."""
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """Largest value."""
+        return (1 << (self.width - self.signed)) - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One command: its opcode, fields, and what it does."""
+
+    opcode: Opcode
+    doc: str
+    fields: tuple[Field, ...]
+
+    @property
+    def name(self) -> str:
+        """Assembler mnemonic, lower case."""
+        return self.opcode.name.lower()
+
+    @property
+    def bits(self) -> int:
+        """Encoded size in bits."""
+        return LONG_BITS if is_long(self.opcode) else QUAD_BITS
+
+    def field(self, name: str) -> Field:
+        """Return the field called `name`; `KeyError` if there is none."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise KeyError(f"{self.name} has no field {name!r}")
+
+
+def is_long(opcode: int) -> bool:
+    """Whether a command of this opcode takes four quads."""
+    return bool(opcode & 0x40)
+
+
+def n_quads(opcode: int) -> int:
+    """Quads of a command of this opcode."""
+    return 4 if is_long(opcode) else 1
+
+
+class _Layout:
+    """Places fields one after another."""
+
+    def __init__(self, start: int) -> None:
+        self.position = start
+        self.fields: list[Field] = []
+
+    def add(
+        self, name: str, width: int, doc: str, signed: bool = False, default: int = 0
+    ) -> "_Layout":
+        self.fields.append(Field(name, self.position, width, doc, signed, default))
+        self.position += width
+        return self
+
+    def skip_to(self, position: int) -> "_Layout":
+        assert position >= self.position
+        self.position = position
+        return self
+
+    def counts(self) -> "_Layout":
+        for level in range(LEVELS):
+            self.add(f"count{level}", 16, f"iterations of loop level {level}, at least 1", default=1)
+        return self
+
+    def operand(self, prefix: str, stride_width: int, unit: str) -> "_Layout":
+        """A circular-buffer operand; `unit` is the unit of its offset and strides."""
+        self.add(f"{prefix}cb", 8, "circular buffer")
+        self.add(f"{prefix}offset", stride_width, f"start, in {unit} from the CB pointer")
+        for level in range(LEVELS):
+            self.add(
+                f"{prefix}stride{level}", stride_width, f"{unit} per iteration of level {level}", True
+            )
+        self.add(f"{prefix}step_level", 3, "levels below this one form one step")
+        self.add(
+            f"{prefix}adv_level",
+            3,
+            "the CB pointer moves when all levels below this one end; 7: it does not move",
+            default=NEVER,
+        )
+        self.add(f"{prefix}need", 16, "extent of one step, in 64-byte units from the step's start")
+        self.add(f"{prefix}adv", 16, "how far the CB pointer moves, in 64-byte units")
+        return self
+
+    def banks(self) -> "_Layout":
+        self.add("bank", 4, "accumulator bank of the first visit")
+        for level in range(1, LEVELS):
+            self.add(f"bank_stride{level}", 4, f"banks per iteration of level {level}, modulo banks")
+        return self
+
+    def tuple(self) -> tuple[Field, ...]:
+        return tuple(self.fields)
+
+
+def _header() -> _Layout:
+    return (
+        _Layout(0)
+        .add("opcode", 8, "command code")
+        .add("tag", 16, "free for software; named in traps and traces")
+        .add("signal_en", 1, "increment a CP counter when the command is complete")
+        .add("signal_counter", 5, "CP counter that is incremented")
+        .add("signal_row", 4, "row of the element whose counter it is, relative to this one (mod 16)")
+        .add("signal_col", 4, "column of that element, relative to this one (mod 16)")
+    )
+
+
+def _long() -> _Layout:
+    return (
+        _header()
+        .add("store", 1, "store the command in a context instead of running it")
+        .add("context", 4, "context that `store` fills")
+        .skip_to(48)
+        .counts()
+    )
+
+
+def _short() -> _Layout:
+    return _header().skip_to(48)
+
+
+def _dma(doc_mem: str) -> _Layout:
+    layout = _long().add("mem_addr", 40, f"{doc_mem}, byte address")
+    for level in range(1, LEVELS):
+        layout.add(f"mem_stride{level}", 32, f"bytes per iteration of level {level}", True)
+    return layout.operand("", 20, "bytes")
+
+
+_COMMANDS = (
+    Command(Opcode.NOP, "Do nothing.", _short().tuple()),
+    Command(
+        Opcode.END,
+        "End of the job: wait until every unit is idle and every write acknowledged, then report"
+        " completion with `status`.",
+        _short().add("status", 32, "value that the host reads with the completion").tuple(),
+    ),
+    Command(
+        Opcode.FENCE,
+        "Wait until the units of `units` have finished every command issued before, with all their"
+        " writes acknowledged. Later commands of this source wait meanwhile.",
+        _short().add("units", 8, "mask of units", default=0x7F).tuple(),
+    ),
+    Command(
+        Opcode.WAIT,
+        "Wait until the counter has reached `value` (modulo 2^32: while counter - value is negative).",
+        _short().add("counter", 5, "CP counter").skip_to(64).add("value", 32, "to reach").tuple(),
+    ),
+    Command(
+        Opcode.SIGNAL,
+        "Increment the CP counter named by the header's signal fields, after every earlier command"
+        " of this source was dispatched.",
+        _short().tuple(),
+    ),
+    Command(
+        Opcode.SET_COUNTER,
+        "Set a CP counter of this element.",
+        _short().add("counter", 5, "CP counter").skip_to(64).add("value", 32, "new value").tuple(),
+    ),
+    Command(
+        Opcode.CB,
+        "Set up a circular buffer: base, depth, all four pointers at the base. Traps while it is in use.",
+        _short()
+        .add("cb", 8, "circular buffer")
+        .add("shared", 1, "several units may consume it")
+        .skip_to(64)
+        .add("base", 16, "start in local memory, in 64-byte units")
+        .add("depth", 16, "size in 64-byte units, at least 1")
+        .tuple(),
+    ),
+    Command(
+        Opcode.RUN,
+        "Run the long command stored in a context, moved: `mem_delta` is added to its memory address"
+        " (DMA), `ls_delta` to its operand offset (of `a` for MML). With `keep` the context keeps the"
+        " new values, so the next RUN goes on from there. The header's tag and signal fields"
+        " replace the stored ones.",
+        _short()
+        .add("ctx", 4, "context")
+        .add("keep", 1, "store the moved command back")
+        .skip_to(64)
+        .add("mem_delta", 40, "bytes added to mem_addr", True)
+        .add("ls_delta", 20, "added to offset (bytes; words for MML, DRAIN, PRELOAD)", True)
+        .tuple(),
+    ),
+    Command(
+        Opcode.DMA_IN,
+        "Copy from memory into local memory. Level 0 is one run of count0 bytes, contiguous in memory;"
+        " in local memory the run lies in pieces of one word, `stride0` bytes apart (one word:"
+        " contiguous). The operand is a producer: a step reserves room, its data is committed in order.",
+        _dma("source")
+        .add("column", 1, "use the column lane's landing port instead of the row lane's")
+        .add("zero_fill", 1, "fill the last word of every run with zeros")
+        .tuple(),
+    ),
+    Command(
+        Opcode.DMA_OUT,
+        "Copy from local memory to memory; layout as in DMA_IN. The operand is a consumer: released"
+        " when read, complete when every write is acknowledged.",
+        _dma("destination").tuple(),
+    ),
+    Command(
+        Opcode.MML,
+        "Matrix multiply: hold blocks of B, stream rows of A past them, accumulate in banks. Level 0"
+        " counts streamed rows; one iteration of level 1 is a *visit* of one bank. A new block is"
+        " held for every iteration of `held_level`.",
+        _long()
+        .operand("a_", 16, "words")
+        .operand("b_", 16, "words")
+        .banks()
+        .add("held_level", 3, "levels below this one reuse the held block", default=1)
+        .add("k_level", 3, "loop level that walks K; only this one accumulates")
+        .add("m_level", 3, "loop level whose last iteration has m_tail rows")
+        .add("n_level", 3, "loop level whose last iteration has n_tail columns")
+        .add("k_tail", 7, "bytes of K in the last iteration of k_level; 0: all")
+        .add("m_tail", 6, "rows in the last iteration of m_level; 0: count0")
+        .add("n_tail", 6, "columns in the last iteration of n_level; 0: all")
+        .add("a_format", 3, "format of A")
+        .add("b_format", 3, "format of B")
+        .add("by_row", 1, "a row of B's block is a column's vector (B is N x K), else K x N")
+        .add("init", 1, "the first visit of a bank overwrites it, else it adds to what is there")
+        .add("done", 1, "the last visit of a bank makes it ready to drain")
+        .tuple(),
+    ),
+    Command(
+        Opcode.DRAIN,
+        "Send accumulator banks on, one row a cycle, when MML has made them ready; afterwards they are"
+        " free. Level 0 counts rows, one iteration of level 1 is one bank.",
+        _long()
+        .operand("", 16, "words")
+        .banks()
+        .add("m_level", 3, "loop level whose last iteration has m_tail rows")
+        .add("m_tail", 6, "rows in the last iteration of m_level; 0: count0")
+        .add("n_level", 3, "loop level whose last iteration has n_tail columns")
+        .add("n_tail", 6, "columns that count for min/max in that iteration; 0: all")
+        .add("format", 3, "INT32 or FP32", default=4)
+        .add("destination", 2, "0 local memory, 1 south, 2 east, 3 SIMD engine")
+        .add("source", 2, "added to each own row: 0 nothing, 1 from north, 2 from west")
+        .add("minmax", 1, "store each row's minimum and maximum (2 x 32 bits) instead of the row")
+        .tuple(),
+    ),
+    Command(
+        Opcode.PRELOAD,
+        "Fill free accumulator banks with one row of local memory, copied to every row (bias). Level 1"
+        " and up walk the banks; count0 is 1.",
+        _long().operand("", 16, "words").banks().tuple(),
+    ),
+)
+
+COMMANDS: dict[Opcode, Command] = {command.opcode: command for command in _COMMANDS}
+"""Every command by opcode."""
+
+
+def encode(opcode: Opcode, **values: int) -> bytes:
+    """Encode one command; fields not given take their defaults.
+
+    Raises
+    ------
+    ValueError
+        If a field does not exist or a value does not fit; one sentence.
+    """
+    command = COMMANDS[opcode]
+    word = 0
+    known = {field.name for field in command.fields}
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{command.name} has no field {name!r}; it has {', '.join(sorted(known))}.")
+    for field in command.fields:
+        value = int(opcode) if field.name == "opcode" else int(values.get(field.name, field.default))
+        if not field.low <= value <= field.high:
+            raise ValueError(
+                f"{command.name}.{field.name} is {value}; it must be from {field.low} to {field.high}."
+            )
+        word |= (value & ((1 << field.width) - 1)) << field.offset
+    return word.to_bytes(command.bits // 8, "little")
+
+
+def decode(data: bytes) -> tuple[Command, dict[str, int]]:
+    """Decode the command at the start of `data`; return it with its field values.
+
+    Raises
+    ------
+    ValueError
+        If the opcode is unknown, the data too short, or a reserved bit set; one sentence.
+    """
+    if not data or data[0] not in COMMANDS:
+        raise ValueError(f"0x{data[0] if data else 0:02x} is not an opcode of this command set.")
+    command = COMMANDS[Opcode(data[0])]
+    if len(data) < command.bits // 8:
+        raise ValueError(f"{command.name} takes {command.bits // 8} bytes; only {len(data)} are left.")
+    word = int.from_bytes(data[: command.bits // 8], "little")
+    values = {}
+    for field in command.fields:
+        raw = word >> field.offset & (1 << field.width) - 1
+        word &= ~(((1 << field.width) - 1) << field.offset)
+        values[field.name] = raw - (1 << field.width) if field.signed and raw > field.high else raw
+    if word:
+        raise ValueError(f"{command.name} has reserved bits set (bit {word.bit_length() - 1}).")
+    return command, values

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Causes with which a processing element halts, one definition for RTL, runtime and documentation."""
+
+import enum
+
+__all__ = ["TRAP_TEXT", "Trap"]
+
+
+class Trap(enum.IntEnum):
+    """Cause code of a halted element."""
+
+    NONE = 0
+    ILLEGAL_OPCODE = 1
+    ILLEGAL_FIELD = 2
+    CB_UNINITIALISED = 3
+    CB_TOO_SMALL = 4
+    CB_UNDERFLOW = 5
+    CB_SHARED = 6
+    CB_BUSY = 7
+    LS_RANGE = 8
+    MEMORY_ERROR = 9
+    MEMORY_POISON = 10
+    LS_PARITY = 11
+    ACCUMULATOR_PARITY = 12
+    CONTEXT_EMPTY = 13
+    LIST_OVERRUN = 14
+    ABORTED = 15
+
+
+TRAP_TEXT: dict[Trap, str] = {
+    Trap.NONE: "no error",
+    Trap.ILLEGAL_OPCODE: "the opcode is not one of this element's commands",
+    Trap.ILLEGAL_FIELD: "a field holds a value that the command does not allow",
+    Trap.CB_UNINITIALISED: "the circular buffer was never set up with a CB command",
+    Trap.CB_TOO_SMALL: "a step needs more of the circular buffer than its depth, so it could never start",
+    Trap.CB_UNDERFLOW: "a pointer of the circular buffer was moved past the one it follows",
+    Trap.CB_SHARED: "a second unit uses one side of a circular buffer that was not declared shared",
+    Trap.CB_BUSY: "a CB command would set up a circular buffer that is still in use",
+    Trap.LS_RANGE: "an address lies outside local memory",
+    Trap.MEMORY_ERROR: "a memory access outside the memories, or refused by the memory",
+    Trap.MEMORY_POISON: "a memory word with an uncorrectable error was read",
+    Trap.LS_PARITY: "a local-memory byte that is in use has wrong parity",
+    Trap.ACCUMULATOR_PARITY: "an accumulator that is in use has wrong parity",
+    Trap.CONTEXT_EMPTY: "RUN names a context that was never stored",
+    Trap.LIST_OVERRUN: "the command list ended without END, or inside a command",
+    Trap.ABORTED: "the host aborted the job",
+}
+"""One clause for each cause, for people."""

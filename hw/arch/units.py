@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Units of the processing element: command queues, CB ports, states that triage and counters report."""
+
+import enum
+
+__all__ = ["CbPortId", "State", "Unit"]
+
+
+class Unit(enum.IntEnum):
+    """A unit with a command queue of its own; the value is its bit in FENCE masks and its code in errors."""
+
+    FI_IN_ROW = 0
+    """Fabric interface, reads landing from the row lane."""
+    FI_IN_COL = 1
+    """Fabric interface, reads landing from the column lane."""
+    FI_OUT = 2
+    """Fabric interface, writes."""
+    MLU = 3
+    """Memory layout unit (next part)."""
+    DPE = 4
+    """Dot-product engine."""
+    RE = 5
+    """Reduction engine: drains and preloads of accumulator banks."""
+    SE = 6
+    """SIMD engine (next part)."""
+    CP = 7
+    """Command processor itself: never a queue, only a code in errors."""
+
+
+class CbPortId(enum.IntEnum):
+    """Ports into the command processor's circular-buffer table, in order of priority ties."""
+
+    FI_IN_ROW = 0
+    FI_IN_COL = 1
+    FI_OUT = 2
+    DPE_A = 3
+    DPE_B = 4
+    RE_IN = 5
+    RE_OUT = 6
+
+
+class State(enum.IntEnum):
+    """What a unit is doing this cycle; BUSY does useful work, WAIT_* is a stall with its cause."""
+
+    IDLE = 0
+    BUSY = 1
+    WAIT_CB_DATA = 2
+    """A consumer waits until enough of its input CB is committed."""
+    WAIT_CB_ROOM = 3
+    """A producer waits until its output CB has room."""
+    WAIT_BANK = 4
+    """An accumulator bank is not in the state that the step needs."""
+    WAIT_LS = 5
+    """Local memory granted another port."""
+    WAIT_MEMORY = 6
+    """The fabric has not accepted a request or not yet answered."""
+    WAIT_TAGS = 7
+    """All reads or writes in flight that the configuration allows are out."""
+    WAIT_HELD = 8
+    """The dot-product engine waits for its held block to load."""
+    WAIT_NEIGHBOUR = 9
+    """A reduction link has no row, or does not take one."""
+    HALTED = 10
+    """Stopped by a trap or an abort."""
