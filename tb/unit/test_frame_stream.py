@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stream agents: they deliver everything, keep full rate, and catch every broken rule."""
+
+import cocotb
+import pytest
+from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tb.common.payload import pack, random_bits, unpack
+from tb.common.runner import run_bench
+from tb.common.seeds import bench_parameters, python_rng
+from tb.common.stream import BACK_PRESSURE, Bench, check_equal
+
+FAULTS = {
+    "drops_valid": "valid fell before the transfer",
+    "changes_payload": "payload changed before the transfer",
+    "waits_for_ready": "valid or payload waits for ready",
+    "stuck": "no transfer in",
+}
+
+
+class Pair(data.Struct):
+    """A payload with a signed and an unsigned part."""
+
+    a: unsigned(5)
+    b: signed(9)
+
+
+class OneItem(wiring.Component):
+    """Buffers one item. `fault` makes it break one rule of streams, for tests of the agents."""
+
+    def __init__(self, *, fault: str = "") -> None:
+        self.fault = fault
+        port = stream.Signature(Pair)
+        super().__init__({"i": In(port), "o": Out(port)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        full = Signal()
+        tick = Signal(4)
+        m.d.sync += tick.eq(tick + 1)
+        m.d.comb += [self.i.ready.eq(~full | self.o.ready), self.o.valid.eq(full)]
+        with m.If(self.i.ready):
+            m.d.sync += [full.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+        match self.fault:
+            case "drops_valid":
+                m.d.comb += self.o.valid.eq(full & (tick != 3))
+            case "changes_payload":
+                with m.If(full & ~self.o.ready & (tick == 3)):
+                    m.d.sync += self.o.payload.a.eq(self.o.payload.a + 1)
+            case "waits_for_ready":
+                m.d.comb += self.o.valid.eq(full & self.o.ready)
+            case "stuck":
+                m.d.comb += self.o.valid.eq(0)
+        return m
+
+
+@cocotb.test()
+async def items_arrive_in_order(dut: object) -> None:
+    """Every item arrives once, in order, under the given back-pressure."""
+    for_source, for_sink = BACK_PRESSURE[bench_parameters().get("back_pressure", "both")]
+    rng = python_rng("items")
+    items = [unpack(Pair, random_bits(rng, Pair)) for _ in range(200)]
+    bench = Bench(dut)
+    source = bench.source("i", Pair, pauses=for_source())
+    sink = bench.sink("o", Pair, pauses=for_sink())
+    await bench.start()
+    source.send_all(items)
+    check_equal(await sink.receive(len(items), idle_limit=200), items)
+    await source.drained()
+
+
+@cocotb.test()
+async def one_item_a_cycle(dut: object) -> None:
+    """Without pauses an item passes in every cycle, one cycle after it came."""
+    bench = Bench(dut)
+    source, sink = bench.source("i"), bench.sink("o")
+    await bench.start()
+    source.send_all(range(100))
+    check_equal(await sink.receive(100), range(100))
+    assert sink.cycles == [cycle + 1 for cycle in source.cycles]
+    assert sink.cycles[-1] - sink.cycles[0] == 99
+
+
+@cocotb.test()
+async def reset_in_the_middle(dut: object) -> None:
+    """A reset drops what is under way, and the next items arrive."""
+    bench = Bench(dut)
+    source, sink = bench.source("i"), bench.sink("o", pauses=lambda rng: True)
+    await bench.start()
+    source.send_all(range(10))
+    await bench.wait(5)
+    await bench.reset()
+    sink._pauses = lambda rng: False
+    source.send_all([7, 8])
+    check_equal(await sink.receive(2), [7, 8])
+
+
+@pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
+def test_agents_deliver_under_back_pressure(back_pressure: str) -> None:
+    """An honest buffer passes under all pauses, at full rate, and through a reset."""
+    run_bench(
+        OneItem(),
+        name="one_item",
+        test_module=__name__,
+        parameters={"back_pressure": back_pressure},
+    )
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_rule_is_caught(fault: str) -> None:
+    """Each way to break the rules fails the bench, with its own sentence."""
+    with pytest.raises(pytest.fail.Exception, match=FAULTS[fault]):
+        run_bench(
+            OneItem(fault=fault),
+            name=f"one_item_{fault}",
+            test_module=__name__,
+            testcase="items_arrive_in_order",
+        )
+
+
+def test_payload_round_trip() -> None:
+    """Packing goes through the layout; what does not fit is refused."""
+    assert pack(Pair, {"a": 3, "b": -2}) == 3 | (0x1FE << 5)
+    assert unpack(Pair, pack(Pair, {"a": 31, "b": -256})) == {"a": 31, "b": -256}
+    with pytest.raises(ValueError, match="32 does not fit"):
+        pack(Pair, {"a": 32, "b": 0})
+    with pytest.raises(ValueError, match="Missing fields"):
+        pack(Pair, {"a": 1})
