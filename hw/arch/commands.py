@@ -212,7 +212,9 @@ def _dma(doc_mem: str) -> _Layout:
     layout = _long().add("mem_addr", 40, f"{doc_mem}, byte address")
     for level in range(1, LEVELS):
         layout.add(f"mem_stride{level}", 32, f"bytes per iteration of level {level}", True)
-    return layout.operand("", 20, "bytes")
+    layout.operand("", 20, "bytes")
+    layout.add("tail_level", 3, "loop level (1-4) whose last iteration has shorter runs")
+    return layout.add("tail_count0", 16, "bytes of a run in that iteration; 0: count0")
 
 
 _COMMANDS = (
