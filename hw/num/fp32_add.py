@@ -101,8 +101,9 @@ class Fp32Adder(wiring.Component):
             large.eq(Mux(swap, self.b, self.a)),
             small.eq(Mux(swap, self.a, self.b)),
         ]
-        for operand, exponent, significand in zip((large, small), exponents, significands,
-                                                  strict=True):
+        for operand, exponent, significand in zip(
+            (large, small), exponents, significands, strict=True
+        ):
             # Subnormals share the exponent of the smallest normal numbers.
             m.d.comb += [
                 exponent.eq(operand[23:31] | (operand[23:31] == 0)),
