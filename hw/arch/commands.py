@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command set: every command, every field, once.
 
-RTL decoders (`view`), assembler and disassembler (`encode`, `decode`) and `docs/commands.md` all follow from these tables.
+RTL decoders (`hw.iface.command_view`), assembler and disassembler (`encode`, `decode`) and `docs/commands.md` all follow from these tables.
 A command list is a sequence of 16-byte quads. Opcodes below 0x40 are *short* (one quad), the others *long* (four quads,
 64 bytes). Field offsets are bits from the start of the command; bits that no field names must be zero.
 """
@@ -213,8 +213,10 @@ def _dma(doc_mem: str) -> _Layout:
     for level in range(1, LEVELS):
         layout.add(f"mem_stride{level}", 32, f"bytes per iteration of level {level}", True)
     layout.operand("", 20, "bytes")
-    layout.add("tail_level", 3, "loop level (1-4) whose last iteration has shorter runs")
-    return layout.add("tail_count0", 16, "bytes of a run in that iteration; 0: count0")
+    layout.add("tail_level", 3, "loop level whose last iteration is smaller")
+    layout.add("tail_inner", 1, "level (0 or 1, below tail_level) with fewer iterations in it")
+    layout.add("tail_count", 16, "count of that level in that iteration; 0: no tail")
+    return layout.add("tail_adv", 10, "need and adv in that iteration, in 64-byte units; 0: as ever")
 
 
 _COMMANDS = (
