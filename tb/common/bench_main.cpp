@@ -2,7 +2,7 @@
 // The program around a Verilated bench: cocotb's own main, with a window and a scope on its waves.
 //
 //   WAVES_FROM_NS, WAVES_TO_NS   record only in between
-//   WAVES_SCOPE                  record only below this instance, e.g. TOP.top.dpe
+//   WAVES_SCOPE                  record only below this instance, e.g. dpe_8.column
 
 #if VM_TRACE_FST
 #include <cstdint>

@@ -14,7 +14,7 @@ Environment (all optional):
 ``COCOTB_TEST_FILTER``         regular expression over names of cocotb tests
 ``WAVES=1``                    write ``dump.fst``; ``WAVES=fail`` replays a failed bench with it
 ``WAVES_FROM``, ``WAVES_TO``   first and last cycle in it
-``WAVES_SCOPE``                instance in it, such as ``TOP.dpe_8.column``
+``WAVES_SCOPE``                instance in it, such as ``column.array``, dots between levels
 =============================  ===================================================================
 
 A build depends on the Verilog, the flags and the tools; a change of the test alone builds nothing.
@@ -229,6 +229,8 @@ def _simulate(
 def _complaints(results: Path, code: int, folder: Path) -> list[str]:
     """Read cocotb's results."""
     if not results.is_file():
+        if os.environ.get("WAVES_SCOPE") and "out_of_range" in _tail(folder):
+            return ["WAVES_SCOPE names no instance of this design."]  # Verilator stops hard
         return [f"the simulator ended with code {code} and left no results.", _tail(folder)]
     cases = list(ElementTree.parse(results).getroot().iter("testcase"))
     ran = [case for case in cases if case.find("skipped") is None]
@@ -258,9 +260,14 @@ def _environment(
     libpython = env.get("LIBPYTHON_LOC") or find_libpython.find_libpython()
     if libpython is None:
         raise RuntimeError("This Python has no shared library (libpython), which cocotb needs.")
-    for variable, factor in (("WAVES_FROM", 1), ("WAVES_TO", 1)):
+    for variable in ("WAVES_FROM", "WAVES_TO"):
         if text := env.get(variable, "").strip():
-            env[f"{variable}_NS"] = str(int(text) * CLOCK_PERIOD_NS * factor)
+            if not text.isdecimal():
+                pytest.fail(f"{variable} must be a cycle number, not '{text}'.", pytrace=False)
+            env[f"{variable}_NS"] = str(int(text) * CLOCK_PERIOD_NS)
+    if scope := env.get("WAVES_SCOPE", "").strip().removeprefix("TOP."):
+        inside = scope == name or scope.startswith(f"{name}.")
+        env["WAVES_SCOPE"] = scope if inside else f"{name}.{scope}"
     chosen = testcase or env.pop("COCOTB_TESTCASE", "")
     names = [re.escape(part.strip()) for part in chosen.split(",") if part.strip()]
     if names:

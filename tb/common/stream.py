@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import cocotb
 from cocotb.clock import Clock
 from cocotb.handle import LogicArrayObject, LogicObject
-from cocotb.triggers import Event, ReadOnly, RisingEdge, Timer
+from cocotb.triggers import Event, ReadOnly, RisingEdge, SimTimeoutError, Timer, with_timeout
 
 from tb.common.payload import pack, unpack
 from tb.common.runner import CLOCK_PERIOD_NS
@@ -395,12 +395,8 @@ async def _progress(stream: StreamMonitor, idle_limit: int, what: str) -> None:
     """Wait for the next transfer; a long silence fails the test with a sentence."""
     stream.transferred.clear()
     # Simulated time is the limit, since the clock never stops by itself.
-    waiting = cocotb.start_soon(_wait(stream.transferred))
-    result = await cocotb.triggers.First(waiting, Timer(idle_limit * CLOCK_PERIOD_NS, unit="ns"))
-    if isinstance(result, Timer):
-        waiting.cancel()
-        raise AssertionError(f"{stream.name}: no transfer in {idle_limit} cycles, with {what}")
-
-
-async def _wait(event: Event) -> None:
-    await event.wait()
+    try:
+        await with_timeout(stream.transferred.wait(), idle_limit * CLOCK_PERIOD_NS, "ns")
+    except SimTimeoutError:
+        message = f"{stream.name}: no transfer in {idle_limit} cycles, with {what}"
+        raise AssertionError(message) from None
