@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Elastic stages: registers and queues that sit between two streams.
+
+All of them pass payloads unchanged and in order, obey the four stream rules at their output when
+the source obeys them at the input, and lose or repeat nothing. They differ in what they cut:
+
+============  ======================  ==================  ===========
+stage         path valid and payload  path of ready       words held
+============  ======================  ==================  ===========
+PipeStage     registered              combinational       1
+SkidBuffer    registered              registered          2
+StreamFifo    registered              registered          depth
+============  ======================  ==================  ===========
+"""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["PipeStage", "SkidBuffer", "StreamFifo"]
+
+
+class PipeStage(wiring.Component):
+    """One register between two streams; the cheapest way to cut the forward path.
+
+    Operation: takes a word when it is empty or when its word leaves in the same cycle.
+
+    Timing: latency 1; one word per cycle. Combinational path from `o.ready` to `i.ready`.
+
+    Parameters
+    ----------
+    shape : shape of the payload.
+
+    Members
+    -------
+    i : In(stream.Signature(shape)), words to delay.
+    o : Out(stream.Signature(shape)), the same words.
+    """
+
+    latency = 1
+    """Cycles from a transfer at `i` to the first cycle in which the word is at `o`."""
+
+    def __init__(self, *, shape: ShapeLike) -> None:
+        self.shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+            # Idle cycles leave the payload as it is, so that nothing behind it toggles.
+            with m.If(self.i.valid):
+                m.d.sync += self.o.payload.eq(self.i.payload)
+        return m
+
+
+class SkidBuffer(wiring.Component):
+    """Two registers between two streams that cut every path and keep full throughput.
+
+    Operation: words go through the output register. When the sink stalls, the word that the source
+    sends in that cycle (it cannot know yet) skids into the spare register, and `i.ready` falls.
+
+    Timing: latency 1; one word per cycle. No combinational path.
+
+    Parameters
+    ----------
+    shape : shape of the payload.
+
+    Members
+    -------
+    i : In(stream.Signature(shape)), words to delay.
+    o : Out(stream.Signature(shape)), the same words.
+    """
+
+    latency = 1
+    """Cycles from a transfer at `i` to the first cycle in which the word is at `o`."""
+
+    def __init__(self, *, shape: ShapeLike) -> None:
+        self.shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        spare = Signal(self.shape)
+        spare_valid = Signal()
+        o_free = Signal()
+        m.d.comb += [
+            self.i.ready.eq(~spare_valid),
+            o_free.eq(~self.o.valid | self.o.ready),
+        ]
+        with m.If(o_free):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid | spare_valid),
+                spare_valid.eq(0),
+            ]
+            with m.If(spare_valid):
+                m.d.sync += self.o.payload.eq(spare)
+            with m.Elif(self.i.valid):
+                m.d.sync += self.o.payload.eq(self.i.payload)
+        with m.Elif(self.i.valid & self.i.ready):
+            m.d.sync += [
+                spare.eq(self.i.payload),
+                spare_valid.eq(1),
+            ]
+        return m
+
+
+class StreamFifo(wiring.Component):
+    """A queue of `depth` words between two streams.
+
+    Operation: takes words while it holds fewer than `depth`; offers the oldest. Unlike a skid
+    buffer it absorbs bursts; a full queue takes no word in the cycle in which one leaves.
+
+    Timing: latency 1 without and 2 with `block`; throughput min(1, depth / (latency + 1)) words
+    per cycle. No combinational path, except that without `block` the output payload is read from
+    memory addressed by a register.
+
+    Parameters
+    ----------
+    shape : shape of the payload.
+    depth : number of words held at most, at least 1.
+    block : use block RAM, whose read is registered, instead of lookup-table RAM or registers.
+        Worth it above some 64 words.
+
+    Members
+    -------
+    i : In(stream.Signature(shape)), words to queue.
+    o : Out(stream.Signature(shape)), the same words.
+    level : Out(range(depth + 1)), words held, the offered one included.
+
+    Raises: ValueError when `depth` is less than 1.
+    """
+
+    def __init__(self, *, shape: ShapeLike, depth: int, block: bool = False) -> None:
+        if depth < 1:
+            raise ValueError(f"StreamFifo depth must be at least 1 word, not {depth!r}.")
+        self.shape = shape
+        self.depth = depth
+        self.block = block
+        super().__init__({
+            "i": In(stream.Signature(shape)),
+            "o": Out(stream.Signature(shape)),
+            "level": Out(range(depth + 1)),
+        })
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a transfer at `i` to the first cycle in which the word is at `o`."""
+        return 2 if self.block else 1
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        width = Shape.cast(self.shape).width  # payloads of any layout are stored as plain bits
+        m.submodules.mem = mem = memory.Memory(shape=width, depth=self.depth, init=[])
+        write = mem.write_port()
+        push, pop = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(self.level != self.depth),
+            push.eq(self.i.valid & self.i.ready),
+            pop.eq(self.o.valid & self.o.ready),
+            write.en.eq(push),
+            write.addr.eq(self._pointer(m, push, name="w_addr")),
+            write.data.eq(self.i.payload),
+        ]
+        with m.If(push != pop):
+            m.d.sync += self.level.eq(Mux(push, self.level + 1, self.level - 1))
+        if self.block:
+            self._elaborate_registered_read(m, mem, pop)
+        else:
+            self._elaborate_direct_read(m, mem, pop)
+        return m
+
+    def _elaborate_direct_read(self, m: Module, mem: memory.Memory, pop: Signal) -> None:
+        """The oldest word is offered from where it lies."""
+        read = mem.read_port(domain="comb")
+        m.d.comb += [
+            read.addr.eq(self._pointer(m, pop, name="r_addr")),
+            self.o.valid.eq(self.level != 0),
+            Value.cast(self.o.payload).eq(read.data),
+        ]
+
+    def _elaborate_registered_read(self, m: Module, mem: memory.Memory, pop: Signal) -> None:
+        """The memory's output register holds the oldest word, and is refilled when it leaves."""
+        read = mem.read_port()
+        n_behind = Signal(range(self.depth + 1))  # words that are not in the output register
+        m.d.comb += [
+            n_behind.eq(self.level - self.o.valid),
+            read.en.eq((n_behind != 0) & (~self.o.valid | pop)),
+            read.addr.eq(self._pointer(m, read.en, name="r_addr")),
+            Value.cast(self.o.payload).eq(read.data),
+        ]
+        with m.If(read.en | pop):
+            m.d.sync += self.o.valid.eq(read.en)
+
+    def _pointer(self, m: Module, advance: Signal, *, name: str) -> Signal:
+        """Address of a word, which goes to the next word with `advance`, from the last to 0."""
+        pointer = Signal(range(self.depth), name=name)
+        with m.If(advance):
+            m.d.sync += pointer.eq(Mux(pointer == self.depth - 1, 0, pointer + 1))
+        return pointer
