@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processing element: one package per unit."""
