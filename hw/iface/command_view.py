@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Field extraction for RTL: every unit looks at a command's bits through the tables of `hw.arch.commands`."""
+"""Field extraction for RTL: a command's bits seen through the tables of `hw.arch.commands`."""
 
 from functools import cache
 
@@ -13,7 +13,9 @@ __all__ = ["command_layout", "view"]
 
 @cache
 def command_layout(opcode: Opcode) -> data.FlexibleLayout:
-    """Layout of one command: 512 bits for a long one, 128 for a short one; signed fields are signed.
+    """Layout of one command: 512 bits for a long one, 128 for a short one.
+
+    Signed fields are signed.
 
     Raises
     ------
@@ -35,7 +37,8 @@ def command_layout(opcode: Opcode) -> data.FlexibleLayout:
 def view(command: Value, opcode: Opcode) -> data.View:
     """The bits of `command` (512, or 128 for a short one) as the fields of `opcode`.
 
-    It costs no logic. Fields are attributes: `view(port.payload, Opcode.MML).a_stride0` is signed 16 bits.
+    It costs no logic. Fields are attributes: `view(port.payload, Opcode.MML).a_stride0` is signed,
+    16 bits wide.
 
     Raises
     ------
