@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dot-product array: one streamed row against all held vectors in every cycle."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.lib.clock_gate import Gated
+from hw.lib.emit_once import EmitOnce
+from hw.num.operand import OperandDecoder, Side
+from hw.pe.dpe.column import FloatColumn, MultiplierColumn
+from hw.pe.dpe.held_block import HeldBlock, check_tile
+
+__all__ = ["DotProductArray", "load_layout", "row_layout"]
+
+
+def load_layout(columns: int, k_bytes: int) -> data.StructLayout:
+    """One beat for the shadow of the held block."""
+    return data.StructLayout(
+        {
+            "data": 8 * k_bytes,
+            "keep": k_bytes,  # a byte whose bit is low is taken as zero
+            "index": range(columns),
+            "format": 2,
+            "by_row": 1,
+        }
+    )
+
+
+def row_layout(k_bytes: int, tag_width: int) -> data.StructLayout:
+    """One streamed row."""
+    return data.StructLayout(
+        {
+            "data": 8 * k_bytes,
+            "keep": k_bytes,  # a byte whose bit is low is taken as zero
+            "format": 2,
+            "swap": 1,  # the shadow becomes active before this row is multiplied
+            "tag": tag_width,
+        }
+    )
+
+
+class DotProductArray(wiring.Component):
+    """Multiplies every streamed row with all held vectors.
+
+    Operation: beats on `load` fill the shadow of the held block (`HeldBlock` says in which order).
+    A row with `swap` makes the shadow active for itself and the rows after it, without a bubble.
+    `tag` comes out with the row's results. Nothing stalls: there is no back-pressure.
+
+    Timing: `latency` clock edges from `row` to `result`; one row and one beat per cycle. The last
+    beat must be loaded at least one cycle before the row that swaps.
+
+    Numerics: `docs/numerics.md`, "Dot-product engine". Formats of both operands may be mixed
+    within integers and within floats; a row and the active block must be of the same kind.
+
+    Parameters
+    ----------
+    columns : int
+        Held vectors, results per row.
+    k_bytes : int
+        Bytes of a row; half as many floating-point products make a chunk.
+    with_fp : bool
+        Whether FP16 and BF16 are supported.
+    tag_width : int
+        Bits that travel with a row.
+
+    Members
+    -------
+    load_valid : In(1)
+        A beat is there.
+    load : In(load_layout)
+        The beat.
+    row_valid : In(1)
+        A row is there.
+    row : In(row_layout)
+        The row.
+    result_valid : Out(1)
+        Results are there.
+    values : Out(ArrayLayout(32, columns))
+        INT32 or FP32, one per column.
+    is_float : Out(1)
+        Whether they are FP32.
+    tag : Out(tag_width)
+        The row's tag.
+    busy : Out(1)
+        Rows are on their way, `row` not included.
+
+    Raises
+    ------
+    ValueError
+        If `columns` is not a multiple of `k_bytes`.
+    """
+
+    def __init__(self, *, columns: int, k_bytes: int, with_fp: bool, tag_width: int) -> None:
+        check_tile(columns, k_bytes)
+        self.columns = columns
+        self.k_bytes = k_bytes
+        self.with_fp = with_fp
+        self.tag_width = tag_width
+        super().__init__(
+            {
+                "load_valid": In(1),
+                "load": In(load_layout(columns, k_bytes)),
+                "row_valid": In(1),
+                "row": In(row_layout(k_bytes, tag_width)),
+                "result_valid": Out(1),
+                "values": Out(data.ArrayLayout(32, columns)),
+                "is_float": Out(1),
+                "tag": Out(tag_width),
+                "busy": Out(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Clock edges from a row to its results: operand, product, two sums, rounding."""
+        return 5 if self.with_fp else 4
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.held = held = HeldBlock(
+            columns=self.columns, k_bytes=self.k_bytes, with_fp=self.with_fp
+        )
+        m.submodules.load_decoder = load_decoder = self._decoder(Side.HELD)
+        m.d.comb += [
+            load_decoder.raw.eq(_masked(self.load.data, self.load.keep)),
+            load_decoder.format.eq(self.load.format),
+            held.load.eq(self.load_valid),
+            held.index.eq(self.load.index),
+            held.by_row.eq(self.load.by_row),
+            held.is_float.eq(self.load.format[1]),
+            held.swap.eq(self.row_valid & self.row.swap),
+        ]
+        wiring.connect(m, load_decoder.o, held.beat)
+
+        row = self._elaborate_operand(m)
+        valid, is_float = self._elaborate_sideband(m)
+        self._elaborate_columns(m, row, held, valid, is_float)
+        return m
+
+    def _decoder(self, side: Side) -> OperandDecoder:
+        return OperandDecoder(side=side, k_bytes=self.k_bytes, with_fp=self.with_fp)
+
+    def _elaborate_operand(self, m: Module) -> wiring.PureInterface:
+        """Decode the streamed row into the operand register."""
+        m.submodules.row_decoder = decoder = self._decoder(Side.STREAMED)
+        m.d.comb += [
+            decoder.raw.eq(_masked(self.row.data, self.row.keep)),
+            decoder.format.eq(self.row.format),
+        ]
+        operand = decoder.o.signature.create(path=("operand",))
+        with m.If(self.row_valid):
+            for target, source in _leaves(operand, decoder.o):
+                m.d.sync += target.eq(source)
+        return operand
+
+    def _elaborate_sideband(self, m: Module) -> tuple[list[Signal], list[Signal]]:
+        """Valid, kind and tag beside the pipeline; element s belongs to stage s."""
+        valid = [self.row_valid]
+        is_float = [self.row.format[1] if self.with_fp else Const(0, 1)]
+        tag = [self.row.tag]
+        for stage in range(1, self.latency + 1):
+            valid.append(Signal(name=f"valid{stage}"))
+            is_float.append(Signal(name=f"is_float{stage}"))
+            tag.append(Signal(self.tag_width, name=f"tag{stage}"))
+            m.d.sync += [
+                valid[stage].eq(valid[stage - 1]),
+                is_float[stage].eq(is_float[stage - 1]),
+                tag[stage].eq(tag[stage - 1]),
+            ]
+        m.d.comb += [
+            self.result_valid.eq(valid[-1]),
+            self.is_float.eq(is_float[-1]),
+            self.tag.eq(tag[-1]),
+            self.busy.eq(Cat(*valid[1:]).any()),
+        ]
+        return valid, is_float
+
+    def _elaborate_columns(
+        self,
+        m: Module,
+        row: wiring.PureInterface,
+        held: HeldBlock,
+        valid: list[Signal],
+        is_float: list[Signal],
+    ) -> None:
+        """Columns in their clock domains, and the choice between their results."""
+        multipliers = Module()
+        floats = Module()
+        results = Module()
+        for index in range(self.columns):
+            vector = held.vectors[index]
+            column = EmitOnce(
+                MultiplierColumn, key=f"dpe_multiplier_column_{self.k_bytes}", k_bytes=self.k_bytes
+            )
+            multipliers.submodules[f"column{index}"] = column
+            _wire(m, column.x, row.lanes)
+            _wire(m, column.y, vector.lanes)
+            if not self.with_fp:
+                m.d.comb += self.values[index].eq(column.total)
+                continue
+            fp = EmitOnce(FloatColumn, key=f"dpe_float_column_{self.k_bytes}", k_bytes=self.k_bytes)
+            floats.submodules[f"column{index}"] = fp
+            _wire(m, fp.products, column.products)
+            for port, source in ((fp.x, row.fp), (fp.y, vector.fp)):
+                for target, leaf in _leaves(port, source):
+                    m.d.comb += target.eq(leaf)
+            results.d.sync += self.values[index].eq(Mux(is_float[-2], fp.o, column.total))
+        # Columns register at the edges that end stages 1 to 3.
+        m.submodules.multipliers = Gated(multipliers, enable=Cat(*valid[1:4]).any())
+        if self.with_fp:
+            float_rows = [v & f for v, f in zip(valid[1:4], is_float[1:4], strict=True)]
+            m.submodules.floats = Gated(floats, enable=Cat(*float_rows).any())
+            m.submodules.results = Gated(results, enable=valid[-2])
+
+
+def _masked(raw: Value, keep: Value) -> Value:
+    """`raw` with the bytes zeroed whose `keep` bit is low."""
+    return Cat(raw.word_select(i, 8) & keep[i].replicate(8) for i in range(len(keep)))
+
+
+def _wire(m: Module, targets: list[Signal], sources: list[Signal]) -> None:
+    """Drive a list of ports."""
+    m.d.comb += [target.eq(source) for target, source in zip(targets, sources, strict=True)]
+
+
+def _leaves(a: wiring.PureInterface, b: wiring.PureInterface) -> list[tuple[Signal, Signal]]:
+    """Pairs of corresponding signals of two interfaces of one signature."""
+    first = [value for _, _, value in a.signature.flatten(a)]
+    second = [value for _, _, value in b.signature.flatten(b)]
+    return list(zip(first, second, strict=True))

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One column of the dot-product array: multipliers with the integer sum, and the FP32 sum."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.num.operand import FloatFields, Side
+from hw.num.rounding import CANONICAL_NAN, FP32_INFINITY, Fp32Rounder
+
+__all__ = ["FloatColumn", "MultiplierColumn", "PRODUCT_WIDTH"]
+
+PRODUCT_WIDTH = Side.STREAMED.value + Side.HELD.value
+"""Bits of one lane's signed product."""
+# A first level of adders sums this many products, a second one the rest.
+_GROUP = 8
+# Products of significands have 20 bits below the point and are truncated 28 below the top one.
+_KEPT_SHIFT = 28 - 20
+
+
+class MultiplierColumn(wiring.Component):
+    """Multiplies two decoded rows lane by lane and sums the products as integers.
+
+    Timing: `products` 1 clock edge and `total` 3 clock edges after `x` and `y`, one dot product
+    per cycle. Registers stand after the products, after sums of 8 products, after the total.
+
+    Numerics: exact; with integer operands |total| < 2^31 for any row length allowed.
+
+    Parameters
+    ----------
+    k_bytes : int
+        Lanes, at most 1024.
+
+    Members
+    -------
+    x : In(signed(12)) x k_bytes
+        Lanes of the streamed row.
+    y : In(signed(9)) x k_bytes
+        Lanes of the held vector.
+    products : Out(signed(21)) x k_bytes
+        Lane products, for the floating-point column.
+    total : Out(signed(32))
+        Sum of all products.
+
+    Raises
+    ------
+    ValueError
+        If `k_bytes` is not from 1 to 1024.
+    """
+
+    def __init__(self, *, k_bytes: int) -> None:
+        if not 1 <= k_bytes <= 1024:
+            raise ValueError(f"k_bytes is {k_bytes}; it must be from 1 to 1024.")
+        self.k_bytes = k_bytes
+        super().__init__(
+            {
+                "x": In(signed(Side.STREAMED.value)).array(k_bytes),
+                "y": In(signed(Side.HELD.value)).array(k_bytes),
+                "products": Out(signed(PRODUCT_WIDTH)).array(k_bytes),
+                "total": Out(signed(32)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for product, x, y in zip(self.products, self.x, self.y, strict=True):
+            m.d.sync += product.eq(x * y)
+        groups = []
+        for low in range(0, self.k_bytes, _GROUP):
+            group = Signal(signed(32), name=f"group{low}")
+            terms = [self.products[i] for i in range(low, min(low + _GROUP, self.k_bytes))]
+            m.d.sync += group.eq(_sum(m, terms, name=f"group{low}"))
+            groups.append(group)
+        m.d.sync += self.total.eq(_sum(m, groups, name="total"))
+        return m
+
+
+class FloatColumn(wiring.Component):
+    """Sums the products of one chunk of floating-point elements and rounds once to FP32.
+
+    Operation: (1) exponents of the products, beside the multipliers; (2) pairs of lanes make
+    significand products, the largest exponent sets the distance of each; (3) align, truncate,
+    sum; (4) normalise and round, left to the parent's register.
+
+    Timing: `o` 3 clock edges after `x` and `y`; `products` must arrive 1 edge after them. One dot
+    product per cycle. Combinational from the registers of the third edge to `o`.
+
+    Numerics: as `docs/numerics.md`, "Floating-point partial sums".
+
+    Parameters
+    ----------
+    k_bytes : int
+        Bytes of a row; the chunk is half as many products. From 2 to 64.
+
+    Members
+    -------
+    x : In(FloatFields)
+        Streamed row.
+    y : In(FloatFields)
+        Held vector.
+    products : In(signed(21)) x k_bytes
+        Lane products.
+    o : Out(32)
+        FP32 partial sum.
+
+    Raises
+    ------
+    ValueError
+        If `k_bytes` is odd or not from 2 to 64.
+    """
+
+    def __init__(self, *, k_bytes: int) -> None:
+        if k_bytes % 2 or not 2 <= k_bytes <= 64:
+            raise ValueError(f"k_bytes is {k_bytes}; it must be even, from 2 to 64.")
+        self.k_bytes = k_bytes
+        self.chunk = k_bytes // 2
+        super().__init__(
+            {
+                "x": In(FloatFields(pairs=k_bytes // 2)),
+                "y": In(FloatFields(pairs=k_bytes // 2)),
+                "products": In(signed(PRODUCT_WIDTH)).array(k_bytes),
+                "o": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chunk = range(self.chunk)
+
+        # Stage 1: exponents and signs of the products, infinities and NaNs.
+        s1_exponents = [Signal(signed(11), name=f"s1_exponent{i}") for i in chunk]
+        s1_sign = Signal(self.chunk)
+        for i in chunk:
+            m.d.sync += s1_exponents[i].eq(self.x.exponent[i] + self.y.exponent[i])
+        m.d.sync += s1_sign.eq(self.x.sign ^ self.y.sign)
+        s1_is_special, s1_special = self._elaborate_specials(m)
+
+        # Stage 2: significand products; distance of each from the largest exponent.
+        s2_products = [Signal(22, name=f"s2_product{i}") for i in chunk]
+        s2_distances = [Signal(5, name=f"s2_distance{i}") for i in chunk]
+        s2_e_max = Signal(signed(11))
+        s2_sign = Signal(self.chunk)
+        e_max = _maximum(m, s1_exponents)
+        for i in chunk:
+            distance = Signal(11, name=f"distance{i}")
+            m.d.comb += distance.eq(e_max - s1_exponents[i])
+            m.d.sync += [
+                s2_products[i].eq(self.products[2 * i] + (self.products[2 * i + 1] << 8)),
+                # A distance of 31 leaves nothing of 30 bits.
+                s2_distances[i].eq(Mux(distance > 31, 31, distance)),
+            ]
+        m.d.sync += [s2_e_max.eq(e_max), s2_sign.eq(s1_sign)]
+        s2_is_special, s2_special = _delay(m, "s2", s1_is_special, s1_special)
+
+        # Stage 3: align, truncate magnitudes, sum.
+        s3_total = Signal(signed(31 + (self.chunk - 1).bit_length()))
+        s3_e_max = Signal(signed(11))
+        terms = []
+        for i in chunk:
+            aligned = Signal(30, name=f"aligned{i}")
+            term = Signal(signed(31), name=f"term{i}")
+            m.d.comb += [
+                aligned.eq((s2_products[i] << _KEPT_SHIFT) >> s2_distances[i]),
+                term.eq(Mux(s2_sign[i], -aligned, aligned)),
+            ]
+            terms.append(term)
+        m.d.sync += [
+            s3_total.eq(_sum(m, terms, name="s3_total", width=len(s3_total))),
+            s3_e_max.eq(s2_e_max),
+        ]
+        s3_is_special, s3_special = _delay(m, "s3", s2_is_special, s2_special)
+
+        # Stage 4: round.
+        m.submodules.rounder = rounder = Fp32Rounder(
+            magnitude_width=len(s3_total) - 1, exponent_width=12, deep_underflow=True
+        )
+        top = rounder.magnitude_width - 1
+        m.d.comb += [
+            rounder.sign.eq(s3_total < 0),
+            rounder.magnitude.eq(Mux(s3_total < 0, -s3_total, s3_total)),
+            rounder.exponent.eq(s3_e_max - 28 + top + 127),
+        ]
+        # A partial sum that rounds to zero is +0.
+        nonzero = rounder.o[:31].any()
+        m.d.comb += self.o.eq(
+            Mux(s3_is_special, s3_special, Cat(rounder.o[:31], rounder.o[31] & nonzero))
+        )
+        return m
+
+    def _elaborate_specials(self, m: Module) -> tuple[Signal, Signal]:
+        """Registers that say whether, and with what, infinities and NaNs replace the sum."""
+        x, y = self.x, self.y
+        is_special = Signal(name="s1_is_special")
+        special = Signal(32, name="s1_special")
+        infinite = Signal(self.chunk)
+        nan = Signal(self.chunk)
+        sign = Signal(self.chunk)
+        m.d.comb += [
+            infinite.eq(x.infinite | y.infinite),
+            nan.eq(x.nan | y.nan | (x.infinite & y.zero) | (x.zero & y.infinite)),
+            sign.eq(x.sign ^ y.sign),
+        ]
+        positive, negative = (infinite & ~sign).any(), (infinite & sign).any()
+        is_nan = nan.any() | (positive & negative)
+        m.d.sync += [
+            is_special.eq((infinite | nan).any()),
+            special.eq(Mux(is_nan, CANONICAL_NAN, Cat(Const(FP32_INFINITY, 31), negative))),
+        ]
+        return is_special, special
+
+
+def _sum(m: Module, terms: list[Value], *, name: str, width: int = 32) -> Value:
+    """Balanced sum; every node is as wide as the result, which synthesis narrows again."""
+    level = 0
+    while len(terms) > 1:
+        sums = []
+        for i in range(0, len(terms) - 1, 2):
+            node = Signal(signed(width), name=f"{name}_level{level}_{i // 2}")
+            m.d.comb += node.eq(terms[i] + terms[i + 1])
+            sums.append(node)
+        terms = sums + terms[len(terms) & ~1 :]
+        level += 1
+    return terms[0]
+
+
+def _maximum(m: Module, values: list[Value]) -> Value:
+    """Largest of some signed numbers."""
+    level = 0
+    while len(values) > 1:
+        larger = []
+        for i in range(0, len(values) - 1, 2):
+            node = Signal(values[i].shape(), name=f"maximum_level{level}_{i // 2}")
+            m.d.comb += node.eq(Mux(values[i] > values[i + 1], values[i], values[i + 1]))
+            larger.append(node)
+        values = larger + values[len(values) & ~1 :]
+        level += 1
+    return values[0]
+
+
+def _delay(m: Module, stage: str, is_special: Signal, special: Signal) -> tuple[Signal, Signal]:
+    """Carry the special result one stage on."""
+    next_is_special = Signal(name=f"{stage}_is_special")
+    next_special = Signal(32, name=f"{stage}_special")
+    m.d.sync += [next_is_special.eq(is_special), next_special.eq(special)]
+    return next_is_special, next_special
