@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sorts the tests into proofs, benches and models, so that a run can pick and count them."""
+
+from pathlib import Path
+
+import pytest
+
+from tb.common.seeds import bench_seed
+
+_KINDS = {
+    "proof": "proved with SymbiYosys",
+    "bench": "cocotb tests in Verilator",
+    "model": "golden models, definitions and software, without RTL",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers."""
+    for kind, meaning in _KINDS.items():
+        config.addinivalue_line("markers", f"{kind}: {meaning}")
+
+
+def pytest_report_header() -> str:
+    """Show the seed on top of every run."""
+    return f"seed: {bench_seed()}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its kind, which also goes into the JUnit file."""
+    for item in items:
+        kind = _kind(item)
+        item.add_marker(kind)
+        item.user_properties.append(("kind", f"{kind}s"))
+
+
+def _kind(item: pytest.Item) -> str:
+    """A proof lies in `tb/formal`; a bench's module knows cocotb or the runner."""
+    if "formal" in Path(item.path).parts:
+        return "proof"
+    module = getattr(item, "module", None)
+    is_bench = any(hasattr(module, name) for name in ("run_bench", "cocotb"))
+    return "bench" if is_bench else "model"
