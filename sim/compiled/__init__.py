@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled simulator: the chip's RTL in Verilator behind a thin C interface, driven from Python."""
+
+from sim.compiled.build import SimulatorBuild, build_simulator
+from sim.compiled.simulator import AccessError, CompiledSimulator
+
+__all__ = ["AccessError", "CompiledSimulator", "SimulatorBuild", "build_simulator"]

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the compiled simulator of one configuration: Amaranth to Verilog to a shared library, both cached by content."""
+
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hw.chip.top import OneElementChip
+from hw.config import ChipConfig
+from hw.generate import emit_verilog
+from sim.build_cache import BuildCache, content_key
+from sim.verilate import VerilatorJob, verilate
+
+__all__ = ["SimulatorBuild", "build_simulator", "chip_verilog"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_HERE = Path(__file__).resolve().parent
+_TOP = "mtia_chip"
+
+_FAST = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert")
+_TEST = ("-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert")
+_LINT_OFF = ("-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNSIGNED", "-Wno-CMPCONST")
+
+
+@dataclass(frozen=True)
+class SimulatorBuild:
+    """A built simulator and what it cost."""
+
+    library: Path
+    verilog_seconds: float
+    build_seconds: float
+    from_cache: bool
+
+
+def chip_verilog(config: ChipConfig, cache: BuildCache) -> tuple[str, float]:
+    """Verilog of the one-element chip of `config`, and the seconds that it took when it was made.
+
+    Cached by a hash of every source below `hw/`, the configuration and the generator's version.
+    """
+    sources = sorted((_ROOT / "hw").rglob("*.py"))
+    key = content_key(
+        config.digest(),
+        *(part for path in sources for part in (str(path.relative_to(_ROOT)), path.read_bytes())),
+        *(importlib.metadata.version(package) for package in ("amaranth", "pyosys")),
+    )
+
+    def emit(folder: Path) -> None:
+        start = time.monotonic()
+        text = emit_verilog(OneElementChip(config), name=_TOP)
+        (folder / f"{_TOP}.v").write_text(text)
+        (folder / "seconds.json").write_text(json.dumps(time.monotonic() - start))
+
+    folder = cache.get(f"verilog-{config.name}", key, emit)
+    return (folder / f"{_TOP}.v").read_text(), json.loads((folder / "seconds.json").read_text())
+
+
+def build_simulator(
+    config: ChipConfig,
+    cache: BuildCache,
+    *,
+    trace: bool = False,
+    test: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> SimulatorBuild:
+    """Build (or find) the simulator of `config`.
+
+    Parameters
+    ----------
+    trace : bool
+        Able to write FST waveforms; slower.
+    test : bool
+        Assertions on, and everything uninitialised filled from the seed.
+    progress : Callable[[str], None]
+        Told what is going on, one sentence a stage.
+
+    Raises
+    ------
+    BuildError
+        When Verilator or the C++ compiler refuses.
+    """
+    progress(f"Verilog of {config.name} ...")
+    text, verilog_seconds = chip_verilog(config, cache)
+    defines = f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
+    job = VerilatorJob(
+        name=f"{config.name}{'-trace' if trace else ''}{'-test' if test else ''}.so",
+        top=_TOP,
+        files={f"{_TOP}.v": text},
+        args=(
+            *(_TEST if test else _FAST),
+            *(("--trace-fst", "--trace-structs") if trace else ()),
+            *_LINT_OFF,
+            "--output-split",
+            "20000",
+            "-CFLAGS",
+            f"-fPIC {defines}",
+            "-LDFLAGS",
+            "-shared",
+        ),
+        cxx_sources=(_HERE / "harness.cpp",),
+        cxx_depends=(_HERE / "harness.h", _HERE / "axi.h", _HERE / "memory.h"),
+        make_args=("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2"),
+    )
+    progress(f"Verilator build of {config.name} ...")
+    start = time.monotonic()
+    library = verilate(job, cache)
+    elapsed = time.monotonic() - start
+    stamp = library.with_name("seconds.json")
+    from_cache = stamp.exists()
+    if not from_cache:
+        stamp.write_text(json.dumps(elapsed))
+    return SimulatorBuild(library, verilog_seconds, json.loads(stamp.read_text()), from_cache)

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <memory>
+
+#include "Vtop.h"
+#include "axi.h"
+#include "verilated.h"
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
+#endif
+
+struct Sim {
+    VerilatedContext context;
+    std::unique_ptr<Vtop> top;
+    HostModel host;
+    DramModel dram;
+    uint64_t cycle = 0;
+#if VM_TRACE_FST
+    std::unique_ptr<VerilatedFstC> trace;
+    uint64_t trace_from = 0, trace_to = 0;
+#endif
+
+    void dump(uint64_t time) {
+#if VM_TRACE_FST
+        if (trace && trace_from <= cycle && cycle <= trace_to) trace->dump(time);
+#else
+        (void)time;
+#endif
+    }
+
+    void clock() {
+        host.drive(*top);
+        dram.drive(*top, cycle);
+        top->clk = 0;
+        top->eval();
+        dump(2 * cycle);
+        host.sample(*top);
+        dram.sample(*top, cycle);
+        top->clk = 1;
+        top->eval();
+        dump(2 * cycle + 1);
+        ++cycle;
+        context.timeInc(2);
+    }
+
+    void finish_host() {
+        while (host.busy()) clock();
+    }
+
+    // Cuts an access into bursts that stay inside 4 KiB. `start(first beat's address, bytes before the data, size, done)`
+    // begins one, `end(bytes before the data, size, done)` follows when it is over.
+    template <typename Start, typename End>
+    int bursts(uint64_t address, uint64_t n_bytes, Start start, End end) {
+        for (uint64_t done = 0; done < n_bytes;) {
+            const uint64_t here = address + done;
+            const unsigned first = here % HostModel::kBus;
+            const uint64_t room = std::min<uint64_t>(4096 - here % 4096, 256ull * HostModel::kBus - first);
+            const unsigned size = std::min<uint64_t>(n_bytes - done, room);
+            start(here - first, first, size, done);
+            finish_host();
+            if (host.response()) return host.response();
+            end(first, size, done);
+            done += size;
+        }
+        return 0;
+    }
+};
+
+static unsigned bus_size() {
+    unsigned log2 = 0;
+    while ((1u << log2) < HostModel::kBus) ++log2;
+    return log2;
+}
+
+Sim* sim_create(uint64_t seed) {
+    auto* sim = new Sim;
+    sim->context.randSeed(static_cast<int>(seed & 0x7fffffff));
+    sim->context.randReset(2);
+#if VM_TRACE_FST
+    sim->context.traceEverOn(true);
+#endif
+    sim->top = std::make_unique<Vtop>(&sim->context);
+    sim->top->rst = 1;
+    for (int i = 0; i < 8; ++i) sim->clock();
+    sim->top->rst = 0;
+    sim->clock();
+    return sim;
+}
+
+void sim_destroy(Sim* sim) {
+#if VM_TRACE_FST
+    if (sim->trace) sim->trace->close();
+#endif
+    sim->top->final();
+    delete sim;
+}
+
+void sim_dram_timing(Sim* sim, uint32_t latency, uint32_t bytes_per_1024_cycles) {
+    sim->dram.latency = latency;
+    sim->dram.rate = bytes_per_1024_cycles;
+}
+
+int sim_host_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes) {
+    return sim->bursts(
+        address, n_bytes,
+        [&](uint64_t at, unsigned first, unsigned size, uint64_t done) {
+            sim->host.start_write(at, bus_size(), data + done, first, size);
+        },
+        [](unsigned, unsigned, uint64_t) {});
+}
+
+int sim_host_read(Sim* sim, uint64_t address, uint8_t* data, uint64_t n_bytes) {
+    return sim->bursts(
+        address, n_bytes,
+        [&](uint64_t at, unsigned first, unsigned size, uint64_t) {
+            sim->host.start_read(at, bus_size(), first, size);
+        },
+        [&](unsigned first, unsigned size, uint64_t done) {
+            std::memcpy(data + done, sim->host.data() + first, size);
+        });
+}
+
+int sim_register_write(Sim* sim, uint64_t address, uint32_t value) {
+    const unsigned first = address % HostModel::kBus;
+    sim->host.start_write(address, 2, reinterpret_cast<const uint8_t*>(&value), first, 4);
+    sim->finish_host();
+    return sim->host.response();
+}
+
+int sim_register_read(Sim* sim, uint64_t address, uint32_t* value) {
+    const unsigned first = address % HostModel::kBus;
+    sim->host.start_read(address, 2, first, 4);
+    sim->finish_host();
+    std::memcpy(value, sim->host.data() + first, 4);
+    return sim->host.response();
+}
+
+void sim_dram_write(Sim* sim, uint64_t offset, const uint8_t* data, uint64_t n_bytes) {
+    sim->dram.memory.write(offset, data, n_bytes);
+}
+
+void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes) {
+    sim->dram.memory.read(offset, data, n_bytes);
+}
+
+int sim_run(Sim* sim, uint64_t n_cycles) {
+    for (uint64_t i = 0; i < n_cycles && !sim->top->irq; ++i) sim->clock();
+    return sim->top->irq;
+}
+
+uint64_t sim_cycles(const Sim* sim) { return sim->cycle; }
+
+int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to) {
+#if VM_TRACE_FST
+    sim->trace = std::make_unique<VerilatedFstC>();
+    if (*scope) sim->trace->dumpvars(99, scope);
+    sim->top->trace(sim->trace.get(), 99);
+    sim->trace->open(path);
+    sim->trace_from = from;
+    sim->trace_to = to;
+    return sim->trace->isOpen() ? 0 : 1;
+#else
+    (void)sim, (void)path, (void)scope, (void)from, (void)to;
+    return 1;
+#endif
+}

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives the compiled simulator's shared library; what a host sees, and the clock."""
+
+import ctypes
+from pathlib import Path
+
+__all__ = ["AccessError", "CompiledSimulator"]
+
+_RESPONSES = {2: "SLVERR", 3: "DECERR"}
+
+
+class AccessError(RuntimeError):
+    """The chip refused a host access."""
+
+
+class CompiledSimulator:
+    """One simulated chip with its host and DRAM models.
+
+    Parameters
+    ----------
+    library : Path
+        Built by `build_simulator`.
+    seed : int
+        Fills what nothing initialises, in test builds.
+    """
+
+    def __init__(self, library: Path, *, seed: int = 1) -> None:
+        self._library = ctypes.CDLL(str(library))
+        self._declare()
+        self._sim = self._library.sim_create(seed)
+
+    def _declare(self) -> None:
+        u32, u64, sim = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
+        text, data = ctypes.c_char_p, ctypes.c_char_p
+        for name, result, arguments in (
+            ("sim_create", sim, [u64]),
+            ("sim_destroy", None, [sim]),
+            ("sim_dram_timing", None, [sim, u32, u32]),
+            ("sim_host_write", ctypes.c_int, [sim, u64, data, u64]),
+            ("sim_host_read", ctypes.c_int, [sim, u64, data, u64]),
+            ("sim_register_write", ctypes.c_int, [sim, u64, u32]),
+            ("sim_register_read", ctypes.c_int, [sim, u64, ctypes.POINTER(u32)]),
+            ("sim_dram_write", None, [sim, u64, data, u64]),
+            ("sim_dram_read", None, [sim, u64, data, u64]),
+            ("sim_run", ctypes.c_int, [sim, u64]),
+            ("sim_cycles", u64, [sim]),
+            ("sim_trace", ctypes.c_int, [sim, text, text, u64, u64]),
+        ):
+            function = getattr(self._library, name)
+            function.restype, function.argtypes = result, arguments
+
+    def close(self) -> None:
+        """End the simulation and complete its waveform."""
+        if self._sim is not None:
+            self._library.sim_destroy(self._sim)
+            self._sim = None
+
+    def _check(self, response: int, what: str, address: int) -> None:
+        if response:
+            name = _RESPONSES.get(response, str(response))
+            raise AccessError(f"The chip answered {name} to a host {what} at 0x{address:010x}.")
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles since power-on."""
+        return self._library.sim_cycles(self._sim)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Host write through the AXI4 port."""
+        self._check(self._library.sim_host_write(self._sim, address, data, len(data)), "write", address)
+
+    def read(self, address: int, n_bytes: int) -> bytes:
+        """Host read through the AXI4 port."""
+        buffer = ctypes.create_string_buffer(n_bytes)
+        self._check(self._library.sim_host_read(self._sim, address, buffer, n_bytes), "read", address)
+        return buffer.raw
+
+    def write_register(self, address: int, value: int) -> None:
+        """32-bit host write."""
+        self._check(self._library.sim_register_write(self._sim, address, value), "write", address)
+
+    def read_register(self, address: int) -> int:
+        """32-bit host read."""
+        value = ctypes.c_uint32()
+        response = self._library.sim_register_read(self._sim, address, ctypes.byref(value))
+        self._check(response, "read", address)
+        return value.value
+
+    def write_dram(self, offset: int, data: bytes) -> None:
+        """Fill DRAM by the back door, in no time."""
+        self._library.sim_dram_write(self._sim, offset, data, len(data))
+
+    def read_dram(self, offset: int, n_bytes: int) -> bytes:
+        """Read DRAM by the back door, in no time."""
+        buffer = ctypes.create_string_buffer(n_bytes)
+        self._library.sim_dram_read(self._sim, offset, buffer, n_bytes)
+        return buffer.raw
+
+    def set_dram_timing(self, *, latency_cycles: int, bytes_per_1024_cycles: int) -> None:
+        """Latency to the first beat, and the bandwidth that reads and writes share."""
+        self._library.sim_dram_timing(self._sim, latency_cycles, bytes_per_1024_cycles)
+
+    def run(self, n_cycles: int) -> bool:
+        """Clock until the interrupt is high, at most `n_cycles`; return whether it is."""
+        return bool(self._library.sim_run(self._sim, n_cycles))
+
+    def trace(self, path: Path, *, scope: str = "", first: int = 0, last: int = 2**63) -> None:
+        """Write an FST waveform of cycles `first` to `last` below instance `scope`.
+
+        Raises
+        ------
+        AccessError
+            If the build cannot trace, or the file cannot be written.
+        """
+        if self._library.sim_trace(self._sim, str(path).encode(), scope.encode(), first, last):
+            raise AccessError(f"No waveform can be written to {path}.")
