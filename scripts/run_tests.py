@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a set of checks, show one table, and leave JUnit XML and JSON under `build/`.
 
-`run_tests.py SUITE` with SUITE one of `test`, `sim`, `formal`, `lint`, `nightly`. All steps run, also
-after one has failed. The exit code is 1 when anything failed.
+`run_tests.py SUITE` with SUITE one of `test`, `sim`, `formal`, `lint`, `nightly`. All steps run,
+even after one has failed. The exit code is 1 when anything failed.
 """
 
 import argparse
