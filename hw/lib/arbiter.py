@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arbiters: who goes next among several requests.
+
+`RoundRobin` and `AgedPriority` grant one bit of a request vector in the same cycle and are told in
+`served` which grant was used. `RoundRobinArbiter` and `PriorityArbiter` put them in front of
+streams and keep a choice until its word is taken.
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, ShapeLike, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["AgedPriority", "PriorityArbiter", "RoundRobin", "RoundRobinArbiter"]
+
+_MAX_REQUESTS = 64  # wider words cost far more in simulation
+
+
+def _lowest(value: Value) -> Value:
+    """Only the lowest bit that is set."""
+    return value & (~value + 1)[:len(value)]
+
+
+class _Chooser(wiring.Component):
+    """Ports and checks that both ways of choosing share."""
+
+    def __init__(self, *, n_requests: int) -> None:
+        if not 1 <= n_requests <= _MAX_REQUESTS:
+            raise ValueError(f"{type(self).__name__} n_requests must be 1 to {_MAX_REQUESTS}, "
+                             f"not {n_requests!r}.")
+        self.n_requests = n_requests
+        super().__init__({
+            "requests": In(n_requests),
+            "served": In(n_requests),
+            "grant": Out(n_requests),
+        })
+
+    def _grant_preferred(self, m: Module, preferred: Value) -> None:
+        """Grant the lowest of the preferred requests, or of all if none is preferred."""
+        first = Signal(self.n_requests)
+        m.d.comb += first.eq(self.requests & preferred)
+        with m.If(first.any()):
+            m.d.comb += self.grant.eq(_lowest(first))
+        with m.Else():
+            m.d.comb += self.grant.eq(_lowest(self.requests))
+
+
+class RoundRobin(_Chooser):
+    """Grants one of several requests; whoever was served last comes last.
+
+    Operation: the first request behind the one served last (cyclically) is granted. Requests may
+    come and go at any time; a grant that is not used is reconsidered in the next cycle.
+
+    Timing: `grant` follows `requests` in the same cycle (combinational path); one grant per cycle.
+    Where grants are served, a request that stays sees at most `n_requests - 1` others served.
+
+    Parameters
+    ----------
+    n_requests : number of requests, 1 to 64.
+
+    Members
+    -------
+    requests : In(n_requests), who asks.
+    served : In(n_requests), who was served in this cycle: `grant` where it is used, else zero.
+    grant : Out(n_requests), one-hot; zero while nobody asks.
+
+    Raises: ValueError when `n_requests` is out of range.
+    """
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        behind = Signal(self.n_requests)  # those behind the one served last; they come first
+        self._grant_preferred(m, behind)
+        with m.If(self.served.any()):
+            m.d.sync += behind.eq(~(self.served | (self.served - 1)))
+        return m
+
+
+class AgedPriority(_Chooser):
+    """Grants the lowest request, but lets nobody lose for ever.
+
+    Operation: request 0 has the highest priority. A request that saw others served `age_limit`
+    times in a row is aged and goes before all that are not; among several aged ones the lowest goes
+    first. Being served, and not asking, sets its count back.
+
+    Timing: `grant` follows `requests` in the same cycle (combinational path); one grant per cycle.
+    Where grants are served, a request that stays sees others served at most
+    `age_limit + n_requests - 2` times in a row (never where it is the only one).
+
+    Parameters
+    ----------
+    n_requests : number of requests, 1 to 64.
+    age_limit : times a request is passed over before it goes first; at least 1, and at least
+        `n_requests - 1`, since otherwise two requests could age in turns and keep a third one out.
+
+    Members
+    -------
+    requests : In(n_requests), who asks.
+    served : In(n_requests), who was served in this cycle: `grant` where it is used, else zero.
+    grant : Out(n_requests), one-hot; zero while nobody asks.
+
+    Raises: ValueError when a parameter is out of range.
+    """
+
+    def __init__(self, *, n_requests: int, age_limit: int) -> None:
+        super().__init__(n_requests=n_requests)
+        least = max(n_requests - 1, 1)
+        if age_limit < least:
+            raise ValueError(f"AgedPriority age_limit must be at least {least} for {n_requests} "
+                             f"requests, not {age_limit!r}.")
+        self.age_limit = age_limit
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        aged = Signal(self.n_requests)
+        self._grant_preferred(m, aged)
+        any_served = Signal()
+        m.d.comb += any_served.eq(self.served.any())
+        for index in range(self.n_requests):
+            n_passed = Signal(range(self.age_limit + 1), name=f"n_passed{index}")
+            m.d.comb += aged[index].eq(n_passed == self.age_limit)
+            with m.If(~self.requests[index] | self.served[index]):
+                m.d.sync += n_passed.eq(0)
+            with m.Elif(any_served & ~aged[index]):
+                m.d.sync += n_passed.eq(n_passed + 1)
+        return m
+
+
+class _StreamArbiter(wiring.Component):
+    """Several streams into one, in the order of a chooser."""
+
+    def __init__(self, *, shape: ShapeLike, n_inputs: int, chooser: _Chooser) -> None:
+        self.shape = shape
+        self.n_inputs = n_inputs
+        self._chooser = chooser
+        super().__init__({
+            "i": In(stream.Signature(shape)).array(n_inputs),
+            "o": Out(stream.Signature(shape)),
+            "source": Out(range(n_inputs)),
+        })
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.chooser = chooser = self._chooser
+        kept = Signal(self.n_inputs)  # the choice whose word waits, so that it cannot change
+        grant = Signal(self.n_inputs)
+        m.d.comb += [
+            chooser.requests.eq(Cat(port.valid for port in self.i)),
+            grant.eq(chooser.grant),
+            self.o.valid.eq(chooser.requests.any()),
+        ]
+        with m.If(kept.any()):
+            m.d.comb += grant.eq(kept)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.comb += chooser.served.eq(grant)
+        with m.If(self.o.valid):
+            with m.If(self.o.ready):
+                m.d.sync += kept.eq(0)
+            with m.Else():
+                m.d.sync += kept.eq(grant)
+        with m.Switch(grant):
+            for index, port in enumerate(self.i):
+                with m.Case(1 << index):
+                    m.d.comb += [
+                        self.o.payload.eq(port.payload),
+                        self.source.eq(index),
+                        port.ready.eq(self.o.ready),
+                    ]
+        return m
+
+
+class RoundRobinArbiter(_StreamArbiter):
+    """Merges several streams into one, each input in its turn.
+
+    Operation: offers the word of the first valid input behind the one served last. A word that is
+    offered stays until it is taken, whatever comes in meanwhile.
+
+    Timing: latency 0; one word per cycle. Combinational paths from every `i` to `o` and `source`,
+    and from `o.ready` and `i.valid` to `i.ready`. A word at an input sees at most `n_inputs - 1`
+    words of others taken.
+
+    Parameters
+    ----------
+    shape : shape of the payload.
+    n_inputs : number of inputs, 1 to 64.
+
+    Members
+    -------
+    i : In(stream.Signature(shape)).array(n_inputs), streams to merge.
+    o : Out(stream.Signature(shape)), the merged stream.
+    source : Out(range(n_inputs)), which input the word at `o` comes from.
+
+    Raises: ValueError when `n_inputs` is out of range.
+    """
+
+    def __init__(self, *, shape: ShapeLike, n_inputs: int) -> None:
+        super().__init__(shape=shape, n_inputs=n_inputs, chooser=RoundRobin(n_requests=n_inputs))
+
+
+class PriorityArbiter(_StreamArbiter):
+    """Merges several streams into one, input 0 first, but keeps no input waiting for ever.
+
+    Operation: offers the word of the lowest valid input, unless an input has been passed over
+    `age_limit` times in a row: that one goes first. A word that is offered stays until it is taken.
+
+    Timing: latency 0; one word per cycle. Combinational paths from every `i` to `o` and `source`,
+    and from `o.ready` and `i.valid` to `i.ready`. A word at an input sees at most
+    `age_limit + n_inputs - 2` words of others taken (none where it is the only one).
+
+    Parameters
+    ----------
+    shape : shape of the payload.
+    n_inputs : number of inputs, 1 to 64.
+    age_limit : times an input is passed over before it goes first; at least 1 and at least
+        `n_inputs - 1`.
+
+    Members
+    -------
+    i : In(stream.Signature(shape)).array(n_inputs), streams to merge.
+    o : Out(stream.Signature(shape)), the merged stream.
+    source : Out(range(n_inputs)), which input the word at `o` comes from.
+
+    Raises: ValueError when a parameter is out of range.
+    """
+
+    def __init__(self, *, shape: ShapeLike, n_inputs: int, age_limit: int) -> None:
+        self.age_limit = age_limit
+        super().__init__(shape=shape, n_inputs=n_inputs,
+                         chooser=AgedPriority(n_requests=n_inputs, age_limit=age_limit))
