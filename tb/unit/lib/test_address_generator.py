@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The address generator against plain nested loops: addresses, steps, grants, and its rate."""
+
+import random
+from dataclasses import asdict, replace
+from typing import Any
+
+import cocotb
+import pytest
+
+from hw.arch.commands import LEVELS, NEVER
+from hw.iface.pe import CbRole
+from hw.lib.address_generator import AddressGenerator, address_layout, nest_layout
+from hw.lib.loop_nest import LoopNest
+from sim.golden.address import Buffer, Nest, walk
+from tb.common.cb_table import CbPortModel, CbState
+from tb.common.runner import run_bench
+from tb.common.seeds import bench_parameters, python_rng
+from tb.common.stream import BACK_PRESSURE, Bench, always, check_equal
+
+BUILDS = {
+    "bytes": {"address_width": 14, "unit_bytes": 1, "role": CbRole.PRODUCER, "stride_width": 20},
+    "words": {"address_width": 11, "unit_bytes": 8, "role": CbRole.CONSUMER, "stride_width": 16},
+    "lines": {"address_width": 8, "unit_bytes": 64, "role": CbRole.CONSUMER, "stride_width": 16},
+}
+LS_BYTES = 1 << 14
+
+
+def random_nest(rng: random.Random, units: int, depth: int) -> Nest:
+    """A nest that stays inside its buffer, with corners in every field."""
+    room = depth * units
+    counts, strides, low, high = [], [], 0, 0
+    for _ in range(LEVELS):
+        count = rng.choice((1, 1, 2, 3, rng.randint(1, 6)))
+        left = room - 1 - (high - low)
+        reach = left // max(count - 1, 1)
+        stride = rng.choice((0, 1, -1, reach, -reach, rng.randint(-reach, reach)))
+        stride = max(-reach, min(reach, stride))
+        low, high = low + min(0, stride * (count - 1)), high + max(0, stride * (count - 1))
+        counts.append(count)
+        strides.append(stride)
+    step_level = rng.randint(0, LEVELS)
+    return Nest(
+        counts=tuple(counts),
+        strides=tuple(strides),
+        offset=rng.choice((-low, room - 1 - high, rng.randint(-low, room - 1 - high))),
+        cb=rng.randrange(64),
+        step_level=step_level,
+        adv_level=rng.choice((NEVER, rng.randint(step_level, 6))),
+        need=rng.choice((0, 1, 0xFFFF, rng.randrange(1 << 16))),
+        adv=rng.choice((1, depth, rng.randint(1, depth))),
+        tail_level=rng.randint(0, 7),
+        tail_count0=rng.choice((0, 0, rng.randint(1, counts[0]))),
+    )
+
+
+def expected(nests: list[Nest], buffers: dict[int, CbState], unit_bytes: int) -> tuple[list, list]:
+    """What the generator has to ask, and to say."""
+    acquires, addresses = [], []
+    copies = {cb: Buffer(base=state.base, depth=state.depth) for cb, state in buffers.items()}
+    for nest in nests:
+        for step in walk(nest, copies[nest.cb], unit_bytes):
+            acquires.append((nest.cb, step.extent, step.advance))
+            for n, address in enumerate(step.addresses):
+                addresses.append(
+                    {
+                        "address": address.address,
+                        "outside": 0,
+                        "last": address.last,
+                        "step_first": int(n == 0),
+                        "step_end": int(n == len(step.addresses) - 1),
+                        "advance": step.advance,
+                        "cb": nest.cb,
+                        "base": copies[nest.cb].base,
+                        "depth": copies[nest.cb].depth,
+                    }
+                )
+    return acquires, addresses
+
+
+class Setting:
+    """The generator with its table, its source of nests and its sink of addresses."""
+
+    def __init__(
+        self, dut: Any, *, eager: bool, for_source: Any = None, for_sink: Any = None
+    ) -> None:
+        self.build = BUILDS[bench_parameters()["build"]]
+        self.units = 64 // self.build["unit_bytes"]
+        self.bench = Bench(dut)
+        dut.stop.value = 0
+        self.buffers: dict[int, CbState] = {}
+        self.table = CbPort(self.bench, self.buffers, eager, for_source)
+        nests = nest_layout(self.build["stride_width"])
+        addresses = address_layout(self.build["address_width"])
+        self.nests = self.bench.source("nest", nests, for_source or always())
+        self.addresses = self.bench.sink("addresses", addresses, for_sink or always())
+
+    def make_buffers(self, rng: random.Random) -> None:
+        """64 buffers anywhere in local memory, overlapping as they like."""
+        for cb in range(64):
+            depth = rng.choice((1, 2, 3, 8, rng.randint(1, LS_BYTES // 64)))
+            self.buffers[cb] = CbState(base=rng.randint(0, LS_BYTES // 64 - depth), depth=depth)
+
+    def nest(self, rng: random.Random) -> Nest:
+        """A random nest over one of the buffers."""
+        nest = random_nest(rng, self.units, 1)
+        return replace(random_nest(rng, self.units, self.buffers[nest.cb].depth), cb=nest.cb)
+
+    async def check(self, nests: list[Nest]) -> None:
+        """Walk the nests and compare everything."""
+        acquires, addresses = expected(nests, self.buffers, self.build["unit_bytes"])
+        n_before = len(self.table.acquires)
+        self.nests.send_all(asdict(nest) for nest in nests)
+        check_equal(await self.addresses.receive(len(addresses)), addresses, "address")
+        asked = [(a["cb"], a["extent"], a["advance"]) for a in self.table.acquires[n_before:]]
+        check_equal(asked, acquires, "acquire")
+        assert {a["role"] for a in self.table.acquires} == {self.build["role"]}
+
+
+class CbPort(CbPortModel):
+    """The generator's half of a CB port, granted after a random delay."""
+
+    def __init__(self, bench: Bench, buffers: dict, eager: bool, pauses: Any) -> None:
+        super().__init__(bench, "", buffers, pauses=pauses, eager=eager)
+
+    def _allows(self) -> bool:
+        return not self._pauses(self._rng)
+
+
+@cocotb.test()
+async def addresses_equal_nested_loops(dut: Any) -> None:
+    """Random nests give the addresses, flags and acquires of plain loops."""
+    for_source, for_sink = BACK_PRESSURE[bench_parameters()["back_pressure"]]
+    rng = python_rng("nests")
+    setting = Setting(dut, eager=False, for_source=for_source(), for_sink=for_sink())
+    setting.make_buffers(rng)
+    await setting.bench.start()
+    await setting.check([setting.nest(rng) for _ in range(60)])
+
+
+@cocotb.test()
+async def one_address_per_cycle(dut: Any) -> None:
+    """Steps of n addresses take max(n, 3) cycles when granted at once, the first comes after 5."""
+    setting = Setting(dut, eager=True)
+    for n in (1, 2, 3, 4, 7):
+        setting.buffers[5] = CbState(base=0, depth=20)
+        await setting.bench.reset() if n > 1 else await setting.bench.start()
+        nest = Nest(
+            counts=(n, 1, 4, 3, 1),
+            strides=(1, 0, 0, 0, 0),
+            cb=5,
+            step_level=2,
+            need=1,
+            adv_level=2,
+            adv=3,
+        )
+        n_before = len(setting.addresses.cycles)
+        await setting.check([nest])
+        cycles = setting.addresses.cycles[n_before:]
+        assert cycles[0] == setting.nests.cycles[-1] + 5
+        assert cycles[-1] - cycles[0] == 11 * max(n, 3) + n - 1
+
+
+@cocotb.test()
+async def next_nest_follows(dut: Any) -> None:
+    """From a nest's last address to the first of the next pass 5 cycles."""
+    setting = Setting(dut, eager=True)
+    setting.buffers[1] = CbState(base=0, depth=4)
+    await setting.bench.start()
+    nest = Nest(counts=(4, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0), cb=1, step_level=1)
+    await setting.check([nest] * 2)
+    assert setting.addresses.cycles[4] - setting.addresses.cycles[3] == 5
+
+
+@cocotb.test()
+async def stop_drops_everything(dut: Any) -> None:
+    """Under stop nothing is acquired; afterwards the generator works as new."""
+    rng = python_rng("stop")
+    setting = Setting(dut, eager=True)
+    setting.make_buffers(rng)
+    await setting.bench.start()
+    for n_cycles in range(12):
+        nest = setting.nest(rng)
+        setting.nests.send(asdict(replace(nest, counts=(2, 2, 2, 2, 2))))
+        await setting.nests.drained()
+        await setting.bench.wait(n_cycles)
+        dut.stop.value = 1
+        await setting.bench.wait(1)
+        n_acquires = len(setting.table.acquires)
+        await setting.bench.wait(3)
+        assert len(setting.table.acquires) == n_acquires
+        assert not dut.busy.value and not dut.addresses__valid.value
+        for state in setting.buffers.values():
+            state.claim = state.reserve = 0
+        setting.addresses._n_taken = len(setting.addresses.items)
+        dut.stop.value = 0
+        await setting.check([setting.nest(rng)])
+
+
+@cocotb.test()
+async def outside_is_marked(dut: Any) -> None:
+    """An address before or behind the buffer, or behind local memory, is marked."""
+    setting = Setting(dut, eager=True)
+    units = setting.units
+    top = (1 << setting.build["address_width"]) // units
+    setting.buffers[2] = CbState(base=top - 4, depth=4)
+    setting.buffers[3] = CbState(base=top - 4, depth=8)
+    await setting.bench.start()
+    for cb, offset, stride, marks in (
+        (2, 1, -1, (0, 0, 1, 1)),
+        (2, 4 * units - 2, 1, (0, 0, 1, 1)),
+        (3, 4 * units - 1, 1, (0, 1, 1, 1)),
+    ):
+        nest = Nest(
+            counts=(4, 1, 1, 1, 1), strides=(stride, 0, 0, 0, 0), offset=offset, cb=cb, step_level=1
+        )
+        setting.nests.send(asdict(nest))
+        found = await setting.addresses.receive(4)
+        assert tuple(item["outside"] for item in found) == marks
+
+
+@cocotb.test()
+async def impossible_extents_stay_impossible(dut: Any) -> None:
+    """A negative start, or a sum beyond 16 bits, asks for more than any buffer holds."""
+    setting = Setting(dut, eager=True)
+    setting.buffers[2] = CbState(base=0, depth=4)
+    await setting.bench.start()
+    for offset, stride, need in ((0, -1, 5), (64 * setting.units, 0, 0xFFFF)):
+        strides = (stride, 0, 0, 0, 0)
+        nest = Nest(counts=(2, 1, 1, 1, 1), strides=strides, offset=offset, cb=2, need=need)
+        setting.nests.send(asdict(nest))
+        await setting.addresses.receive(2)
+        assert setting.table.acquires[-1]["extent"] == 0xFFFF
+
+
+@pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
+@pytest.mark.parametrize("build", BUILDS)
+def test_address_generator(build: str, back_pressure: str) -> None:
+    """All properties, for operands in bytes, words and lines."""
+    run_bench(
+        AddressGenerator(**BUILDS[build]),
+        name=f"address_generator_{build}",
+        test_module=__name__,
+        parameters={"build": build, "back_pressure": back_pressure},
+        testcase=None if back_pressure == "none" else "addresses_equal_nested_loops",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"unit_bytes": 3}, "unit_bytes must be a power of two from 1 to 64, not 3"),
+        ({"unit_bytes": 128}, "unit_bytes must be a power of two from 1 to 64, not 128"),
+        ({"address_width": 0}, "address_width must be from 1 to 19 bits"),
+        ({"address_width": 20}, "address_width must be from 1 to 19 bits"),
+        ({"stride_width": 23}, "stride_width must be from 2 to 22 bits"),
+    ],
+)
+def test_impossible_sizes_are_refused(change: dict[str, int], sentence: str) -> None:
+    """Each wrong parameter has its sentence."""
+    with pytest.raises(ValueError, match=sentence):
+        AddressGenerator(**BUILDS["bytes"] | change)
+
+
+def test_loop_nest_refuses_narrow_offsets() -> None:
+    """An offset needs a sign."""
+    with pytest.raises(ValueError, match="offset_width must be 2 bits or more, not 1"):
+        LoopNest(offset_width=1)
