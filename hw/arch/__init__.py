@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Definitions shared by RTL, models and software: formats, commands, registers, traps. Imports nothing of ours."""
+"""Definitions shared by RTL, models and software: formats, commands, registers, traps. Imports
+nothing of ours."""

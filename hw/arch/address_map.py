@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The 40-bit physical address map, as the host's AXI4 port, the elements and the DRAM ports see it."""
+"""The 40-bit physical address map, as the host's AXI4 port, the elements and the DRAM ports see
+it."""
 
 import dataclasses
 
@@ -10,7 +11,8 @@ ADDRESS_BITS = 40
 
 @dataclasses.dataclass(frozen=True)
 class Region:
-    """A region: `base` and the `span` that decodes to it; how much of it exists depends on the member."""
+    """A region: `base` and the `span` that decodes to it; how much of it exists depends on the
+    member."""
 
     name: str
     base: int

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command set: every command, every field, once.
 
-RTL decoders (`hw.iface.command_view`), assembler and disassembler (`encode`, `decode`) and `docs/commands.md` all follow from these tables.
-A command list is a sequence of 16-byte quads. Opcodes below 0x40 are *short* (one quad), the others *long* (four quads,
-64 bytes). Field offsets are bits from the start of the command; bits that no field names must be zero.
+RTL decoders (`hw.iface.command_view`), assembler and disassembler (`encode`, `decode`) and
+`docs/commands.md` all follow from these tables. A command list is a sequence of 16-byte quads.
+Opcodes below 0x40 are *short* (one quad), the others *long* (four quads, 64 bytes). Field offsets
+are bits from the start of the command; bits that no field names must be zero.
 """
 
 import dataclasses
@@ -150,7 +151,9 @@ class _Layout:
 
     def counts(self) -> "_Layout":
         for level in range(LEVELS):
-            self.add(f"count{level}", 16, f"iterations of loop level {level}, at least 1", default=1)
+            self.add(
+                f"count{level}", 16, f"iterations of loop level {level}, at least 1", default=1
+            )
         return self
 
     def operand(self, prefix: str, stride_width: int, unit: str) -> "_Layout":
@@ -159,7 +162,10 @@ class _Layout:
         self.add(f"{prefix}offset", stride_width, f"start, in {unit} from the CB pointer")
         for level in range(LEVELS):
             self.add(
-                f"{prefix}stride{level}", stride_width, f"{unit} per iteration of level {level}", True
+                f"{prefix}stride{level}",
+                stride_width,
+                f"{unit} per iteration of level {level}",
+                True,
             )
         self.add(f"{prefix}step_level", 3, "levels below this one form one step")
         self.add(
@@ -175,7 +181,9 @@ class _Layout:
     def banks(self) -> "_Layout":
         self.add("bank", 4, "accumulator bank of the first visit")
         for level in range(1, LEVELS):
-            self.add(f"bank_stride{level}", 4, f"banks per iteration of level {level}, modulo banks")
+            self.add(
+                f"bank_stride{level}", 4, f"banks per iteration of level {level}, modulo banks"
+            )
         return self
 
     def tuple(self) -> tuple[Field, ...]:
@@ -189,7 +197,9 @@ def _header() -> _Layout:
         .add("tag", 16, "free for software; named in traps and traces")
         .add("signal_en", 1, "increment a CP counter when the command is complete")
         .add("signal_counter", 5, "CP counter that is incremented")
-        .add("signal_row", 4, "row of the element whose counter it is, relative to this one (mod 16)")
+        .add(
+            "signal_row", 4, "row of the element whose counter it is, relative to this one (mod 16)"
+        )
         .add("signal_col", 4, "column of that element, relative to this one (mod 16)")
     )
 
@@ -216,7 +226,9 @@ def _dma(doc_mem: str) -> _Layout:
     layout.add("tail_level", 3, "loop level whose last iteration is smaller")
     layout.add("tail_inner", 1, "level (0 or 1, below tail_level) with fewer iterations in it")
     layout.add("tail_count", 16, "count of that level in that iteration; 0: no tail")
-    return layout.add("tail_adv", 10, "need and adv in that iteration, in 64-byte units; 0: as ever")
+    return layout.add(
+        "tail_adv", 10, "need and adv in that iteration, in 64-byte units; 0: as ever"
+    )
 
 
 _COMMANDS = (
@@ -235,7 +247,8 @@ _COMMANDS = (
     ),
     Command(
         Opcode.WAIT,
-        "Wait until the counter has reached `value` (modulo 2^32: while counter - value is negative).",
+        "Wait until the counter has reached `value` (modulo 2^32: while counter - value is"
+        " negative).",
         _short().add("counter", 5, "CP counter").skip_to(64).add("value", 32, "to reach").tuple(),
     ),
     Command(
@@ -251,7 +264,8 @@ _COMMANDS = (
     ),
     Command(
         Opcode.CB,
-        "Set up a circular buffer: base, depth, all four pointers at the base. Traps while it is in use.",
+        "Set up a circular buffer: base, depth, all four pointers at the base. Traps while it is"
+        " in use.",
         _short()
         .add("cb", 8, "circular buffer")
         .add("shared", 1, "several units may consume it")
@@ -262,8 +276,10 @@ _COMMANDS = (
     ),
     Command(
         Opcode.RUN,
-        "Run the long command stored in a context, moved: `mem_delta` is added to its memory address"
-        " (DMA), `ls_delta` to its operand offset (of `a` for MML). With `keep` the context keeps the"
+        "Run the long command stored in a context, moved: `mem_delta` is added to its memory"
+        " address"
+        " (DMA), `ls_delta` to its operand offset (of `a` for MML). With `keep` the context keeps"
+        " the"
         " new values, so the next RUN goes on from there. The header's tag and signal fields"
         " replace the stored ones.",
         _short()
@@ -276,9 +292,11 @@ _COMMANDS = (
     ),
     Command(
         Opcode.DMA_IN,
-        "Copy from memory into local memory. Level 0 is one run of count0 bytes, contiguous in memory;"
+        "Copy from memory into local memory. Level 0 is one run of count0 bytes, contiguous in"
+        " memory;"
         " in local memory the run lies in pieces of one word, `stride0` bytes apart (one word:"
-        " contiguous). The operand is a producer: a step reserves room, its data is committed in order.",
+        " contiguous). The operand is a producer: a step reserves room, its data is committed in"
+        " order.",
         _dma("source")
         .add("column", 1, "use the column lane's landing port instead of the row lane's")
         .add("zero_fill", 1, "fill the last word of every run with zeros")
@@ -292,7 +310,8 @@ _COMMANDS = (
     ),
     Command(
         Opcode.MML,
-        "Matrix multiply: hold blocks of B, stream rows of A past them, accumulate in banks. Level 0"
+        "Matrix multiply: hold blocks of B, stream rows of A past them, accumulate in banks."
+        " Level 0"
         " counts streamed rows; one iteration of level 1 is a *visit* of one bank. A new block is"
         " held for every iteration of `held_level`.",
         _long()
@@ -315,7 +334,8 @@ _COMMANDS = (
     ),
     Command(
         Opcode.DRAIN,
-        "Send accumulator banks on, one row a cycle, when MML has made them ready; afterwards they are"
+        "Send accumulator banks on, one row a cycle, when MML has made them ready; afterwards"
+        " they are"
         " free. Level 0 counts rows, one iteration of level 1 is one bank.",
         _long()
         .operand("", 16, "words")
@@ -332,7 +352,8 @@ _COMMANDS = (
     ),
     Command(
         Opcode.PRELOAD,
-        "Fill free accumulator banks with one row of local memory, copied to every row (bias). Level 1"
+        "Fill free accumulator banks with one row of local memory, copied to every row (bias)."
+        " Level 1"
         " and up walk the banks; count0 is 1.",
         _long().operand("", 16, "words").banks().tuple(),
     ),
@@ -355,12 +376,17 @@ def encode(opcode: Opcode, **values: int) -> bytes:
     known = {field.name for field in command.fields}
     for name in values:
         if name not in known:
-            raise ValueError(f"{command.name} has no field {name!r}; it has {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"{command.name} has no field {name!r}; it has {', '.join(sorted(known))}."
+            )
     for field in command.fields:
-        value = int(opcode) if field.name == "opcode" else int(values.get(field.name, field.default))
+        value = (
+            int(opcode) if field.name == "opcode" else int(values.get(field.name, field.default))
+        )
         if not field.low <= value <= field.high:
             raise ValueError(
-                f"{command.name}.{field.name} is {value}; it must be from {field.low} to {field.high}."
+                f"{command.name}.{field.name} is {value}; it must be from {field.low} to"
+                f" {field.high}."
             )
         word |= (value & ((1 << field.width) - 1)) << field.offset
     return word.to_bytes(command.bits // 8, "little")
@@ -378,7 +404,9 @@ def decode(data: bytes) -> tuple[Command, dict[str, int]]:
         raise ValueError(f"0x{data[0] if data else 0:02x} is not an opcode of this command set.")
     command = COMMANDS[Opcode(data[0])]
     if len(data) < command.bits // 8:
-        raise ValueError(f"{command.name} takes {command.bits // 8} bytes; only {len(data)} are left.")
+        raise ValueError(
+            f"{command.name} takes {command.bits // 8} bytes; only {len(data)} are left."
+        )
     word = int.from_bytes(data[: command.bits // 8], "little")
     values = {}
     for field in command.fields:

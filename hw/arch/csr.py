@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Control registers of the chip (32 bits each, offsets from `address_map.CONTROL.base`), one definition."""
+"""Control registers of the chip (32 bits each, offsets from `address_map.CONTROL.base`), one
+definition."""
 
 import dataclasses
 import enum
@@ -43,19 +44,22 @@ class DebugSpace(enum.IntEnum):
     """What DEBUG_SELECT[31:24] looks at; bits 15:8 are an index, bits 7:0 a word of it."""
 
     UNIT = 0
-    """Index: unit. Word 0: state | cb << 8 | bank << 16 | queue fill << 24; word 1: tag | opcode << 16; word 2: steps done."""
+    """Index: unit. Word 0: state | cb << 8 | bank << 16 | queue fill << 24; word 1: tag | opcode
+    << 16; word 2: steps done."""
     CB = 1
     """Index: CB. Word 0: base | depth << 16; 1: reserve | commit << 16; 2: claim | release << 16;
-    3: valid | shared << 1 | producer unit << 8 | producer known << 15 | consumer unit << 16 | consumer known << 23;
-    4: committed-not-claimed | room << 16 (64-byte units)."""
+    3: valid | shared << 1 | producer unit << 8 | producer known << 15 | consumer unit << 16 |
+    consumer known << 23; 4: committed-not-claimed | room << 16 (64-byte units)."""
     QUEUE = 2
     """Index: unit. Words 0-15: the command at the queue's head."""
     COUNTER = 3
     """Index: CP counter. Word 0: value."""
     SOURCE = 4
-    """Index: command source (0, 1 cores, 2 work queue). Word 0: waiting | opcode << 8 | tag << 16; 1-4: its first quad."""
+    """Index: command source (0, 1 cores, 2 work queue). Word 0: waiting | opcode << 8 | tag << 16;
+    1-4: its first quad."""
     BANK = 5
-    """Index: accumulator bank. Word 0: bank state (0 free, 1 ready, 2 open, 3 closing, 4 full, 5 draining, 6 filling)."""
+    """Index: accumulator bank. Word 0: bank state (0 free, 1 ready, 2 open, 3 closing, 4 full, 5
+    draining, 6 filling)."""
 
 
 _R = Register
@@ -67,7 +71,12 @@ REGISTERS: dict[str, Register] = {
         _R("JOB_LIST_LO", 0x010, "rw", "address of the command list, bits 31:0 (16-byte aligned)"),
         _R("JOB_LIST_HI", 0x014, "rw", "address of the command list, bits 39:32"),
         _R("JOB_LIST_QUADS", 0x018, "rw", "length of the command list in 16-byte quads"),
-        _R("JOB_START", 0x01C, "wo", "write 1: start; ignored unless JOB_STATE is IDLE, DONE or ERROR"),
+        _R(
+            "JOB_START",
+            0x01C,
+            "wo",
+            "write 1: start; ignored unless JOB_STATE is IDLE, DONE or ERROR",
+        ),
         _R("JOB_ABORT", 0x020, "wo", "write 1: abort; ends in ERROR with cause ABORTED"),
         _R("JOB_STATE", 0x024, "ro", "0 idle, 1 running, 2 done, 3 error, 4 aborting or draining"),
         _R("JOB_STATUS", 0x028, "ro", "status field of the END command"),
@@ -77,14 +86,26 @@ REGISTERS: dict[str, Register] = {
         _R("ERROR_UNIT", 0x038, "ro", "unit | opcode << 8 | tag << 16 of the command at fault"),
         _R("ERROR_INFO", 0x03C, "ro", "cause-specific: CB number, address bits 31:0, field's bit"),
         _R("PROGRESS", 0x040, "ro", "changes whenever any unit does useful work (wraps)"),
-        _R("SNAPSHOT", 0x044, "wo", "write 1: copy all counters at once into the readable snapshot"),
+        _R(
+            "SNAPSHOT", 0x044, "wo", "write 1: copy all counters at once into the readable snapshot"
+        ),
         _R("DEBUG_SELECT", 0x048, "rw", "space << 24 | index << 8 | word; see DebugSpace"),
         _R("DEBUG_DATA", 0x04C, "ro", "what DEBUG_SELECT selects, live"),
         _R("ECC_CORRECTED", 0x050, "ro", "single-bit errors corrected in shared SRAM"),
         _R("ECC_UNCORRECTED", 0x054, "ro", "words poisoned by double-bit errors in shared SRAM"),
-        _R("ECC_INJECT_LO", 0x058, "rw", "SRAM address of the fault to inject (8-byte aligned), bits 31:0"),
+        _R(
+            "ECC_INJECT_LO",
+            0x058,
+            "rw",
+            "SRAM address of the fault to inject (8-byte aligned), bits 31:0",
+        ),
         _R("ECC_INJECT_HI", 0x05C, "rw", "bits 39:32"),
-        _R("ECC_INJECT", 0x060, "wo", "write bit0 | bit1 << 8 | n << 16: flip n (1, 2) of the word's 72 bits"),
+        _R(
+            "ECC_INJECT",
+            0x060,
+            "wo",
+            "write bit0 | bit1 << 8 | n << 16: flip n (1, 2) of the word's 72 bits",
+        ),
     )
 }
 """Register by name."""
@@ -103,7 +124,10 @@ _STALLS = [state for state in State if state.name.startswith("WAIT_")]
 COUNTERS: tuple[Counter, ...] = (
     Counter("cycles", "cycles since the job started"),
     *(
-        Counter(f"{unit.name.lower()}.{state.name.lower()}", f"cycles in which {unit.name} was {state.name}")
+        Counter(
+            f"{unit.name.lower()}.{state.name.lower()}",
+            f"cycles in which {unit.name} was {state.name}",
+        )
         for unit in Unit
         if unit not in (Unit.CP, Unit.MLU, Unit.SE)
         for state in (State.BUSY, *_STALLS)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Units of the processing element: command queues, CB ports, states that triage and counters report."""
+"""Units of the processing element: command queues, CB ports, states that triage and counters
+report."""
 
 import enum
 
@@ -7,7 +8,8 @@ __all__ = ["CbPortId", "State", "Unit"]
 
 
 class Unit(enum.IntEnum):
-    """A unit with a command queue of its own; the value is its bit in FENCE masks and its code in errors."""
+    """A unit with a command queue of its own; the value is its bit in FENCE masks and its code in
+    errors."""
 
     FI_IN_ROW = 0
     """Fabric interface, reads landing from the row lane."""

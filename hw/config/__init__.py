@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The family's configuration: one frozen dataclass tree, and the named members ("presets") of the family."""
+"""The family's configuration: one frozen dataclass tree, and the named members ("presets") of the
+family."""
 
 from hw.config.presets import PRESETS, get_config
 from hw.config.tree import (

@@ -55,7 +55,9 @@ _MEMBERS = (
         cols=2,
         pe=_small_pe(columns=8, banks=4, ls_bytes=16 * KIB, cbs=32, fp_lanes=4),
         sram=SramConfig(slices=4, bytes_per_cycle=16, size_bytes=256 * KIB),
-        dram=DramConfig(channels=1, bytes_per_cycle=8, total_bytes_per_cycle=8, size_bytes=64 * MIB),
+        dram=DramConfig(
+            channels=1, bytes_per_cycle=8, total_bytes_per_cycle=8, size_bytes=64 * MIB
+        ),
         clock_mhz=100.0,
     ),
     ChipConfig(
@@ -65,7 +67,9 @@ _MEMBERS = (
         cols=2,
         pe=_small_pe(columns=16, banks=4, ls_bytes=16 * KIB, cbs=16, fp_lanes=4),
         sram=SramConfig(slices=2, bytes_per_cycle=16, size_bytes=128 * KIB),
-        dram=DramConfig(channels=1, bytes_per_cycle=4, total_bytes_per_cycle=4, size_bytes=64 * MIB),
+        dram=DramConfig(
+            channels=1, bytes_per_cycle=4, total_bytes_per_cycle=4, size_bytes=64 * MIB
+        ),
         clock_mhz=100.0,
     ),
     ChipConfig(
@@ -75,7 +79,9 @@ _MEMBERS = (
         cols=1,
         pe=_small_pe(columns=8, banks=16, ls_bytes=32 * KIB, cbs=16, fp_lanes=2),
         sram=SramConfig(slices=1, bytes_per_cycle=16, size_bytes=128 * KIB),
-        dram=DramConfig(channels=1, bytes_per_cycle=2, total_bytes_per_cycle=2, size_bytes=32 * MIB),
+        dram=DramConfig(
+            channels=1, bytes_per_cycle=2, total_bytes_per_cycle=2, size_bytes=32 * MIB
+        ),
         clock_mhz=60.0,
     ),
     ChipConfig(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration tree of one chip of the family.
 
-A member of the family is a `ChipConfig` and nothing else. Every class is frozen and keyword-only; `validate()` raises
-`ConfigError` with one sentence that says what is wrong and what would be right. Units receive the small class (or plain
-integers) they need, never the whole tree.
+A member of the family is a `ChipConfig` and nothing else. Every class is frozen and keyword-only;
+`validate()` raises `ConfigError` with one sentence that says what is wrong and what would be
+right. Units receive the small class (or plain integers) they need, never the whole tree.
 """
 
 import dataclasses
@@ -78,7 +78,8 @@ class DpeConfig:
         )
         _check(
             self.columns >= 8,
-            f"dpe.columns is {self.columns}; it must be at least 8, the reduction engine's latency.",
+            f"dpe.columns is {self.columns}; it must be at least 8, the reduction engine's"
+            f" latency.",
         )
 
 
@@ -127,7 +128,8 @@ class LsConfig:
         )
         _check(
             self.words >= 4 * self.banks,
-            f"ls.size_bytes is {self.size_bytes}; {self.banks} banks of {self.word_bytes}-byte words"
+            f"ls.size_bytes is {self.size_bytes}; {self.banks} banks of {self.word_bytes}-byte"
+            f" words"
             f" need at least {4 * self.banks * self.word_bytes}.",
         )
 

@@ -13,9 +13,10 @@ class MemoryReadPort(wiring.Signature):
     """Reads of one link-wide line each, seen from the requester.
 
     Operation
-        The address is a multiple of `link_bytes`. Answers carry the request's tag and may come in any order. The
-        requester reserves room before it asks, so `response` is never refused for long: it must not depend on any
-        other request of the requester. `error`: the access failed; `poison`: the data holds an uncorrectable error.
+        The address is a multiple of `link_bytes`. Answers carry the request's tag and may come in
+        any order. The requester reserves room before it asks, so `response` is never refused for
+        long: it must not depend on any other request of the requester. `error`: the access failed;
+        `poison`: the data holds an uncorrectable error.
     """
 
     def __init__(self, *, link_bytes: int, tag_width: int) -> None:
@@ -37,8 +38,9 @@ class MemoryWritePort(wiring.Signature):
     """Writes of one link-wide line each, seen from the requester.
 
     Operation
-        The address is a multiple of `link_bytes`, `strobe` has a bit per byte. A write is visible to every read that
-        is requested after its acknowledgement arrived. Acknowledgements may come in any order.
+        The address is a multiple of `link_bytes`, `strobe` has a bit per byte. A write is visible
+        to every read that is requested after its acknowledgement arrived. Acknowledgements may
+        come in any order.
     """
 
     def __init__(self, *, link_bytes: int, tag_width: int) -> None:

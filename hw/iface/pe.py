@@ -61,9 +61,10 @@ class CbPort(wiring.Signature):
     """One operand's port into the CP's circular-buffer table, seen from the unit.
 
     Operation
-        `acquire` is accepted (ready) in the cycle in which the table grants it: until data (room) suffices it waits.
-        `grant` is valid for exactly one cycle, the one after the acceptance. `done` never waits for data: the table
-        takes it within a bounded number of cycles. Both streams keep their own order.
+        `acquire` is accepted (ready) in the cycle in which the table grants it: until data (room)
+        suffices it waits. `grant` is valid for exactly one cycle, the one after the acceptance.
+        `done` never waits for data: the table takes it within a bounded number of cycles. Both
+        streams keep their own order.
     """
 
     def __init__(self) -> None:
@@ -111,10 +112,11 @@ class UnitControl(wiring.Signature):
     """What the command processor and a unit say to each other, seen from the unit.
 
     Operation
-        `command` is the head of the unit's queue, taken when the unit starts it. `completion` is valid for one cycle
-        when the command is complete (all reads landed, writes acknowledged); `idle` is high while no command runs and
-        nothing is in flight. When `halt` is high the unit starts no further step, request or write, drops its command
-        and only waits for what is in flight; then `idle` rises. After a trap a unit behaves as under `halt`.
+        `command` is the head of the unit's queue, taken when the unit starts it. `completion` is
+        valid for one cycle when the command is complete (all reads landed, writes acknowledged);
+        `idle` is high while no command runs and nothing is in flight. When `halt` is high the unit
+        starts no further step, request or write, drops its command and only waits for what is in
+        flight; then `idle` rises. After a trap a unit behaves as under `halt`.
     """
 
     def __init__(self) -> None:
@@ -141,9 +143,10 @@ class LsReadPort(wiring.Signature):
         Bytes of a word.
 
     Operation
-        `request` is accepted in the cycle in which the bank is granted. The answer comes exactly `LS_LATENCY` (2)
-        cycles later on `response`, which the unit must always be able to take. `error` has a bit per byte whose parity
-        is wrong; the unit traps only for bytes that it uses.
+        `request` is accepted in the cycle in which the bank is granted. The answer comes exactly
+        `LS_LATENCY` (2) cycles later on `response`, which the unit must always be able to take.
+        `error` has a bit per byte whose parity is wrong; the unit traps only for bytes that it
+        uses.
     """
 
     def __init__(self, *, address_width: int, word_bytes: int) -> None:
@@ -162,8 +165,8 @@ class LsWritePort(wiring.Signature):
     """One word-wide write slot of local memory, seen from the unit.
 
     Operation
-        Accepted in the cycle in which the bank is granted; any read granted in a later cycle sees it.
-        `strobe` has a bit per byte.
+        Accepted in the cycle in which the bank is granted; any read granted in a later cycle sees
+        it. `strobe` has a bit per byte.
     """
 
     def __init__(self, *, address_width: int, word_bytes: int) -> None:
@@ -207,10 +210,11 @@ class BankPort(wiring.Signature):
     """How the DPE opens accumulator banks, seen from the DPE.
 
     Operation
-        The DPE reads `states` and starts a visit only when the bank allows it: the first visit of an `init` command
-        needs FREE, the first visit of another READY, later visits OPEN. In the cycle in which a visit starts `visit`
-        is high; the bank becomes OPEN, or CLOSING when `last`. When the row with `close` arrives on the row stream the
-        bank becomes FULL (`done`) or READY.
+        The DPE reads `states` and starts a visit only when the bank allows it: the first visit of
+        an `init` command needs FREE, the first visit of another READY, later visits OPEN. In the
+        cycle in which a visit starts `visit` is high; the bank becomes OPEN, or CLOSING when
+        `last`. When the row with `close` arrives on the row stream the bank becomes FULL (`done`)
+        or READY.
     """
 
     def __init__(self, *, banks: int) -> None:

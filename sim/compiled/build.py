@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the compiled simulator of one configuration: Amaranth to Verilog to a shared library, both cached by content."""
+"""Builds the compiled simulator of one configuration: Amaranth to Verilog to a shared library,
+both cached by content."""
 
 import importlib.metadata
 import json
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw.chip.top import OneElementChip
+
 from hw.config import ChipConfig
 from hw.generate import emit_verilog
 from sim.build_cache import BuildCache, content_key

@@ -67,12 +67,16 @@ class CompiledSimulator:
 
     def write(self, address: int, data: bytes) -> None:
         """Host write through the AXI4 port."""
-        self._check(self._library.sim_host_write(self._sim, address, data, len(data)), "write", address)
+        self._check(
+            self._library.sim_host_write(self._sim, address, data, len(data)), "write", address
+        )
 
     def read(self, address: int, n_bytes: int) -> bytes:
         """Host read through the AXI4 port."""
         buffer = ctypes.create_string_buffer(n_bytes)
-        self._check(self._library.sim_host_read(self._sim, address, buffer, n_bytes), "read", address)
+        self._check(
+            self._library.sim_host_read(self._sim, address, buffer, n_bytes), "read", address
+        )
         return buffer.raw
 
     def write_register(self, address: int, value: int) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functional simulator: executes command lists on the golden models, without RTL and without time."""
+"""Functional simulator: executes command lists on the golden models, without RTL and without
+time."""
 
 from sim.functional.machine import FunctionalMachine, FunctionalTrap, Hang
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One element with its memories, executing a command list on the golden models.
 
-Units run as coroutines, resumed in turn; each unit has a queue as deep as the hardware's, so a list that would hang there
-hangs here, and says who waits for what. Results are bit-exact with the RTL; cycles are not modelled.
+Units run as coroutines, resumed in turn; each unit has a queue as deep as the hardware's, so a
+list that would hang there hangs here, and says who waits for what. Results are bit-exact with the
+RTL; cycles are not modelled.
 """
 
 import dataclasses
@@ -126,7 +127,9 @@ class FunctionalMachine:
     def buffer(self, cb: int) -> CircularBuffer:
         """The circular buffer `cb`; traps if it was never set up."""
         if cb not in self._buffers:
-            raise FunctionalTrap(Trap.CB_UNINITIALISED, f"CB {cb}: {TRAP_TEXT[Trap.CB_UNINITIALISED]}.")
+            raise FunctionalTrap(
+                Trap.CB_UNINITIALISED, f"CB {cb}: {TRAP_TEXT[Trap.CB_UNINITIALISED]}."
+            )
         return self._buffers[cb]
 
     def run(self, commands: bytes) -> int:
@@ -151,7 +154,8 @@ class FunctionalMachine:
             if running.current is not None:
                 opcode, fields = running.current
                 lines.append(
-                    f"{running.unit.name}: {opcode.name.lower()} (tag {fields['tag']}) {running.waits}"
+                    f"{running.unit.name}: {opcode.name.lower()} (tag {fields['tag']})"
+                    f" {running.waits}"
                 )
         return "\n".join(lines)
 

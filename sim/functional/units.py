@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fixed-function units as coroutines: each takes one command and yields whenever it must wait.
 
-A unit yields a sentence that says what it waits for; the machine resumes it later. None of them keeps time.
+A unit yields a sentence that says what it waits for; the machine resumes it later. None of them
+keeps time.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ Waiting = Iterator[str]
 
 
 class _Operand:
-    """One operand of a running command: acquires steps as the loop enters them, reports them done as it leaves."""
+    """One operand of a running command: acquires steps as the loop enters them, reports them done
+    as it leaves."""
 
     def __init__(self, machine: "FunctionalMachine", steps: OperandSteps, producer: bool) -> None:
         self.machine, self.steps, self.producer = machine, steps, producer
@@ -199,7 +201,12 @@ class _Multiplier:
             machine.bank_states[bank] = "full" if fields["done"] else "ready"
 
 
-_TYPES = {Format.INT8: np.int8, Format.UINT8: np.uint8, Format.FP16: np.uint16, Format.BF16: np.uint16}
+_TYPES = {
+    Format.INT8: np.int8,
+    Format.UINT8: np.uint8,
+    Format.FP16: np.uint16,
+    Format.BF16: np.uint16,
+}
 
 
 def mml(machine: "FunctionalMachine", fields: Fields) -> Waiting:

@@ -13,7 +13,8 @@ __all__ = ["Nest", "OperandSteps"]
 
 @dataclasses.dataclass(frozen=True)
 class Nest:
-    """Five counts, level 0 first, and a tail: fewer iterations of one level in the last of another."""
+    """Five counts, level 0 first, and a tail: fewer iterations of one level in the last of
+    another."""
 
     counts: tuple[int, ...]
     tail_level: int = 0
@@ -22,7 +23,8 @@ class Nest:
 
     @classmethod
     def of(cls, fields: dict[str, int], tail: tuple[str, str] | None = None) -> "Nest":
-        """Nest of a decoded command; `tail` names the fields of level and count (DMA: by default)."""
+        """Nest of a decoded command; `tail` names the fields of level and count (DMA: by
+        default)."""
         counts = tuple(fields[f"count{level}"] for level in range(LEVELS))
         if tail is not None:
             return cls(counts, fields[tail[0]], 0, fields[tail[1]])

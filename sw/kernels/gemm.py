@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans C[M,N] = A[M,K] @ B[K,N] for one processing element: problem in, command list out.
 
-The element computes C in blocks of `m_tiles x n_tiles` accumulator tiles. Five commands run side by side and meet in
-circular buffers and banks: two DMA_INs fetch A and B, one MML multiplies, one DRAIN empties the banks, one DMA_OUT
-stores. Each covers a whole *region* of equal blocks; ragged edges make at most four regions.
+The element computes C in blocks of `m_tiles x n_tiles` accumulator tiles. Five commands run side
+by side and meet in circular buffers and banks: two DMA_INs fetch A and B, one MML multiplies, one
+DRAIN empties the banks, one DMA_OUT stores. Each covers a whole *region* of equal blocks; ragged
+edges make at most four regions.
 
         columns: whole blocks     rest
     rows: whole   region 0      region 2
           rest    region 1      region 3
 
-All of A is fetched once per column of blocks. B is either fetched again for every row of blocks, or, where its panel
-of one block column fits into local memory, once (`resident`).
+All of A is fetched once per column of blocks. B is either fetched again for every row of blocks,
+or, where its panel of one block column fits into local memory, once (`resident`).
 """
 
 import dataclasses
@@ -69,7 +70,8 @@ class GemmPlan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Span:
-    """`count` equal blocks of `size` rows (columns), the first at `start`, of `tiles` tiles each."""
+    """`count` equal blocks of `size` rows (columns), the first at `start`, of `tiles` tiles
+    each."""
 
     start: int
     size: int
@@ -125,7 +127,8 @@ class _Planner:
         return best
 
     def _divide_local_memory(self) -> None:
-        """Depths of the three circular buffers in bytes, K steps of one A chunk, and whether B is resident."""
+        """Depths of the three circular buffers in bytes, K steps of one A chunk, and whether B is
+        resident."""
         rows, columns = self.m_tiles * self.tile, self.n_tiles * self.tile
         size = self.pe.ls.size_bytes
         self.out_bytes = min(2 * rows * columns * 4, size // 4)
@@ -196,7 +199,8 @@ class _Planner:
         )
 
     def fetch_b(self, rows: _Span, columns: _Span) -> None:
-        """B, one K step at a time: runs are rows of B within the block, pieces are column groups."""
+        """B, one K step at a time: runs are rows of B within the block, pieces are column
+        groups."""
         p, step = self.problem, self.b_step_bytes(columns.tiles)
         repeats = 1 if self.resident else rows.count
         self.commands.add(
@@ -363,14 +367,19 @@ def plan_gemm(pe: PeConfig, problem: GemmProblem) -> GemmPlan:
     Raises
     ------
     ValueError
-        If the formats of A and B cannot be multiplied with each other, a dimension is not from 1 to 65535 blocks, or
-        the member has no floating datapath; one sentence.
+        If the formats of A and B cannot be multiplied with each other, a dimension is not from 1
+        to 65535 blocks, or the member has no floating datapath; one sentence.
     """
     a, b = problem.a_format, problem.b_format
     if a.is_float != b.is_float or a.n_bytes != b.n_bytes or a.n_bytes > 2:
-        raise ValueError(f"{a.name} and {b.name} cannot be multiplied; both must be 8-bit integers or 16-bit floats.")
+        raise ValueError(
+            f"{a.name} and {b.name} cannot be multiplied; both must be 8-bit integers or 16-bit"
+            f" floats."
+        )
     if a.is_float and not pe.dpe.with_fp:
-        raise ValueError("This member has no floating-point datapath; give it int8 or uint8 operands.")
+        raise ValueError(
+            "This member has no floating-point datapath; give it int8 or uint8 operands."
+        )
     for name in ("m", "n", "k"):
         if getattr(problem, name) < 1:
             raise ValueError(f"{name.upper()} is {getattr(problem, name)}; it must be at least 1.")

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chip as the runtime sees it: registers by name, jobs, counters, errors in words."""
+
+import dataclasses
+from collections.abc import Callable
+
+from hw.arch import address_map
+from hw.arch.commands import COMMANDS, QUAD_BYTES, Opcode
+from hw.arch.csr import COUNTERS, REGISTERS, JobState, counter_offset
+from hw.arch.traps import TRAP_TEXT, Trap
+from hw.arch.units import Unit
+from hw.config import ChipConfig
+from sw.errors import UserError
+from sw.runtime.port import HostPort
+from sw.runtime.triage import triage
+
+__all__ = ["Chip", "JobError", "JobHang", "JobResult"]
+
+
+class JobError(UserError):
+    """A job ended in a trap; the message says which unit, which command, and why."""
+
+    def __init__(self, message: str, cause: Trap) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class JobHang(UserError):
+    """A job made no progress; the message is the triage table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JobResult:
+    """A finished job."""
+
+    status: int
+    """Status field of its END command."""
+    cycles: int
+    """Hardware counter: from the start register's write to the completion flag."""
+    harness_cycles: int
+    """The same counted outside the chip, with the host's own register accesses."""
+
+
+class Chip:
+    """One chip behind a host port.
+
+    Parameters
+    ----------
+    port : HostPort
+        The device.
+    config : ChipConfig
+        What it was built from; checked against the chip's own CONFIG register.
+
+    Raises
+    ------
+    UserError
+        If the device is not a chip of this configuration.
+    """
+
+    def __init__(self, port: HostPort, config: ChipConfig) -> None:
+        self.port, self.config = port, config
+        found, wanted = self.register("CONFIG"), int(config.digest(), 16)
+        if found != wanted:
+            raise UserError(
+                f"The device was built from configuration {found:08x}, not {config.name}"
+                f" ({wanted:08x})."
+            )
+
+    def register(self, name: str) -> int:
+        """Read a control register."""
+        return self.port.read_register(address_map.CONTROL.base + REGISTERS[name].offset)
+
+    def set_register(self, name: str, value: int) -> None:
+        """Write a control register."""
+        self.port.write_register(address_map.CONTROL.base + REGISTERS[name].offset, value)
+
+    def start(self, list_address: int, n_quads: int) -> None:
+        """Start the command list at `list_address`."""
+        self.set_register("JOB_LIST_LO", list_address & 0xFFFF_FFFF)
+        self.set_register("JOB_LIST_HI", list_address >> 32)
+        self.set_register("JOB_LIST_QUADS", n_quads)
+        self.set_register("JOB_START", 1)
+
+    def abort(self) -> None:
+        """Ask the chip to abort its job; it ends as an error with cause ABORTED."""
+        self.set_register("JOB_ABORT", 1)
+
+    def run_job(
+        self,
+        list_address: int,
+        commands: bytes,
+        *,
+        stall_limit: int = 20_000,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> JobResult:
+        """Store a command list, run it, and wait.
+
+        Parameters
+        ----------
+        list_address : int
+            Where the list is stored, a multiple of 16.
+        commands : bytes
+            The list.
+        stall_limit : int
+            Cycles without progress after which the job counts as hung.
+        progress : Callable[[int], None]
+            Called with the cycles so far, every `stall_limit / 2` cycles.
+
+        Raises
+        ------
+        JobError
+            If the chip reports a trap.
+        JobHang
+            If it makes no progress.
+        """
+        self.port.write(list_address, commands)
+        self.start(list_address, len(commands) // QUAD_BYTES)
+        began = self.port.cycles
+        last, quiet_since = self.register("PROGRESS"), began
+        while not self.port.run(max(stall_limit // 2, 1)):
+            now = self.register("PROGRESS")
+            if now != last:
+                last, quiet_since = now, self.port.cycles
+            elif self.port.cycles - quiet_since >= stall_limit:
+                self._hang(stall_limit)
+            progress(self.port.cycles - began)
+        harness_cycles = self.port.cycles - began
+        self._raise_error()
+        return JobResult(self.register("JOB_STATUS"), self.job_cycles(), harness_cycles)
+
+    def job_cycles(self) -> int:
+        """Cycles of the running or last job."""
+        return self.register("JOB_CYCLES_LO") | self.register("JOB_CYCLES_HI") << 32
+
+    def counters(self) -> dict[str, int]:
+        """All performance counters, read as one snapshot."""
+        self.set_register("SNAPSHOT", 1)
+        base = address_map.CONTROL.base
+        values = {}
+        for counter in COUNTERS:
+            address = base + counter_offset(counter.name)
+            low, high = self.port.read_register(address), self.port.read_register(address + 4)
+            values[counter.name] = low | high << 32
+        return values
+
+    def debug_word(self, space: int, index: int, word: int) -> int:
+        """One word of the debug port."""
+        self.set_register("DEBUG_SELECT", space << 24 | index << 8 | word)
+        return self.register("DEBUG_DATA")
+
+    def _hang(self, stall_limit: int) -> None:
+        """Describe a hang, then abort so that the chip is usable again."""
+        table = triage(self.config, self.debug_word)
+        self.abort()
+        self.port.run(stall_limit)
+        raise JobHang(f"No progress for {stall_limit} cycles.\n{table}")
+
+    def _raise_error(self) -> None:
+        if self.register("JOB_STATE") != JobState.ERROR:
+            return
+        cause = self.register("ERROR_CAUSE")
+        where = self.register("ERROR_UNIT")
+        unit, opcode, tag = where & 0xFF, where >> 8 & 0xFF, where >> 16
+        info = self.register("ERROR_INFO")
+        raise JobError(_error_text(cause, unit, opcode, tag, info), Trap(cause))
+
+
+def _error_text(cause: int, unit: int, opcode: int, tag: int, info: int) -> str:
+    """One sentence for an error of the chip."""
+    if cause == Trap.ABORTED:
+        return "The job was aborted."
+    name = COMMANDS[Opcode(opcode)].name if opcode in COMMANDS else f"opcode 0x{opcode:02x}"
+    where = Unit(unit).name if unit in Unit else f"unit {unit}"
+    text = TRAP_TEXT.get(Trap(cause), f"cause {cause}") if cause in Trap else f"cause {cause}"
+    detail = _detail(cause, opcode, info)
+    return f"{where} trapped in {name} (tag {tag}): {text}{detail}."
+
+
+def _detail(cause: int, opcode: int, info: int) -> str:
+    if cause == Trap.ILLEGAL_FIELD and opcode in COMMANDS:
+        for field in COMMANDS[Opcode(opcode)].fields:
+            if field.offset <= info < field.offset + field.width:
+                return f" (field {field.name})"
+        return f" (reserved bit {info})"
+    if cause in (Trap.MEMORY_ERROR, Trap.MEMORY_POISON, Trap.LS_RANGE, Trap.LS_PARITY):
+        return f" (address 0x{info:08x})"
+    if Trap.CB_UNINITIALISED <= cause <= Trap.CB_BUSY:
+        return f" (CB {info & 0xFF})"
+    return ""

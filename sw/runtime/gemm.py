@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GEMM on arrays: places the operands in memory, runs the kernel's command list, reads the result
+and the counters."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.arch import address_map
+from hw.arch.formats import Format
+from hw.config import ChipConfig
+from sw.errors import UserError
+from sw.kernels.gemm import GemmProblem, plan_gemm
+from sw.runtime.chip import Chip, JobResult
+
+__all__ = ["GemmRun", "Placement", "as_operand", "place", "run_gemm"]
+
+_FORMATS: dict[Any, Format] = {
+    np.dtype(np.int8): Format.INT8,
+    np.dtype(np.uint8): Format.UINT8,
+    np.dtype(np.float16): Format.FP16,
+    np.dtype(ml_dtypes.bfloat16): Format.BF16,
+}
+_LIST_BYTES = 1 << 14
+"""Room kept for the command list."""
+_ALIGN = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where a problem lies: addresses of A, B, C and of the command list, and the memory's name."""
+
+    memory: str
+    a: int
+    b: int
+    c: int
+    commands: int
+
+
+@dataclasses.dataclass(frozen=True)
+class GemmRun:
+    """A result and how it was computed."""
+
+    c: NDArray[Any]
+    job: JobResult
+    perf: dict[str, Any]
+
+
+def as_operand(array: NDArray[Any], dtype: str | None, name: str) -> NDArray[Any]:
+    """Return `array` as a contiguous two-dimensional operand of a supported type.
+
+    Parameters
+    ----------
+    array : NDArray
+        As loaded; a two-byte void is taken as bfloat16, which is how `.npy` files hold it.
+    dtype : str or None
+        `int8`, `uint8`, `float16` or `bfloat16` to convert to, exactly for integers and by
+        rounding to nearest even for floats.
+    name : str
+        For messages.
+
+    Raises
+    ------
+    UserError
+        If the shape or type cannot be used, or values do not fit.
+    """
+    if array.dtype == np.dtype("V2"):
+        array = array.view(ml_dtypes.bfloat16)
+    if array.ndim != 2 or 0 in array.shape:
+        raise UserError(
+            f"{name} has shape {array.shape}; it must be a matrix with at least one row and column."
+        )
+    if dtype is not None:
+        array = _convert(array, dtype, name)
+    if array.dtype not in _FORMATS:
+        raise UserError(
+            f"{name} holds {array.dtype}; it must hold int8, uint8, float16 or bfloat16"
+            " (--dtype converts)."
+        )
+    return np.ascontiguousarray(array)
+
+
+def _convert(array: NDArray[Any], dtype: str, name: str) -> NDArray[Any]:
+    wanted = {
+        "int8": np.int8,
+        "uint8": np.uint8,
+        "float16": np.float16,
+        "bfloat16": ml_dtypes.bfloat16,
+    }
+    if dtype not in wanted:
+        raise UserError(f"--dtype is {dtype}; it must be int8, uint8, float16 or bfloat16.")
+    if array.dtype.kind not in "biuf" and array.dtype != np.dtype(ml_dtypes.bfloat16):
+        raise UserError(f"{name} holds {array.dtype}, which is not a number type.")
+    target = np.dtype(wanted[dtype])
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = array.astype(target)
+    if target.kind in "iu":
+        if not np.array_equal(converted.astype(np.float64), array.astype(np.float64)):
+            raise UserError(
+                f"{name} has values that do not fit {dtype}; scale or round them first."
+            )
+    elif np.any(np.isinf(converted.astype(np.float64)) & np.isfinite(array.astype(np.float64))):
+        raise UserError(f"{name} has values that are too large for {dtype}.")
+    return converted
+
+
+def place(config: ChipConfig, sizes: tuple[int, int, int], where: str) -> Placement:
+    """Choose addresses for A, B, C of `sizes` bytes in SRAM or DRAM (`auto`: SRAM if all fits).
+
+    Raises
+    ------
+    UserError
+        If they do not fit.
+    """
+    memories = {
+        "sram": (address_map.SRAM.base, config.sram.size_bytes),
+        "dram": (address_map.DRAM.base, config.dram.size_bytes),
+    }
+    padded = [-(-size // _ALIGN) * _ALIGN for size in sizes]
+    total = sum(padded) + _LIST_BYTES
+    for name in ("sram", "dram") if where == "auto" else (where,):
+        base, size = memories[name]
+        if total <= size:
+            a = base + _LIST_BYTES
+            return Placement(name, a, a + padded[0], a + padded[0] + padded[1], base)
+    room = max(size for name, (_, size) in memories.items() if where in ("auto", name))
+    raise UserError(
+        f"A, B, C and the command list need {total} bytes; {config.name} has"
+        f" {room} in {'its largest memory' if where == 'auto' else where.upper()}."
+    )
+
+
+def run_gemm(
+    chip: Chip,
+    a: NDArray[Any],
+    b: NDArray[Any],
+    *,
+    where: str = "auto",
+    stall_limit: int = 20_000,
+    progress: Callable[[int], None] = lambda _: None,
+) -> GemmRun:
+    """Compute a[M,K] @ b[K,N] on the chip.
+
+    Returns int32 [M,N] for integer operands (wrapping), float32 for floating ones, bit-exact as
+    `docs/numerics.md` says.
+
+    Raises
+    ------
+    UserError
+        For shapes or types that do not go together, or operands that do not fit; `JobError`,
+        `JobHang` from the chip.
+    """
+    if a.shape[1] != b.shape[0]:
+        raise UserError(
+            f"A is {a.shape[0]} x {a.shape[1]} and B is {b.shape[0]} x {b.shape[1]}; A's columns"
+            f" must be B's rows."
+        )
+    (m, k), n = a.shape, b.shape[1]
+    a_format, b_format = _FORMATS[a.dtype], _FORMATS[b.dtype]
+    config = chip.config
+    spot = place(config, (a.nbytes, b.nbytes, 4 * m * n), where)
+    problem = GemmProblem(
+        m=m, n=n, k=k, a_format=a_format, b_format=b_format,
+        a_address=spot.a, b_address=spot.b, c_address=spot.c,
+        a_pitch=k * a_format.n_bytes, b_pitch=n * b_format.n_bytes, c_pitch=4 * n,
+    )  # fmt: skip
+    try:
+        plan = plan_gemm(config.pe, problem)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    chip.port.write(spot.a, a.tobytes())
+    chip.port.write(spot.b, b.tobytes())
+    job = chip.run_job(
+        spot.commands, bytes(plan.commands), stall_limit=stall_limit, progress=progress
+    )
+    counters = chip.counters()
+    result = np.float32 if a_format.is_float else np.int32
+    c = np.frombuffer(chip.port.read(spot.c, 4 * m * n), result).reshape(m, n)
+    perf = {
+        "config": config.name, "m": m, "n": n, "k": k,
+        "dtype_a": str(a.dtype), "dtype_b": str(b.dtype), "out": np.dtype(result).name, "place": spot.memory,
+        **_figures(config, problem, job, counters, plan.commands.n_long, plan.commands.n_short),
+    }  # fmt: skip
+    return GemmRun(c, job, perf)
+
+
+def _figures(
+    config: ChipConfig,
+    problem: GemmProblem,
+    job: JobResult,
+    counters: dict[str, int],
+    n_long: int,
+    n_short: int,
+) -> dict[str, Any]:
+    """Performance figures of one job."""
+    peak = config.pe.dpe.macs_per_cycle(problem.element_bytes)
+    busy = counters["dpe.busy"]
+    span = sum(
+        value for name, value in counters.items() if name.startswith(("dpe.busy", "dpe.wait_"))
+    )
+    link = config.pe.link_bytes
+    return {
+        "cycles": job.cycles,
+        "harness_cycles": job.harness_cycles,
+        "macs": problem.macs,
+        "peak_macs_per_cycle": peak,
+        "utilisation": problem.macs / (job.cycles * peak),
+        "dpe_utilisation": problem.macs / (max(span, 1) * peak),
+        "bytes": {
+            "sram_read": counters["sram.read_lines"] * link,
+            "sram_write": counters["sram.write_lines"] * link,
+            "dram_read": counters["dram.read_bytes"],
+            "dram_write": counters["dram.write_bytes"],
+            "link_in": counters["fi.read_lines"] * link,
+            "link_out": counters["fi.write_lines"] * link,
+            "landed": counters["fi.read_bytes"],
+            "stored": counters["fi.write_bytes"],
+        },
+        "commands": {
+            "issued": counters["cp.commands"],
+            "short": counters["cp.short_commands"],
+            "in_list": n_long + n_short,
+            "per_1000_busy_dpe_cycles": 1000 * counters["cp.commands"] / max(busy, 1),
+        },
+        "counters": counters,
+    }

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chip in the compiled simulator, ready to run jobs."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from hw.config import ChipConfig
+from sim.build_cache import BuildCache
+from sim.compiled import CompiledSimulator, SimulatorBuild, build_simulator
+from sw.runtime.chip import Chip
+
+__all__ = ["Waves", "simulators_folder", "simulated_chip"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Waves:
+    """A waveform to record: cycles `first` to `last` below instance `scope` (all if empty)."""
+
+    path: Path
+    scope: str = ""
+    first: int = 0
+    last: int = 2**62
+
+
+def simulators_folder() -> Path:
+    """Where built simulators are kept: `build/simulators` of the checkout."""
+    return Path(__file__).resolve().parents[2] / "build" / "simulators"
+
+
+def simulated_chip(
+    config: ChipConfig,
+    *,
+    waves: Waves | None = None,
+    test: bool = False,
+    seed: int = 1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Chip, SimulatorBuild]:
+    """Build the simulator of `config` if needed, and return a reset chip in it.
+
+    Parameters
+    ----------
+    config : ChipConfig
+        The member; one element of it is simulated.
+    waves : Waves, optional
+        Record a waveform.
+    test : bool
+        Use the build with assertions and with everything unset filled from `seed`.
+    seed : int
+        See `test`.
+    progress : Callable[[str], None]
+        Told what the build is doing.
+
+    Raises
+    ------
+    BuildError
+        When the simulator cannot be built.
+    """
+    build = build_simulator(
+        config,
+        BuildCache(simulators_folder()),
+        trace=waves is not None,
+        test=test,
+        progress=progress,
+    )
+    simulator = CompiledSimulator(build.library, seed=seed)
+    if waves is not None:
+        simulator.trace(waves.path, scope=waves.scope, first=waves.first, last=waves.last)
+    return Chip(simulator, config), build

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who waits for whom: reads a stuck chip through its debug port and writes it up as a table."""
+
+from collections.abc import Callable
+
+from hw.arch.commands import COMMANDS, Opcode, is_long
+from hw.arch.csr import DebugSpace
+from hw.arch.units import State, Unit
+from hw.config import ChipConfig
+
+__all__ = ["triage"]
+
+DebugRead = Callable[[int, int, int], int]
+"""(space, index, word) to value."""
+
+_BANK_STATES = ("free", "ready", "open", "closing", "full", "draining", "filling")
+_SOURCES = ("core A", "core B", "work queue")
+
+
+def _command(opcode: int, tag: int) -> str:
+    if opcode == 0 and tag == 0:
+        return "no command"
+    name = COMMANDS[Opcode(opcode)].name if opcode in COMMANDS else f"opcode 0x{opcode:02x}"
+    return f"{name} (tag {tag})"
+
+
+def _waits_for(state: int, cb: int, bank: int) -> str:
+    """What a unit's state means, in words."""
+    words = {
+        State.IDLE: "idle",
+        State.BUSY: "busy",
+        State.WAIT_CB_DATA: f"waits for data in CB {cb}",
+        State.WAIT_CB_ROOM: f"waits for room in CB {cb}",
+        State.WAIT_BANK: f"waits for accumulator bank {bank}",
+        State.WAIT_LS: "waits for local memory",
+        State.WAIT_MEMORY: "waits for memory to take or answer a request",
+        State.WAIT_TAGS: "waits for answers: everything allowed is in flight",
+        State.WAIT_HELD: "waits for its held block to load",
+        State.WAIT_NEIGHBOUR: "waits for a neighbour on a reduction link",
+        State.HALTED: "halted",
+    }
+    return words[State(state)] if state in State else f"state {state}"
+
+
+def _units(read: DebugRead, users: dict[int, list[str]]) -> list[str]:
+    lines = []
+    for unit in Unit:
+        if unit in (Unit.CP, Unit.MLU, Unit.SE):
+            continue
+        first, second, steps = (read(DebugSpace.UNIT, unit, word) for word in range(3))
+        state, cb, bank, fill = first & 0xFF, first >> 8 & 0xFF, first >> 16 & 0xFF, first >> 24
+        command = _command(second >> 16 & 0xFF, second & 0xFFFF)
+        if state in (State.WAIT_CB_DATA, State.WAIT_CB_ROOM):
+            users.setdefault(cb, []).append(unit.name)
+        lines.append(
+            f"  {unit.name:<10} {_waits_for(state, cb, bank):<44} {command:<22}"
+            f" steps {steps:>8}  queued {fill}"
+        )
+    return lines
+
+
+def _buffers(read: DebugRead, n_cbs: int, users: dict[int, list[str]]) -> list[str]:
+    lines = []
+    for cb in range(n_cbs):
+        flags = read(DebugSpace.CB, cb, 3)
+        if not flags & 1:
+            continue
+        extent, produced, consumed, fill = (read(DebugSpace.CB, cb, word) for word in (0, 1, 2, 4))
+        producer = Unit(flags >> 8 & 0x7F).name if flags >> 15 & 1 else "nobody yet"
+        consumer = Unit(flags >> 16 & 0x7F).name if flags >> 23 & 1 else "nobody yet"
+        waiting = f"  <- {', '.join(users[cb])}" if cb in users else ""
+        lines.append(
+            f"  CB {cb:<3} base {extent & 0xFFFF:>5} depth {extent >> 16:>5}"
+            f"  reserve {produced & 0xFFFF:>5} commit {produced >> 16:>5}"
+            f" claim {consumed & 0xFFFF:>5} release {consumed >> 16:>5}"
+            f"  data {fill & 0xFFFF:>5} room {fill >> 16:>5}"
+            f"  {producer} -> {consumer}{waiting}"
+        )
+    return lines
+
+
+def _sources(read: DebugRead) -> list[str]:
+    lines = []
+    for index, name in enumerate(_SOURCES):
+        word = read(DebugSpace.SOURCE, index, 0)
+        if not word & 1:
+            continue
+        opcode = word >> 8 & 0xFF
+        where = " for room in a unit's queue" if is_long(opcode) else ""
+        lines.append(f"  {name:<10} {_command(opcode, word >> 16)} waits{where}")
+    return lines or ["  no command waits to be issued"]
+
+
+def triage(config: ChipConfig, read: DebugRead) -> str:
+    """The state of a stuck element as text: command sources, units, circular buffers, banks.
+
+    Parameters
+    ----------
+    config : ChipConfig
+        For the numbers of CBs and banks.
+    read : DebugRead
+        Reads one word of the debug port.
+    """
+    users: dict[int, list[str]] = {}
+    units = _units(read, users)
+    banks = [
+        _BANK_STATES[read(DebugSpace.BANK, bank, 0) % len(_BANK_STATES)]
+        for bank in range(config.pe.re.banks)
+    ]
+    return "\n".join(
+        [
+            "command sources:",
+            *_sources(read),
+            "units:",
+            *units,
+            "circular buffers (64-byte units):",
+            *_buffers(read, config.pe.cp.cbs, users),
+            "accumulator banks: " + ", ".join(f"{i} {state}" for i, state in enumerate(banks)),
+        ]
+    )
