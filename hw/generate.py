@@ -32,15 +32,16 @@ for command in sys.argv[1:]:
 
 def emit_verilog(
     component: Elaboratable, *, name: str, ports: Mapping[str, Any] | None = None,
-    flat: bool = False,
+    flat: bool = False, clock_gating: bool = True,
 ) -> str:
     """Verilog text of `component` as module `name`, with every module it needs.
 
     Ports default to the component's signature, nested members joined by two underscores, plus the
     clock and reset of every domain that the component uses and does not define: `clk` and `rst`
-    for `sync`, `x_clk` and `x_rst` for a domain `x`. `flat` expands every `EmitOnce` in place.
+    for `sync`, `x_clk` and `x_rst` for a domain `x`. `flat` expands every `EmitOnce` in place, and
+    without `clock_gating` every gated clock becomes an enable.
     """
-    with emission(flat=flat) as collected:
+    with emission(flat=flat, clock_gating=clock_gating) as collected:
         top, _domains = module_rtlil(component, name=name, ports=ports and dict(ports))
     for key in (*collected.rtlil, *collected.verilog):
         if key == name or key in collected.rtlil and key in collected.verilog:
@@ -48,7 +49,7 @@ def emit_verilog(
     text = _yosys_verilog("\n".join([*collected.rtlil.values(), top]))
     for key, boundary in collected.boundaries.items():
         if boundary is not Boundary.FREE:
-            text = re.sub(rf"^module {key}\(.*\);$", rf"\g<0> /*verilator {boundary.value}*/",
+            text = re.sub(rf"^module {key}\([^;]*\);", rf"\g<0> /*verilator {boundary.value}*/",
                           text, count=1, flags=re.MULTILINE)
     return "\n".join([text, *(source.strip() + "\n" for source in collected.verilog.values())])
 

@@ -11,14 +11,16 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import count
 from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.hdl import (
     ClockDomain,
     ClockSignal,
+    Const,
     Elaboratable,
     Fragment,
     Instance,
@@ -30,7 +32,8 @@ from amaranth.hdl._ir import PortDirection
 from amaranth.hdl._xfrm import DomainCollector
 from amaranth.lib import wiring
 
-__all__ = ["Boundary", "EmitOnce", "Emission", "current_emission", "emission"]
+__all__ = ["Boundary", "EmitOnce", "Emission", "current_emission", "emission",
+           "emission_below_enable", "module_rtlil"]
 
 
 class Boundary(Enum):
@@ -51,15 +54,19 @@ class Emission:
     Parameters
     ----------
     flat : every `EmitOnce` becomes its real component in place of an instance.
+    clock_gating : every `hw.lib.clock_gate.Gated` gets a clock of its own in place of an enable.
     """
 
     flat: bool = False
+    clock_gating: bool = True
     rtlil: dict[str, str] = field(default_factory=dict)
     """Netlist text of each shared module, by key, inner modules first."""
     verilog: dict[str, str] = field(default_factory=dict)
     """Hand-written Verilog modules, by module name."""
     boundaries: dict[str, Boundary] = field(default_factory=dict)
     """How Verilator shall treat each shared module."""
+    gates: Iterator[int] = field(default_factory=count)
+    """Numbers for the domains of gated clocks; gates may be nested, so no two share a name."""
     _origins: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     _domains: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -91,11 +98,23 @@ def current_emission() -> Emission | None:
 
 
 @contextmanager
-def emission(*, flat: bool = False) -> Iterator[Emission]:
+def emission(*, flat: bool = False, clock_gating: bool = True) -> Iterator[Emission]:
     """Collect shared and hand-written modules of what is elaborated inside the `with` block."""
-    token = _current.set(collected := Emission(flat=flat))
+    collected = Emission(flat=flat, clock_gating=clock_gating)
+    token = _current.set(collected)
     try:
         yield collected
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def emission_below_enable() -> Iterator[None]:
+    """Expand every `EmitOnce` in place inside the `with` block."""
+    collected = current_emission()
+    token = _current.set(collected and replace(collected, flat=True))
+    try:
+        yield
     finally:
         _current.reset(token)
 
@@ -129,7 +148,8 @@ def _signature_ports(component: Any) -> dict[str, tuple[Value, PortDirection]]:
         raise TypeError(f"Ports of {component!r} must be given, since it has no signature.")
     return {"__".join(map(str, path)): (Value.cast(value), PortDirection.Input
                                         if member.flow is wiring.In else PortDirection.Output)
-            for path, member, value in component.signature.flatten(component)}
+            for path, member, value in component.signature.flatten(component)
+            if not isinstance(value, Const)}  # an always-ready stream's `ready` is no signal
 
 
 def _describe(origin: tuple[Any, ...]) -> str:
@@ -191,5 +211,6 @@ class EmitOnce(wiring.Component):
             connections[f"i_{prefix}rst"] = ResetSignal(domain, allow_reset_less=True)
         for path, member, value in self.signature.flatten(self):
             kind = "i" if member.flow is wiring.In else "o"
-            connections[f"{kind}_{'__'.join(map(str, path))}"] = value
+            if not isinstance(value, Const):
+                connections[f"{kind}_{'__'.join(map(str, path))}"] = value
         return Instance(self.key, **connections)
