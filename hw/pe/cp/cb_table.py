@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The circular-buffer table: who may start a step, and where its data lies.
+
+A buffer is a ring of four amounts whose sum is its depth. Every operation moves an amount to the
+next one: reserve takes room to pending, commit pending to filled, claim filled to held, release
+held to room. Only two pointers are stored; commit and release follow from the amounts.
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, enum, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from hw.arch.traps import Trap
+from hw.iface.pe import CbGrant, CbPort, CbRole
+from hw.lib.arbiter import RoundRobin
+
+__all__ = ["CbFault", "CbSetup", "CircularBufferTable", "cb_state_layout"]
+
+
+class CbSetup(data.Struct):
+    """A CB command that passed its checks, in 64-byte units."""
+
+    cb: unsigned(6)
+    shared: unsigned(1)
+    base: unsigned(13)
+    depth: unsigned(13)
+    tag: unsigned(16)
+
+
+class CbFault(data.Struct):
+    """An operation that traps; valid for one cycle."""
+
+    valid: unsigned(1)
+    cause: unsigned(8)
+    setup: unsigned(1)  # a CB command is at fault, not a unit
+    unit: unsigned(3)  # unit at fault
+    tag: unsigned(16)  # of the CB command
+    cb: unsigned(6)
+
+
+class _Kind(enum.Enum, shape=2):
+    """What stage 2 does."""
+
+    SETUP = 0
+    ACQUIRE = 1
+    DONE = 2
+
+
+class _Operation(data.Struct):
+    """One operation on its way from stage 1 to stage 2."""
+
+    kind: _Kind
+    role: CbRole
+    cb: unsigned(6)
+    extent: unsigned(16)  # SETUP: base
+    advance: unsigned(16)  # SETUP: depth
+    unit: unsigned(3)
+    shared: unsigned(1)
+    tag: unsigned(16)
+
+
+def cb_state_layout(width: int) -> data.StructLayout:
+    """One row of the table; amounts and pointers have `width` bits, in 64-byte units."""
+    user = data.StructLayout({"known": 1, "unit": 3})
+    return data.StructLayout({
+        "base": width,
+        "depth": width,
+        "shared": 1,
+        "producer": user,
+        "consumer": user,
+        "reserve": width,  # pointers, 0 <= . < depth
+        "claim": width,
+        "room": width,  # amounts, room + pending + filled + held = depth
+        "pending": width,  # reserved, not committed
+        "filled": width,  # committed, not claimed
+        "held": width,  # claimed, not released
+    })
+
+
+class CircularBufferTable(wiring.Component):
+    """Grants steps on circular buffers, one operation a cycle, each port in its turn.
+
+    Operation
+        1. Stage 1 picks a request: a set-up first, else round robin over acquires and dones.
+        2. Stage 2 reads the buffer's row, checks, writes it back. An acquire whose data (room) does
+           not suffice stays at its port and is not looked at again before a done or a set-up
+           changed some buffer.
+        3. A wrong operation changes nothing and is reported on `fault`: CB_UNINITIALISED;
+           CB_SHARED, a second unit on one side of a buffer not declared shared; CB_TOO_SMALL, a
+           step that could never start; CB_UNDERFLOW, a done beyond what was granted; CB_BUSY, a
+           set-up while granted steps are not done.
+        4. While `halt` is high nothing is granted; dones are still taken, so that units come to
+           rest.
+
+    Timing
+        An acquire that can be granted is accepted 1 cycle after it came at the earliest, and its
+        grant is valid in the next cycle. One operation a cycle over all ports, one in two cycles
+        for each stream. A done is taken within 2n + 1 cycles (n ports), plus one for each set-up.
+        No combinational path from inputs to outputs but from `halt` to the readys of acquires.
+
+    Parameters
+    ----------
+    n_cbs : circular buffers, 2 to 64.
+    n_units : size of local memory in 64-byte units, at most 8192.
+    owners : for each port the code of its unit.
+
+    Members
+    -------
+    ports : In(CbPort()).array(len(owners)), the units' operands.
+    setup : In(stream.Signature(CbSetup, always_ready=True)), checked CB commands.
+    halt : In(1), grant nothing.
+    fault : Out(CbFault), an operation that traps.
+    peek_cb : In(6), buffer to look at.
+    peek : Out(cb_state_layout(width)), its row, in the same cycle.
+    peek_valid : Out(1), the row was set up.
+
+    Raises: ValueError when a size is out of range.
+    """
+
+    def __init__(self, *, n_cbs: int, n_units: int, owners: tuple[int, ...]) -> None:
+        if not 2 <= n_cbs <= 64:
+            raise ValueError(f"CircularBufferTable n_cbs must be from 2 to 64, not {n_cbs!r}.")
+        if not 1 <= n_units <= 8192:
+            raise ValueError("CircularBufferTable n_units must be from 1 to 8192 (64-byte units of"
+                             f" local memory), not {n_units!r}.")
+        if not 1 <= len(owners) <= 32:
+            raise ValueError("CircularBufferTable owners must name 1 to 32 ports, "
+                             f"not {len(owners)}.")
+        self.n_cbs = n_cbs
+        self.n_units = n_units
+        self.owners = owners
+        self.width = min(bits_for(n_units), 13)
+        super().__init__({
+            "ports": In(CbPort()).array(len(owners)),
+            "setup": In(stream.Signature(CbSetup, always_ready=True)),
+            "halt": In(1),
+            "fault": Out(CbFault),
+            "peek_cb": In(6),
+            "peek": Out(cb_state_layout(self.width)),
+            "peek_valid": Out(1),
+        })
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        layout = cb_state_layout(self.width)
+        m.submodules.rows = rows = memory.Memory(shape=layout, depth=self.n_cbs, init=[])
+        read, peek, write = rows.read_port(domain="comb"), rows.read_port(domain="comb"), \
+            rows.write_port()
+        is_set_up = Signal(self.n_cbs)
+        operation, busy = Signal(_Operation), Signal()
+        chosen = Signal(2 * len(self.owners))  # acquires, then dones, as stage 2 works on them
+
+        moved, enough, cause = Signal(layout), Signal(), Signal(Trap)
+        self._elaborate_choice(m, operation, busy, chosen, enough)
+
+        known = Signal()
+        m.d.comb += [
+            read.addr.eq(operation.cb),
+            write.addr.eq(operation.cb),
+            known.eq(is_set_up.bit_select(read.addr, 1)),
+            peek.addr.eq(self.peek_cb),
+            self.peek.eq(peek.data),
+            self.peek_valid.eq(is_set_up.bit_select(peek.addr, 1)),
+        ]
+        with m.If(busy):
+            with m.If(operation.kind == _Kind.SETUP):
+                self._elaborate_setup(m, operation, read.data, known, moved, cause)
+            with m.Else():
+                self._elaborate_move(m, operation, read.data, known, moved, enough, cause)
+        done = Signal()  # the operation takes place
+        allowed = (operation.kind != _Kind.ACQUIRE) | (enough & ~self.halt)
+        m.d.comb += [
+            done.eq(busy & (cause == Trap.NONE) & allowed),
+            write.en.eq(done),
+            write.data.eq(moved),
+        ]
+        with m.If(done & (operation.kind == _Kind.SETUP)):
+            m.d.sync += is_set_up.bit_select(write.addr, 1).eq(1)
+        self._elaborate_answers(m, operation, busy, chosen, done, read.data, cause)
+        return m
+
+    def _elaborate_choice(self, m: Module, operation: data.View, busy: Signal,
+                          chosen: Signal, enough: Signal) -> None:
+        """Stage 1: pick a request and keep its payload, which stays at its port meanwhile."""
+        n = len(self.owners)
+        m.submodules.chooser = chooser = RoundRobin(n_requests=2 * n)
+        wants, blocked = Signal(2 * n), Signal(n)
+        m.d.comb += wants.eq(Cat(
+            *(port.acquire.valid & ~blocked[i] & ~self.halt for i, port in enumerate(self.ports)),
+            *(port.done.valid for port in self.ports),
+        ))
+        # What stage 2 works on may leave in this cycle.
+        with m.If(~self.setup.valid):
+            m.d.comb += chooser.requests.eq(wants & ~chosen)
+        m.d.comb += chooser.served.eq(chooser.grant)
+        m.d.sync += [busy.eq(chooser.grant.any() | self.setup.valid), chosen.eq(chooser.grant)]
+
+        with m.If(self.setup.valid):
+            setup = self.setup.payload
+            m.d.sync += [
+                operation.kind.eq(_Kind.SETUP), operation.cb.eq(setup.cb),
+                operation.extent.eq(setup.base), operation.advance.eq(setup.depth),
+                operation.shared.eq(setup.shared), operation.tag.eq(setup.tag),
+            ]
+        with m.Switch(chooser.grant):
+            for i, port in enumerate(self.ports):
+                for kind, bit, request in ((_Kind.ACQUIRE, i, port.acquire.payload),
+                                           (_Kind.DONE, n + i, port.done.payload)):
+                    with m.Case(1 << bit):
+                        m.d.sync += [
+                            operation.kind.eq(kind), operation.role.eq(request.role),
+                            operation.cb.eq(request.cb), operation.advance.eq(request.advance),
+                            operation.unit.eq(self.owners[i]),
+                        ]
+                        if kind is _Kind.ACQUIRE:
+                            m.d.sync += operation.extent.eq(request.extent)
+
+        # Data or room only come by dones and set-ups; until then a refused acquire need not try.
+        with m.If(busy & (operation.kind != _Kind.ACQUIRE)):
+            m.d.sync += blocked.eq(0)
+        with m.Elif(busy & ~enough):
+            m.d.sync += blocked.eq(blocked | chosen[:n])
+
+    def _elaborate_setup(self, m: Module, operation: data.View, row: data.View, known: Signal,
+                         moved: data.View, cause: Signal) -> None:
+        """An empty buffer, unless somebody works in it."""
+        m.d.comb += [
+            moved.base.eq(operation.extent),
+            moved.depth.eq(operation.advance),
+            moved.room.eq(operation.advance),
+            moved.shared.eq(operation.shared),
+        ]
+        with m.If(known & ((row.pending != 0) | (row.held != 0))):
+            m.d.comb += cause.eq(Trap.CB_BUSY)
+
+    def _elaborate_move(self, m: Module, operation: data.View, row: data.View, known: Signal,
+                        moved: data.View, enough: Signal, cause: Signal) -> None:
+        """Acquire and done: move `advance` from one amount to the next, if it is there."""
+        producer, acquires = Signal(), Signal()
+        amount, user = Signal(self.width), Signal.like(row.producer)
+        advance = operation.advance[:self.width]
+        m.d.comb += [
+            producer.eq(operation.role == CbRole.PRODUCER),
+            acquires.eq(operation.kind == _Kind.ACQUIRE),
+            user.eq(Mux(producer, row.producer, row.consumer)),
+            amount.eq(Mux(producer, Mux(acquires, row.room, row.pending),
+                          Mux(acquires, row.filled, row.held))),
+            enough.eq((operation.advance <= amount)
+                      & (~acquires | (operation.extent <= amount))),
+            moved.eq(row),
+        ]
+        moves = ((CbRole.PRODUCER, 1, "room", "pending"), (CbRole.PRODUCER, 0, "pending", "filled"),
+                 (CbRole.CONSUMER, 1, "filled", "held"), (CbRole.CONSUMER, 0, "held", "room"))
+        for role, first, source, target in moves:
+            with m.If((operation.role == role) & (acquires == first)):
+                m.d.comb += [moved[source].eq(row[source] - advance),
+                             moved[target].eq(row[target] + advance)]
+        for role, pointer, side in ((CbRole.PRODUCER, "reserve", "producer"),
+                                    (CbRole.CONSUMER, "claim", "consumer")):
+            with m.If((operation.role == role) & acquires):
+                straight = Signal(self.width + 1, name=f"{pointer}_straight")
+                m.d.comb += [
+                    straight.eq(row[pointer] + advance),
+                    moved[pointer].eq(Mux(straight >= row.depth, straight - row.depth, straight)),
+                    moved[side].known.eq(1),
+                    moved[side].unit.eq(operation.unit),
+                ]
+        with m.If(~known):
+            m.d.comb += cause.eq(Trap.CB_UNINITIALISED)
+        with m.Elif(acquires & user.known & (user.unit != operation.unit) & ~row.shared):
+            m.d.comb += cause.eq(Trap.CB_SHARED)
+        with m.Elif(acquires & ((operation.extent > row.depth) | (operation.advance > row.depth))):
+            m.d.comb += cause.eq(Trap.CB_TOO_SMALL)
+        with m.Elif(~acquires & ~enough):
+            m.d.comb += cause.eq(Trap.CB_UNDERFLOW)
+
+    def _elaborate_answers(self, m: Module, operation: data.View, busy: Signal, chosen: Signal,
+                           done: Signal, row: data.View, cause: Signal) -> None:
+        """Take the request, send the grant a cycle later, report a fault."""
+        n = len(self.owners)
+        grant, granted, accepts = Signal(CbGrant), Signal(n), Signal(n)
+        m.d.comb += accepts.eq(Mux(done, chosen[:n], 0))
+        m.d.sync += granted.eq(accepts)
+        with m.If(accepts.any()):
+            producer = operation.role == CbRole.PRODUCER
+            m.d.sync += [grant.base.eq(row.base), grant.depth.eq(row.depth),
+                         grant.pointer.eq(Mux(producer, row.reserve, row.claim))]
+        for i, port in enumerate(self.ports):
+            m.d.comb += [
+                port.acquire.ready.eq(accepts[i]),
+                port.done.ready.eq(busy & chosen[n + i]),
+                port.grant.valid.eq(granted[i]),
+                port.grant.payload.eq(grant),
+            ]
+        m.d.comb += [
+            self.fault.valid.eq(busy & (cause != Trap.NONE)),
+            self.fault.cause.eq(cause),
+            self.fault.setup.eq(operation.kind == _Kind.SETUP),
+            self.fault.unit.eq(operation.unit),
+            self.fault.tag.eq(operation.tag),
+            self.fault.cb.eq(operation.cb),
+        ]
