@@ -17,7 +17,7 @@ class BankArbiter(wiring.Component):
     comes before all that are not; among urgent slots the order is the same. A tick comes every
     `tick_period` cycles. A granted slot is no longer urgent.
 
-    Timing: combinational from `valid` and `bank` to everything else. A request that is held is
+    Timing: combinational from `valid` and `bank` to `grant`. A request that is held is
     granted after at most `max_wait` refusals: it is urgent after two ticks, and whoever is granted
     before it then needs more than a tick to become urgent again, by when all others had their turn.
 
@@ -31,8 +31,6 @@ class BankArbiter(wiring.Component):
     valid : In(n_slots), slot wants an access.
     bank : In(range(n_banks)) for each slot, bank it wants.
     grant : Out(n_slots), slot has its bank in this cycle.
-    wins : Out(n_banks) for each slot, the bank it has, one-hot; zero when it has none.
-    used : Out(n_banks), banks that have an access.
 
     Raises: ValueError when there is no slot or `n_banks` is not a power of two.
     """
@@ -48,8 +46,6 @@ class BankArbiter(wiring.Component):
             "valid": In(n_slots),
             "bank": In(data.ArrayLayout(range(n_banks), n_slots)),
             "grant": Out(n_slots),
-            "wins": Out(data.ArrayLayout(n_banks, n_slots)),
-            "used": Out(n_banks),
         })
 
     @property
@@ -83,15 +79,10 @@ class BankArbiter(wiring.Component):
         m.d.comb += taken_urgent.eq(taken)
         taken = taken_urgent
         for i, mask in enumerate(wanted):
-            free = mask & ~taken
+            m.d.comb += self.grant[i].eq((first[i] | (mask & ~taken)).any())
             after = Signal(self.n_banks, name=f"taken{i}")
-            m.d.comb += [
-                self.wins[i].eq(first[i] | free),
-                self.grant[i].eq(self.wins[i].any()),
-                after.eq(taken | mask),
-            ]
+            m.d.comb += after.eq(taken | mask)
             taken = after
-        m.d.comb += self.used.eq(taken)
         return m
 
     def _elaborate_ageing(self, m: Module) -> Signal:

@@ -3,18 +3,17 @@
 
 import enum
 from dataclasses import dataclass
-from functools import reduce
-from operator import xor
 from typing import Any
 
-from amaranth.hdl import Array, Module, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config.tree import LsConfig
 from hw.iface.pe import LsReadPort, LsWritePort
 from hw.pe.ls.arbiter import BankArbiter
-from hw.pe.ls.bank import LsBank, byte_parity
+from hw.pe.ls.array import LsArray
+from hw.pe.ls.crossbar import bank_of
 
 __all__ = ["LS_LATENCY", "LocalMemory", "LsSlots", "SlotKind"]
 
@@ -68,6 +67,7 @@ class LocalMemory(wiring.Component):
     config : sizes.
     slots : all slots, in order of priority.
     with_inject : whether there is a port `inject`, for tests of parity.
+    one_memory : whether Verilator sees the banks as one memory (see `hw.pe.ls.array`).
 
     Members
     -------
@@ -82,7 +82,12 @@ class LocalMemory(wiring.Component):
     """
 
     def __init__(
-        self, *, config: LsConfig, slots: tuple[LsSlots, ...], with_inject: bool = False
+        self,
+        *,
+        config: LsConfig,
+        slots: tuple[LsSlots, ...],
+        with_inject: bool = False,
+        one_memory: bool = True,
     ) -> None:
         config.validate()
         names = [slot.name for slot in slots]
@@ -94,6 +99,7 @@ class LocalMemory(wiring.Component):
         self.config = config
         self.slots = slots
         self.with_inject = with_inject
+        self.one_memory = one_memory
         self.address_width = (config.words - 1).bit_length()
         sizes = {"address_width": self.address_width, "word_bytes": config.word_bytes}
         signatures = {SlotKind.READ: LsReadPort(**sizes), SlotKind.WRITE: LsWritePort(**sizes)}
@@ -119,105 +125,53 @@ class LocalMemory(wiring.Component):
         """Most cycles in which a request that is held can be refused."""
         return BankArbiter(n_slots=self.n_slots, n_banks=self.config.banks).max_wait
 
-    @property
-    def bank_index_width(self) -> int:
-        """Bits of a bank number."""
-        return (self.config.banks - 1).bit_length()
-
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        arbiter = BankArbiter(n_slots=self.n_slots, n_banks=self.config.banks)
-        m.submodules.arbiter = arbiter
         ports = [(slot, port) for slot in self.slots for port in getattr(self, slot.name)]
+        reads = [i for i, (slot, _) in enumerate(ports) if slot.kind is SlotKind.READ]
+        writes = [i for i, (slot, _) in enumerate(ports) if slot.kind is SlotKind.WRITE]
+        arbiter = BankArbiter(n_slots=self.n_slots, n_banks=self.config.banks)
+        array = LsArray(
+            config=self.config,
+            n_reads=len(reads),
+            n_writes=len(writes),
+            one_memory=self.one_memory,
+        )
+        m.submodules.arbiter, m.submodules.array = arbiter, array
         for i, (slot, port) in enumerate(ports):
+            address = port.request.payload
+            if slot.kind is SlotKind.WRITE:
+                address = address.address
             m.d.comb += [
                 arbiter.valid[i].eq(port.request.valid),
-                arbiter.bank[i].eq(self._bank_of(_address(slot, port))),
+                arbiter.bank[i].eq(bank_of(address, self.config.banks)),
                 port.request.ready.eq(arbiter.grant[i]),
             ]
-        parities = self._elaborate_parity(m, ports)
-        banks = []
-        for number in range(self.config.banks):
-            bank = LsBank(
-                depth=self.config.words // self.config.banks,
-                word_bytes=self.config.word_bytes,
-                parity=self.config.parity,
-            )
-            m.submodules[f"bank{number}"] = bank
-            self._elaborate_access(m, number, bank, arbiter, ports, parities)
-            banks.append(bank)
-        for i, (slot, port) in enumerate(ports):
-            if slot.kind is SlotKind.READ:
-                self._elaborate_return(m, port, arbiter.grant[i], arbiter.bank[i], banks, i)
+        for at, i in enumerate(reads):
+            self._elaborate_read(m, array, at, arbiter.grant[i], ports[i][1])
+        for at, i in enumerate(writes):
+            request = ports[i][1].request.payload
+            m.d.comb += [
+                array.w_en[at].eq(arbiter.grant[i]),
+                array.w_address[at].eq(request.address),
+                array.w_data[at].eq(request.data),
+                array.w_mask[at].eq(request.strobe),
+            ]
+        if self.with_inject:
+            m.d.comb += array.inject.eq(self.inject)
         self._elaborate_counts(m, ports, arbiter)
         return m
 
-    def _bank_of(self, address: Value) -> Value:
-        """XOR of all groups of the address; the group on top may be narrower."""
-        width = self.bank_index_width
-        groups = [address[start : start + width] for start in range(0, len(address), width)]
-        return reduce(xor, groups)
-
-    def _elaborate_parity(self, m: Module, ports: list[Any]) -> dict[int, Signal]:
-        """Parity bits of what each write slot offers."""
-        parities = {}
-        for i, (slot, port) in enumerate(ports):
-            if slot.kind is SlotKind.READ or not self.config.parity:
-                continue
-            parities[i] = Signal(self.config.word_bytes, name=f"parity{i}")
-            bits = byte_parity(port.request.payload.data)
-            with m.If(port.request.valid):
-                m.d.comb += parities[i].eq(bits ^ self.inject if self.with_inject else bits)
-        return parities
-
-    def _elaborate_access(
-        self,
-        m: Module,
-        number: int,
-        bank: LsBank,
-        arbiter: BankArbiter,
-        ports: list[Any],
-        parities: dict[int, Signal],
-    ) -> None:
-        """Route the slot that has bank `number` to it."""
-        # A number first, then selections by it: whole words move once.
-        winner = Signal(range(self.n_slots), name=f"winner{number}")
-        m.d.comb += bank.en.eq(arbiter.used[number])
-        with m.If(bank.en):
-            for i in range(self.n_slots):
-                with m.If(arbiter.wins[i][number]) if i == 0 else m.Elif(arbiter.wins[i][number]):
-                    m.d.comb += winner.eq(i)
-            with m.Switch(winner):
-                for i, (slot, port) in enumerate(ports):
-                    with m.Case(i):
-                        m.d.comb += bank.addr.eq(_address(slot, port)[self.bank_index_width :])
-                        if slot.kind is SlotKind.WRITE:
-                            m.d.comb += [
-                                bank.w_mask.eq(port.request.payload.strobe),
-                                bank.w_data.eq(port.request.payload.data),
-                            ]
-                        if i in parities:
-                            m.d.comb += bank.w_parity.eq(parities[i])
-
-    def _elaborate_return(
-        self, m: Module, port: Any, grant: Value, bank: Value, banks: list[LsBank], i: int
-    ) -> None:
-        """Bring the word that a read slot got to its response register."""
-        reading = Signal(name=f"reading{i}")
-        from_bank = Signal(self.bank_index_width, name=f"from_bank{i}")
-        word = Signal(8 * self.config.word_bytes, name=f"word{i}")
-        parity = Signal(self.config.word_bytes, name=f"word_parity{i}")
-        m.d.sync += [reading.eq(grant), port.response.valid.eq(reading)]
-        with m.If(grant):
-            m.d.sync += from_bank.eq(bank)
-        with m.If(reading):
-            m.d.comb += [
-                word.eq(Array(b.r_data for b in banks)[from_bank]),
-                parity.eq(Array(b.r_parity for b in banks)[from_bank]),
-            ]
-            m.d.sync += port.response.payload.data.eq(word)
-            if self.config.parity:
-                m.d.sync += port.response.payload.error.eq(byte_parity(word) ^ parity)
+    def _elaborate_read(self, m: Module, array: LsArray, at: int, grant: Value, port: Any) -> None:
+        """Connect a read slot; its response comes `LS_LATENCY` cycles after the grant."""
+        granted = Signal(name=f"granted{at}")
+        m.d.sync += [granted.eq(grant), port.response.valid.eq(granted)]
+        m.d.comb += [
+            array.r_en[at].eq(grant),
+            array.r_address[at].eq(port.request.payload),
+            port.response.payload.data.eq(array.r_data[at]),
+            port.response.payload.error.eq(array.r_error[at]),
+        ]
 
     def _elaborate_counts(self, m: Module, ports: list[Any], arbiter: BankArbiter) -> None:
         """Count refused and granted slots of each cycle."""
@@ -237,8 +191,3 @@ class LocalMemory(wiring.Component):
             members = [i for i, (slot, _) in enumerate(ports) if slot.kind is kind]
             m.d.sync += counter.eq(total(arbiter.grant, members))
 
-
-def _address(slot: LsSlots, port: Any) -> Value:
-    """Word address that a slot asks for."""
-    payload = port.request.payload
-    return payload if slot.kind is SlotKind.READ else payload.address
