@@ -19,7 +19,7 @@ _MAX_REQUESTS = 64  # wider words cost far more in simulation
 
 def _lowest(value: Value) -> Value:
     """Only the lowest bit that is set."""
-    return value & (~value + 1)[:len(value)]
+    return value & (~value + 1)[: len(value)]
 
 
 class _Chooser(wiring.Component):
@@ -27,14 +27,18 @@ class _Chooser(wiring.Component):
 
     def __init__(self, *, n_requests: int) -> None:
         if not 1 <= n_requests <= _MAX_REQUESTS:
-            raise ValueError(f"{type(self).__name__} n_requests must be 1 to {_MAX_REQUESTS}, "
-                             f"not {n_requests!r}.")
+            raise ValueError(
+                f"{type(self).__name__} n_requests must be 1 to {_MAX_REQUESTS}, "
+                f"not {n_requests!r}."
+            )
         self.n_requests = n_requests
-        super().__init__({
-            "requests": In(n_requests),
-            "served": In(n_requests),
-            "grant": Out(n_requests),
-        })
+        super().__init__(
+            {
+                "requests": In(n_requests),
+                "served": In(n_requests),
+                "grant": Out(n_requests),
+            }
+        )
 
     def _grant_preferred(self, m: Module, preferred: Value) -> None:
         """Grant the lowest of the preferred requests, or of all if none is preferred."""
@@ -107,8 +111,10 @@ class AgedPriority(_Chooser):
         super().__init__(n_requests=n_requests)
         least = max(n_requests - 1, 1)
         if age_limit < least:
-            raise ValueError(f"AgedPriority age_limit must be at least {least} for {n_requests} "
-                             f"requests, not {age_limit!r}.")
+            raise ValueError(
+                f"AgedPriority age_limit must be at least {least} for {n_requests} "
+                f"requests, not {age_limit!r}."
+            )
         self.age_limit = age_limit
 
     def elaborate(self, platform: Any) -> Module:
@@ -134,11 +140,13 @@ class _StreamArbiter(wiring.Component):
         self.shape = shape
         self.n_inputs = n_inputs
         self._chooser = chooser
-        super().__init__({
-            "i": In(stream.Signature(shape)).array(n_inputs),
-            "o": Out(stream.Signature(shape)),
-            "source": Out(range(n_inputs)),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)).array(n_inputs),
+                "o": Out(stream.Signature(shape)),
+                "source": Out(range(n_inputs)),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -226,5 +234,8 @@ class PriorityArbiter(_StreamArbiter):
 
     def __init__(self, *, shape: ShapeLike, n_inputs: int, age_limit: int) -> None:
         self.age_limit = age_limit
-        super().__init__(shape=shape, n_inputs=n_inputs,
-                         chooser=AgedPriority(n_requests=n_inputs, age_limit=age_limit))
+        super().__init__(
+            shape=shape,
+            n_inputs=n_inputs,
+            chooser=AgedPriority(n_requests=n_inputs, age_limit=age_limit),
+        )

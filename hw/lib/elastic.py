@@ -140,11 +140,13 @@ class StreamFifo(wiring.Component):
         self.shape = shape
         self.depth = depth
         self.block = block
-        super().__init__({
-            "i": In(stream.Signature(shape)),
-            "o": Out(stream.Signature(shape)),
-            "level": Out(range(depth + 1)),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)),
+                "o": Out(stream.Signature(shape)),
+                "level": Out(range(depth + 1)),
+            }
+        )
 
     @property
     def latency(self) -> int:

@@ -53,8 +53,10 @@ class SramShape:
         if self.width < 1:
             raise ValueError(f"SRAM width must be at least 1 bit, not {self.width!r}.")
         if self.lane_width < 1 or self.width % self.lane_width:
-            raise ValueError(f"SRAM lane_width must divide the width of {self.width} bits, "
-                             f"which {self.lane_width!r} does not.")
+            raise ValueError(
+                f"SRAM lane_width must divide the width of {self.width} bits, "
+                f"which {self.lane_width!r} does not."
+            )
 
     @property
     def n_lanes(self) -> int:
@@ -84,14 +86,19 @@ class SramShape:
         if match is None:
             return None
         depth, width, lane_width = map(int, match.groups()[1:])
-        return cls(n_ports=1 if match[1] == "1rw" else 2, depth=depth, width=width,
-                   lane_width=lane_width)
+        return cls(
+            n_ports=1 if match[1] == "1rw" else 2, depth=depth, width=width, lane_width=lane_width
+        )
 
     def verilog(self) -> str:
         """Behavioural Verilog module, without initial contents."""
         body = _SINGLE_PORT_BODY if self.n_ports == 1 else _DUAL_PORT_BODY
-        words = {"width": self.width, "last": self.depth - 1, "lane": self.lane_width,
-                 "n_lanes": self.n_lanes}
+        words = {
+            "width": self.width,
+            "last": self.depth - 1,
+            "lane": self.lane_width,
+            "n_lanes": self.n_lanes,
+        }
         return f"{self._header()}\n{body % words}endmodule\n"
 
     def black_box(self) -> str:
@@ -104,8 +111,13 @@ class SramShape:
             ports = ["input en", f"input [{addr}:0] addr"]
         else:
             ports = ["input r_en", f"input [{addr}:0] r_addr", f"input [{addr}:0] w_addr"]
-        ports = ["input clk", *ports, f"input [{mask}:0] w_mask", f"input [{word}:0] w_data",
-                 f"output reg [{word}:0] r_data"]
+        ports = [
+            "input clk",
+            *ports,
+            f"input [{mask}:0] w_mask",
+            f"input [{word}:0] w_data",
+            f"output reg [{word}:0] r_data",
+        ]
         return f"module {self.module_name}(\n  " + ",\n  ".join(ports) + "\n);"
 
 
@@ -115,34 +127,47 @@ _WRITE_LANES = """\
           mem[{addr}][lane * %(lane)d +: %(lane)d] <= w_data[lane * %(lane)d +: %(lane)d];
 """
 
-_SINGLE_PORT_BODY = """\
+_SINGLE_PORT_BODY = (
+    """\
   reg [%(width)d-1:0] mem [0:%(last)d];
   integer lane;
   always @(posedge clk)
     if (en) begin
       if (w_mask == 0) r_data <= mem[addr];
-""" + _WRITE_LANES.format(addr="addr") + """\
+"""
+    + _WRITE_LANES.format(addr="addr")
+    + """\
     end
 """
+)
 
-_DUAL_PORT_BODY = """\
+_DUAL_PORT_BODY = (
+    """\
   reg [%(width)d-1:0] mem [0:%(last)d];
   integer lane;
   always @(posedge clk) begin
     if (r_en) r_data <= mem[r_addr];
     if (w_mask != 0)
-""" + _WRITE_LANES.format(addr="w_addr") + """\
+"""
+    + _WRITE_LANES.format(addr="w_addr")
+    + """\
   end
 """
+)
 
 
 class _SramBase(wiring.Component):
     """What both wrappers share: the shape as public attributes and the choice of what is behind."""
 
-    def __init__(self, *, n_ports: int, width: int, depth: int, lane_width: int | None,
-                 ports: Any) -> None:
-        self.shape = SramShape(n_ports=n_ports, depth=depth, width=width,
-                               lane_width=width if lane_width is None else lane_width)
+    def __init__(
+        self, *, n_ports: int, width: int, depth: int, lane_width: int | None, ports: Any
+    ) -> None:
+        self.shape = SramShape(
+            n_ports=n_ports,
+            depth=depth,
+            width=width,
+            lane_width=width if lane_width is None else lane_width,
+        )
         self.width = width
         self.depth = depth
         self.lane_width = self.shape.lane_width
@@ -155,8 +180,10 @@ class _SramBase(wiring.Component):
             return self._elaborate_memory()
         m = Module()
         emission.add_verilog(self.shape.module_name, self.shape.verilog())
-        connections = {f"{'i' if member.flow is In else 'o'}_{name}": getattr(self, name)
-                       for name, member in self.signature.members.items()}
+        connections = {
+            f"{'i' if member.flow is In else 'o'}_{name}": getattr(self, name)
+            for name, member in self.signature.members.items()
+        }
         m.submodules.macro = Instance(self.shape.module_name, i_clk=ClockSignal(), **connections)
         return m
 
@@ -205,14 +232,19 @@ class Sram(_SramBase):
     """
 
     def __init__(self, *, width: int, depth: int, lane_width: int | None = None) -> None:
-        super().__init__(n_ports=1, width=width, depth=depth, lane_width=lane_width,
-                         ports=lambda shape: {
-                             "en": In(1),
-                             "w_mask": In(shape.n_lanes),
-                             "addr": In(shape.addr_width),
-                             "w_data": In(shape.width),
-                             "r_data": Out(shape.width),
-                         })
+        super().__init__(
+            n_ports=1,
+            width=width,
+            depth=depth,
+            lane_width=lane_width,
+            ports=lambda shape: {
+                "en": In(1),
+                "w_mask": In(shape.n_lanes),
+                "addr": In(shape.addr_width),
+                "w_data": In(shape.width),
+                "r_data": Out(shape.width),
+            },
+        )
 
     def _connect_memory(self, m: Module, read: Any, write: Any) -> None:
         m.d.comb += [
@@ -253,15 +285,20 @@ class DualPortSram(_SramBase):
     """
 
     def __init__(self, *, width: int, depth: int, lane_width: int | None = None) -> None:
-        super().__init__(n_ports=2, width=width, depth=depth, lane_width=lane_width,
-                         ports=lambda shape: {
-                             "r_en": In(1),
-                             "r_addr": In(shape.addr_width),
-                             "w_addr": In(shape.addr_width),
-                             "w_mask": In(shape.n_lanes),
-                             "w_data": In(shape.width),
-                             "r_data": Out(shape.width),
-                         })
+        super().__init__(
+            n_ports=2,
+            width=width,
+            depth=depth,
+            lane_width=lane_width,
+            ports=lambda shape: {
+                "r_en": In(1),
+                "r_addr": In(shape.addr_width),
+                "w_addr": In(shape.addr_width),
+                "w_mask": In(shape.n_lanes),
+                "w_data": In(shape.width),
+                "r_data": Out(shape.width),
+            },
+        )
 
     def _connect_memory(self, m: Module, read: Any, write: Any) -> None:
         m.d.comb += [

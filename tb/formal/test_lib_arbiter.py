@@ -30,7 +30,7 @@ ARBITERS: dict[str, tuple[Callable[[], wiring.Component], int]] = {
 
 def one_hot_or_zero(value: Signal) -> Signal:
     """Whether at most one bit is set."""
-    return (value & (value - 1)[:len(value)]) == 0
+    return (value & (value - 1)[: len(value)]) == 0
 
 
 def add_chooser(proof: Proof, name: str) -> tuple[wiring.Component, Signal]:

@@ -45,8 +45,12 @@ def test_words_come_out_in_order_once_each(stage: str) -> None:
     n_ahead = Signal(range(capacity + 2))  # words that must come out before the chosen one
     m.d.sync += n_held.eq(n_held + word_in - word_out)
     with m.If(word_in & chosen & ~seen):
-        m.d.sync += [seen.eq(1), followed.eq(1), word.eq(dut.i.payload),
-                     n_ahead.eq(n_held - word_out)]
+        m.d.sync += [
+            seen.eq(1),
+            followed.eq(1),
+            word.eq(dut.i.payload),
+            n_ahead.eq(n_held - word_out),
+        ]
     with m.If(followed & word_out):
         m.d.sync += [n_ahead.eq(n_ahead - 1), followed.eq(n_ahead != 0)]
         with m.If(n_ahead == 0):
@@ -66,8 +70,9 @@ def test_output_holds_until_taken(stage: str) -> None:
     payload = proof.past(dut.o.payload, "payload_past")
     proof.check(~stalled | dut.o.valid, "valid stays")
     proof.check(~stalled | (dut.o.payload == payload), "payload stays")
-    proof.reach(stalled & dut.i.valid & dut.i.ready | stalled & (dut.o.payload == 3), "stall",
-                cycles=8)
+    proof.reach(
+        stalled & dut.i.valid & dut.i.ready | stalled & (dut.o.payload == 3), "stall", cycles=8
+    )
     proof.prove()
 
 
