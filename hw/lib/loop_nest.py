@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A nest of counted loops with one running offset: the counters inside an address generator."""
+"""Nests of counted loops: `LoopNest` counts, `LoopOffset` keeps the sum of strides beside it."""
 
 from typing import Any
 
@@ -9,27 +9,91 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS
 
-__all__ = ["LoopNest"]
+__all__ = ["LoopNest", "LoopOffset"]
 
 
-class LoopNest(wiring.Component):
-    """Walks some levels of a loop nest and keeps `offset` = start + sum of index[l] * stride[l].
+class LoopOffset(wiring.Component):
+    """Keeps `offset` = origin + sum of index[l] * stride[l] while somebody else walks the nest.
 
     Operation
-        `start` sets all indices to 0 and the offset to `origin`. `step` goes to the next iteration:
-        the lowest walked level that is not at its last iteration moves on, those below begin anew.
-        A step after the last iteration returns all indices to 0 and leaves the offset undefined.
-        Levels that are not walked keep their place; `others_last` says whether somebody else, who
-        walks them, is at their last iteration. Level 0 counts to `tail_count0` instead of its
-        count while `tail_level` (1 or higher) is at its last iteration, if `tail_count0` is not 0.
-        All configuration inputs stay as they are from `start` to the last step.
+        `start` sets the offset to `origin`. `step` goes to the next iteration: the lowest level of
+        `goes_on` moves on by its stride, those below begin anew. With no such level nothing moves.
+        Sums wrap in `offset_width` bits.
 
     Timing
         One iteration per cycle. One adder: every level remembers the offset of its iteration.
 
     Parameters
     ----------
-    offset_width : bits of strides and offset, signed.
+    offset_width : bits of strides and offset, at least 2.
+
+    Members
+    -------
+    strides : In(ArrayLayout(signed(offset_width), LEVELS)), added by one iteration of each level.
+    start : In(1), begin at `origin` in the next cycle; wins over `step`.
+    origin : In(signed(offset_width)), first offset.
+    step : In(1), go to the next iteration.
+    goes_on : In(LEVELS), levels that have further iterations.
+    offset : Out(signed(offset_width)), of the present iteration.
+
+    Raises: ValueError when `offset_width` is less than 2.
+    """
+
+    def __init__(self, *, offset_width: int) -> None:
+        if offset_width < 2:
+            raise ValueError(
+                f"LoopOffset offset_width must be 2 bits or more, not {offset_width!r}."
+            )
+        self.offset_width = offset_width
+        super().__init__(
+            {
+                "strides": In(data.ArrayLayout(signed(offset_width), LEVELS)),
+                "start": In(1),
+                "origin": In(signed(offset_width)),
+                "step": In(1),
+                "goes_on": In(LEVELS),
+                "offset": Out(signed(offset_width)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        moves = Signal(LEVELS)  # one-hot: the level that goes on
+        moved = Signal(signed(self.offset_width))  # its new offset
+        offsets = [
+            Signal(signed(self.offset_width), name=f"offset{level}") for level in range(LEVELS)
+        ]
+        m.d.comb += [moves.eq(self.goes_on & -self.goes_on), self.offset.eq(offsets[0])]
+        for level in range(LEVELS):
+            with m.If(moves[level]):
+                m.d.comb += moved.eq(offsets[level] + self.strides[level])
+        with m.If(self.start):
+            m.d.sync += [offset.eq(self.origin) for offset in offsets]
+        with m.Elif(self.step):
+            for level in range(LEVELS):
+                with m.If(moves[level:] != 0):  # this level moves, or begins anew
+                    m.d.sync += offsets[level].eq(moved)
+        return m
+
+
+class LoopNest(wiring.Component):
+    """Walks some levels of a loop nest and keeps its offset.
+
+    Operation
+        `start` sets all indices to 0 and the offset to `origin`. `step` goes to the next iteration:
+        the lowest walked level that is not at its last iteration moves on, those below begin anew.
+        A step after the last iteration returns all indices to 0 and leaves the offset as it is.
+        Levels that are not walked keep their place; `others_last` says whether somebody else, who
+        walks them, is at their last iteration. Level 0 counts to `tail_count0` instead of its
+        count while `tail_level` (1 or higher) is at its last iteration, if `tail_count0` is not 0.
+        All configuration inputs stay as they are from `start` to the last step.
+
+    Timing
+        One iteration per cycle.
+
+    Parameters
+    ----------
+    offset_width : bits of strides and offset, at least 2.
 
     Members
     -------
@@ -50,8 +114,7 @@ class LoopNest(wiring.Component):
     """
 
     def __init__(self, *, offset_width: int) -> None:
-        if offset_width < 2:
-            raise ValueError(f"LoopNest offset_width must be 2 bits or more, not {offset_width!r}.")
+        self.sum = LoopOffset(offset_width=offset_width)
         self.offset_width = offset_width
         super().__init__(
             {
@@ -72,51 +135,38 @@ class LoopNest(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        m.submodules.sum = total = self.sum
         indices = [Signal(16, name=f"index{level}") for level in range(LEVELS)]
-        offsets = [
-            Signal(signed(self.offset_width), name=f"offset{level}") for level in range(LEVELS)
-        ]
         following = [Signal(16, name=f"following{level}") for level in range(LEVELS)]
-        limits = [Signal(16, name=f"limit{level}") for level in range(LEVELS)]
-        moves = Signal(LEVELS)  # one-hot: the level that goes on
-        moved = Signal(signed(self.offset_width))  # its new offset
+        count0 = Signal(16)
 
         # Level 0 looks at the others only, so there is no loop.
         shortened = Cat(Const(0, 1), self.last[1:], Const(0, 3)).bit_select(self.tail_level, 1)
+        m.d.comb += count0.eq(
+            Mux(shortened & (self.tail_count0 != 0), self.tail_count0, self.counts[0])
+        )
         for level in range(LEVELS):
+            count = self.counts[level] if level else count0
             m.d.comb += [
-                limits[level].eq(self.counts[level]),
                 following[level].eq(indices[level] + 1),
                 self.last[level].eq(
-                    Mux(
-                        self.walks[level],
-                        following[level] == limits[level],
-                        self.others_last[level],
-                    )
+                    Mux(self.walks[level], following[level] == count, self.others_last[level])
                 ),
             ]
-        with m.If(shortened & (self.tail_count0 != 0)):
-            m.d.comb += limits[0].eq(self.tail_count0)
-
-        goes_on = self.walks & ~self.last
         m.d.comb += [
-            moves.eq(goes_on & -goes_on),
-            self.end.eq(goes_on == 0),
-            self.offset.eq(offsets[0]),
+            total.strides.eq(self.strides),
+            total.start.eq(self.start),
+            total.origin.eq(self.origin),
+            total.step.eq(self.step),
+            total.goes_on.eq(self.walks & ~self.last),
+            self.offset.eq(total.offset),
+            self.end.eq(total.goes_on == 0),
         ]
-        for level in range(LEVELS):
-            with m.If(moves[level]):
-                m.d.comb += moved.eq(offsets[level] + self.strides[level])
-
         with m.If(self.start):
             m.d.sync += [index.eq(0) for index in indices]
-            m.d.sync += [offset.eq(self.origin) for offset in offsets]
         with m.Elif(self.step):
             for level in range(LEVELS):
-                with m.If(moves[level:] != 0):  # this level moves, or begins anew
-                    m.d.sync += offsets[level].eq(moved)
-                with m.If(moves[level]):
-                    m.d.sync += indices[level].eq(following[level])
-                with m.Elif(self.walks[level] & ((moves[level:] != 0) | self.end)):
-                    m.d.sync += indices[level].eq(0)
+                # All levels below are at their last iteration: this one moves on or begins anew.
+                with m.If(self.walks[level] & (total.goes_on[:level] == 0)):
+                    m.d.sync += indices[level].eq(Mux(self.last[level], 0, following[level]))
         return m
