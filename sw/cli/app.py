@@ -5,6 +5,7 @@ Each module of `sw.cli.verbs` is one verb: its `command` function is the command
 (underscores become dashes) the verb.
 """
 
+import difflib
 import importlib
 import os
 import pkgutil
@@ -15,15 +16,30 @@ import typer
 
 from sw import __version__
 from sw.cli import verbs
-from sw.errors import describe
+from sw.errors import UserError, describe
 
 __all__ = ["build_app", "main"]
 
 _FAULT, _USAGE, _INTERRUPT = 1, 2, 130
 
 
-def build_app() -> typer.Typer:
-    """The application with all verbs."""
+def build_app(verb: str | None = None) -> typer.Typer:
+    """The application with all verbs, or with one alone.
+
+    Alone a verb starts quickly, and works although a package that another one needs is missing.
+
+    Raises
+    ------
+    UserError
+        When there is no such verb.
+    """
+    modules = {
+        info.name.replace("_", "-"): info.name for info in pkgutil.iter_modules(verbs.__path__)
+    }
+    if verb is not None and verb not in modules:
+        near = difflib.get_close_matches(verb, modules, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise UserError(f"There is no verb '{verb}'; there are {', '.join(sorted(modules))}.{hint}")
     app = typer.Typer(
         name="mtia",
         help="Tools around the open MTIA-class accelerator.",
@@ -32,9 +48,9 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for info in sorted(pkgutil.iter_modules(verbs.__path__), key=lambda info: info.name):
-        module = importlib.import_module(f"{verbs.__name__}.{info.name}")
-        app.command(info.name.replace("_", "-"))(module.command)
+    for name in sorted(modules) if verb is None else [verb]:
+        module = importlib.import_module(f"{verbs.__name__}.{modules[name]}")
+        app.command(name)(module.command)
 
     @app.callback()
     def options(  # pyright: ignore[reportUnusedFunction]
@@ -63,8 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
     A fault of the user's or the machine's is told in one sentence on stderr. A fault of ours shows
     its traceback, as does everything with MTIA_TRACEBACK=1.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        result: Any = build_app()(arguments, prog_name="mtia", standalone_mode=False)
+        verb = arguments[0] if arguments and not arguments[0].startswith("-") else None
+        result: Any = build_app(verb)(arguments, prog_name="mtia", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)

@@ -19,6 +19,7 @@ import math
 
 from hw.arch.commands import Opcode
 from hw.arch.formats import Format
+from hw.arch.units import Unit
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
 
@@ -102,8 +103,8 @@ def _spans(total: int, block: int, tile: int) -> list[_Span]:
 class _Planner:
     """Sizes shared by all regions of one problem, and one method per command."""
 
-    def __init__(self, pe: PeConfig, problem: GemmProblem) -> None:
-        self.pe, self.problem = pe, problem
+    def __init__(self, pe: PeConfig, problem: GemmProblem, load_first: bool) -> None:
+        self.pe, self.problem, self.load_first = pe, problem, load_first
         self.word = pe.ls.word_bytes
         self.tile = pe.dpe.columns
         self.commands = CommandList()
@@ -146,6 +147,15 @@ class _Planner:
         self.a_bytes = (left - self.b_bytes) // UNIT * UNIT
         wanted = max(1, 256 // self.word)
         self.chunk = max(1, min(wanted, self.k_steps, self.a_bytes // (3 * a_step)))
+
+    def operands_fit(self) -> bool:
+        """Whether all of A and B fit into their circular buffers, as one block."""
+        one_block = self.problem.m <= self.m_tiles * self.tile and (
+            self.problem.n <= self.n_tiles * self.tile
+        )
+        a_bytes = self.k_steps * self.a_step_bytes(self.problem.m)
+        b_bytes = self.k_steps * self.b_step_bytes(self.n_tiles)
+        return one_block and a_bytes <= self.a_bytes and b_bytes <= self.b_bytes
 
     def padded_rows(self, rows: int) -> int:
         """Rows of an A step in local memory: whole 64-byte units."""
@@ -332,6 +342,8 @@ class _Planner:
         """The five commands (more MMLs with a resident B) of one region."""
         self.fetch_a(rows, columns)
         self.fetch_b(rows, columns)
+        if self.load_first:
+            self.commands.add(Opcode.FENCE, units=1 << Unit.FI_IN_ROW | 1 << Unit.FI_IN_COL)
         if self.resident:
             # The panel is popped when a command ends, so there is one command per panel.
             self.multiply(rows, columns, rows.count)
@@ -361,8 +373,11 @@ class _Planner:
         )
 
 
-def plan_gemm(pe: PeConfig, problem: GemmProblem) -> GemmPlan:
+def plan_gemm(pe: PeConfig, problem: GemmProblem, *, load_first: bool = False) -> GemmPlan:
     """Return the command list that computes `problem` on one element.
+
+    With `load_first` the multiplication starts only when all operands are in local memory (to
+    measure it alone); they must fit.
 
     Raises
     ------
@@ -383,4 +398,9 @@ def plan_gemm(pe: PeConfig, problem: GemmProblem) -> GemmPlan:
     for name in ("m", "n", "k"):
         if getattr(problem, name) < 1:
             raise ValueError(f"{name.upper()} is {getattr(problem, name)}; it must be at least 1.")
-    return _Planner(pe, problem).plan()
+    planner = _Planner(pe, problem, load_first)
+    if load_first and not planner.operands_fit():
+        raise ValueError(
+            "The operands do not fit into local memory, so they cannot be loaded first."
+        )
+    return planner.plan()

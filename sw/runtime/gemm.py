@@ -140,6 +140,7 @@ def run_gemm(
     b: NDArray[Any],
     *,
     where: str = "auto",
+    load_first: bool = False,
     stall_limit: int = 20_000,
     progress: Callable[[int], None] = lambda _: None,
 ) -> GemmRun:
@@ -169,7 +170,7 @@ def run_gemm(
         a_pitch=k * a_format.n_bytes, b_pitch=n * b_format.n_bytes, c_pitch=4 * n,
     )  # fmt: skip
     try:
-        plan = plan_gemm(config.pe, problem)
+        plan = plan_gemm(config.pe, problem, load_first=load_first)
     except ValueError as error:
         raise UserError(str(error)) from None
     chip.port.write(spot.a, a.tobytes())
@@ -182,7 +183,8 @@ def run_gemm(
     c = np.frombuffer(chip.port.read(spot.c, 4 * m * n), result).reshape(m, n)
     perf = {
         "config": config.name, "m": m, "n": n, "k": k,
-        "dtype_a": str(a.dtype), "dtype_b": str(b.dtype), "out": np.dtype(result).name, "place": spot.memory,
+        "dtype_a": str(a.dtype), "dtype_b": str(b.dtype),
+        "out": np.dtype(result).name, "place": spot.memory,
         **_figures(config, problem, job, counters, plan.commands.n_long, plan.commands.n_short),
     }  # fmt: skip
     return GemmRun(c, job, perf)
