@@ -21,7 +21,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "sim": ("sim", "hw"),
     "sw": ("sw", "sim", "hw.arch", "hw.config"),
     "sw.cli": ("sw", "sim", "hw"),
-    "tb": ("tb", "sw", "sim", "hw"),
+    "tb": ("scripts", "tb", "sw", "sim", "hw"),
     "scripts": ("scripts", "tb", "sw", "sim", "hw"),
 }
 """Folder to what it may import of ours; the longest name that fits a file counts."""

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write the pages of `docs/` that follow from definitions; `--check` only compares.
+
+Commands, registers, counters and traps are each defined once, in `hw/arch`; a page never says
+anything that the hardware does not do.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from hw.arch.address_map import REGIONS
+from hw.arch.commands import COMMANDS, Command, Field, is_long
+from hw.arch.csr import COUNTERS, REGISTERS, counter_offset
+from hw.arch.traps import TRAP_TEXT, Trap
+from hw.arch.units import State, Unit
+from sw.files import write_atomic
+
+__all__ = ["command_page", "main", "pages", "register_page"]
+
+ROOT = Path(__file__).resolve().parents[1]
+_NOTE = "<!-- Written by `make docs` from {source}; change that, not this. -->\n"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page."""
+    docs = ROOT / "docs"
+    return {docs / "commands.md": command_page(), docs / "registers.md": register_page()}
+
+
+def command_page() -> str:
+    """The command set."""
+    parts = [
+        "# Commands\n",
+        _NOTE.format(source="hw/arch/commands.py"),
+        "A command list is a sequence of 16-byte quads in memory, little-endian. A short command"
+        " takes one quad, a long one (opcode bit 6) four. Bits that no field names must be zero.\n",
+        _table(
+            ("opcode", "command", "quads", "what it does"),
+            (
+                (
+                    f"0x{c.opcode:02x}",
+                    f"[{c.opcode.name}](#{c.name})",
+                    4 if is_long(c.opcode) else 1,
+                    c.doc,
+                )
+                for c in COMMANDS.values()
+            ),
+        ),
+    ]
+    parts += ["## Fields that every command has\n", _field_table(_common_fields())]
+    parts += [part for command in COMMANDS.values() for part in _command_section(command)]
+    return "\n".join(parts)
+
+
+def register_page() -> str:
+    """Address map, registers, counters and traps."""
+    return "\n".join(
+        [
+            "# Registers, counters and traps\n",
+            _NOTE.format(source="hw/arch"),
+            "## Address map\n",
+            _table(
+                ("region", "base", "what it is"),
+                ((r.name, f"0x{r.base:010x}", r.doc) for r in REGIONS),
+            ),
+            "## Control registers\n",
+            "32 bits each, at the base of `control`.\n",
+            _table(
+                ("offset", "register", "access", "what it is"),
+                ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in REGISTERS.values()),
+            ),
+            "## Counters\n",
+            "48 bits each, read as a snapshot: low word at the offset, high word 4 bytes on.\n",
+            _table(
+                ("offset", "counter", "what it counts"),
+                ((f"0x{counter_offset(c.name):03x}", f"`{c.name}`", c.doc) for c in COUNTERS),
+            ),
+            "## Trap causes\n",
+            _table(
+                ("code", "cause", "what happened"),
+                ((int(trap), trap.name, TRAP_TEXT[trap]) for trap in Trap),
+            ),
+            "## Units and their states\n",
+            _table(("code", "unit"), ((int(unit), unit.name) for unit in Unit)),
+            _table(("code", "state"), ((int(state), state.name) for state in State)),
+        ]
+    )
+
+
+def _common_fields() -> list[Field]:
+    """Fields that all commands share."""
+    first, *others = COMMANDS.values()
+    return [field for field in first.fields if all(field in other.fields for other in others)]
+
+
+def _command_section(command: Command) -> Iterator[str]:
+    """One command: what it does, and its own fields."""
+    yield f"## {command.opcode.name}\n"
+    yield f"`0x{command.opcode:02x}`, {command.bits // 8} bytes. {command.doc}\n"
+    common = _common_fields()
+    own = [field for field in command.fields if field not in common]
+    if own:
+        yield _field_table(own)
+
+
+def _field_table(fields: Iterable[Field]) -> str:
+    """One row for each field."""
+    return _table(
+        ("bits", "field", "range", "default", "meaning"),
+        (
+            (
+                f"{f.offset + f.width - 1}:{f.offset}" if f.width > 1 else f.offset,
+                f"`{f.name}`",
+                f"{f.low} to {f.high}"
+                if f.width < 24
+                else f"{f.width} bits{', signed' * f.signed}",
+                f.default,
+                f.doc,
+            )
+            for f in fields
+        ),
+    )
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """A Markdown table."""
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    """Text that does not end a cell."""
+    return " ".join(str(value).replace("|", "\\|").split())
+
+
+def main() -> int:
+    """Write or compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    check = parser.parse_args().check
+    stale = [p for p, text in pages().items() if not p.is_file() or p.read_text() != text]
+    names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+    if check and stale:
+        print(f"{names}: out of date; type: make docs", file=sys.stderr)
+        return 1
+    for path in stale:
+        write_atomic(path, pages()[path])
+    print(f"documents: {'up to date' if not stale else f'wrote {names}'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

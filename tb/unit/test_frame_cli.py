@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `mtia` command: faults are one sentence, and output files are whole or absent."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw.config import PRESETS, ConfigError
+from sim.verilate import BuildError
+from sw.cli.app import main
+from sw.errors import UserError, describe
+from sw.files import atomic_path, write_atomic, write_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of one command."""
+    code = main(list(arguments))
+    return code, *capsys.readouterr()
+
+
+def test_configs_lists_every_member(capsys: pytest.CaptureFixture[str]) -> None:
+    """A member that the table leaves out could not be found."""
+    code, out, err = run(capsys, "configs")
+    assert (code, err) == (0, "")
+    assert all(name in out for name in PRESETS)
+
+
+def test_configs_json_is_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    """Scripts read every field from it."""
+    _, out, _ = run(capsys, "configs", "--json")
+    assert json.loads(out) == {name: member.to_dict() for name, member in PRESETS.items()}
+
+
+def test_doctor_json_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With an empty PATH the missing tools are faults, each with a remedy, and the code is 1."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, out, _ = run(capsys, "doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(out)}
+    assert code == 1
+    for name in ("g++", "make", "perl"):
+        assert findings[name]["state"] == "fault"
+        assert findings[name]["remedy"] == f"sudo apt-get install {name}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nothing"], "mtia: There is no verb 'nothing'; there are configs,"),
+        (["config"], "Did you mean 'configs'?"),
+        (["configs", "--nothing"], "mtia configs: No such option: --nothing."),
+        (["configs", "tinny"], "Did you mean 'tiny'?"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    """One line on stderr, nothing on stdout, a code that is not 0."""
+    code, out, err = run(capsys, *arguments)
+    assert code != 0
+    assert out == ""
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (UserError("A is 3-D; it must be 2-D."), "A is 3-D; it must be 2-D."),
+        (ConfigError("rows is 0."), "rows is 0."),
+        (OSError(errno.ENOSPC, "x", "/a/b"), "The disk is full: /a/b."),
+        (BuildError("g++ failed: fatal error: No space left on device"), "The disk is full; "),
+        (PermissionError(errno.EACCES, "x", "/a"), "No permission: /a."),
+        (KeyboardInterrupt(), "Interrupted"),
+    ],
+)
+def test_fault_has_a_sentence(error: BaseException, sentence: str) -> None:
+    """Faults of the user and of the machine are told, not traced."""
+    assert (describe(error) or "").startswith(sentence)
+
+
+def test_own_bugs_keep_their_traceback() -> None:
+    """A sentence would hide where a bug is."""
+    assert describe(AssertionError("bug")) is None
+    assert describe(ValueError("bug")) is None
+
+
+def test_reader_that_leaves_early_is_no_error() -> None:
+    """`mtia configs --json | head -1` prints nothing on stderr."""
+    command = f"{sys.executable} -m sw.cli configs --json | head -1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_file_is_absent_after_a_fault(tmp_path: Path) -> None:
+    """The old file stays as it was, and no temporary file stays."""
+    target = tmp_path / "C.npy"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["C.npy"]
+
+
+def test_full_disk_names_the_users_file(tmp_path: Path) -> None:
+    """Not the temporary one."""
+    target = tmp_path / "C.npy"
+    with pytest.raises(OSError, match=r"C\.npy") as caught, atomic_path(target) as path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    assert describe(caught.value) == f"The disk is full: {target}."
+    assert os.listdir(tmp_path) == []
+
+
+def test_folder_changes_only_as_a_whole(tmp_path: Path) -> None:
+    """If one of the files cannot be written, none is."""
+    (tmp_path / "b.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_folder(tmp_path, {"a.v": "new", "b.json": "new"})
+    assert os.listdir(tmp_path) == ["b.json"]
+    write_folder(tmp_path / "other", {"a.v": "new", "b.json": b"new"})
+    assert sorted(os.listdir(tmp_path / "other")) == ["a.v", "b.json"]
+
+
+def test_missing_folder_is_told_first(tmp_path: Path) -> None:
+    """Before hours of work, not after."""
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomic(tmp_path / "no" / "C.npy", "x")
+    assert describe(caught.value) == f"There is no such file or folder: {tmp_path / 'no'}."
