@@ -1,2 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command processor: it takes commands, checks and queues them, and owns the buffers."""
+
+from hw.pe.cp.cb_table import CircularBufferTable
+from hw.pe.cp.checker import CheckLimits
+from hw.pe.cp.processor import CommandProcessor
+
+__all__ = ["CheckLimits", "CircularBufferTable", "CommandProcessor"]

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The counters that commands signal and wait for."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.iface.pe import Completion
+from hw.lib.arbiter import RoundRobin
+from hw.lib.elastic import StreamFifo
+
+__all__ = ["CounterUpdate", "CounterWatch", "SignalCounters"]
+
+COUNTER_BITS = 32
+_MAX_COUNTERS = 32
+
+
+class CounterUpdate(data.Struct):
+    """A short command's work on a counter: set one, or signal one here or elsewhere."""
+
+    valid: unsigned(1)
+    is_set: unsigned(1)
+    counter: unsigned(5)
+    value: unsigned(32)
+    row: unsigned(4)
+    col: unsigned(4)
+    tag: unsigned(16)
+
+
+class CounterWatch(data.Struct):
+    """What a WAIT waits for."""
+
+    counter: unsigned(5)
+    value: unsigned(32)
+
+
+class SignalCounters(wiring.Component):
+    """A bank of 32-bit counters, incremented by signals from commands, units and other elements.
+
+    Operation
+        1. `update` acts at once and goes before all else: a command of a source sees what the
+           command before it did.
+        2. Signals of `signals` are taken round robin. One for this element (row and column 0)
+           increments its counter; another leaves on `remote` with the row and column of the element
+           it is for, counted from the grid's origin (mod 16). Signals of `arriving` are for this
+           element, whatever they say.
+        3. `reached` tells for each watch whether the counter has reached the value (modulo 2^32).
+
+    Timing
+        An increment is visible in the next cycle; one counter changes per cycle. A remote signal is
+        valid the cycle after it was taken. Combinational path from `watches` to `reached`.
+
+    Parameters
+    ----------
+    n_counters : counters, 2 to 32.
+    n_signals : streams of signals.
+    n_watches : waits that are compared at once.
+
+    Members
+    -------
+    row, col : In(4), this element's place in the grid.
+    update : In(CounterUpdate), work of a short command.
+    signals : In(stream.Signature(Completion)).array(n_signals), signals of units.
+    arriving : In(stream.Signature(Completion)), signals of other elements.
+    remote : Out(stream.Signature(Completion)), signals for other elements.
+    remote_room : Out(1), an `update` for another element may come in this and the next cycle.
+    remote_empty : Out(1), no signal waits to leave.
+    waiting : Out(1), a signal waits for its turn.
+    watches : In(CounterWatch).array(n_watches), counters to compare.
+    reached : Out(n_watches), their results.
+    peek_counter : In(5), counter to look at.
+    peek : Out(32), its value, in the same cycle.
+
+    Raises: ValueError when `n_counters` is out of range.
+    """
+
+    REMOTE_DEPTH = 4
+    """Signals that may wait to leave the element."""
+
+    def __init__(self, *, n_counters: int, n_signals: int, n_watches: int) -> None:
+        if not 2 <= n_counters <= _MAX_COUNTERS:
+            raise ValueError(f"SignalCounters n_counters must be from 2 to {_MAX_COUNTERS}, "
+                             f"not {n_counters!r}.")
+        self.n_counters = n_counters
+        self.n_signals = n_signals
+        self.n_watches = n_watches
+        super().__init__({
+            "row": In(4),
+            "col": In(4),
+            "update": In(CounterUpdate),
+            "signals": In(stream.Signature(Completion)).array(n_signals),
+            "arriving": In(stream.Signature(Completion)),
+            "remote": Out(stream.Signature(Completion)),
+            "remote_room": Out(1),
+            "remote_empty": Out(1),
+            "waiting": Out(1),
+            "watches": In(CounterWatch).array(n_watches),
+            "reached": Out(n_watches),
+            "peek_counter": In(5),
+            "peek": Out(COUNTER_BITS),
+        })
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.values = values = memory.Memory(shape=COUNTER_BITS, depth=self.n_counters,
+                                                     init=[])
+        self._written = Signal(self.n_counters)  # the others are still zero
+        m.submodules.leaving = leaving = StreamFifo(shape=Completion, depth=self.REMOTE_DEPTH)
+        wiring.connect(m, wiring.flipped(self.remote), leaving.o)
+        signal, is_local, wins = Signal(Completion), Signal(), Signal()
+        self._elaborate_signal(m, leaving, signal, is_local, wins)
+
+        change, counter, old = Signal(), Signal(5), Signal(COUNTER_BITS)
+        m.d.comb += [
+            change.eq(Mux(self.update.valid, ~self._is_remote_update(), wins & is_local)),
+            counter.eq(Mux(self.update.valid, self.update.counter, signal.signal_counter)),
+            old.eq(self._read(m, values, counter)),
+        ]
+        write = values.write_port()
+        m.d.comb += [
+            write.en.eq(change),
+            write.addr.eq(counter),
+            write.data.eq(Mux(self.update.valid & self.update.is_set, self.update.value, old + 1)),
+        ]
+        with m.If(change):
+            m.d.sync += self._written.bit_select(write.addr, 1).eq(1)
+
+        for i, watch in enumerate(self.watches):
+            ahead = Signal(COUNTER_BITS, name=f"ahead{i}")
+            m.d.comb += [ahead.eq(self._read(m, values, watch.counter) - watch.value),
+                         self.reached[i].eq(~ahead[-1])]
+        m.d.comb += self.peek.eq(self._read(m, values, self.peek_counter))
+        return m
+
+    def _is_remote_update(self) -> Any:
+        """The short command's signal is for another element."""
+        return ((self.update.row | self.update.col) != 0) & ~self.update.is_set
+
+    def _read(self, m: Module, values: memory.Memory, counter: Signal) -> Any:
+        """Value of a counter."""
+        port = values.read_port(domain="comb")
+        m.d.comb += port.addr.eq(counter)
+        return Mux(self._written.bit_select(port.addr, 1), port.data, 0)
+
+    def _elaborate_signal(self, m: Module, leaving: StreamFifo, signal: data.View, is_local: Signal,
+                          wins: Signal) -> None:
+        """Take the signal whose turn it is, unless a short command goes before it.
+
+        A signal that cannot leave must not hold up those for this element, since other elements
+        may wait for us to take theirs.
+        """
+        ports = [*self.signals, self.arriving]
+        m.submodules.chooser = chooser = RoundRobin(n_requests=len(ports))
+        for i, port in enumerate(ports):
+            local = Signal(name=f"local{i}")
+            target = port.payload.signal_row | port.payload.signal_col
+            m.d.comb += [
+                local.eq((target == 0) | (i == self.n_signals)),
+                chooser.requests[i].eq(port.valid & (local | self.remote_room)),
+                port.ready.eq(chooser.grant[i] & ~self.update.valid),
+            ]
+            with m.If(chooser.grant[i]):
+                m.d.comb += [signal.eq(port.payload), is_local.eq(local)]
+        m.d.comb += [
+            self.waiting.eq(chooser.grant.any()),
+            wins.eq(self.waiting & ~self.update.valid),
+            chooser.served.eq(Mux(wins, chooser.grant, 0)),
+        ]
+
+        sent = Signal(Completion)
+        m.d.comb += sent.eq(signal)
+        with m.If(self.update.valid):
+            m.d.comb += [sent.tag.eq(self.update.tag), sent.signal_en.eq(1),
+                         sent.signal_counter.eq(self.update.counter),
+                         sent.signal_row.eq(self.update.row), sent.signal_col.eq(self.update.col)]
+        m.d.comb += [
+            leaving.i.valid.eq((self.update.valid & self._is_remote_update())
+                               | (wins & ~is_local)),
+            leaving.i.payload.eq(sent),
+            leaving.i.payload.signal_row.eq(sent.signal_row + self.row),
+            leaving.i.payload.signal_col.eq(sent.signal_col + self.col),
+            # One word of the queue is kept for the short command that is on its way.
+            self.remote_room.eq(leaving.level < self.REMOTE_DEPTH - 2),
+            self.remote_empty.eq(leaving.level == 0),
+        ]
