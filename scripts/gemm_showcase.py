@@ -1,147 +1,169 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GEMM on one element in the compiled simulator: cycles, utilisation, simulation speed.
+"""Multiply matrices with `mtia gemm`, check every bit, and show how busy the element was.
 
-Every product is compared with the golden model, bit for bit. Cycles are the hardware's own counter.
-The table is also written to `build/bench/gemm-CONFIG.json`. Exit code 1 if a result is wrong or,
-with `--check`, if a figure misses its aim.
+The results go to `build/results/gemm-MEMBER.json`. The exit code is 1 when a result is wrong, or
+when a product that has a floor of utilisation stays below it.
 """
 
 import argparse
 import json
+import os
+import subprocess
 import sys
-import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from hw.arch.formats import Format
-from hw.config import ChipConfig, get_config
+from hw.config import ConfigError, get_config
 from sim.golden.dot import gemm_golden
-from sw.files import write_atomic
-from sw.runtime.gemm import run_gemm
-from sw.runtime.simulated import simulated_chip
+
+__all__ = ["Product", "Result", "main", "multiply"]
 
 ROOT = Path(__file__).resolve().parents[1]
-FORMATS = {"int8": Format.INT8, "uint8": Format.UINT8, "fp16": Format.FP16, "bf16": Format.BF16}
-TYPES = {"int8": np.int8, "uint8": np.uint8, "fp16": np.float16, "bf16": ml_dtypes.bfloat16}
+FOLDER = ROOT / "build" / "results"
+_TYPES: dict[Format, Any] = {
+    Format.INT8: np.int8,
+    Format.UINT8: np.uint8,
+    Format.FP16: np.float16,
+    Format.BF16: ml_dtypes.bfloat16,
+}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One product to run."""
+class Product:
+    """A[m,k] times B[k,n], where it lies, and how busy the element must be at least."""
 
     m: int
     n: int
     k: int
-    dtype: str
-    load_first: bool = False
-    """Operands in local memory before the first MML; utilisation from its start to its end."""
-    aim: float | None = None
-    """Utilisation to reach on the full-size element."""
+    a: Format
+    b: Format
+    place: str = "sram"
+    floor: float = 0.0
 
 
-SHORT = (
-    Row(64, 64, 768, "int8", True, 0.98),
-    Row(512, 512, 512, "int8", False, 0.93),
-    Row(512, 512, 512, "fp16", False, 0.93),
-)
-LONG = (
-    *SHORT,
-    Row(64, 64, 384, "fp16", True, 0.98),
-    Row(512, 512, 512, "bf16", False, 0.93),
-    Row(1024, 1024, 1024, "int8"),
-    Row(127, 255, 511, "int8"),
-    Row(100, 10, 784, "int8"),
-    Row(16, 512, 2048, "int8"),
-    Row(1, 1024, 1024, "int8"),
-)
-TINY = (Row(64, 64, 128, "int8"), Row(64, 64, 128, "bf16"), Row(31, 33, 17, "int8"))
+@dataclass(frozen=True)
+class Result:
+    """What one product showed."""
+
+    product: str
+    is_exact: bool
+    is_fast: bool
+    perf: dict[str, Any]
 
 
-def operands(row: Row) -> tuple[np.ndarray, np.ndarray]:
-    """Random operands of a row, the same at every run."""
-    rng = np.random.default_rng([row.m, row.n, row.k])
-    shapes = (row.m, row.k), (row.k, row.n)
-    if FORMATS[row.dtype].is_float:
-        return tuple(
-            rng.standard_normal(s).astype(np.float32).astype(TYPES[row.dtype]) for s in shapes
-        )
-    low, high = (-128, 128) if row.dtype == "int8" else (0, 256)
-    return tuple(rng.integers(low, high, s).astype(TYPES[row.dtype]) for s in shapes)
+def _products(config: str, everything: bool) -> list[Product]:
+    """What to multiply on a member."""
+    int8, uint8, fp16, bf16 = Format.INT8, Format.UINT8, Format.FP16, Format.BF16
+    if get_config(config).pe.dpe.columns < 32:
+        found = [
+            Product(64, 64, 64, int8, int8),
+            Product(37, 41, 53, uint8, int8),
+            Product(32, 32, 64, fp16, fp16),
+            Product(17, 23, 31, bf16, bf16, "dram"),
+        ]
+        return found if get_config(config).pe.dpe.with_fp else found[:2]
+    found = [
+        Product(512, 512, 512, int8, int8, floor=0.93),
+        Product(512, 512, 512, fp16, fp16, floor=0.93),
+    ]
+    if everything:
+        found += [
+            Product(512, 512, 512, bf16, bf16, floor=0.93),
+            Product(512, 512, 512, uint8, int8, floor=0.93),
+            Product(512, 512, 512, int8, int8, "dram"),
+            Product(1000, 333, 777, int8, int8),
+            Product(129, 257, 65, fp16, fp16),
+            Product(1, 512, 512, int8, int8),
+            Product(1024, 1024, 1024, int8, int8, "dram"),
+        ]
+    return found
 
 
-def measure(config: ChipConfig, row: Row, console: Console) -> dict[str, Any]:
-    """Run one row; figures, and whether the result is right."""
-    a, b = operands(row)
-    with console.status(f"{row.m} x {row.n} x {row.k} {row.dtype} ...") as status:
-        chip, build = simulated_chip(config, progress=status.update)
-        start, before = time.monotonic(), chip.port.cycles
-        run = run_gemm(chip, a, b, load_first=row.load_first)
-        seconds, cycles = time.monotonic() - start, chip.port.cycles - before
-        chip.port.close()
-        fmt = FORMATS[row.dtype]
-        golden = gemm_golden(a, b, fmt_a=fmt, fmt_b=fmt, chunk=config.pe.dpe.chunk)
-    figures = run.perf
-    utilisation = figures["dpe_utilisation"] if row.load_first else figures["utilisation"]
-    commands = figures["commands"]["issued"] - (2 if row.load_first else 0)
-    return {
-        **figures,
-        "aim": row.aim,
-        "from": "LS" if row.load_first else figures["place"].upper(),
-        "figure": utilisation,
-        "commands_per_1000": 1000 * commands / max(figures["counters"]["dpe.busy"], 1),
-        "khz": cycles / seconds / 1000,
-        "verilog_seconds": build.verilog_seconds,
-        "build_seconds": build.build_seconds,
-        "exact": bool(np.array_equal(run.c.view(np.uint32), golden.view(np.uint32))),
-    }
-
-
-def show(config: ChipConfig, results: list[dict[str, Any]], console: Console) -> None:
-    """Print the table."""
-    table = Table(title=f"GEMM on one element of {config.name}, {time.strftime('%Y-%m-%d')}")
-    for heading in ("M x N x K", "format", "from", "cycles", "utilisation", "aim",
-                    "commands/1000", "exact", "kHz"):  # fmt: skip
-        table.add_column(heading, justify="right")
-    for r in results:
-        table.add_row(
-            f"{r['m']} x {r['n']} x {r['k']}", r["dtype_a"], r["from"], f"{r['cycles']:,}",
-            f"{100 * r['figure']:.2f} %", "" if r["aim"] is None else f"{100 * r['aim']:.0f} %",
-            f"{r['commands_per_1000']:.2f}", "yes" if r["exact"] else "NO", f"{r['khz']:.0f}",
-        )  # fmt: skip
-    console.print(table)
-    console.print(
-        f"Verilog {results[0]['verilog_seconds']:.0f} s, Verilator build"
-        f" {results[0]['build_seconds']:.0f} s (when they were made)"
+def multiply(product: Product, config: str, folder: Path) -> Result:
+    """Run one product, compare with the golden model."""
+    rng = np.random.default_rng(int(os.environ.get("SEED") or 1))
+    a, b = (
+        _random(rng, shape, fmt)
+        for shape, fmt in (((product.m, product.k), product.a), ((product.k, product.n), product.b))
+    )
+    paths = [folder / name for name in ("A.npy", "B.npy", "C.npy", "perf.json")]
+    np.save(paths[0], a)
+    np.save(paths[1], b)
+    command = [sys.executable, "-m", "sw.cli", "gemm", str(paths[0]), str(paths[1])]
+    command += ["-o", str(paths[2]), "--json", str(paths[3])]
+    command += ["--config", config, "--place", product.place]
+    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    if run.returncode != 0:
+        raise SystemExit(f"gemm failed with code {run.returncode}")
+    chunk = get_config(config).pe.dpe.chunk
+    expected = gemm_golden(a, b, fmt_a=product.a, fmt_b=product.b, chunk=chunk)
+    perf = json.loads(paths[3].read_text())
+    name = f"{product.m}x{product.n}x{product.k} {product.a.name}"
+    name += f"*{product.b.name}" if product.a != product.b else ""
+    return Result(
+        product=f"{name} from {product.place.upper()}",
+        is_exact=np.load(paths[2]).tobytes() == expected.tobytes(),
+        is_fast=perf["utilisation"] >= product.floor,
+        perf=perf,
     )
 
 
+def _random(rng: np.random.Generator, shape: tuple[int, int], fmt: Format) -> NDArray[Any]:
+    """Random values of a format: all integers, floats over some binades."""
+    if not fmt.is_float:
+        info = np.iinfo(_TYPES[fmt])
+        return rng.integers(info.min, info.max, shape, endpoint=True).astype(_TYPES[fmt])
+    return (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(_TYPES[fmt])
+
+
+def _show(config: str, results: list[Result]) -> None:
+    """The table."""
+    table = Table(title=f"matrix products on {config}", box=box.SIMPLE_HEAD)
+    table.add_column("C[MxN], K")
+    for head in ("bits", "cycles", "utilisation", "commands/1000", "kHz", "Verilog s", "build s"):
+        table.add_column(head, justify="right")
+    for result in results:
+        perf = result.perf
+        used = f"{100 * perf['utilisation']:.1f} %"
+        table.add_row(
+            result.product,
+            "exact" if result.is_exact else "[red]WRONG[/]",
+            f"{perf['cycles']:,}",
+            used if result.is_fast else f"[red]{used}[/]",
+            f"{perf['commands']['per_1000_busy_dpe_cycles']:.2f}",
+            f"{perf['simulated_khz']:.0f}",
+            f"{perf['verilog_seconds']:.0f}",
+            f"{perf['build_seconds']:.0f}",
+        )
+    Console().print(table)
+
+
 def main() -> int:
-    """Run the rows of one configuration."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", default="mtia100-pe", help="member of the family")
-    parser.add_argument("--all", action="store_true", help="all rows, not only the showcase")
-    parser.add_argument("--check", action="store_true", help="fail if a figure misses its aim")
-    options = parser.parse_args()
-    config, console = get_config(options.config), Console()
-    full = config.pe.dpe.columns >= 32
-    rows = (LONG if options.all else SHORT) if full else TINY
-    results = [measure(config, row, console) for row in rows]
-    show(config, results, console)
-    target = ROOT / "build" / "bench" / f"gemm-{config.name}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, json.dumps(results, indent=2) + "\n")
-    console.print(f"-> {target.relative_to(ROOT)}")
-    missed = [r for r in results if r["aim"] is not None and r["figure"] < r["aim"]]
-    for r in missed:
-        console.print(f"{r['m']} x {r['n']} x {r['k']} {r['dtype_a']} misses its aim.")
-    wrong = not all(r["exact"] for r in results)
-    return 1 if wrong or (options.check and missed) else 0
+    """Multiply, show, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default="mtia100-pe")
+    parser.add_argument("--all", action="store_true", help="more sizes, formats and memories")
+    arguments = parser.parse_args()
+    folder = FOLDER / f"gemm-{arguments.config}"
+    try:
+        products = _products(arguments.config, arguments.all)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    results = [multiply(product, arguments.config, folder) for product in products]
+    text = json.dumps([asdict(result) for result in results], indent=2)
+    (FOLDER / f"gemm-{arguments.config}.json").write_text(text + "\n")
+    _show(arguments.config, results)
+    return int(not all(result.is_exact and result.is_fast for result in results))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw.chip.top import OneElementChip
 
 from hw.config import ChipConfig
-from hw.generate import emit_verilog
 from sim.build_cache import BuildCache, content_key
 from sim.verilate import VerilatorJob, verilate
 
@@ -50,6 +48,10 @@ def chip_verilog(config: ChipConfig, cache: BuildCache) -> tuple[str, float]:
     )
 
     def emit(folder: Path) -> None:
+        # Only a miss needs the RTL; a cached simulator starts without loading it.
+        from hw.chip.top import OneElementChip
+        from hw.generate import emit_verilog
+
         start = time.monotonic()
         text = emit_verilog(OneElementChip(config), name=_TOP)
         (folder / f"{_TOP}.v").write_text(text)

@@ -172,6 +172,7 @@ class FunctionalMachine:
             running.waits = next(running.work)
             return self.steps != steps
         except StopIteration:
+            assert running.current is not None  # it is set together with `work`
             self._signal(running.current[1])
             running.work = running.current = None
             running.waits = ""

@@ -14,10 +14,10 @@ from hw.arch import address_map
 from hw.arch.formats import Format
 from hw.config import ChipConfig
 from sw.errors import UserError
-from sw.kernels.gemm import GemmProblem, plan_gemm
+from sw.kernels.gemm import GemmPlan, GemmProblem, plan_gemm
 from sw.runtime.chip import Chip, JobResult
 
-__all__ = ["GemmRun", "Placement", "as_operand", "place", "run_gemm"]
+__all__ = ["GemmJob", "GemmRun", "Placement", "as_operand", "place", "prepare_gemm", "run_gemm"]
 
 _FORMATS: dict[Any, Format] = {
     np.dtype(np.int8): Format.INT8,
@@ -39,6 +39,16 @@ class Placement:
     b: int
     c: int
     commands: int
+
+
+@dataclasses.dataclass(frozen=True)
+class GemmJob:
+    """A product that is ready to run: operands, where they go, and the command list."""
+
+    a: NDArray[Any]
+    b: NDArray[Any]
+    spot: Placement
+    plan: GemmPlan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,35 +144,28 @@ def place(config: ChipConfig, sizes: tuple[int, int, int], where: str) -> Placem
     )
 
 
-def run_gemm(
-    chip: Chip,
+def prepare_gemm(
+    config: ChipConfig,
     a: NDArray[Any],
     b: NDArray[Any],
     *,
     where: str = "auto",
     load_first: bool = False,
-    stall_limit: int = 20_000,
-    progress: Callable[[int], None] = lambda _: None,
-) -> GemmRun:
-    """Compute a[M,K] @ b[K,N] on the chip.
-
-    Returns int32 [M,N] for integer operands (wrapping), float32 for floating ones, bit-exact as
-    `docs/numerics.md` says.
+) -> GemmJob:
+    """Place and plan a[M,K] @ b[K,N] for one element of `config`; touches no device.
 
     Raises
     ------
     UserError
-        For shapes or types that do not go together, or operands that do not fit; `JobError`,
-        `JobHang` from the chip.
+        For shapes or types that do not go together, or operands that do not fit.
     """
     if a.shape[1] != b.shape[0]:
         raise UserError(
-            f"A is {a.shape[0]} x {a.shape[1]} and B is {b.shape[0]} x {b.shape[1]}; A's columns"
-            f" must be B's rows."
+            f"A is {a.shape[0]} x {a.shape[1]} and B is {b.shape[0]} x {b.shape[1]};"
+            " A must have as many columns as B has rows."
         )
     (m, k), n = a.shape, b.shape[1]
     a_format, b_format = _FORMATS[a.dtype], _FORMATS[b.dtype]
-    config = chip.config
     spot = place(config, (a.nbytes, b.nbytes, 4 * m * n), where)
     problem = GemmProblem(
         m=m, n=n, k=k, a_format=a_format, b_format=b_format,
@@ -170,35 +173,52 @@ def run_gemm(
         a_pitch=k * a_format.n_bytes, b_pitch=n * b_format.n_bytes, c_pitch=4 * n,
     )  # fmt: skip
     try:
-        plan = plan_gemm(config.pe, problem, load_first=load_first)
+        return GemmJob(a, b, spot, plan_gemm(config.pe, problem, load_first=load_first))
     except ValueError as error:
         raise UserError(str(error)) from None
-    chip.port.write(spot.a, a.tobytes())
-    chip.port.write(spot.b, b.tobytes())
-    job = chip.run_job(
-        spot.commands, bytes(plan.commands), stall_limit=stall_limit, progress=progress
+
+
+def run_gemm(
+    chip: Chip,
+    job: GemmJob,
+    *,
+    stall_limit: int = 20_000,
+    progress: Callable[[int], None] = lambda _: None,
+) -> GemmRun:
+    """Run a prepared product on the chip.
+
+    Gives int32 [M,N] for integer operands (wrapping), float32 for floating ones, bit-exact as
+    `docs/numerics.md` says.
+
+    Raises
+    ------
+    JobError, JobHang
+        From the chip.
+    """
+    spot, commands = job.spot, job.plan.commands
+    problem = job.plan.problem
+    chip.port.write(spot.a, job.a.tobytes())
+    chip.port.write(spot.b, job.b.tobytes())
+    result = chip.run_job(
+        spot.commands, bytes(commands), stall_limit=stall_limit, progress=progress
     )
     counters = chip.counters()
-    result = np.float32 if a_format.is_float else np.int32
-    c = np.frombuffer(chip.port.read(spot.c, 4 * m * n), result).reshape(m, n)
+    dtype = np.dtype(np.float32 if problem.a_format.is_float else np.int32)
+    data = chip.port.read(spot.c, 4 * problem.m * problem.n)
     perf = {
-        "config": config.name, "m": m, "n": n, "k": k,
-        "dtype_a": str(a.dtype), "dtype_b": str(b.dtype),
-        "out": np.dtype(result).name, "place": spot.memory,
-        **_figures(config, problem, job, counters, plan.commands.n_long, plan.commands.n_short),
+        "config": chip.config.name, "m": problem.m, "n": problem.n, "k": problem.k,
+        "dtype_a": str(job.a.dtype), "dtype_b": str(job.b.dtype),
+        "out": dtype.name, "place": spot.memory,
+        **_figures(chip.config, job.plan, result, counters),
     }  # fmt: skip
-    return GemmRun(c, job, perf)
+    return GemmRun(np.frombuffer(data, dtype).reshape(problem.m, problem.n), result, perf)
 
 
 def _figures(
-    config: ChipConfig,
-    problem: GemmProblem,
-    job: JobResult,
-    counters: dict[str, int],
-    n_long: int,
-    n_short: int,
+    config: ChipConfig, plan: GemmPlan, job: JobResult, counters: dict[str, int]
 ) -> dict[str, Any]:
     """Performance figures of one job."""
+    problem = plan.problem
     peak = config.pe.dpe.macs_per_cycle(problem.element_bytes)
     busy = counters["dpe.busy"]
     span = sum(
@@ -225,7 +245,7 @@ def _figures(
         "commands": {
             "issued": counters["cp.commands"],
             "short": counters["cp.short_commands"],
-            "in_list": n_long + n_short,
+            "in_list": plan.commands.n_long + plan.commands.n_short,
             "per_1000_busy_dpe_cycles": 1000 * counters["cp.commands"] / max(busy, 1),
         },
         "counters": counters,

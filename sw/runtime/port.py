@@ -35,3 +35,7 @@ class HostPort(Protocol):
         """Let time pass until the interrupt rises, at most `n_cycles`; return whether it is
         high."""
         ...
+
+    def close(self) -> None:
+        """Let go of the device."""
+        ...

@@ -14,10 +14,10 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from hw.config import get_config
+from hw.config import ChipConfig, get_config
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
-from sw.runtime.gemm import GemmRun, as_operand, run_gemm
+from sw.runtime.gemm import GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
 from sw.runtime.simulated import Waves, simulated_chip
 
 __all__ = ["command"]
@@ -97,8 +97,8 @@ def command(
     for target in (output, perf):
         if target is not None and not target.parent.is_dir():
             raise UserError(f"There is no folder {target.parent} to write {target.name} into.")
-    console = Console(stderr=True)
-    run, extra = _run(console, member, left, right, place, stall_limit)
+    job = prepare_gemm(member, left, right, where=place)
+    run, extra = _run(Console(stderr=True), member, job, stall_limit)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
     figures = {**run.perf, **extra}
@@ -150,15 +150,13 @@ def _waves() -> Waves | None:
 
 def _run(
     console: Console,
-    member: Any,
-    left: NDArray[Any],
-    right: NDArray[Any],
-    place: Place,
+    member: ChipConfig,
+    job: GemmJob,
     stall_limit: int,
 ) -> tuple[GemmRun, dict[str, Any]]:
     """Build, run, and time the simulation."""
-    macs = left.shape[0] * left.shape[1] * right.shape[-1]
-    floor = max(macs // member.pe.dpe.macs_per_cycle(left.dtype.itemsize), 1)
+    problem = job.plan.problem
+    floor = max(problem.macs // member.pe.dpe.macs_per_cycle(problem.element_bytes), 1)
     with console.status("starting ...") as status:
         chip, build = simulated_chip(member, waves=_waves(), progress=status.update)
         start, began = time.monotonic(), chip.port.cycles
@@ -168,7 +166,7 @@ def _run(
             share = min(100 * cycles / floor, 99)
             status.update(f"{cycles:,} cycles, about {share:.0f} % ({rate:.0f} kHz)")
 
-        run = run_gemm(chip, left, right, where=place, stall_limit=stall_limit, progress=show)
+        run = run_gemm(chip, job, stall_limit=stall_limit, progress=show)
         elapsed = time.monotonic() - start
     cycles = chip.port.cycles - began
     chip.port.close()

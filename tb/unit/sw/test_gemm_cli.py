@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtia gemm` refuses bad input in one sentence, before it builds or writes anything."""
+
+import re
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from sw.cli.app import main
+from sw.errors import UserError
+from sw.runtime.gemm import as_operand
+
+INT8 = np.arange(12, dtype=np.int8).reshape(3, 4)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of `mtia gemm`."""
+    code = main(["gemm", *arguments, "--config", "tiny"])
+    return code, capsys.readouterr().err.strip()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Some operands."""
+    arrays = {
+        "a": INT8,
+        "b": INT8.T,
+        "half": INT8.T.astype(np.float16),
+        "double": INT8.astype(np.float64),
+        "fraction": INT8 + 0.5,
+        "cube": np.zeros((2, 2, 2), np.int8),
+        "empty": np.zeros((0, 4), np.int8),
+        "text": np.array([["x"]]),
+        "huge": np.zeros((9000, 9000), np.int8),
+    }
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    (tmp_path / "noise.npy").write_bytes(b"not an array")
+    return {path.stem: str(path) for path in tmp_path.iterdir()} | {"out": str(tmp_path / "c.npy")}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "options", "sentence"),
+    [
+        ("a", "a", (), "A must have as many columns as B has rows"),
+        ("a", "half", (), "INT8 and FP16 cannot be multiplied"),
+        ("double", "b", (), r"it must hold int8, uint8, float16 or bfloat16"),
+        ("fraction", "b", ("--dtype", "int8"), "values that do not fit int8"),
+        ("cube", "b", (), "it must be a matrix"),
+        ("empty", "b", (), "at least one row and column"),
+        ("text", "b", ("--dtype", "int8"), "not a number type"),
+        ("noise", "b", (), "is not a .npy file"),
+        ("missing", "b", (), "no such file"),
+        ("huge", "huge", ("--place", "sram"), "need .* bytes; tiny has"),
+        ("a", "b", ("--relu",), "--relu needs the SIMD engine"),
+        ("a", "b", ("--scale", "0.5"), "--scale needs the SIMD engine"),
+        ("a", "b", ("--out", "int8"), "--out int8 needs the SIMD engine"),
+        ("a", "b", ("--out", "fp32"), "--out fp32 needs the SIMD engine"),
+        ("a", "b", ("--out", "float"), "--out"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    a: str,
+    b: str,
+    options: tuple[str, ...],
+    sentence: str,
+    files: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Would break if a fault gave a traceback, several lines, or an output file."""
+    paths = (files.get(a, f"{a}.npy"), files.get(b, f"{b}.npy"))
+    code, error = run(capsys, *paths, "-o", files["out"], *options)
+    assert code != 0
+    assert len(error.splitlines()) == 1
+    assert re.search(sentence, error), error
+    assert not Path(files["out"]).exists()
+
+
+def test_unwritable_output_is_found_before_the_work(
+    files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would break if a long simulation ended in an error about the output's folder."""
+    code, error = run(capsys, files["a"], files["b"], "-o", "/nowhere/c.npy")
+    assert code != 0 and "/nowhere" in error and len(error.splitlines()) == 1
+
+
+def test_bfloat16_arrives_as_a_two_byte_void() -> None:
+    """Would break if bfloat16 written by ml_dtypes could not be read back."""
+    array = np.ones((2, 2), ml_dtypes.bfloat16)
+    assert as_operand(array.view("V2"), None, "A").dtype == np.dtype(ml_dtypes.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [([[300]], "int8"), ([[-1]], "uint8"), ([[1e6]], "float16"), ([[np.nan]], "int8")],
+)
+def test_conversion_refuses_what_does_not_fit(values: list[list[float]], dtype: str) -> None:
+    """Would break if --dtype changed values silently."""
+    with pytest.raises(UserError):
+        as_operand(np.array(values), dtype, "A")
+
+
+def test_conversion_keeps_what_fits() -> None:
+    """Would break if --dtype refused exact values, or infinities that were there before."""
+    assert as_operand(np.array([[1.0, -128.0]]), "int8", "A").tolist() == [[1, -128]]
+    assert np.isinf(as_operand(np.array([[np.inf, 1.0]]), "float16", "A")[0, 0])
