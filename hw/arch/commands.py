@@ -408,7 +408,7 @@ def decode(data: bytes) -> tuple[Command, dict[str, int]]:
             f"{command.name} takes {command.bits // 8} bytes; only {len(data)} are left."
         )
     word = int.from_bytes(data[: command.bits // 8], "little")
-    values = {}
+    values: dict[str, int] = {}
     for field in command.fields:
         raw = word >> field.offset & (1 << field.width) - 1
         word &= ~(((1 << field.width) - 1) << field.offset)

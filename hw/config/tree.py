@@ -9,6 +9,7 @@ right. Units receive the small class (or plain integers) they need, never the wh
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 __all__ = [
     "ChipConfig",
@@ -324,7 +325,7 @@ class ChipConfig:
         )
         return self
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Nested plain dictionary, as written beside every generated file."""
         return dataclasses.asdict(self)
 

@@ -120,8 +120,8 @@ def _gemm_fp(
 ) -> NDArray[np.float32]:
     """Floating-point product, block of rows by block of rows."""
     rows, columns = a.value.shape[0], b.value.shape[1]
-    bias = np.float32(0) if bias is None else bias.astype(np.float32)
-    start = np.broadcast_to(bias, (rows, columns))
+    first = np.zeros(1, np.float32) if bias is None else bias.astype(np.float32)
+    start = np.broadcast_to(first, (rows, columns))
     result = np.empty((rows, columns), np.float32)
     step = max(_BLOCK_ELEMENTS // max(columns, 1), 1)
     for top in range(0, rows, step):
@@ -149,4 +149,5 @@ def _rows_fp(
 
 def _part(operand: Operand, *, rows: slice = slice(None), columns: slice = slice(None)) -> Operand:
     """A rectangle of an operand."""
-    return Operand(*(None if item is None else item[rows, columns] for item in operand))
+    special = None if operand.special is None else operand.special[rows, columns]
+    return Operand(operand.value[rows, columns], operand.exponent[rows, columns], special)
