@@ -15,10 +15,11 @@ from amaranth.lib.wiring import In, Out
 
 from hw.num.bits import leading_zeros
 
-__all__ = ["DecodedOperand", "FloatFields", "OperandDecoder", "Side", "ZERO_EXPONENT"]
+__all__ = ["DecodedOperand", "FloatFields", "EXPONENT_BIAS", "OperandDecoder", "Side"]
 
-ZERO_EXPONENT = -400
-"""Exponent of a zero: with any other exponent the sum is below that of any non-zero product."""
+EXPONENT_BIAS = 400
+"""Added to exponents of floating-point elements, so that they compare as unsigned numbers and a
+zero's exponent can be 0: its sum with any other is below that of every non-zero product."""
 
 
 class Side(enum.Enum):
@@ -33,8 +34,9 @@ class FloatFields(wiring.Signature):
 
     Members
     -------
-    exponent : Out(signed(10)) x pairs
-        floor(log2) of each element, `ZERO_EXPONENT` for zeros, undefined for infinities and NaNs.
+    exponent : Out(10) x pairs
+        floor(log2) of each element plus `EXPONENT_BIAS`, 0 for zeros; no meaning for infinities
+        and NaNs.
     sign, zero, infinite, nan : Out(pairs)
         One bit per element.
     """
@@ -42,7 +44,7 @@ class FloatFields(wiring.Signature):
     def __init__(self, *, pairs: int) -> None:
         self.pairs = pairs
         bits = {name: Out(pairs) for name in ("sign", "zero", "infinite", "nan")}
-        super().__init__({"exponent": Out(signed(10)).array(pairs), **bits})
+        super().__init__({"exponent": Out(10).array(pairs), **bits})
 
 
 class DecodedOperand(wiring.Signature):
@@ -144,13 +146,14 @@ class OperandDecoder(wiring.Component):
         significand = Signal(11, name=f"significand{pair}")
         subnormal, special = biased == 0, biased == Mux(is_bf16, 0xFF, 0x1F)
         shift = leading_zeros(m, fraction, name=f"fraction{pair}")
-        exponent = biased - Mux(is_bf16, 127, 15) - Mux(subnormal, shift, 0)
+        offset = Mux(is_bf16, EXPONENT_BIAS - 127, EXPONENT_BIAS - 15)
+        exponent = biased + offset - Mux(subnormal, shift, 0)
         m.d.comb += [
             biased.eq(Mux(is_bf16, element[7:15], element[10:15])),
-            fraction.eq(Mux(is_bf16, element[:7] << 3, element[:10])),
+            fraction.eq(Mux(is_bf16, element[:7].shift_left(3), element[:10])),
             significand.eq(Mux(subnormal, fraction << (shift + 1), Cat(fraction, 1))),
             self.o.fp.zero[pair].eq(subnormal & (fraction == 0)),
-            self.o.fp.exponent[pair].eq(Mux(self.o.fp.zero[pair], ZERO_EXPONENT, exponent)),
+            self.o.fp.exponent[pair].eq(Mux(self.o.fp.zero[pair], 0, exponent)),
             self.o.fp.sign[pair].eq(element[15]),
             self.o.fp.infinite[pair].eq(special & (fraction == 0)),
             self.o.fp.nan[pair].eq(special & (fraction != 0)),

@@ -149,9 +149,11 @@ class DotProductArray(wiring.Component):
             decoder.format.eq(self.row.format),
         ]
         operand = decoder.o.signature.create(path=("operand",))
-        with m.If(self.row_valid):
-            for target, source in _leaves(operand, decoder.o):
-                m.d.sync += target.eq(source)
+        for target, source in _leaves(operand, decoder.o):
+            register = Signal.like(source, name=f"{target.name}_q", reset_less=True)
+            m.d.comb += target.eq(register)
+            with m.If(self.row_valid):
+                m.d.sync += register.eq(source)
         return operand
 
     def _elaborate_sideband(self, m: Module) -> tuple[list[Signal], list[Signal]]:
@@ -186,8 +188,8 @@ class DotProductArray(wiring.Component):
     ) -> None:
         """Columns in their clock domains, and the choice between their results."""
         multipliers = Module()
-        floats = Module()
-        results = Module()
+        if self.with_fp:
+            floats, results = Module(), Module()
         for index in range(self.columns):
             vector = held.vectors[index]
             column = EmitOnce(

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One column of the dot-product array: multipliers with the integer sum, and the FP32 sum."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.num.operand import FloatFields, Side
+from hw.num.operand import EXPONENT_BIAS, FloatFields, Side
 from hw.num.rounding import CANONICAL_NAN, FP32_INFINITY, Fp32Rounder
 
 __all__ = ["FloatColumn", "MultiplierColumn", "PRODUCT_WIDTH"]
@@ -63,15 +63,21 @@ class MultiplierColumn(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for product, x, y in zip(self.products, self.x, self.y, strict=True):
+        products = []
+        for lane, (x, y) in enumerate(zip(self.x, self.y, strict=True)):
+            product = Signal(signed(PRODUCT_WIDTH), name=f"product{lane}", reset_less=True)
             m.d.sync += product.eq(x * y)
+            m.d.comb += self.products[lane].eq(product)
+            products.append(product)
         groups = []
         for low in range(0, self.k_bytes, _GROUP):
-            group = Signal(signed(32), name=f"group{low}")
-            terms = [self.products[i] for i in range(low, min(low + _GROUP, self.k_bytes))]
-            m.d.sync += group.eq(_sum(m, terms, name=f"group{low}"))
+            terms = _sum(m, products[low : low + _GROUP], name=f"group{low}")
+            group = Signal(terms.shape(), name=f"group{low}", reset_less=True)
+            m.d.sync += group.eq(terms)
             groups.append(group)
-        m.d.sync += self.total.eq(_sum(m, groups, name="total"))
+        total = Signal(signed(32), reset_less=True)
+        m.d.sync += total.eq(_sum(m, groups, name="total"))
+        m.d.comb += self.total.eq(total)
         return m
 
 
@@ -128,70 +134,74 @@ class FloatColumn(wiring.Component):
         chunk = range(self.chunk)
 
         # Stage 1: exponents and signs of the products, infinities and NaNs.
-        s1_exponents = [Signal(signed(11), name=f"s1_exponent{i}") for i in chunk]
-        s1_sign = Signal(self.chunk)
+        s1_exponents = [Signal(11, name=f"s1_exponent{i}", reset_less=True) for i in chunk]
+        s1_sign = Signal(self.chunk, reset_less=True)
         for i in chunk:
             m.d.sync += s1_exponents[i].eq(self.x.exponent[i] + self.y.exponent[i])
         m.d.sync += s1_sign.eq(self.x.sign ^ self.y.sign)
-        s1_is_special, s1_special = self._elaborate_specials(m)
+        s1_specials = self._elaborate_specials(m)
 
         # Stage 2: significand products; distance of each from the largest exponent.
-        s2_products = [Signal(22, name=f"s2_product{i}") for i in chunk]
-        s2_distances = [Signal(5, name=f"s2_distance{i}") for i in chunk]
-        s2_e_max = Signal(signed(11))
-        s2_sign = Signal(self.chunk)
+        s2_products = [Signal(22, name=f"s2_product{i}", reset_less=True) for i in chunk]
+        s2_distances = [Signal(5, name=f"s2_distance{i}", reset_less=True) for i in chunk]
+        s2_e_max = Signal(11, reset_less=True)
+        s2_sign = Signal(self.chunk, reset_less=True)
         e_max = _maximum(m, s1_exponents)
         for i in chunk:
             distance = Signal(11, name=f"distance{i}")
             m.d.comb += distance.eq(e_max - s1_exponents[i])
             m.d.sync += [
-                s2_products[i].eq(self.products[2 * i] + (self.products[2 * i + 1] << 8)),
+                s2_products[i].eq(self.products[2 * i] + self.products[2 * i + 1].shift_left(8)),
                 # A distance of 31 leaves nothing of 30 bits.
                 s2_distances[i].eq(Mux(distance > 31, 31, distance)),
             ]
         m.d.sync += [s2_e_max.eq(e_max), s2_sign.eq(s1_sign)]
-        s2_is_special, s2_special = _delay(m, "s2", s1_is_special, s1_special)
+        s2_specials = _delay(m, "s2", s1_specials)
 
         # Stage 3: align, truncate magnitudes, sum.
-        s3_total = Signal(signed(31 + (self.chunk - 1).bit_length()))
-        s3_e_max = Signal(signed(11))
         terms = []
         for i in chunk:
             aligned = Signal(30, name=f"aligned{i}")
             term = Signal(signed(31), name=f"term{i}")
             m.d.comb += [
-                aligned.eq((s2_products[i] << _KEPT_SHIFT) >> s2_distances[i]),
+                aligned.eq(s2_products[i].shift_left(_KEPT_SHIFT) >> s2_distances[i]),
                 term.eq(Mux(s2_sign[i], -aligned, aligned)),
             ]
             terms.append(term)
-        m.d.sync += [
-            s3_total.eq(_sum(m, terms, name="s3_total", width=len(s3_total))),
-            s3_e_max.eq(s2_e_max),
-        ]
-        s3_is_special, s3_special = _delay(m, "s3", s2_is_special, s2_special)
+        total = _sum(m, terms, name="total")
+        s3_total = Signal(total.shape(), reset_less=True)
+        s3_e_max = Signal(11, reset_less=True)
+        m.d.sync += [s3_total.eq(total), s3_e_max.eq(s2_e_max)]
+        s3_specials = _delay(m, "s3", s2_specials)
 
-        # Stage 4: round.
+        self._elaborate_round(m, s3_total, s3_e_max, s3_specials)
+        return m
+
+    def _elaborate_round(
+        self, m: Module, total: Signal, e_max: Signal, specials: tuple[Signal, Signal]
+    ) -> None:
+        """Round the total, in units of 2^(e_max - 28), to FP32."""
         m.submodules.rounder = rounder = Fp32Rounder(
-            magnitude_width=len(s3_total) - 1, exponent_width=12, deep_underflow=True
+            magnitude_width=len(total) - 1, exponent_width=12, deep_underflow=True
         )
         top = rounder.magnitude_width - 1
+        is_special, special = specials
         m.d.comb += [
-            rounder.sign.eq(s3_total < 0),
-            rounder.magnitude.eq(Mux(s3_total < 0, -s3_total, s3_total)),
-            rounder.exponent.eq(s3_e_max - 28 + top + 127),
+            rounder.sign.eq(total[-1]),
+            rounder.magnitude.eq(Mux(total[-1], -total, total)),
+            rounder.exponent.eq(e_max + (127 + top - 28 - 2 * EXPONENT_BIAS)),
         ]
         # A partial sum that rounds to zero is +0.
         nonzero = rounder.o[:31].any()
         m.d.comb += self.o.eq(
-            Mux(s3_is_special, s3_special, Cat(rounder.o[:31], rounder.o[31] & nonzero))
+            Mux(is_special, special, Cat(rounder.o[:31], rounder.o[31] & nonzero))
         )
-        return m
 
     def _elaborate_specials(self, m: Module) -> tuple[Signal, Signal]:
         """Registers that say whether, and with what, infinities and NaNs replace the sum."""
         x, y = self.x, self.y
-        is_special = Signal(name="s1_is_special")
-        special = Signal(32, name="s1_special")
+        is_special = Signal(name="s1_is_special", reset_less=True)
+        special = Signal(32, name="s1_special", reset_less=True)
         infinite = Signal(self.chunk)
         nan = Signal(self.chunk)
         sign = Signal(self.chunk)
@@ -209,27 +219,28 @@ class FloatColumn(wiring.Component):
         return is_special, special
 
 
-def _sum(m: Module, terms: list[Value], *, name: str, width: int = 32) -> Value:
-    """Balanced sum; every node is as wide as the result, which synthesis narrows again."""
+def _sum(m: Module, terms: list[Signal], *, name: str) -> Signal:
+    """Balanced exact sum; every level is one bit wider."""
     level = 0
     while len(terms) > 1:
         sums = []
         for i in range(0, len(terms) - 1, 2):
-            node = Signal(signed(width), name=f"{name}_level{level}_{i // 2}")
-            m.d.comb += node.eq(terms[i] + terms[i + 1])
+            value = terms[i] + terms[i + 1]
+            node = Signal(value.shape(), name=f"{name}_level{level}_{i // 2}")
+            m.d.comb += node.eq(value)
             sums.append(node)
         terms = sums + terms[len(terms) & ~1 :]
         level += 1
     return terms[0]
 
 
-def _maximum(m: Module, values: list[Value]) -> Value:
-    """Largest of some signed numbers."""
+def _maximum(m: Module, values: list[Signal]) -> Signal:
+    """Largest of some numbers."""
     level = 0
     while len(values) > 1:
         larger = []
         for i in range(0, len(values) - 1, 2):
-            node = Signal(values[i].shape(), name=f"maximum_level{level}_{i // 2}")
+            node = Signal.like(values[i], name=f"maximum_level{level}_{i // 2}")
             m.d.comb += node.eq(Mux(values[i] > values[i + 1], values[i], values[i + 1]))
             larger.append(node)
         values = larger + values[len(values) & ~1 :]
@@ -237,9 +248,9 @@ def _maximum(m: Module, values: list[Value]) -> Value:
     return values[0]
 
 
-def _delay(m: Module, stage: str, is_special: Signal, special: Signal) -> tuple[Signal, Signal]:
+def _delay(m: Module, stage: str, specials: tuple[Signal, Signal]) -> tuple[Signal, Signal]:
     """Carry the special result one stage on."""
-    next_is_special = Signal(name=f"{stage}_is_special")
-    next_special = Signal(32, name=f"{stage}_special")
-    m.d.sync += [next_is_special.eq(is_special), next_special.eq(special)]
-    return next_is_special, next_special
+    is_special = Signal(name=f"{stage}_is_special", reset_less=True)
+    special = Signal(32, name=f"{stage}_special", reset_less=True)
+    m.d.sync += [is_special.eq(specials[0]), special.eq(specials[1])]
+    return is_special, special

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The held operand block: a shadow that loads while the active block works."""
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,8 @@ from hw.num.operand import DecodedOperand, Side
 
 __all__ = ["HeldBlock", "check_tile"]
 
+_FLAGS = ("sign", "zero", "infinite", "nan")
+
 
 def check_tile(columns: int, k_bytes: int) -> None:
     """Raise ValueError unless a block loads in `columns` whole beats either way."""
@@ -17,13 +19,11 @@ def check_tile(columns: int, k_bytes: int) -> None:
         raise ValueError(f"columns is {columns}; it must be a multiple of k_bytes ({k_bytes}).")
 
 
-def _beat_layout(k_bytes: int, with_fp: bool) -> data.StructLayout:
-    """A decoded beat as it lies in the shadow."""
-    fields = {"lanes": data.ArrayLayout(signed(Side.HELD.value), k_bytes)}
+def _pair_layout(with_fp: bool) -> data.StructLayout:
+    """Two lanes of a decoded beat and their floating-point element: one 32-bit word."""
+    fields = {"lanes": data.ArrayLayout(signed(Side.HELD.value), 2)}
     if with_fp:
-        pairs = k_bytes // 2
-        fields |= {"exponent": data.ArrayLayout(signed(10), pairs)}
-        fields |= dict.fromkeys(("sign", "zero", "infinite", "nan"), pairs)
+        fields |= {"exponent": 10, "sign": 1, "zero": 1, "infinite": 1, "nan": 1}
     return data.StructLayout(fields)
 
 
@@ -95,9 +95,10 @@ class HeldBlock(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layout = _beat_layout(self.k_bytes, self.with_fp)
+        layout = data.ArrayLayout(_pair_layout(self.with_fp), self.k_bytes // 2)
         shadow = [Signal(layout, name=f"shadow{i}", reset_less=True) for i in range(self.columns)]
-        by_row, is_float = Signal(), Signal()
+        by_row = Signal(reset_less=True)
+        is_float = Signal(reset_less=True)
         # Own clocks: both happen seldom, and simulation skips a clock that stands still.
         m.submodules.shadow = Gated(self._shadow(shadow, by_row, is_float), enable=self.load)
         m.submodules.active = Gated(self._active(shadow, by_row, is_float), enable=self.swap)
@@ -106,12 +107,14 @@ class HeldBlock(wiring.Component):
     def _shadow(self, shadow: list[data.View], by_row: Signal, is_float: Signal) -> Module:
         """Writes one beat."""
         m = Module()
-        fields = [Cat(*self.beat.lanes)]
-        if self.with_fp:
-            fp = self.beat.fp
-            fields += [*fp.exponent, fp.sign, fp.zero, fp.infinite, fp.nan]
         beat = Signal(shadow[0].shape())
-        m.d.comb += beat.eq(Cat(*fields))
+        for pair in range(self.k_bytes // 2):
+            for half in range(2):
+                m.d.comb += beat[pair].lanes[half].eq(self.beat.lanes[2 * pair + half])
+            if self.with_fp:
+                m.d.comb += beat[pair].exponent.eq(self.beat.fp.exponent[pair])
+                for name in _FLAGS:
+                    m.d.comb += beat[pair][name].eq(getattr(self.beat.fp, name)[pair])
         m.d.sync += [by_row.eq(self.by_row), is_float.eq(self.is_float)]
         for index, target in enumerate(shadow):
             with m.If(self.index == index):
@@ -121,40 +124,35 @@ class HeldBlock(wiring.Component):
     def _active(self, shadow: list[data.View], by_row: Signal, is_float: Signal) -> Module:
         """Copies and sorts the shadow."""
         m = Module()
-        pairs = self.k_bytes // 2
         for column, vector in enumerate(self.vectors):
-            group, lane = divmod(column, self.k_bytes)
-            with m.If(by_row):
-                m.d.sync += _copy(vector, shadow[column])
-            with m.Elif(~is_float):
-                for k, target in enumerate(vector.lanes):
-                    m.d.sync += target.eq(shadow[group * self.k_bytes + k].lanes[lane])
-            if self.with_fp:
-                group, lane = divmod(column, pairs)
-                with m.Else():
-                    for k in range(pairs):
-                        m.d.sync += _copy_pair(vector, k, shadow[group * pairs + k], lane)
+            for pair in range(self.k_bytes // 2):
+                word = self._sorted_pair(shadow, by_row, is_float, column, pair)
+                active = Signal(word.shape(), name=f"active{column}_{pair}", reset_less=True)
+                m.d.sync += active.eq(word)
+                for half in range(2):
+                    m.d.comb += vector.lanes[2 * pair + half].eq(active.lanes[half])
+                if self.with_fp:
+                    m.d.comb += vector.fp.exponent[pair].eq(active.exponent)
+                    for name in _FLAGS:
+                        m.d.comb += getattr(vector.fp, name)[pair].eq(active[name])
         return m
 
-
-def _copy(vector: wiring.PureInterface, beat: data.View) -> list:
-    """A whole beat into a vector."""
-    copies = [target.eq(source) for target, source in zip(vector.lanes, beat.lanes, strict=True)]
-    if hasattr(vector, "fp"):
-        for target, source in zip(vector.fp.exponent, beat.exponent, strict=True):
-            copies.append(target.eq(source))
-        for name in ("sign", "zero", "infinite", "nan"):
-            copies.append(getattr(vector.fp, name).eq(getattr(beat, name)))
-    return copies
-
-
-def _copy_pair(vector: wiring.PureInterface, k: int, beat: data.View, lane: int) -> list:
-    """Floating-point element `lane` of a beat into element `k` of a vector."""
-    copies = [
-        vector.lanes[2 * k].eq(beat.lanes[2 * lane]),
-        vector.lanes[2 * k + 1].eq(beat.lanes[2 * lane + 1]),
-        vector.fp.exponent[k].eq(beat.exponent[lane]),
-    ]
-    for name in ("sign", "zero", "infinite", "nan"):
-        copies.append(getattr(vector.fp, name)[k].eq(getattr(beat, name)[lane]))
-    return copies
+    def _sorted_pair(
+        self,
+        shadow: list[data.View],
+        by_row: Signal,
+        is_float: Signal,
+        column: int,
+        pair: int,
+    ) -> data.View:
+        """Where the pair `pair` of a column's vector lies in the shadow."""
+        layout = _pair_layout(self.with_fp)
+        group, lane = divmod(column, self.k_bytes)
+        sources = [shadow[group * self.k_bytes + 2 * pair + half] for half in range(2)]
+        integers = Cat(source[lane // 2].lanes[lane % 2] for source in sources)
+        if not self.with_fp:
+            return layout(Mux(by_row, shadow[column][pair].as_value(), integers))
+        pairs = self.k_bytes // 2
+        group, lane = divmod(column, pairs)
+        floats = shadow[group * pairs + pair][lane].as_value()
+        return layout(Mux(by_row, shadow[column][pair].as_value(), Mux(is_float, floats, integers)))
