@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fabric interface: the element's DMA engines, two in and one out."""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from hw.iface.memory import MemoryReadPort, MemoryWritePort
+from hw.iface.pe import CbPort, LsReadPort, LsWritePort, UnitControl
+from hw.pe.fi.fetcher import N_READ_SLOTS
+from hw.pe.fi.geometry import FiGeometry
+from hw.pe.fi.lander import N_WRITE_SLOTS
+from hw.pe.fi.reader import FabricReader
+from hw.pe.fi.writer import FabricWriter
+
+__all__ = ["FabricInterface"]
+
+
+class FabricInterface(wiring.Component):
+    """Moves bytes between memory and local memory: DMA_IN on two engines, DMA_OUT on one.
+
+    Operation
+        1. Runs may begin at any byte on either side. A run's bytes are contiguous in memory; in
+           local memory they go on, from one word to the next, `stride0` bytes further (a multiple
+           of the word; strides stay below the circular buffer's depth).
+        2. In: answers come in any order; steps are committed in order when all their words are in
+           local memory. With `zero_fill` the rest of a run's last word is cleared.
+        3. Out: steps are released when read; a command is complete when all its writes are
+           acknowledged.
+        4. The first fault of an engine is its trap: LS_RANGE, MEMORY_ERROR, MEMORY_POISON or
+           LS_PARITY. After it, and under `halt`, the engine sends nothing new and turns idle when
+           everything in flight has come back.
+
+    Timing
+        One line per cycle in all for both engines in, and one out, at any alignment; see
+        `FabricReader` and `FabricWriter` for the formulas.
+
+    Parameters
+    ----------
+    link_bytes : bytes of a line, two local-memory words.
+    ls_bytes : size of local memory.
+    reads_in_flight, writes_in_flight : lines at a time, powers of two from 4 to 64.
+
+    Members
+    -------
+    fi_in_row, fi_in_col, fi_out : Out(UnitControl()), commands of the three engines.
+    cb_fi_in_row, cb_fi_in_col, cb_fi_out : Out(CbPort()), their circular-buffer ports.
+    memory_read : Out(MemoryReadPort(...)), reads.
+    memory_write : Out(MemoryWritePort(...)), writes.
+    ls_in : Out(LsWritePort(...)).array(4), local-memory write slots.
+    ls_out : Out(LsReadPort(...)).array(2), local-memory read slots.
+    event_read_lines, event_write_lines : Out(1), a line was requested.
+    event_read_bytes, event_write_bytes : Out(range(link_bytes + 1)), useful bytes landed, sent.
+
+    Raises: ValueError for sizes that cannot be built.
+    """
+
+    def __init__(
+        self, *, link_bytes: int, ls_bytes: int, reads_in_flight: int, writes_in_flight: int
+    ) -> None:
+        self.geometry = geometry = FiGeometry(link_bytes=link_bytes, ls_bytes=ls_bytes)
+        for name, count in (
+            ("reads_in_flight", reads_in_flight),
+            ("writes_in_flight", writes_in_flight),
+        ):
+            if count not in (4, 8, 16, 32, 64):
+                raise ValueError(
+                    f"Fabric interface {name} must be a power of two from 4 to 64, not {count!r}."
+                )
+        self.reads_in_flight = reads_in_flight
+        self.writes_in_flight = writes_in_flight
+        word = {
+            "address_width": geometry.word_address_width,
+            "word_bytes": geometry.word_bytes,
+        }
+        super().__init__(
+            {
+                "fi_in_row": Out(UnitControl()),
+                "fi_in_col": Out(UnitControl()),
+                "fi_out": Out(UnitControl()),
+                "cb_fi_in_row": Out(CbPort()),
+                "cb_fi_in_col": Out(CbPort()),
+                "cb_fi_out": Out(CbPort()),
+                "memory_read": Out(
+                    MemoryReadPort(
+                        link_bytes=link_bytes, tag_width=(reads_in_flight - 1).bit_length()
+                    )
+                ),
+                "memory_write": Out(
+                    MemoryWritePort(
+                        link_bytes=link_bytes, tag_width=(writes_in_flight - 1).bit_length()
+                    )
+                ),
+                "ls_in": Out(LsWritePort(**word)).array(N_WRITE_SLOTS),
+                "ls_out": Out(LsReadPort(**word)).array(N_READ_SLOTS),
+                "event_read_lines": Out(1),
+                "event_read_bytes": Out(range(link_bytes + 1)),
+                "event_write_lines": Out(1),
+                "event_write_bytes": Out(range(link_bytes + 1)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.reader = reader = FabricReader(
+            geometry=self.geometry, reads_in_flight=self.reads_in_flight
+        )
+        m.submodules.writer = writer = FabricWriter(
+            geometry=self.geometry, writes_in_flight=self.writes_in_flight
+        )
+        for inner, outer in (
+            (reader.control_row, self.fi_in_row),
+            (reader.control_col, self.fi_in_col),
+            (writer.control, self.fi_out),
+            (reader.cb_row, self.cb_fi_in_row),
+            (reader.cb_col, self.cb_fi_in_col),
+            (writer.cb, self.cb_fi_out),
+            (reader.memory, self.memory_read),
+            (writer.memory, self.memory_write),
+            *zip(reader.ls, self.ls_in, strict=True),
+            *zip(writer.ls, self.ls_out, strict=True),
+        ):
+            wiring.connect(m, inner, wiring.flipped(outer))
+        m.d.comb += [
+            self.event_read_lines.eq(reader.read_line),
+            self.event_read_bytes.eq(reader.read_bytes),
+            self.event_write_lines.eq(writer.write_line),
+            self.event_write_bytes.eq(writer.write_bytes),
+        ]
+        return m

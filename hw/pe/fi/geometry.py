@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes of the fabric interface, and the payloads between its parts."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data
+
+from hw.arch.address_map import ADDRESS_BITS
+
+__all__ = ["FiGeometry", "MAX_PIECES"]
+
+MAX_PIECES = 3
+"""Local-memory words that one line can touch: two words long, at any offset."""
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiGeometry:
+    """Link and local-memory sizes, with the layouts that follow from them.
+
+    Parameters
+    ----------
+    link_bytes : bytes of one line of the memory fabric, a power of two from 8 to 128; a
+        local-memory word has half as many.
+    ls_bytes : size of local memory.
+
+    Raises: ValueError for sizes that cannot be built.
+    """
+
+    link_bytes: int
+    ls_bytes: int
+
+    def __post_init__(self) -> None:
+        if not _power_of_two(self.link_bytes) or not 8 <= self.link_bytes <= 128:
+            raise ValueError(
+                "Fabric interface link_bytes must be a power of two from 8 to 128, "
+                f"not {self.link_bytes!r}."
+            )
+        if not _power_of_two(self.ls_bytes) or not 512 <= self.ls_bytes <= 1 << 19:
+            raise ValueError(
+                "Fabric interface ls_bytes must be a power of two from 512 to 524288, "
+                f"not {self.ls_bytes!r}."
+            )
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of a local-memory word."""
+        return self.link_bytes // 2
+
+    @property
+    def link_log2(self) -> int:
+        """Bits of a byte's place in a line."""
+        return self.link_bytes.bit_length() - 1
+
+    @property
+    def word_log2(self) -> int:
+        """Bits of a byte's place in a word."""
+        return self.link_log2 - 1
+
+    @property
+    def byte_address_width(self) -> int:
+        """Bits of a byte address in local memory."""
+        return self.ls_bytes.bit_length() - 1
+
+    @property
+    def word_address_width(self) -> int:
+        """Bits of a word address in local memory."""
+        return self.byte_address_width - self.word_log2
+
+    @property
+    def line_address_width(self) -> int:
+        """Bits of a line's number in memory."""
+        return ADDRESS_BITS - self.link_log2
+
+    @property
+    def _origin_fields(self) -> dict:
+        """What a run and its lines know about the step and command that they belong to."""
+        return {
+            "cb": unsigned(6),
+            "advance": unsigned(16),
+            "step_end": 1,  # last of its step
+            "command_end": 1,  # last of its command
+            "tag": unsigned(16),  # of the command
+        }
+
+    @property
+    def run_layout(self) -> data.StructLayout:
+        """One run: contiguous in memory, pieces of a word in local memory."""
+        words = unsigned(self.word_address_width + 1)
+        return data.StructLayout(
+            {
+                "address": unsigned(ADDRESS_BITS),  # first byte in memory
+                "length": unsigned(16),  # bytes
+                "word": unsigned(self.word_address_width),  # where the first byte lies in LS
+                "lane": unsigned(self.word_log2),  # its place in that word
+                "limit": words,  # word behind the circular buffer
+                "depth": words,  # of the circular buffer, in words
+                "one_on": words,  # from a word to the run's next one, modulo depth
+                "two_on": words,  # and to the one after
+                "zero_fill": 1,
+                "outside": 1,  # not in local memory: to be refused
+                **self._origin_fields,
+            }
+        )
+
+    @property
+    def line_layout(self) -> data.StructLayout:
+        """One line of a run: its place, and the step and command that it belongs to."""
+        return data.StructLayout({"place": self.place_layout, **self._origin_fields})
+
+    @property
+    def place_layout(self) -> data.StructLayout:
+        """Where a line lies in memory and in local memory.
+
+        Byte b of the line belongs to byte b + rotation of a window of three words. The line touches
+        `n_words` of these, from number `skip` on; `words` are their addresses.
+        """
+        return data.StructLayout(
+            {
+                "line": unsigned(self.line_address_width),  # address / link_bytes
+                "first": unsigned(self.link_log2),  # first byte of the line that is in use
+                "end": unsigned(self.link_log2 + 1),  # byte behind the last one in use
+                "rotation": unsigned(self.word_log2),
+                "skip": range(MAX_PIECES),
+                "n_words": range(MAX_PIECES + 1),
+                "words": data.ArrayLayout(self.word_address_width, MAX_PIECES),
+                "run_first": 1,  # first line of its run
+                "zero_fill": 1,  # clear the last word behind the last byte
+            }
+        )

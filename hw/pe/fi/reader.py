@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way in: two engines that read memory into local memory over one port."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.commands import Opcode
+from hw.arch.traps import Trap
+from hw.iface.memory import MemoryReadPort
+from hw.iface.pe import CbPort, CbRole, LsWritePort, UnitControl
+from hw.lib.address_generator import StepReporter
+from hw.lib.arbiter import RoundRobin
+from hw.lib.elastic import PipeStage
+from hw.pe.fi.control import EngineControl, fault_layout
+from hw.pe.fi.geometry import FiGeometry
+from hw.pe.fi.lander import N_WRITE_SLOTS, Lander
+from hw.pe.fi.runs import LineSplitter, RunSource
+from hw.pe.fi.tag_pool import TagPool
+
+__all__ = ["FabricReader", "ReadEngine", "retire_layout"]
+
+N_ENGINES = 2
+
+
+def retire_layout() -> data.StructLayout:
+    """What is left to do when a line has landed."""
+    return data.StructLayout({"cb": 6, "advance": 16, "step_end": 1, "command_end": 1})
+
+
+class ReadEngine(wiring.Component):
+    """One landing port: turns DMA_IN commands into lines to read, and commits what landed.
+
+    Operation
+        1. Lines of a command leave in order, those of a step when its room is reserved.
+        2. They come back in order on `landed`; a step's last one reports the step to the CB table,
+           a command's last one completes it.
+        3. A run outside of local memory traps LS_RANGE, its info the circular buffer; `failed`
+           lines trap as told.
+
+    Timing
+        A line per cycle, see `RunSource` and `LineSplitter`.
+
+    Parameters
+    ----------
+    geometry : sizes.
+
+    Members
+    -------
+    control : Out(UnitControl()), from and to the command processor.
+    cb : Out(CbPort()), circular-buffer table.
+    lines : Out(stream.Signature(geometry.line_layout)), lines to read.
+    landed : In(stream.Signature(retire_layout())), lines that landed, in order.
+    failed : In(1), a line of this engine failed.
+    failure : In(fault_layout()), how.
+    transfers : In(1), lines are in flight.
+    tag_free : In(1), a tag is there for the next line.
+    ls_blocked : In(1), local memory keeps landing words waiting.
+    """
+
+    def __init__(self, *, geometry: FiGeometry) -> None:
+        self.geometry = geometry
+        super().__init__(
+            {
+                "control": Out(UnitControl()),
+                "cb": Out(CbPort()),
+                "lines": Out(stream.Signature(geometry.line_layout)),
+                "landed": In(stream.Signature(retire_layout())),
+                "failed": In(1),
+                "failure": In(fault_layout()),
+                "transfers": In(1),
+                "tag_free": In(1),
+                "ls_blocked": In(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.source = source = RunSource(geometry=self.geometry, opcode=Opcode.DMA_IN)
+        m.submodules.splitter = splitter = LineSplitter(geometry=self.geometry)
+        m.submodules.out = out = PipeStage(shape=self.geometry.line_layout)
+        m.submodules.reporter = reporter = StepReporter(role=CbRole.PRODUCER)
+        m.submodules.engine = engine = EngineControl(opcode=Opcode.DMA_IN)
+        wiring.connect(m, source.command, wiring.flipped(self.control.command))
+        wiring.connect(m, source.acquire, wiring.flipped(self.cb.acquire))
+        wiring.connect(m, source.grant, wiring.flipped(self.cb.grant))
+        wiring.connect(m, reporter.done, wiring.flipped(self.cb.done))
+        wiring.connect(m, engine.completion, wiring.flipped(self.control.completion))
+        wiring.connect(m, splitter.lines, out.i)
+
+        run, landed, stop = source.runs, self.landed.payload, engine.stop
+        outside = run.valid & run.payload.outside & ~stop
+        retires = self.landed.valid & self.landed.ready
+        m.d.comb += [
+            # A run out of bounds stays where it is: the engine stops.
+            splitter.runs.payload.eq(run.payload),
+            splitter.runs.valid.eq(run.valid & ~run.payload.outside & ~stop),
+            run.ready.eq(splitter.runs.ready & ~run.payload.outside & ~stop),
+            self.lines.payload.eq(out.o.payload),
+            self.lines.valid.eq(out.o.valid & ~stop),
+            out.o.ready.eq(self.lines.ready & ~stop),
+            reporter.step.payload.cb.eq(landed.cb),
+            reporter.step.payload.advance.eq(landed.advance),
+            reporter.step.valid.eq(self.landed.valid & landed.step_end & ~stop),
+            self.landed.ready.eq(reporter.step.ready),
+            source.may_start.eq(engine.may_start),
+            source.stop.eq(stop),
+            engine.halt.eq(self.control.halt),
+            engine.started.eq(source.started),
+            engine.header.eq(source.header),
+            engine.ends.eq(retires & landed.command_end),
+            engine.step_done.eq(retires & landed.step_end),
+            engine.fault_valid.eq(self.failed | outside),
+            engine.transfers.eq(self.transfers | reporter.pending),
+            engine.runs_left.eq(source.busy),
+            engine.cb.eq(source.cb),
+            engine.tag.eq(source.tag),
+            self.control.idle.eq(engine.idle),
+            self.control.trap.eq(engine.trap),
+            self.control.status.eq(engine.status),
+            engine.progress.moves.eq(self.lines.valid & self.lines.ready),
+            engine.progress.lacks_tag.eq(self.lines.valid & ~self.tag_free),
+            engine.progress.lacks_ls.eq(self.ls_blocked),
+            engine.progress.lacks_cb.eq(source.waiting),
+            engine.progress.lacks_memory.eq(self.lines.valid),
+        ]
+        with m.If(self.failed):
+            m.d.comb += engine.fault.eq(self.failure)
+        with m.Else():
+            m.d.comb += [
+                engine.fault.cause.eq(Trap.LS_RANGE),
+                engine.fault.tag.eq(run.payload.tag),
+                engine.fault.info.eq(run.payload.cb),
+            ]
+        return m
+
+
+class FabricReader(wiring.Component):
+    """Reads for two engines over one memory port, many at a time, answered in any order.
+
+    Operation
+        The engines' lines take turns. Each takes a tag, under which its place is booked with the
+        lander, and is sent. What landed goes back to its engine in that engine's order.
+
+    Timing
+        min(1, reads_in_flight / (L + 5)) lines per cycle, where L is the number of cycles from a
+        request at the port to its answer, when local memory grants every word at once.
+
+    Parameters
+    ----------
+    geometry : sizes.
+    reads_in_flight : reads at a time.
+
+    Members
+    -------
+    control_row, control_col : Out(UnitControl()), the engines' commands.
+    cb_row, cb_col : Out(CbPort()), their circular-buffer ports.
+    memory : Out(MemoryReadPort(...)), the port.
+    ls : Out(LsWritePort(...)).array(4), local-memory slots.
+    read_line : Out(1), event: a line was asked for.
+    read_bytes : Out(range(link_bytes + 1)), event: so many useful bytes landed.
+    """
+
+    def __init__(self, *, geometry: FiGeometry, reads_in_flight: int) -> None:
+        self.geometry = geometry
+        self.n_tags = reads_in_flight
+        self.pool = TagPool(n_tags=reads_in_flight, n_queues=N_ENGINES, entry=retire_layout())
+        port = MemoryReadPort(
+            link_bytes=geometry.link_bytes, tag_width=(reads_in_flight - 1).bit_length()
+        )
+        slot = LsWritePort(
+            address_width=geometry.word_address_width, word_bytes=geometry.word_bytes
+        )
+        super().__init__(
+            {
+                "control_row": Out(UnitControl()),
+                "control_col": Out(UnitControl()),
+                "cb_row": Out(CbPort()),
+                "cb_col": Out(CbPort()),
+                "memory": Out(port),
+                "ls": Out(slot).array(N_WRITE_SLOTS),
+                "read_line": Out(1),
+                "read_bytes": Out(range(geometry.link_bytes + 1)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.row = row = ReadEngine(geometry=self.geometry)
+        m.submodules.col = col = ReadEngine(geometry=self.geometry)
+        m.submodules.pool = pool = self.pool
+        m.submodules.lander = lander = Lander(geometry=self.geometry, n_tags=self.n_tags)
+        for engine, name in ((row, "row"), (col, "col")):
+            wiring.connect(m, engine.control, wiring.flipped(getattr(self, f"control_{name}")))
+            wiring.connect(m, engine.cb, wiring.flipped(getattr(self, f"cb_{name}")))
+        for mine, outer in zip(lander.ls, self.ls, strict=True):
+            wiring.connect(m, mine, wiring.flipped(outer))
+        wiring.connect(m, lander.response, wiring.flipped(self.memory.response))
+
+        request = self._elaborate_requests(m, (row, col), pool, lander)
+        m.d.comb += [
+            self.read_line.eq(request.valid & request.ready),
+            self.read_bytes.eq(lander.n_landed),
+            pool.answered.eq(lander.answered),
+            pool.answered_tag.eq(lander.answered_tag),
+            pool.held.eq(lander.landing),
+        ]
+        place = lander.origin.place
+        for index, engine in enumerate((row, col)):
+            wiring.connect(m, pool.retired[index], engine.landed)
+            m.d.comb += [
+                engine.transfers.eq(pool.in_flight[index]),
+                engine.tag_free.eq(pool.available),
+                engine.ls_blocked.eq(lander.blocked),
+                engine.failed.eq(lander.fault & (lander.origin.engine == index)),
+                engine.failure.cause.eq(
+                    Mux(lander.poisoned, Trap.MEMORY_POISON, Trap.MEMORY_ERROR)
+                ),
+                engine.failure.tag.eq(lander.origin.tag),
+                engine.failure.info.eq(place.line << self.geometry.link_log2),
+            ]
+        return m
+
+    def _elaborate_requests(
+        self, m: Module, engines: tuple[ReadEngine, ...], pool: TagPool, lander: Lander
+    ) -> stream.Interface:
+        """One line a cycle: take a tag, book the place, send the request."""
+        m.submodules.turns = turns = RoundRobin(n_requests=len(engines))
+        m.submodules.request = stage = PipeStage(shape=self.memory.request.payload.shape())
+        wiring.connect(m, stage.o, wiring.flipped(self.memory.request))
+        chosen = Signal(self.geometry.line_layout)
+        goes = Signal()
+        m.d.comb += [
+            turns.requests.eq(Cat(engine.lines.valid for engine in engines)),
+            goes.eq(turns.requests.any() & pool.available & stage.i.ready),
+            turns.served.eq(Mux(goes, turns.grant, 0)),
+            chosen.eq(Mux(turns.grant[0], engines[0].lines.payload, engines[1].lines.payload)),
+            *(engine.lines.ready.eq(turns.served[at]) for at, engine in enumerate(engines)),
+            pool.take.eq(goes),
+            pool.queue.eq(turns.grant[1]),
+            *(pool.entry[name].eq(chosen[name]) for name in retire_layout().members),
+            lander.book.eq(goes),
+            lander.book_tag.eq(pool.tag),
+            lander.place.place.eq(chosen.place),
+            lander.place.engine.eq(turns.grant[1]),
+            lander.place.tag.eq(chosen.tag),
+            stage.i.valid.eq(goes),
+            stage.i.payload.address.eq(Cat(Const(0, self.geometry.link_log2), chosen.place.line)),
+            stage.i.payload.tag.eq(pool.tag),
+        ]
+        return stage.o
