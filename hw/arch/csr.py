@@ -106,6 +106,12 @@ REGISTERS: dict[str, Register] = {
             "wo",
             "write bit0 | bit1 << 8 | n << 16: flip n (1, 2) of the word's 72 bits",
         ),
+        _R(
+            "SRAM_CLEAR",
+            0x064,
+            "rw",
+            "write 1: fill shared SRAM with zeros, as needed once after power-on; reads 1 meanwhile",
+        ),
     )
 }
 """Register by name."""

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes an AXI4 burst apart into its beats, and says where each goes."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.address_map import ADDRESS_BITS, CONTROL, DRAM, SRAM
+from hw.chip.crossbar import exists
+from hw.iface.axi import AxiBurst
+from hw.iface.control import CONTROL_BYTES
+
+__all__ = ["BurstWalker", "Target", "beat_layout", "burst_layout"]
+
+_PAGE_BITS = 12  # a burst never crosses 4 KB, so only these bits of its address move
+_CONTROL_SIZE = 2  # AXI's code for beats of 4 bytes
+_LARGEST_SIZE = 7  # and for beats of 128 bytes
+
+
+class Target(enum.Enum, shape=2):
+    """Where a beat goes."""
+
+    MEMORY = 0
+    CONTROL = 1
+    REFUSED = 2
+    """SLVERR: the chip does not know how to do this."""
+    NOWHERE = 3
+    """DECERR: nothing is there."""
+
+
+def burst_layout(id_width: int) -> data.StructLayout:
+    """What an address channel carries."""
+    return data.StructLayout(
+        {"id": id_width, "addr": ADDRESS_BITS, "len": 8, "size": 3, "burst": 2}
+    )
+
+
+def beat_layout(id_width: int) -> data.StructLayout:
+    """One beat: its address (of the first byte), where it goes, whether it ends the burst."""
+    return data.StructLayout({"id": id_width, "address": ADDRESS_BITS, "target": Target, "last": 1})
+
+
+class BurstWalker(wiring.Component):
+    """Turns each burst into its beats.
+
+    Operation: the address of every beat after the first is aligned to the beat's size. Only INCR
+    bursts are known (a single beat may be of any kind); others, beats wider than `data_bytes`, and
+    accesses to control registers that are not 4 bytes wide are REFUSED, beat by beat.
+
+    Timing: the first beat stands at `beat` 1 cycle after the burst was taken; one beat per cycle,
+    burst after burst without a gap. Combinational path from `beat.ready` to `burst.ready`.
+
+    Parameters
+    ----------
+    id_width : bits of an ID.
+    data_bytes : bytes of the widest beat.
+    sram_bytes, dram_bytes : how much of each memory exists.
+
+    Members
+    -------
+    burst : In(stream.Signature(burst_layout(id_width))).
+    beat : Out(stream.Signature(beat_layout(id_width))).
+    """
+
+    def __init__(self, *, id_width: int, data_bytes: int, sram_bytes: int, dram_bytes: int) -> None:
+        self.size = data_bytes.bit_length() - 1
+        self.sizes = ((SRAM, sram_bytes), (DRAM, dram_bytes))
+        super().__init__(
+            {
+                "burst": In(stream.Signature(burst_layout(id_width))),
+                "beat": Out(stream.Signature(beat_layout(id_width))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        now = Signal(self.burst.payload.shape())  # the burst, at the beat that is offered
+        first, valid = Signal(), Signal()
+        m.d.comb += [
+            self.beat.valid.eq(valid),
+            self.beat.payload.id.eq(now.id),
+            self.beat.payload.address.eq(now.addr),
+            self.beat.payload.target.eq(self._target(now, first)),
+            self.beat.payload.last.eq(now.len == 0),
+            self.burst.ready.eq(~valid | (self.beat.ready & self.beat.payload.last)),
+        ]
+        with m.If(self.burst.ready):
+            m.d.sync += [valid.eq(self.burst.valid), first.eq(1)]
+            with m.If(self.burst.valid):
+                m.d.sync += now.eq(self.burst.payload)
+        with m.Elif(self.beat.ready):
+            m.d.sync += [now.len.eq(now.len - 1), first.eq(0)]
+            with m.Switch(now.size):
+                for size in range(_LARGEST_SIZE + 1):
+                    with m.Case(size):
+                        m.d.sync += now.addr[size:_PAGE_BITS].eq(now.addr[size:_PAGE_BITS] + 1)
+                        m.d.sync += now.addr[:size].eq(0)
+        return m
+
+    def _target(self, now: Any, first: Signal) -> Value:
+        """Where the offered beat goes."""
+        memory = Cat(exists(now.addr, *size) for size in self.sizes).any()
+        control = exists(now.addr, CONTROL, CONTROL_BYTES)
+        single = first & (now.len == 0)
+        known = ((now.burst == AxiBurst.INCR.value) | single) & (now.size <= self.size)
+        return Mux(
+            ~(memory | control),
+            Target.NOWHERE,
+            Mux(
+                ~known | (control & (now.size != _CONTROL_SIZE)),
+                Target.REFUSED,
+                Mux(control, Target.CONTROL, Target.MEMORY),
+            ),
+        )

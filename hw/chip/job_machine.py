@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of a job: start, completion, error, abort."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.address_map import ADDRESS_BITS
+from hw.arch.csr import JobState
+from hw.pe.wqe import ListStart
+
+__all__ = ["JobMachine"]
+
+_CYCLE_BITS = 48
+
+
+class JobMachine(wiring.Component):
+    """Runs one job at a time on the element.
+
+    Operation: `start` waits until the element is `settled` (lines that it read ahead may still be
+    on their way), resets it for one cycle, so that every job finds it alike (local memory keeps its
+    contents), then sends the job. It ends
+
+    * DONE with `job_done`;
+    * ERROR after a trap or `abort`: the element halts; when it is `quiet` (nothing of it is under
+      way any more) it is reset for one cycle and can be used again.
+
+    `start` is ignored while a job runs or is being drained, `abort` while none runs. Both `abort`
+    and `job_done` in one cycle: the job is done.
+
+    Timing: the job leaves on `job` 3 cycles after `start` at a settled element. `cycles` counts
+    from the cycle after `start` to the one with `job_done` or the end of draining.
+
+    Members
+    -------
+    start, abort : In(1), pulses. address, quads : In, of the command list.
+    job : Out(stream.Signature(ListStart)).
+    settled : In(1), nothing that the element asked for is under way.
+    job_done : In(1), pulse. trapped : In(1), held by the element until reset. quiet : In(1).
+    halt_request : Out(1), held until quiet. element_reset : Out(1).
+    state : Out(JobState). cycles : Out(48). running : Out(1), `cycles` counts.
+    ended, failed : Out(1), pulses: completion; the error registers are to be filled.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "start": In(1),
+                "abort": In(1),
+                "address": In(ADDRESS_BITS),
+                "quads": In(32),
+                "job": Out(stream.Signature(ListStart)),
+                "settled": In(1),
+                "job_done": In(1),
+                "trapped": In(1),
+                "quiet": In(1),
+                "halt_request": Out(1),
+                "element_reset": Out(1),
+                "state": Out(3),
+                "cycles": Out(_CYCLE_BITS),
+                "running": Out(1),
+                "ended": Out(1),
+                "failed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        abort_wanted = Signal()
+        m.d.comb += [
+            self.job.payload.address.eq(self.address),
+            self.job.payload.quads.eq(self.quads),
+        ]
+        with m.If(self.running):
+            m.d.sync += [
+                self.cycles.eq(self.cycles + 1),
+                abort_wanted.eq(abort_wanted | self.abort),
+            ]
+        with m.FSM(name="phase"):
+            with m.State("REST"):
+                with m.If(self.start):
+                    m.d.sync += [
+                        self.state.eq(JobState.RUNNING),
+                        self.cycles.eq(0),
+                        self.running.eq(1),
+                    ]
+                    m.next = "SETTLE"
+            with m.State("SETTLE"):
+                with m.If(self.settled):
+                    m.d.sync += self.element_reset.eq(1)
+                    m.next = "RESET"
+            with m.State("RESET"):
+                m.d.sync += self.element_reset.eq(0)
+                m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += self.job.valid.eq(1)
+                with m.If(self.job.ready):
+                    m.next = "RUN"
+            with m.State("RUN"):
+                with m.If(self.job_done):
+                    m.d.comb += self.ended.eq(1)
+                    self._rest(m, JobState.DONE, abort_wanted)
+                with m.Elif(self.trapped | abort_wanted):
+                    m.d.sync += self.state.eq(JobState.ABORTING)
+                    m.next = "DRAIN"
+            with m.State("DRAIN"):
+                m.d.comb += self.halt_request.eq(1)
+                with m.If(self.quiet):
+                    m.d.comb += self.failed.eq(1)
+                    m.d.sync += self.element_reset.eq(1)
+                    m.next = "RECOVER"
+            with m.State("RECOVER"):
+                m.d.sync += self.element_reset.eq(0)
+                self._rest(m, JobState.ERROR, abort_wanted)
+        return m
+
+    def _rest(self, m: Module, state: JobState, abort_wanted: Signal) -> None:
+        """The job is over."""
+        m.d.sync += [self.state.eq(state), self.running.eq(0), abort_wanted.eq(0)]
+        m.next = "REST"

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control registers, as `hw/arch/csr.py` lists them: one decoder for all of them."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.csr import COUNTER_BASE, COUNTERS, REGISTERS
+from hw.iface.control import ControlPort
+
+__all__ = ["RegisterFile"]
+
+_READ_CYCLES = 3  # covers the way to a counter or a debug word and back
+_COUNTER_END = COUNTER_BASE + 8 * len(COUNTERS)
+
+
+class RegisterFile(wiring.Component):
+    """Decodes register accesses; what the registers do is the control block's.
+
+    Operation: every register of `REGISTERS` has members of its own, by its access. A write to a
+    register that is not `ro` raises `<name>_write` for a cycle, with the data in `written`; `rw`
+    registers keep the data as well, in `<name>`. Reads show `<name>_read`; a `rw` register shows
+    what it keeps unless `live` names it. Offsets from `COUNTER_BASE` on show performance counters.
+
+    Timing: a write strobe comes 1 cycle after the write was taken, an answer `_READ_CYCLES` + 1
+    cycles after the read.
+
+    Parameters
+    ----------
+    live : names of `rw` registers that do not show what was written but `<name>_read`.
+
+    Members
+    -------
+    port : In(ControlPort).
+    counter_index, counter_word : Out, counter to show. counter_data : In(32), its word, up to 2
+        cycles later.
+    written : Out(32). <name>_write : Out(1). <name> : Out(32). <name>_read : In(32).
+    """
+
+    def __init__(self, *, live: tuple[str, ...] = ()) -> None:
+        self.live = live
+        members: dict[str, Any] = {
+            "port": In(ControlPort()),
+            "counter_index": Out(range(len(COUNTERS))),
+            "counter_word": Out(1),
+            "counter_data": In(32),
+            "written": Out(32),
+        }
+        for register in REGISTERS.values():
+            name = register.name.lower()
+            if register.access != "ro":
+                members[f"{name}_write"] = Out(1)
+            if register.access == "rw":
+                members[name] = Out(32)
+            if register.access == "ro" or register.name in live:
+                members[f"{name}_read"] = In(32)
+        super().__init__(members)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._elaborate_writes(m)
+        offset = Signal(12)
+        left = Signal(range(_READ_CYCLES + 1))
+        busy = Signal()
+        m.d.comb += [
+            self.port.read.ready.eq(~busy),
+            self.counter_index.eq((offset - COUNTER_BASE)[3:]),
+            self.counter_word.eq(offset[2]),
+            self.port.answer.valid.eq(busy & (left == 0)),
+            self.port.answer.payload.eq(self._value(m, offset)),
+        ]
+        with m.If(self.port.read.valid & ~busy):
+            m.d.sync += [busy.eq(1), offset.eq(self.port.read.payload), left.eq(_READ_CYCLES)]
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        with m.Else():
+            m.d.sync += busy.eq(0)
+        return m
+
+    def _elaborate_writes(self, m: Module) -> None:
+        """Strobes, and what `rw` registers keep."""
+        write = self.port.write
+        m.d.sync += self.written.eq(write.payload.data)
+        for register in REGISTERS.values():
+            if register.access == "ro":
+                continue
+            name = register.name.lower()
+            hit = Signal(name=f"{name}_hit")
+            m.d.comb += hit.eq(write.valid & (write.payload.offset[2:] == register.offset >> 2))
+            m.d.sync += getattr(self, f"{name}_write").eq(hit)
+            if register.access == "rw":
+                with m.If(hit):
+                    m.d.sync += getattr(self, name).eq(write.payload.data)
+
+    def _value(self, m: Module, offset: Signal) -> Signal:
+        """The register or counter word at `offset`; zero where there is none."""
+        value = Signal(32)
+        with m.Switch(offset[2:]):
+            for register in REGISTERS.values():
+                name = register.name.lower()
+                if register.access == "wo":
+                    continue
+                shown = f"{name}_read" if hasattr(self, f"{name}_read") else name
+                with m.Case(register.offset >> 2):
+                    m.d.comb += value.eq(getattr(self, shown))
+            with m.Default():
+                with m.If((offset >= COUNTER_BASE) & (offset < _COUNTER_END)):
+                    m.d.comb += value.eq(self.counter_data)
+        return value
