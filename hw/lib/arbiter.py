@@ -144,7 +144,7 @@ class _StreamArbiter(wiring.Component):
             {
                 "i": In(stream.Signature(shape)).array(n_inputs),
                 "o": Out(stream.Signature(shape)),
-                "source": Out(range(n_inputs)),
+                "source": Out(range(max(n_inputs, 2))),
             }
         )
 
@@ -197,7 +197,7 @@ class RoundRobinArbiter(_StreamArbiter):
     -------
     i : In(stream.Signature(shape)).array(n_inputs), streams to merge.
     o : Out(stream.Signature(shape)), the merged stream.
-    source : Out(range(n_inputs)), which input the word at `o` comes from.
+    source : Out(range(max(n_inputs, 2))), which input the word at `o` comes from.
 
     Raises: ValueError when `n_inputs` is out of range.
     """
@@ -227,7 +227,7 @@ class PriorityArbiter(_StreamArbiter):
     -------
     i : In(stream.Signature(shape)).array(n_inputs), streams to merge.
     o : Out(stream.Signature(shape)), the merged stream.
-    source : Out(range(n_inputs)), which input the word at `o` comes from.
+    source : Out(range(max(n_inputs, 2))), which input the word at `o` comes from.
 
     Raises: ValueError when a parameter is out of range.
     """

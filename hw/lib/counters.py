@@ -39,7 +39,7 @@ class EventCounters(wiring.Component):
     amounts : In(ArrayLayout(amount_width, len(names))), what to add in this cycle.
     freeze : In(1), take a snapshot.
     clear : In(1), set all counters to zero.
-    select : In(range(len(names))), counter to show.
+    select : In(range(max(len(names), 2))), counter to show.
     value : Out(width), the chosen counter in the snapshot; undefined beyond the last one.
 
     Raises: ValueError when a parameter is out of range or a name comes twice.
@@ -73,7 +73,7 @@ class EventCounters(wiring.Component):
                 "amounts": In(data.ArrayLayout(amount_width, len(names))),
                 "freeze": In(1),
                 "clear": In(1),
-                "select": In(range(len(names))),
+                "select": In(range(max(len(names), 2))),
                 "value": Out(width),
             }
         )

@@ -156,7 +156,8 @@ class StreamFifo(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         width = Shape.cast(self.shape).width  # payloads of any layout are stored as plain bits
-        m.submodules.mem = mem = memory.Memory(shape=width, depth=self.depth, init=[])
+        # At least two rows, since Verilog has no address of zero bits.
+        m.submodules.mem = mem = memory.Memory(shape=width, depth=max(self.depth, 2), init=[])
         write = mem.write_port()
         push, pop = Signal(), Signal()
         m.d.comb += [
@@ -199,7 +200,7 @@ class StreamFifo(wiring.Component):
 
     def _pointer(self, m: Module, advance: Signal, *, name: str) -> Signal:
         """Address of a word, which goes to the next word with `advance`, from the last to 0."""
-        pointer = Signal(range(self.depth), name=name)
+        pointer = Signal(range(max(self.depth, 2)), name=name)
         with m.If(advance):
             m.d.sync += pointer.eq(Mux(pointer == self.depth - 1, 0, pointer + 1))
         return pointer
