@@ -27,9 +27,11 @@ from hw.arch.commands import (
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import Unit
+from hw.config.tree import PeConfig
 from hw.iface.command_view import view
 
-__all__ = ["CheckLimits", "CommandChecker", "UNITS_OF_OPCODE", "Verdict", "reserved_holes"]
+__all__ = ["BASE_UNITS", "CheckLimits", "CommandChecker", "UNITS_OF_OPCODE", "Verdict",
+           "reserved_holes"]
 
 UNITS_OF_OPCODE: dict[Opcode, tuple[Unit, ...]] = {
     Opcode.DMA_IN: (Unit.FI_IN_ROW, Unit.FI_IN_COL),
@@ -39,6 +41,9 @@ UNITS_OF_OPCODE: dict[Opcode, tuple[Unit, ...]] = {
     Opcode.PRELOAD: (Unit.RE,),
 }
 """Units that run an opcode; DMA_IN has one for each value of its `column` bit."""
+
+BASE_UNITS = (Unit.FI_IN_ROW, Unit.FI_IN_COL, Unit.FI_OUT, Unit.DPE, Unit.RE)
+"""Units that every element has."""
 
 _TOP_LEVEL = LEVELS - 1
 _INTEGER = (Format.INT8, Format.UINT8)
@@ -55,6 +60,8 @@ class CheckLimits:
     tile_rows, columns, k_bytes : sizes of the tile.
     ls_units : size of local memory in 64-byte units.
     with_fp : whether the tile multiplies FP16 and BF16.
+
+    Raises: ValueError for a table that the command set cannot name.
     """
 
     units: tuple[Unit, ...]
@@ -67,6 +74,31 @@ class CheckLimits:
     k_bytes: int
     ls_units: int
     with_fp: bool = True
+
+    def __post_init__(self) -> None:
+        for name, top in (("cbs", 64), ("counters", 32), ("contexts", 16), ("banks", 16),
+                          ("ls_units", 8192)):
+            value = getattr(self, name)
+            if not 2 <= value <= top:
+                raise ValueError(f"CheckLimits {name} must be from 2 to {top}, not {value!r}.")
+        if Unit.CP in self.units:
+            raise ValueError("CheckLimits units must not name CP, which has no queue.")
+
+    @classmethod
+    def of(cls, pe: PeConfig, units: tuple[Unit, ...] = BASE_UNITS) -> "CheckLimits":
+        """The limits of an element of this configuration with these units."""
+        return cls(
+            units=units,
+            cbs=pe.cp.cbs,
+            counters=pe.cp.counters,
+            contexts=pe.cp.contexts,
+            banks=pe.re.banks,
+            tile_rows=pe.dpe.tile_rows,
+            columns=pe.dpe.columns,
+            k_bytes=pe.dpe.k_bytes,
+            ls_units=pe.ls.size_bytes // 64,
+            with_fp=pe.dpe.with_fp,
+        )
 
 
 class Verdict(data.Struct):

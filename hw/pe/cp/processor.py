@@ -79,12 +79,15 @@ class CommandProcessor(wiring.Component):
     counter_enable, counter_clear, snapshot : In(1); counter_index, counter_word : In;
         counter_data : Out(32); event_<name> : In(8); see `CounterFile`.
 
-    Raises: ValueError for sizes that a part refuses.
+    Raises: ValueError when `queue_depth` is less than 2.
     """
 
     n_sources = len(SOURCES)
 
     def __init__(self, *, limits: CheckLimits, queue_depth: int) -> None:
+        if queue_depth < 2:
+            raise ValueError("CommandProcessor queue_depth must be at least 2 commands, "
+                             f"not {queue_depth!r}.")
         self.limits = limits
         self.queue_depth = queue_depth
         self.units = tuple(sorted(limits.units))
