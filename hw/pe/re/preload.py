@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fills accumulator banks with a row of local memory."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.iface.pe import BankState, LsReadPort
+from hw.pe.re.row_writer import wrapped_address
+from hw.pe.re.sequencer import item_layout
+
+__all__ = ["PreloadPath"]
+
+
+class PreloadPath(wiring.Component):
+    """Reads one row of local memory and writes it to every row of a free bank.
+
+    Operation: (1) the row's words are read one after another. (2) When all have come the step is
+    reported. (3) When the bank is free, it is filled, and becomes ready.
+
+    Timing: `4 * columns / word_bytes + 3 + rows` cycles per bank, when nothing is waited for.
+
+    Parameters
+    ----------
+    banks, rows, columns : sizes.
+    address_width, word_bytes : local memory.
+
+    Members
+    -------
+    items : In(stream of item_layout), banks to fill; each is taken when it is filled.
+    states : In, states of the banks.
+    ls_in : Out(LsReadPort).
+    write_en, write_row, write_data : Out, to `AccumulatorBanks`; the bank is the item's.
+    fill, ready : Out(1), to `BankStates`.
+    step : Out(stream of cb and advance), steps that have been read.
+    stop : In(1), start nothing new.
+    reading : Out(1), answers of local memory are still to come.
+    fault_parity, fault_outside : Out(1), a byte of the row has wrong parity; the row reaches beyond
+        local memory.
+    waits_bank, waits_ls : Out(1), why nothing is done.
+    """
+
+    def __init__(
+        self, *, banks: int, rows: int, columns: int, address_width: int, word_bytes: int
+    ) -> None:
+        self.rows = rows
+        self.columns = columns
+        self.word_bytes = word_bytes
+        self.n_words = 4 * columns // word_bytes
+        items = item_layout(banks, rows, columns, address_width)
+        super().__init__({
+            "items": In(stream.Signature(items)),
+            "states": In(data.ArrayLayout(BankState, banks)),
+            "ls_in": Out(LsReadPort(address_width=address_width, word_bytes=word_bytes)),
+            "write_en": Out(1),
+            "write_row": Out(range(rows)),
+            "write_data": Out(32 * columns),
+            "fill": Out(1),
+            "ready": Out(1),
+            "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
+            "stop": In(1),
+            "reading": Out(1),
+            "fault_parity": Out(1),
+            "fault_outside": Out(1),
+            "waits_bank": Out(1),
+            "waits_ls": Out(1),
+        })
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        item = self.items.payload
+        n_asked = Signal(range(self.n_words + 1))
+        n_read = Signal(range(self.n_words + 1))
+        row = Signal(range(self.rows))
+        request, response = self.ls_in.request, self.ls_in.response
+        address = wrapped_address(m, item.place, n_asked, word_bytes=self.word_bytes)
+        m.d.comb += [
+            request.payload.eq(address),
+            self.step.payload.cb.eq(item.place.cb),
+            self.step.payload.advance.eq(item.place.advance),
+            self.write_row.eq(row),
+            self.reading.eq(n_asked != n_read),
+            self.fault_parity.eq(response.valid & response.payload.error.any()),
+            self.waits_ls.eq(request.valid & ~request.ready),
+        ]
+        with m.If(response.valid):
+            m.d.sync += n_read.eq(n_read + 1)
+            with m.Switch(n_read):
+                for number in range(self.n_words):
+                    low = 8 * self.word_bytes * number
+                    with m.Case(number):
+                        word = self.write_data[low : low + 8 * self.word_bytes]
+                        m.d.sync += word.eq(response.payload.data)
+        with m.FSM():
+            with m.State("READ"):
+                more = n_asked != self.n_words
+                outside = item.place.outside | address[-1]
+                with m.If(self.items.valid & ~self.stop):
+                    m.d.comb += [
+                        request.valid.eq(more & ~outside),
+                        self.fault_outside.eq(more & outside),
+                    ]
+                    with m.If(request.valid & request.ready):
+                        m.d.sync += n_asked.eq(n_asked + 1)
+                    with m.If(n_read == self.n_words):
+                        m.d.sync += [n_asked.eq(0), n_read.eq(0)]
+                        m.next = "REPORT"
+            with m.State("REPORT"):
+                m.d.comb += self.step.valid.eq(item.place.step_end & ~self.stop)
+                with m.If(self.step.ready | ~item.place.step_end):
+                    m.next = "OPEN"
+            with m.State("OPEN"):
+                m.d.comb += self.waits_bank.eq(self.states[item.bank] != BankState.FREE)
+                with m.If(~self.waits_bank & ~self.stop):
+                    m.d.comb += self.fill.eq(1)
+                    m.d.sync += row.eq(0)
+                    m.next = "FILL"
+            with m.State("FILL"):
+                m.d.comb += self.write_en.eq(1)
+                m.d.sync += row.eq(row + 1)
+                with m.If(row == self.rows - 1):
+                    m.d.comb += [self.ready.eq(1), self.items.ready.eq(1)]
+                    m.next = "READ"
+        return m

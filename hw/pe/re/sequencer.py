@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes commands of the reduction engine and turns them into rows (DRAIN) and banks (PRELOAD)."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.commands import LEVELS, LONG_BITS, Destination, Opcode
+from hw.iface.command_view import view
+from hw.iface.pe import CbPort, CbRole, Completion
+from hw.lib.address_generator import AddressGenerator, StepReporter
+from hw.lib.loop_nest import LoopNest
+
+__all__ = ["Sequencer", "item_layout", "place_layout"]
+
+_BANK_BITS = 4
+
+
+def place_layout(address_width: int) -> data.StructLayout:
+    """Where an item lies in local memory: a word address, and the buffer in which it wraps."""
+    return data.StructLayout({
+        "address": address_width,
+        "outside": 1,
+        "base": 13,
+        "depth": 13,
+        "cb": 6,
+        "step_end": 1,
+        "advance": 16,
+    })
+
+
+def item_layout(banks: int, rows: int, columns: int, address_width: int) -> data.StructLayout:
+    """One row to drain, or one bank to preload."""
+    return data.StructLayout({
+        "bank": range(banks),
+        "row": range(rows),
+        "first": 1,  # of its bank
+        "last": 1,
+        "n_valid": range(columns + 1),  # columns that count for minimum and maximum
+        "place": place_layout(address_width),
+    })
+
+
+class Sequencer(wiring.Component):
+    """Walks the nest of one command at a time; addresses come from the shared generator.
+
+    Operation: (1) a command is taken when the one before is complete. (2) `items` offers one item
+    for each iteration of its nest, as soon as its address is there. (3) The command is complete
+    when all items were taken, `settled` is high and the CB table knows of all steps. (4) `stop`
+    drops the command and takes none.
+
+    One generator serves both directions, since commands run one at a time; a step of DRAIN is
+    produced into a circular buffer at `cb_out`, one of PRELOAD consumed from one at `cb_in`.
+
+    Timing: first item 7 cycles after the command where its step is granted at once; then an item
+    per cycle, except between steps of fewer than 3 items.
+
+    Parameters
+    ----------
+    banks, rows, columns : sizes.
+    address_width, word_bytes : local memory.
+
+    Members
+    -------
+    command : In(stream of 512 bits), commands.
+    completion : Out(valid-only stream of Completion).
+    cb_in, cb_out : Out(CbPort).
+    items : Out(stream of item_layout).
+    step : In(stream of cb and advance), a step's data has moved.
+    settled : In(1), nothing of the items taken is under way.
+    stop : In(1), drop everything.
+    running : Out(1), a command is under way.
+    is_preload : Out(1), it is a PRELOAD.
+    current : Out(512), it.
+    unreported : Out(1), a step's news waits for the CB table.
+    waits_for_cb : Out(1), no item is there because a step is not granted.
+    """
+
+    def __init__(
+        self, *, banks: int, rows: int, columns: int, address_width: int, word_bytes: int
+    ) -> None:
+        self.banks = banks
+        self.rows = rows
+        self.columns = columns
+        self.address_width = address_width
+        self.word_bytes = word_bytes
+        step = data.StructLayout({"cb": 6, "advance": 16})
+        items = item_layout(banks, rows, columns, address_width)
+        super().__init__({
+            "command": In(stream.Signature(LONG_BITS)),
+            "completion": Out(stream.Signature(Completion, always_ready=True)),
+            "cb_in": Out(CbPort()),
+            "cb_out": Out(CbPort()),
+            "items": Out(stream.Signature(items)),
+            "step": In(stream.Signature(step)),
+            "settled": In(1),
+            "stop": In(1),
+            "running": Out(1),
+            "is_preload": Out(1),
+            "current": Out(LONG_BITS),
+            "unreported": Out(1),
+            "waits_for_cb": Out(1),
+        })
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        command = view(self.current, Opcode.DRAIN)
+        m.submodules.generator = generator = AddressGenerator(
+            address_width=self.address_width,
+            unit_bytes=self.word_bytes,
+            role=CbRole.PRODUCER,
+            stride_width=16,
+        )
+        m.submodules.reporter = reporter = StepReporter(role=CbRole.PRODUCER)
+        m.submodules.walk = walk = LoopNest(offset_width=_BANK_BITS)
+        wiring.connect(m, wiring.flipped(self.step), reporter.step)
+        addressed = Signal()  # its rows go to, or come from, local memory
+        m.d.comb += [
+            self.is_preload.eq(command.opcode == Opcode.PRELOAD),
+            addressed.eq(self.is_preload | (command.destination == Destination.LS)),
+            generator.stop.eq(self.stop),
+            self.unreported.eq(reporter.pending),
+        ]
+        self._elaborate_ports(m, generator, reporter)
+        self._elaborate_nests(m, command, generator, walk)
+        self._elaborate_items(m, command, generator, walk, addressed)
+        self._elaborate_control(m, command, generator, walk, addressed, reporter)
+        return m
+
+    def _elaborate_ports(
+        self, m: Module, generator: AddressGenerator, reporter: StepReporter
+    ) -> None:
+        """Connect generator and reporter to the port of the direction that the command has."""
+        for port, role, chosen in (
+            (self.cb_in, CbRole.CONSUMER, self.is_preload),
+            (self.cb_out, CbRole.PRODUCER, ~self.is_preload),
+        ):
+            m.d.comb += [
+                port.acquire.payload.eq(generator.acquire.payload),
+                port.acquire.payload.role.eq(role),
+                port.acquire.valid.eq(generator.acquire.valid & chosen),
+                port.done.payload.eq(reporter.done.payload),
+                port.done.payload.role.eq(role),
+                port.done.valid.eq(reporter.done.valid & chosen),
+            ]
+            with m.If(chosen):
+                m.d.comb += [
+                    generator.acquire.ready.eq(port.acquire.ready),
+                    generator.grant.valid.eq(port.grant.valid),
+                    generator.grant.payload.eq(port.grant.payload),
+                    reporter.done.ready.eq(port.done.ready),
+                ]
+
+    def _elaborate_nests(
+        self, m: Module, command: Any, generator: AddressGenerator, walk: LoopNest
+    ) -> None:
+        """Configure the walk over rows and banks, and the generator's walk beside it."""
+        tail_count = Signal(16)
+        with m.If(~self.is_preload):
+            m.d.comb += tail_count.eq(command.m_tail)
+        for nest in (generator.nest.payload, walk):
+            m.d.comb += [
+                *(nest.counts[level].eq(command[f"count{level}"]) for level in range(LEVELS)),
+                nest.tail_level.eq(command.m_level),
+                nest.tail_count0.eq(tail_count),
+            ]
+        nest = generator.nest.payload
+        m.d.comb += [
+            *(nest.strides[level].eq(command[f"stride{level}"]) for level in range(LEVELS)),
+            *(getattr(nest, name).eq(command[name]) for name in (
+                "offset", "cb", "step_level", "adv_level", "need", "adv"
+            )),
+            *(
+                walk.strides[level].eq(command[f"bank_stride{level}"].as_signed())
+                for level in range(1, LEVELS)
+            ),
+            walk.walks.eq(~0),
+            walk.origin.eq(command.bank.as_signed()),
+        ]
+
+    def _elaborate_items(
+        self,
+        m: Module,
+        command: Any,
+        generator: AddressGenerator,
+        walk: LoopNest,
+        addressed: Value,
+    ) -> None:
+        """Join the walk and the addresses."""
+        item = self.items.payload
+        row = Signal(range(self.rows))
+        source = generator.addresses.payload
+        in_n_tail = Cat(walk.last, 0, 0, 0).bit_select(command.n_level, 1)
+        m.d.comb += [
+            item.bank.eq(walk.offset),
+            item.row.eq(row),
+            item.first.eq(row == 0),
+            item.last.eq(walk.last[0]),
+            item.n_valid.eq(
+                Mux(in_n_tail & (command.n_tail != 0), command.n_tail, self.columns)
+            ),
+            *(
+                getattr(item.place, name).eq(getattr(source, name))
+                for name in ("address", "outside", "base", "depth", "cb", "step_end", "advance")
+            ),
+            walk.step.eq(self.items.valid & self.items.ready),
+            generator.addresses.ready.eq(walk.step & addressed),
+            self.waits_for_cb.eq(generator.waiting),
+        ]
+        with m.If(walk.start):
+            m.d.sync += row.eq(0)
+        with m.Elif(walk.step):
+            m.d.sync += row.eq(Mux(walk.last[0], 0, row + 1))
+
+    def _elaborate_control(
+        self,
+        m: Module,
+        command: Any,
+        generator: AddressGenerator,
+        walk: LoopNest,
+        addressed: Value,
+        reporter: StepReporter,
+    ) -> None:
+        """Take a command, start its nests, wait for its end."""
+        fields = ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
+        m.d.comb += [
+            getattr(self.completion.payload, name).eq(command[name]) for name in fields
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.command.ready.eq(~self.stop)
+                with m.If(self.command.valid & ~self.stop):
+                    m.d.sync += self.current.eq(self.command.payload)
+                    m.next = "START"
+            with m.State("START"):
+                m.d.comb += [
+                    self.running.eq(1),
+                    generator.nest.valid.eq(addressed),
+                    walk.start.eq(1),
+                ]
+                with m.If(generator.nest.ready | ~addressed):
+                    m.next = "RUN"
+                with m.If(self.stop):
+                    m.next = "IDLE"
+            with m.State("RUN"):
+                m.d.comb += [
+                    self.running.eq(1),
+                    self.items.valid.eq(generator.addresses.valid | ~addressed),
+                ]
+                with m.If(walk.step & walk.end):
+                    m.next = "FINISH"
+                with m.If(self.stop):
+                    m.next = "IDLE"
+            with m.State("FINISH"):
+                m.d.comb += self.running.eq(1)
+                with m.If(self.stop):
+                    m.next = "IDLE"
+                with m.Elif(self.settled & ~reporter.pending):
+                    m.d.comb += self.completion.valid.eq(1)
+                    m.next = "IDLE"
