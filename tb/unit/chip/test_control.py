@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control block: every register, and every way through the life of a job."""
+
+from typing import Any
+
+import cocotb
+from amaranth.hdl import unsigned
+
+from hw.arch.csr import COUNTER_BASE, COUNTERS, REGISTERS, JobState
+from hw.arch.traps import Trap
+from hw.arch.units import Unit
+from hw.chip.control import ControlBlock
+from hw.iface.control import ControlWrite
+from hw.mem.sram_slice import EccFault
+from hw.pe.cp.traps import ElementTrap
+from hw.pe.wqe import ListStart
+from tb.common.payload import pack
+from tb.common.runner import run_bench
+from tb.common.seeds import python_rng
+from tb.common.stream import Bench, check_equal, sometimes
+
+CONFIG_ID = 0x89ABCDEF
+
+
+class Device:
+    """The control block with a host in front, and an element behind that the test plays."""
+
+    def __init__(self, dut: Any) -> None:
+        self.dut = dut
+        self.bench = Bench(dut)
+        self.writes = self.bench.source("port__write", ControlWrite)
+        self.reads = self.bench.source("port__read", unsigned(12))
+        self.answers = self.bench.sink("port__answer", unsigned(32))
+        self.jobs = self.bench.sink("job", ListStart, sometimes())
+        self.faults = self.bench.sink("inject", EccFault, sometimes())
+        self.resets: list[int] = []
+        self.snapshots = 0
+        for name in ("job_done", "job_status", "trap", "quiet", "progress", "debug_data"):
+            dut[name].value = 0
+        for name in ("counter_data", "clearing", "corrected", "uncorrected"):
+            dut[name].value = 0
+        dut["settled"].value = 1
+        self.bench.add(self)
+
+    def sample(self, cycle: int) -> None:
+        """Note resets and snapshots."""
+        if int(self.dut["element_reset"].value):
+            self.resets.append(cycle)
+        self.snapshots += int(self.dut["snapshot"].value)
+
+    def drive(self) -> None:
+        """Show a counter's number as its value, a cycle late as the counter file does."""
+        index = int(self.dut["counter_index"].value)
+        self.dut["counter_data"].value = index << 8 | int(self.dut["counter_word"].value)
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    async def read(self, name: str) -> int:
+        """Read a register."""
+        return await self.read_at(REGISTERS[name].offset)
+
+    async def read_at(self, offset: int) -> int:
+        """Read at an offset."""
+        self.reads.send(offset)
+        return (await self.answers.receive(1))[0]
+
+    async def write(self, name: str, value: int) -> None:
+        """Write a register."""
+        self.writes.send({"offset": REGISTERS[name].offset, "data": value})
+        await self.writes.drained()
+        await self.bench.wait(2)
+
+    async def start_job(self, address: int = 0x1234567890, quads: int = 7) -> None:
+        """Start a job, and check that it arrives."""
+        await self.write("JOB_LIST_LO", address & 0xFFFFFFFF)
+        await self.write("JOB_LIST_HI", address >> 32)
+        await self.write("JOB_LIST_QUADS", quads)
+        n_resets = len(self.resets)
+        await self.write("JOB_START", 1)
+        check_equal(await self.jobs.receive(1), [{"address": address, "quads": quads}])
+        assert len(self.resets) == n_resets + 1
+        assert self.resets[-1] < self.jobs.cycles[-1]
+
+    async def pulse(self, name: str) -> None:
+        """Raise an input for a cycle."""
+        self.dut[name].value = 1
+        await self.bench.wait(1)
+        self.dut[name].value = 0
+        await self.bench.wait(1)
+
+
+@cocotb.test()
+async def every_register_is_where_the_table_says(dut: Any) -> None:
+    """Writable registers keep what was written, the others ignore it; holes read zero."""
+    device = Device(dut)
+    await device.bench.start()
+    rng = python_rng("registers")
+    assert await device.read("ID") == 0x4D544941
+    assert await device.read("CONFIG") == CONFIG_ID
+    kept = [r for r in REGISTERS.values() if r.access == "rw" and r.name != "SRAM_CLEAR"]
+    values = {register.name: rng.getrandbits(32) for register in kept}
+    for name, value in values.items():
+        await device.write(name, value)
+    for name, value in values.items():
+        assert await device.read(name) == value, name
+    for register in REGISTERS.values():
+        if register.access == "ro":
+            await device.write(register.name, 0xFFFFFFFF)
+    assert await device.read("ID") == 0x4D544941
+    assert await device.read("JOB_STATE") == JobState.IDLE
+    assert await device.read_at(0xFFC) == 0 and await device.read_at(0x008) == 0
+    dut["progress"].value, dut["debug_data"].value = 0x11223344, 0x55667788
+    assert await device.read("PROGRESS") == 0x11223344
+    assert await device.read("DEBUG_DATA") == 0x55667788
+    assert int(dut["debug_select"].value) == values["DEBUG_SELECT"]
+
+
+@cocotb.test()
+async def counters_are_read_through_the_window(dut: Any) -> None:
+    """Two words for each counter; a snapshot is asked for by a write of 1 alone."""
+    device = Device(dut)
+    await device.bench.start()
+    for index in range(len(COUNTERS)):
+        for word in range(2):
+            found = await device.read_at(COUNTER_BASE + 8 * index + 4 * word)
+            assert found == index << 8 | word
+    assert await device.read_at(COUNTER_BASE + 8 * len(COUNTERS)) == 0
+    await device.write("SNAPSHOT", 0)
+    assert device.snapshots == 0
+    await device.write("SNAPSHOT", 1)
+    assert device.snapshots == 1
+
+
+@cocotb.test()
+async def a_job_runs_to_done_and_its_cycles_are_counted(dut: Any) -> None:
+    """State, status, interrupt and cycle count of a job that ends well; then a second one."""
+    device = Device(dut)
+    await device.bench.start()
+    for status in (77, 0xFFFFFFFF):
+        await device.start_job(quads=status & 0xFF)
+        assert await device.read("JOB_STATE") == JobState.RUNNING
+        assert not int(dut["irq"].value)
+        started = device.resets[-1]
+        await device.bench.wait(50)
+        dut["job_status"].value = status
+        ended = device.bench.cycle
+        await device.pulse("job_done")
+        assert int(dut["irq"].value)
+        dut["job_status"].value = 0
+        assert await device.read("JOB_STATE") == JobState.DONE
+        assert await device.read("JOB_STATUS") == status
+        cycles = await device.read("JOB_CYCLES_LO")
+        # The reset is two cycles after the start was taken.
+        assert cycles == ended - started + 2
+        assert await device.read("JOB_CYCLES_HI") == 0
+
+
+@cocotb.test()
+async def a_trap_drains_resets_and_reports(dut: Any) -> None:
+    """The first error is kept, the element is reset once when quiet, the next job starts clean."""
+    device = Device(dut)
+    await device.bench.start()
+    await device.start_job()
+    error = {
+        "valid": 1,
+        "cause": Trap.CB_SHARED,
+        "unit": Unit.DPE,
+        "opcode": 0x42,
+        "tag": 0xBEEF,
+        "info": 0xCAFEF00D,
+    }
+    dut["trap"].value = pack(ElementTrap, error)
+    await device.bench.wait(4)
+    assert await device.read("JOB_STATE") == JobState.ABORTING
+    assert int(dut["halt_request"].value) and not int(dut["irq"].value)
+    assert len(device.resets) == 1
+    await device.write("JOB_START", 1)  # ignored
+    dut["quiet"].value = 1
+    await device.bench.until(lambda: len(device.resets) == 2)
+    dut["quiet"].value = 0
+    dut["trap"].value = 0
+    await device.bench.wait(3)
+    assert int(dut["irq"].value) and not int(dut["halt_request"].value)
+    assert await device.read("JOB_STATE") == JobState.ERROR
+    assert await device.read("ERROR_CAUSE") == Trap.CB_SHARED
+    assert await device.read("ERROR_UNIT") == Unit.DPE | 0x42 << 8 | 0xBEEF << 16
+    assert await device.read("ERROR_INFO") == 0xCAFEF00D
+    await device.start_job()
+    assert await device.read("ERROR_CAUSE") == 0
+    await device.pulse("job_done")
+    assert await device.read("JOB_STATE") == JobState.DONE
+    assert len(device.jobs.items) == 2 and len(device.resets) == 3
+
+
+@cocotb.test()
+async def an_abort_halts_at_any_moment(dut: Any) -> None:
+    """Without a job it does nothing; also between start and the first command it works."""
+    device = Device(dut)
+    await device.bench.start()
+    await device.write("JOB_ABORT", 1)
+    assert await device.read("JOB_STATE") == JobState.IDLE
+    assert not int(dut["halt_request"].value)
+    for wait in range(8):
+        device.writes.send({"offset": REGISTERS["JOB_START"].offset, "data": 1})
+        await device.bench.wait(wait + 1)
+        await device.write("JOB_ABORT", 1)
+        await device.bench.until(lambda: int(dut["halt_request"].value))
+        dut["trap"].value = pack(
+            ElementTrap,
+            {"valid": 1, "cause": Trap.ABORTED, "unit": Unit.CP, "opcode": 0, "tag": 0, "info": 0},
+        )
+        dut["quiet"].value = 1
+        await device.bench.until(lambda: int(dut["irq"].value))
+        dut["quiet"].value = dut["trap"].value = 0
+        assert await device.read("JOB_STATE") == JobState.ERROR
+        assert await device.read("ERROR_CAUSE") == Trap.ABORTED
+
+
+@cocotb.test()
+async def a_start_waits_for_what_is_still_on_its_way(dut: Any) -> None:
+    """A line that arrives after the reset would be taken for one of the new job."""
+    device = Device(dut)
+    await device.bench.start()
+    dut["settled"].value = 0
+    await device.write("JOB_START", 1)
+    await device.bench.wait(30)
+    assert not device.resets and not device.jobs.items
+    assert await device.read("JOB_STATE") == JobState.RUNNING
+    dut["settled"].value = 1
+    await device.jobs.receive(1)
+    assert len(device.resets) == 1
+
+
+@cocotb.test()
+async def faults_and_clearing_reach_the_sram_and_errors_come_back(dut: Any) -> None:
+    """The registers of the shared SRAM."""
+    device = Device(dut)
+    await device.bench.start()
+    await device.write("ECC_INJECT_LO", 0x12345678)
+    await device.write("ECC_INJECT_HI", 0x9)
+    await device.write("ECC_INJECT", 71 | 5 << 8 | 2 << 16)
+    expected = {"address": 0x912345678, "bit0": 71, "bit1": 5, "n": 2}
+    check_equal(await device.faults.receive(1), [expected])
+    dut["corrected"].value, dut["uncorrected"].value = 3, 1
+    await device.bench.wait(5)
+    dut["corrected"].value = dut["uncorrected"].value = 0
+    await device.bench.wait(2)
+    assert await device.read("ECC_CORRECTED") == 15
+    assert await device.read("ECC_UNCORRECTED") == 5
+    cleared: list[int] = []
+    for value, pulses in ((0, 0), (1, 1)):
+        device.writes.send({"offset": REGISTERS["SRAM_CLEAR"].offset, "data": value})
+        for _ in range(6):
+            await device.bench.wait(1)
+            cleared += [1] * int(dut["clear"].value)
+        assert len(cleared) == pulses
+    dut["clearing"].value = 1
+    assert await device.read("SRAM_CLEAR") == 1
+    dut["clearing"].value = 0
+    assert await device.read("SRAM_CLEAR") == 0
+
+
+def test_control_block() -> None:
+    """The control block follows the table of registers."""
+    run_bench(
+        ControlBlock(config_id=CONFIG_ID, count_width=4),
+        name="control_block",
+        test_module=__name__,
+    )
