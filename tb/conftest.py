@@ -12,6 +12,7 @@ _KINDS = {
     "bench": "cocotb tests in Verilator",
     "model": "golden models, definitions and software, without RTL",
 }
+_PLURALS = {"proof": "proofs", "bench": "benches", "model": "models"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         kind = _kind(item)
         item.add_marker(kind)
-        item.user_properties.append(("kind", f"{kind}s"))
+        item.user_properties.append(("kind", _PLURALS[kind]))
 
 
 def _kind(item: pytest.Item) -> str:

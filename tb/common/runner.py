@@ -292,7 +292,7 @@ def _control_file(verilog: str, top: str, public: tuple[str, ...]) -> str:
     """Make the ports of the top module public, and what the bench names, and nothing else."""
     header = re.search(rf"^module {re.escape(top)}\s*\(([^)]*)\)", verilog, flags=re.MULTILINE)
     ports = header[1].replace("\n", " ").split(",") if header else []
-    names = [(top, port.strip()) for port in ports if port.strip()]
+    names = [(top, port.split()[-1]) for port in ports if port.strip()]
     for item in public:
         module, _, signal = item.rpartition(".")
         names.append((module or top, signal))
