@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Byte lanes: rotation and masks, built from 64-bit pieces to suit simulators' machine words."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 __all__ = ["below", "merge", "rotate_up", "spread"]
 
@@ -31,7 +31,8 @@ def rotate_up(m: Module, word: Value, amount: Value, *, name: str) -> Value:
 
 def below(count: Value, width: int) -> Value:
     """Bits 0 .. count - 1 of `width` bits; a count above `width` sets all."""
-    return Cat(count > lane for lane in range(width))
+    reach = (1 << len(count)) - 1  # comparisons that nothing can meet are left out
+    return Cat(count > lane if lane < reach else Const(0, 1) for lane in range(width))
 
 
 def spread(m: Module, lanes: Value, *, name: str) -> Value:

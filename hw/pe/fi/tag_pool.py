@@ -40,7 +40,7 @@ class TagPool(wiring.Component):
     available : Out(1), a tag is free.
     tag : Out(range(n_tags)), that tag.
     take : In(1), use it; only while `available`.
-    queue : In(range(n_queues)), queue that takes it.
+    queue : In(range(max(n_queues, 2))), queue that takes it.
     entry : In(entry), kept until the transfer retires.
     answered : In(1), a transfer came back.
     answered_tag : In(range(n_tags)), which one.
@@ -64,7 +64,7 @@ class TagPool(wiring.Component):
                 "available": Out(1),
                 "tag": Out(range(n_tags)),
                 "take": In(1),
-                "queue": In(range(n_queues)),
+                "queue": In(range(max(n_queues, 2))),
                 "entry": In(entry),
                 "answered": In(1),
                 "answered_tag": In(range(n_tags)),

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DMA commands, byte by byte: which byte of memory belongs to which byte of local memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from hw.arch.commands import LEVELS
+from sim.golden.address import CB_UNIT_BYTES, Buffer, Nest, walk
+
+__all__ = ["Dma", "Move", "Run", "moves", "runs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dma:
+    """A DMA command; `nest` holds the local-memory side, its level 0 the run."""
+
+    nest: Nest
+    mem_addr: int
+    mem_strides: tuple[int, ...] = (0, 0, 0, 0)
+    """Bytes per iteration of levels 1 to 4."""
+    zero_fill: bool = False
+
+
+@dataclass(frozen=True)
+class Move:
+    """One byte; `memory` is None where local memory is cleared."""
+
+    memory: int | None
+    local: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """The moves of one run, and whether it ends a step with which advance."""
+
+    moves: tuple[Move, ...]
+    step_end: bool
+    advance: int
+
+
+def runs(dma: Dma, buffer: Buffer, word_bytes: int) -> Iterator[Run]:
+    """Yield the runs of a command in order, moving `buffer.pointer` as steps are granted.
+
+    Parameters
+    ----------
+    dma
+        What to move.
+    buffer
+        The circular buffer that the local-memory side lies in.
+    word_bytes
+        Bytes of a local-memory word.
+    """
+    nest = dma.nest
+    starts = replace(
+        nest,
+        counts=(1, *nest.counts[1:]),
+        strides=(0, *nest.strides[1:]),
+        step_level=max(nest.step_level, 1),
+        adv_level=max(nest.adv_level, 1),
+    )
+    for step in walk(starts, buffer, 1):
+        for number, start in enumerate(step.addresses):
+            memory = dma.mem_addr
+            for level in range(1, LEVELS):
+                memory += start.index[level] * dma.mem_strides[level - 1]
+            yield Run(
+                tuple(_run(dma, buffer, word_bytes, start.address, memory)),
+                number == len(step.addresses) - 1,
+                step.advance,
+            )
+
+
+def moves(dma: Dma, buffer: Buffer, word_bytes: int) -> list[Move]:
+    """Every byte of a command."""
+    return [move for run in runs(dma, buffer, word_bytes) for move in run.moves]
+
+
+def _run(dma: Dma, buffer: Buffer, word_bytes: int, local: int, memory: int) -> Iterator[Move]:
+    """The bytes of one run, then the cleared ones."""
+    base, size = buffer.base * CB_UNIT_BYTES, buffer.depth * CB_UNIT_BYTES
+    lane = local % word_bytes
+    first_word = local - base - lane
+    length = dma.nest.counts[0]
+    n_cleared = -(lane + length) % word_bytes if dma.zero_fill else 0
+    for number in range(length + n_cleared):
+        word, byte = divmod(lane + number, word_bytes)
+        place = base + (first_word + word * dma.nest.strides[0]) % size + byte
+        yield Move((memory + number) % (1 << 40) if number < length else None, place)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random DMA commands that are legal: no byte is written twice, steps fit their buffer."""
+
+import random
+from dataclasses import dataclass
+
+from hw.arch.commands import LEVELS, NEVER, Opcode, encode
+from sim.golden.address import Nest
+from sim.golden.dma import Dma
+
+__all__ = ["Region", "command_bits", "random_dma"]
+
+_UNIT = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Bytes of memory that a command may touch."""
+
+    base: int
+    size: int
+
+
+def random_dma(
+    rng: random.Random, *, cb: int, depth: int, word_bytes: int, region: Region, writes: bool
+) -> Dma:
+    """A command over buffer `cb` of `depth` units; with `writes` its memory bytes are distinct."""
+    while True:
+        dma = _attempt(rng, cb, depth, word_bytes, region, writes)
+        if dma is not None:
+            return dma
+
+
+def command_bits(dma: Dma, *, out: bool = False, column: bool = False, tag: int = 0) -> int:
+    """The command as it stands in a queue, with signal fields derived from the tag."""
+    nest = dma.nest
+    fields = {f"count{level}": nest.counts[level] for level in range(LEVELS)}
+    fields |= {f"stride{level}": nest.strides[level] for level in range(LEVELS)}
+    fields |= {f"mem_stride{level + 1}": stride for level, stride in enumerate(dma.mem_strides)}
+    fields |= {
+        name: getattr(nest, name)
+        for name in ("offset", "cb", "step_level", "adv_level", "need", "adv")
+    }
+    if not out:
+        fields |= {"zero_fill": int(dma.zero_fill), "column": int(column)}
+    opcode = Opcode.DMA_OUT if out else Opcode.DMA_IN
+    signals = {"signal_en": tag & 1, "signal_counter": tag % 32, "signal_row": tag % 16}
+    word = encode(opcode, mem_addr=dma.mem_addr, tag=tag, **signals, **fields)
+    return int.from_bytes(word, "little")
+
+
+def _attempt(
+    rng: random.Random, cb: int, depth: int, word_bytes: int, region: Region, writes: bool
+) -> Dma | None:
+    """One throw; None when it does not fit."""
+    length = rng.choice((1, 2, word_bytes, 2 * word_bytes, 64, 65, rng.randint(1, 200)))
+    counts = [length] + [rng.choice((1, 1, 2, 3, rng.randint(1, 5))) for _ in range(LEVELS - 1)]
+    step_level = rng.randint(0, LEVELS - 1)
+    adv_level = rng.choice((NEVER, rng.randint(max(step_level, 1), LEVELS)))
+    zero_fill = not writes and rng.random() < 0.5
+    lane = rng.randrange(word_bytes)
+
+    # Local memory: the levels below adv_level, and the words of a run, each get a stride; those of
+    # a level up exceed what lies below it in a random order. Steps stay behind one another.
+    inside = list(range(1, max(step_level, 1)))
+    above = list(range(max(step_level, 1), min(adv_level, LEVELS)))
+    spread = rng.random() < 0.5
+    rng.shuffle(inside)
+    strides = [0] * LEVELS
+    if spread:
+        extent = word_bytes
+        inside.insert(rng.randint(0, len(inside)), 0)
+    else:
+        strides[0] = word_bytes
+        extent = lane + length if not zero_fill else lane + length + (-(lane + length) % word_bytes)
+        extent += word_bytes if zero_fill else 0
+    n_words = -(-(lane + length) // word_bytes)
+    offset = lane
+    fine = not spread and not zero_fill  # strides of any number of bytes
+    for level in inside + above:
+        gap = rng.choice((0, 0, rng.randint(0, 3 * word_bytes)))
+        stride = extent + (gap if fine else gap // word_bytes * word_bytes)
+        if not fine:
+            stride += -stride % word_bytes
+        count = n_words if level == 0 else counts[level]
+        extent += stride * (count - 1)
+        if level not in above and level != 0 and rng.random() < 0.3:
+            offset += stride * (count - 1)
+            stride = -stride
+        strides[level] = stride
+    step_extent = extent
+    group = -(-(extent + word_bytes) // _UNIT)
+    slack = depth - group - 1
+    if slack < 0:
+        return None
+    offset += rng.randint(0, slack * _UNIT // word_bytes) * word_bytes if rng.random() < 0.3 else 0
+    need = -(-step_extent // _UNIT) + 1
+    if -(-offset // _UNIT) + need + group > depth or offset + extent >= depth * _UNIT:
+        return None
+    nest = Nest(
+        counts=tuple(counts),
+        strides=tuple(strides),
+        offset=offset,
+        cb=cb,
+        step_level=step_level,
+        adv_level=adv_level,
+        need=need,
+        adv=rng.randint(group, depth // 2) if depth // 2 >= group else group,
+    )
+    memory = _memory_side(rng, counts, region, distinct=writes)
+    if memory is None:
+        return None
+    return Dma(nest=nest, mem_addr=memory[0], mem_strides=memory[1], zero_fill=zero_fill)
+
+
+def _memory_side(
+    rng: random.Random, counts: list[int], region: Region, *, distinct: bool
+) -> tuple[int, tuple[int, ...]] | None:
+    """Address and strides inside the region."""
+    strides = [0] * LEVELS
+    extent = counts[0]
+    levels = list(range(1, LEVELS))
+    rng.shuffle(levels)
+    start = 0
+    for level in levels:
+        stride = extent + rng.choice((0, 0, 1, rng.randint(0, 100)))
+        if not distinct:
+            stride = rng.choice((0, 1, stride))
+        strides[level] = stride
+        extent += stride * (counts[level] - 1)
+        if rng.random() < 0.3:
+            start += stride * (counts[level] - 1)
+            strides[level] = -stride
+    if extent > region.size:
+        return None
+    address = region.base + start + rng.randint(0, region.size - extent)
+    return address, tuple(strides[1:])

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fabric interface's surroundings: memory, local memory, circular buffers, commands."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from hw.iface.pe import Completion, LsReadPort, LsWritePort, TrapReport, UnitStatus
+from hw.pe.fi import FabricInterface
+from sim.golden.address import Buffer
+from sim.golden.dma import Dma, Run, runs
+from tb.common.cb_table import CbPortModel, CbState
+from tb.common.memory import MemoryModel
+from tb.common.payload import pack, unpack
+from tb.common.seeds import python_rng
+from tb.common.stream import Bench, Pauses, always
+from tb.unit.fi.programs import command_bits
+
+__all__ = ["ENGINES", "SIZES", "Engine", "LocalMemoryModel", "Setting", "fabric_interface"]
+
+SIZES = {
+    "tiny": {
+        "link_bytes": 16,
+        "ls_bytes": 16384,
+        "reads_in_flight": 8,
+        "writes_in_flight": 32,
+    },
+    "full": {
+        "link_bytes": 64,
+        "ls_bytes": 131072,
+        "reads_in_flight": 32,
+        "writes_in_flight": 32,
+    },
+}
+ENGINES = ("fi_in_row", "fi_in_col", "fi_out")
+MEMORY_BASE = 0x12_3456_0000
+MEMORY_SIZE = 1 << 16
+_LS_LATENCY = 2
+
+
+def fabric_interface(size: str) -> FabricInterface:
+    """The device of one size."""
+    return FabricInterface(**SIZES[size])
+
+
+class LocalMemoryModel:
+    """Local memory behind the read and write slots; `wrong` holds bytes with wrong parity."""
+
+    def __init__(self, bench: Bench, word_bytes: int, size: int, pauses: Any) -> None:
+        self.data = bytearray(python_rng("local memory").randbytes(size))
+        self.wrong: set[int] = set()
+        self.n_writes = 0
+        self.word_bytes = word_bytes
+        sizes = {
+            "address_width": (size // word_bytes - 1).bit_length(),
+            "word_bytes": word_bytes,
+        }
+        self._response = LsReadPort(**sizes).members["response"].signature.members["payload"].shape
+        write = LsWritePort(**sizes).members["request"].signature.members["payload"].shape
+        self.writes = [bench.sink(f"ls_in__{n}__request", write, pauses()) for n in range(4)]
+        self.reads = [bench.sink(f"ls_out__{n}__request", None, pauses()) for n in range(2)]
+        self._pins = [
+            (
+                bench.port(f"ls_out__{n}__response__valid"),
+                bench.port(f"ls_out__{n}__response__payload"),
+            )
+            for n in range(2)
+        ]
+        self._in_reset = bench.port("rst")
+        self.reset()
+        bench.add(self)
+
+    def sample(self, cycle: int) -> None:
+        """Do what the last edge granted: reads see the writes of earlier cycles."""
+        if self._in_reset.value:
+            self.reset()
+            return
+        for slot, sink in enumerate(self.reads):
+            for word in sink.items[self._n_reads[slot] :]:
+                self._answers[slot].append((cycle + _LS_LATENCY, self._read(word)))
+            self._n_reads[slot] = len(sink.items)
+        for slot, sink in enumerate(self.writes):
+            for item in sink.items[self._n_writes[slot] :]:
+                self._write(item)
+            self._n_writes[slot] = len(sink.items)
+        self._now = cycle + 1
+
+    def drive(self) -> None:
+        """Answers come exactly two cycles after their request."""
+        for answers, (valid, payload) in zip(self._answers, self._pins, strict=True):
+            due = bool(answers) and answers[0][0] == self._now
+            valid.value = int(due)
+            if due:
+                payload.value = pack(self._response, answers.pop(0)[1])
+
+    def reset(self) -> None:
+        """Forget the answers under way."""
+        self._answers: list[list] = [[], []]
+        self._n_reads = [len(sink.items) for sink in self.reads]
+        self._n_writes = [len(sink.items) for sink in self.writes]
+        self._now = 0
+        for valid, _ in self._pins:
+            valid.value = 0
+
+    def _read(self, word: int) -> dict[str, int]:
+        at = word * self.word_bytes
+        lanes = range(self.word_bytes)
+        return {
+            "data": int.from_bytes(self.data[at : at + self.word_bytes], "little"),
+            "error": sum((at + lane in self.wrong) << lane for lane in lanes),
+        }
+
+    def _write(self, item: dict[str, int]) -> None:
+        assert item["strobe"], "a word is written without a byte"
+        at = item["address"] * self.word_bytes
+        new = item["data"].to_bytes(self.word_bytes, "little")
+        for lane in range(self.word_bytes):
+            if item["strobe"] >> lane & 1:
+                self.data[at + lane] = new[lane]
+        self.n_writes += 1
+
+
+@dataclass
+class _Step:
+    """A step as the golden model sees it."""
+
+    cb: int
+    advance: int
+    runs: list[Run] = field(default_factory=list)
+
+
+class Engine:
+    """One engine's commands, its CB port, and what the other side of its buffers does.
+
+    In: each commit is checked against local memory, then the room is released. Out: what a step
+    has to write is noted when it is granted; released bytes are scribbled over and committed.
+    """
+
+    def __init__(
+        self,
+        setting: "Setting",
+        name: str,
+        buffers: dict[int, CbState],
+        pauses: Pauses,
+        eager: bool,
+    ) -> None:
+        bench = setting.bench
+        self.name, self.setting, self.buffers = name, setting, buffers
+        self.is_out = name == "fi_out"
+        self.table = CbPortModel(bench, f"cb_{name}", buffers, pauses=pauses, eager=eager)
+        self.commands = bench.source(f"{name}__command", pauses=pauses)
+        self.completions = bench.monitor(f"{name}__completion", Completion)
+        self.tags: list[int] = []
+        self._pauses, self._rng = pauses, python_rng(f"engine {name}")
+        self._places = {cb: Buffer(base=s.base, depth=s.depth) for cb, s in buffers.items()}
+        self._steps: list[_Step] = []
+        self._n_granted = self._n_done = self._n_dones = 0
+        self._to_turn: list[_Step] = []
+        bench.port(f"{name}__halt").value = 0
+        bench.add(self)
+
+    def send(self, dma: Dma, tag: int) -> None:
+        """Queue a command, and what it has to do."""
+        step = _Step(dma.nest.cb, 0)
+        for run in runs(dma, self._places[dma.nest.cb], self.setting.word_bytes):
+            step.runs.append(run)
+            if run.step_end:
+                step.advance = run.advance
+                self._steps.append(step)
+                step = _Step(dma.nest.cb, 0)
+        self.tags.append(tag)
+        bits = command_bits(dma, out=self.is_out, column=self.name == "fi_in_col", tag=tag)
+        self.commands.send(bits)
+
+    async def done(self) -> None:
+        """Wait until every command is complete; check order and signal fields."""
+        bench = self.setting.bench
+        await bench.until(lambda: len(self.completions.items) >= len(self.tags), 60_000)
+        assert [item["tag"] for item in self.completions.items] == self.tags
+        for item in self.completions.items:
+            assert item["signal_en"] == item["tag"] & 1
+            assert item["signal_counter"] == item["tag"] % 32
+        await bench.until(lambda: not self._to_turn and self._n_done >= self._n_advancing(), 2000)
+        assert len(self.table.acquires) == len(self._steps)
+
+    def sample(self, cycle: int) -> None:
+        """Follow grants and reports."""
+        for _ in self.table.acquires[self._n_granted :]:
+            step = self._steps[self._n_granted]
+            if self.is_out:
+                self.setting.expect_writes(step.runs)
+            self._n_granted += 1
+        for _ in self.table.dones[self._n_dones :]:
+            finished = self._next_done()
+            if not self.is_out:
+                for step in finished:
+                    self.setting.check_landed(step.runs)
+            self._to_turn.append(finished)
+        self._n_dones = len(self.table.dones)
+
+    def drive(self) -> None:
+        """Give room, or new data, some time after a step is done."""
+        if not self._to_turn or self._pauses(self._rng):
+            return
+        finished = self._to_turn.pop(0)
+        state = self.buffers[finished[-1].cb]
+        if not self.is_out:
+            state.claim += finished[-1].advance
+            state.release += finished[-1].advance
+            return
+        local = self.setting.local.data
+        for step in finished:
+            for run in step.runs:
+                for move in run.moves:
+                    local[move.local] = self._rng.randrange(256)
+        state.reserve += finished[-1].advance
+        state.commit += finished[-1].advance
+
+    def reset(self) -> None:
+        """Nothing is kept here that a reset would change."""
+
+    def _n_advancing(self) -> int:
+        """Steps up to the last one that reports."""
+        reports = [n + 1 for n, step in enumerate(self._steps) if step.advance]
+        return reports[-1] if reports else 0
+
+    def _next_done(self) -> list[_Step]:
+        """The steps that the next report covers: the buffer's own up to the next advance."""
+        finished = []
+        while True:
+            step = self._steps[self._n_done]
+            self._n_done += 1
+            finished.append(step)
+            if step.advance:
+                return finished
+
+
+class Setting:
+    """Device, memory, local memory and engines."""
+
+    def __init__(
+        self,
+        dut: Any,
+        *,
+        size: str = "tiny",
+        buffers: dict[str, dict[int, CbState]] | None = None,
+        pauses: Any = always,
+        eager: bool = False,
+        latency: int = 6,
+        shuffle: bool = True,
+    ) -> None:
+        sizes = SIZES[size]
+        self.dut, self.bench = dut, Bench(dut)
+        self.link_bytes, self.word_bytes = sizes["link_bytes"], sizes["link_bytes"] // 2
+        self.memory = (
+            MemoryModel(
+                self.bench,
+                "memory",
+                link_bytes=self.link_bytes,
+                tag_width=5,
+                size=MEMORY_SIZE,
+                base=MEMORY_BASE,
+                latency=latency,
+                shuffle=shuffle,
+                read="memory_read",
+                write="memory_write",
+                pauses=pauses(),
+            )
+            if size == "full"
+            else _TinyMemory(self.bench, sizes, latency=latency, shuffle=shuffle, pauses=pauses())
+        )
+        self.local = LocalMemoryModel(self.bench, self.word_bytes, sizes["ls_bytes"], pauses)
+        self.expected = bytearray(self.memory.data)
+        self.engines = {
+            name: Engine(self, name, (buffers or {}).get(name, {}), pauses(), eager)
+            for name in ENGINES
+        }
+
+    def byte(self, address: int) -> int:
+        """A byte of memory."""
+        return self.memory.data[address - MEMORY_BASE]
+
+    def expect_writes(self, step: list[Run]) -> None:
+        """Note what a granted step of DMA_OUT has to write."""
+        for run in step:
+            for move in run.moves:
+                self.expected[move.memory - MEMORY_BASE] = self.local.data[move.local]
+
+    def check_landed(self, step: list[Run]) -> None:
+        """Every byte of a committed step is in local memory."""
+        for run in step:
+            for move in run.moves:
+                wanted = 0 if move.memory is None else self.byte(move.memory)
+                assert self.local.data[move.local] == wanted, f"commit before {move} landed"
+
+    def trap(self, name: str) -> dict[str, Any]:
+        """The trap that an engine shows."""
+        return unpack(TrapReport, int(self.bench.port(f"{name}__trap").value))
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The status that an engine shows."""
+        return unpack(UnitStatus, int(self.bench.port(f"{name}__status").value))
+
+    def idle(self, name: str) -> bool:
+        """Whether an engine is idle."""
+        return bool(self.bench.port(f"{name}__idle").value)
+
+
+class _TinyMemory(MemoryModel):
+    """Reads and writes have tags of different widths here; the model takes one width for both."""
+
+    def __init__(
+        self, bench: Bench, sizes: dict[str, int], *, latency: int, shuffle: bool, pauses: Pauses
+    ) -> None:
+        link_bytes = sizes["link_bytes"]
+        options = {"size": MEMORY_SIZE, "base": MEMORY_BASE, "latency": latency}
+        read_bits = (sizes["reads_in_flight"] - 1).bit_length()
+        super().__init__(
+            bench,
+            "memory",
+            link_bytes=link_bytes,
+            tag_width=read_bits,
+            shuffle=shuffle,
+            read="memory_read",
+            write="none",
+            pauses=pauses,
+            **options,
+        )
+        write_bits = (sizes["writes_in_flight"] - 1).bit_length()
+        self.write_side = MemoryModel(
+            bench,
+            "memory",
+            link_bytes=link_bytes,
+            tag_width=write_bits,
+            shuffle=shuffle,
+            read="none",
+            write="memory_write",
+            pauses=pauses,
+            **options,
+        )
+        self.write_side.data = self.data
+        self.writes, self.write_side.bad = self.write_side.writes, self.bad
+
+
+def random_buffers(rng: random.Random, ls_bytes: int) -> dict[str, dict[int, CbState]]:
+    """Two buffers for each engine, in parts of local memory that do not meet."""
+    found: dict[str, dict[int, CbState]] = {}
+    part = ls_bytes // 64 // (2 * len(ENGINES))
+    for number, name in enumerate(ENGINES):
+        found[name] = {}
+        for half in range(2):
+            depth = rng.randint(part // 2, part - 1)
+            base = (2 * number + half) * part + rng.randint(0, part - 1 - depth)
+            commit = depth if name == "fi_out" else 0
+            found[name][10 * number + half] = CbState(
+                base=base, depth=depth, reserve=commit, commit=commit
+            )
+    return found
