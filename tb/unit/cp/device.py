@@ -11,7 +11,14 @@ from hw.iface.pe import Completion, TrapReport, UnitStatus
 from hw.pe.cp.checker import CheckLimits
 from hw.pe.cp.processor import SOURCES, CommandProcessor
 from hw.pe.cp.traps import ElementTrap
-from sim.golden.command_processor import CommandProcessorModel, Effect, Limits, Signal, signal_of
+from sim.golden.command_processor import (
+    CommandProcessorModel,
+    Effect,
+    Limits,
+    Signal,
+    illegal,
+    signal_of,
+)
 from tb.common.payload import pack, unpack
 from tb.common.seeds import python_rng
 from tb.common.stream import Bench, Pauses, always
@@ -178,7 +185,7 @@ class Device:
 
     def _check_condition(self, data: bytes, cycle: int) -> None:
         """FENCE, END and WAIT must not have been too early."""
-        if data[0] not in (Opcode.FENCE, Opcode.END, Opcode.WAIT):
+        if data[0] not in (Opcode.FENCE, Opcode.END, Opcode.WAIT) or illegal(data, LIMITS):
             return
         _, v = decode(data)
         if data[0] == Opcode.WAIT:

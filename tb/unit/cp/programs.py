@@ -96,6 +96,8 @@ def random_fault(rng: random.Random) -> bytes:
             word ^= 1 << rng.randrange(command.bits)
         if rng.random() < 0.05:
             word ^= 1 << rng.randrange(8)
+        if word & 0xFF == Opcode.WAIT:  # commands are checked when they go, so it must be able to
+            word &= ~(0xFFFFFFFF << COMMANDS[Opcode.WAIT].field("value").offset)
         data = word.to_bytes(64, "little")
         if illegal(data, LIMITS):
             return data
