@@ -166,13 +166,14 @@ class WorkQueueEngine(wiring.Component):
         address = Signal(ADDRESS_BITS)  # of the next quad
         n_collected, n_missing = Signal(2), Signal(2)  # quads of the command at hand
         complete = Signal()  # the command at hand is offered
-        taken, collects, may_collect = Signal(), Signal(), Signal()
+        taken, may_collect, wants, collects = Signal(), Signal(), Signal(), Signal()
         opcode = Signal(8)  # of the command that the quad belongs to
         m.d.comb += [
             self.command.valid.eq(complete & ~self._stop),
             taken.eq(self.command.valid & self.command.ready),
             may_collect.eq((~complete | taken) & ~ends & (left != 0)),
-            collects.eq(quad_valid & may_collect & (errors == 0)),
+            wants.eq(quad_valid & may_collect),
+            collects.eq(wants & (errors == 0)),
             quad_ready.eq(collects),
             ends.eq(taken & (self.command.payload[:8] == Opcode.END)),
             opcode.eq(Mux(n_collected == 0, quad[:8], self.command.payload[:8])),
@@ -196,8 +197,8 @@ class WorkQueueEngine(wiring.Component):
                          address.eq(self.start.payload.address)]
 
         line = address[:32] & ~(self.link_bytes - 1)
-        self._trap_when(m, quad_valid & errors[1] & (left != 0), Trap.MEMORY_POISON, line)
-        self._trap_when(m, quad_valid & errors[0] & (left != 0), Trap.MEMORY_ERROR, line)
+        self._trap_when(m, wants & errors[1], Trap.MEMORY_POISON, line)
+        self._trap_when(m, wants & errors[0], Trap.MEMORY_ERROR, line)
         self._trap_when(m, self._running & (left == 0) & (~complete | taken) & ~ends,
                         Trap.LIST_OVERRUN, address[:32])
         self._trap_when(m, begins & (self.start.payload.address[:4] != 0), Trap.ILLEGAL_FIELD, 0)
