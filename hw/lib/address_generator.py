@@ -34,8 +34,10 @@ def nest_layout(stride_width: int) -> data.StructLayout:
             "adv_level": unsigned(3),
             "need": unsigned(16),
             "adv": unsigned(16),
-            "tail_level": unsigned(3),  # in this level's last iteration (1 or higher) level 0 has
-            "tail_count0": unsigned(16),  # so many iterations; 0: no difference
+            "tail_level": unsigned(3),  # in this level's last iteration
+            "tail_inner": unsigned(1),  # this level (below it)
+            "tail_count": unsigned(16),  # has so many iterations; 0: no difference
+            "tail_adv": unsigned(16),  # and steps need and advance so much; 0: no difference
         }
     )
 
@@ -185,7 +187,8 @@ class AddressGenerator(wiring.Component):
                 walk.counts.eq(nest.counts),
                 *(walk.strides[level].eq(nest.strides[level]) for level in range(LEVELS)),
                 walk.tail_level.eq(nest.tail_level),
-                walk.tail_count0.eq(nest.tail_count0),
+                walk.tail_inner.eq(nest.tail_inner),
+                walk.tail_count.eq(nest.tail_count),
             ]
 
         load = Signal()  # the step ahead becomes the present one
@@ -224,10 +227,12 @@ class AddressGenerator(wiring.Component):
         # A negative start counts as farther than any buffer reaches, so that the table traps.
         start_units = Signal(16)
         extent = Signal(17)
+        tail = Signal()  # this step's need and advance are those of the tail
         round_up = CB_UNIT_BYTES // self.unit_bytes - 1
         m.d.comb += [
             start_units.eq((outer.offset[:-1] + round_up) >> self.cb_shift),
-            extent.eq(start_units + nest.need),
+            tail.eq(outer.in_tail & (nest.tail_adv != 0)),
+            extent.eq(start_units + Mux(tail, nest.tail_adv, nest.need)),
         ]
         group_end = Signal()  # every level below adv_level is at its last iteration
         below_adv = Cat(nest.adv_level > level for level in range(LEVELS))
@@ -237,7 +242,7 @@ class AddressGenerator(wiring.Component):
             self.acquire.payload.cb.eq(nest.cb),
             self.acquire.payload.role.eq(self.role),
             self.acquire.payload.extent.eq(Mux(extent[16] | outer.offset[-1], 0xFFFF, extent[:16])),
-            self.acquire.payload.advance.eq(Mux(group_end, nest.adv, 0)),
+            self.acquire.payload.advance.eq(Mux(group_end, Mux(tail, nest.tail_adv, nest.adv), 0)),
         ]
         with m.If(asks):
             m.d.sync += [

@@ -84,8 +84,9 @@ class LoopNest(wiring.Component):
         the lowest walked level that is not at its last iteration moves on, those below begin anew.
         A step after the last iteration returns all indices to 0 and leaves the offset as it is.
         Levels that are not walked keep their place; `others_last` says whether somebody else, who
-        walks them, is at their last iteration. Level 0 counts to `tail_count0` instead of its
-        count while `tail_level` (1 or higher) is at its last iteration, if `tail_count0` is not 0.
+        walks them, is at their last iteration. While `tail_level` (above `tail_inner`) is at its
+        last iteration, level `tail_inner` (0 or 1) counts to `tail_count` instead of its count,
+        if `tail_count` is not 0.
         All configuration inputs stay as they are from `start` to the last step.
 
     Timing
@@ -101,13 +102,15 @@ class LoopNest(wiring.Component):
     strides : In(ArrayLayout(signed(offset_width), LEVELS)), added by one iteration of each level.
     walks : In(LEVELS), levels to walk.
     others_last : In(LEVELS), for levels that are not walked: at their last iteration.
-    tail_level : In(3), level whose last iteration shortens level 0.
-    tail_count0 : In(16), iterations of level 0 then; 0: no difference.
+    tail_level : In(3), level whose last iteration shortens level `tail_inner`.
+    tail_inner : In(1), the level that is shortened.
+    tail_count : In(16), its iterations then; 0: no difference.
     start : In(1), begin at `origin` in the next cycle; wins over `step`.
     origin : In(signed(offset_width)), first offset.
     step : In(1), go to the next iteration.
     offset : Out(signed(offset_width)), of the present iteration.
     last : Out(LEVELS), levels at their last iteration.
+    in_tail : Out(1), `tail_level` is at its last iteration.
     end : Out(1), all walked levels are at their last iteration.
 
     Raises: ValueError when `offset_width` is less than 2.
@@ -123,12 +126,14 @@ class LoopNest(wiring.Component):
                 "walks": In(LEVELS),
                 "others_last": In(LEVELS),
                 "tail_level": In(3),
-                "tail_count0": In(16),
+                "tail_inner": In(1),
+                "tail_count": In(16),
                 "start": In(1),
                 "origin": In(signed(offset_width)),
                 "step": In(1),
                 "offset": Out(signed(offset_width)),
                 "last": Out(LEVELS),
+                "in_tail": Out(1),
                 "end": Out(1),
             }
         )
@@ -138,15 +143,8 @@ class LoopNest(wiring.Component):
         m.submodules.sum = total = self.sum
         indices = [Signal(16, name=f"index{level}") for level in range(LEVELS)]
         following = [Signal(16, name=f"following{level}") for level in range(LEVELS)]
-        count0 = Signal(16)
-
-        # Level 0 looks at the others only, so there is no loop.
-        shortened = Cat(Const(0, 1), self.last[1:], Const(0, 3)).bit_select(self.tail_level, 1)
-        m.d.comb += count0.eq(
-            Mux(shortened & (self.tail_count0 != 0), self.tail_count0, self.counts[0])
-        )
-        for level in range(LEVELS):
-            count = self.counts[level] if level else count0
+        counts = [*self._elaborate_tail(m), *(self.counts[level] for level in range(2, LEVELS))]
+        for level, count in enumerate(counts):
             m.d.comb += [
                 following[level].eq(indices[level] + 1),
                 self.last[level].eq(
@@ -170,3 +168,18 @@ class LoopNest(wiring.Component):
                 with m.If(self.walks[level] & (total.goes_on[:level] == 0)):
                     m.d.sync += indices[level].eq(Mux(self.last[level], 0, following[level]))
         return m
+
+    def _elaborate_tail(self, m: Module) -> list[Signal]:
+        """Counts of levels 0 and 1 as they are now; each looks at higher levels only: no loop."""
+        counts = []
+        for inner in range(2):
+            above = Cat(Const(0, inner + 1), self.last[inner + 1 :], Const(0, 8 - LEVELS))
+            count = Signal(16, name=f"count{inner}")
+            shortened = above.bit_select(self.tail_level, 1) & (self.tail_inner == inner)
+            m.d.comb += count.eq(
+                Mux(shortened & (self.tail_count != 0), self.tail_count, self.counts[inner])
+            )
+            counts.append(count)
+        every = Cat(Const(0, 1), self.last[1:], Const(0, 8 - LEVELS))
+        m.d.comb += self.in_tail.eq(every.bit_select(self.tail_level, 1))
+        return counts

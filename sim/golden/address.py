@@ -26,7 +26,9 @@ class Nest:
     need: int = 0
     adv: int = 0
     tail_level: int = 0
-    tail_count0: int = 0
+    tail_inner: int = 0
+    tail_count: int = 0
+    tail_adv: int = 0
 
 
 @dataclass(kw_only=True)
@@ -75,13 +77,16 @@ def walk(nest: Nest, buffer: Buffer, unit_bytes: int) -> Iterator[Step]:
     for high in itertools.product(*reversed(outer)):
         high = high[::-1]
         index = (0,) * level + high
-        if level == 0 and index[0] >= _counts_at(nest, index)[0]:
+        if any(i >= count for i, count in zip(index, _counts_at(nest, index), strict=True)):
             continue
         start = nest.offset + _dot(high, nest.strides[level:])
         ends = _ends(index, _counts_at(nest, index))
         advances = nest.adv_level != NEVER and all(ends[level : min(nest.adv_level, LEVELS)])
-        advance = nest.adv if advances else 0
-        extent = -(-start // units) + nest.need
+        need, adv = nest.need, nest.adv
+        if nest.tail_adv and _in_tail(nest, index):
+            need = adv = nest.tail_adv
+        advance = adv if advances else 0
+        extent = -(-start // units) + need
         if start < 0 or extent > _NOT_GRANTABLE:
             extent = _NOT_GRANTABLE
         yield Step(extent, advance, tuple(_inside(nest, buffer, units, level, high)))
@@ -95,7 +100,7 @@ def _inside(
     for low in itertools.product(*(range(count) for count in reversed(nest.counts[:level]))):
         index = low[::-1] + high
         counts = _counts_at(nest, index)
-        if index[0] >= counts[0]:
+        if index[0] >= counts[0] or index[1] >= counts[1]:
             continue
         place = (buffer.pointer * units + nest.offset + _dot(index, nest.strides)) % (
             buffer.depth * units
@@ -105,11 +110,18 @@ def _inside(
 
 
 def _counts_at(nest: Nest, index: tuple[int, ...]) -> tuple[int, ...]:
-    """The counts that hold at `index`: level 0 is shorter in the tail level's last iteration."""
+    """The counts that hold at `index`: fewer of `tail_inner` in the tail level's last iteration."""
+    if not (nest.tail_count and nest.tail_level > nest.tail_inner and _in_tail(nest, index)):
+        return nest.counts
+    counts = list(nest.counts)
+    counts[nest.tail_inner] = nest.tail_count
+    return tuple(counts)
+
+
+def _in_tail(nest: Nest, index: tuple[int, ...]) -> bool:
+    """Whether the tail level (1 or higher) is at its last iteration."""
     level = nest.tail_level
-    if nest.tail_count0 and 1 <= level < LEVELS and index[level] == nest.counts[level] - 1:
-        return (nest.tail_count0, *nest.counts[1:])
-    return nest.counts
+    return 1 <= level < LEVELS and index[level] == nest.counts[level] - 1
 
 
 def _dot(index: tuple[int, ...], strides: tuple[int, ...]) -> int:

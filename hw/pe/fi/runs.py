@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -118,6 +118,10 @@ class RunSource(wiring.Component):
             nest.adv_level.eq(_at_least_1(command.adv_level)),
             nest.need.eq(command.need),
             nest.adv.eq(command.adv),
+            nest.tail_level.eq(command.tail_level),
+            nest.tail_inner.eq(1),
+            nest.tail_count.eq(Mux(command.tail_inner, command.tail_count, 0)),
+            nest.tail_adv.eq(Mux(command.tail_count != 0, command.tail_adv, 0)),
         ]
         for level in range(1, LEVELS):
             m.d.comb += [
@@ -154,10 +158,15 @@ class RunSource(wiring.Component):
         element, run = generator.addresses, out.i.payload
 
         length, zero_fill = Signal(16), Signal()
+        tail_level, tail_length = Signal(3), Signal(16)  # runs of the tail; length 0: as the others
+        levels_last = Cat(Const(0, 1), element.payload.last[1:], Const(0, 8 - LEVELS))
+        in_tail = levels_last.bit_select(tail_level, 1) & (tail_length != 0)
         stride = Signal(signed(_STRIDE_WIDTH - geometry.word_log2))  # in words
         with m.If(self.started):
             m.d.sync += [
                 length.eq(command.count0),
+                tail_level.eq(command.tail_level),
+                tail_length.eq(Mux(command.tail_inner, 0, command.tail_count)),
                 stride.eq(command.stride0 >> geometry.word_log2),
             ]
             if self.opcode == Opcode.DMA_IN:
@@ -174,7 +183,7 @@ class RunSource(wiring.Component):
             out.i.valid.eq(element.valid & ~self.stop),
             element.ready.eq(out.i.ready),
             run.address.eq(memory.offset),
-            run.length.eq(length),
+            run.length.eq(Mux(in_tail, tail_length, length)),
             Cat(run.lane, run.word).eq(element.payload.address),
             run.limit.eq(limit),
             run.depth.eq(depth),

@@ -164,7 +164,7 @@ class Sequencer(wiring.Component):
             m.d.comb += [
                 *(nest.counts[level].eq(command[f"count{level}"]) for level in range(LEVELS)),
                 nest.tail_level.eq(command.m_level),
-                nest.tail_count0.eq(tail_count),
+                nest.tail_count.eq(tail_count),
             ]
         nest = generator.nest.payload
         m.d.comb += [

@@ -40,6 +40,8 @@ def random_nest(rng: random.Random, units: int, depth: int) -> Nest:
         counts.append(count)
         strides.append(stride)
     step_level = rng.randint(0, LEVELS)
+    inner = rng.randint(0, 1)
+    tail_level = rng.randint(0, 7)
     return Nest(
         counts=tuple(counts),
         strides=tuple(strides),
@@ -49,8 +51,11 @@ def random_nest(rng: random.Random, units: int, depth: int) -> Nest:
         adv_level=rng.choice((NEVER, rng.randint(step_level, 6))),
         need=rng.choice((0, 1, 0xFFFF, rng.randrange(1 << 16))),
         adv=rng.choice((1, depth, rng.randint(1, depth))),
-        tail_level=rng.randint(0, 7),
-        tail_count0=rng.choice((0, 0, rng.randint(1, counts[0]))),
+        tail_level=tail_level,
+        tail_inner=inner,
+        tail_count=rng.choice((0, 0, rng.randint(1, counts[inner]))),
+        # Steps differ in the tail only if the tail consists of whole steps.
+        tail_adv=rng.choice((0, rng.randint(1, depth))) * (step_level <= tail_level < LEVELS),
     )
 
 
