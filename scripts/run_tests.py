@@ -65,7 +65,12 @@ def _pytest(name: str, *arguments: str) -> Step:
     """A step that runs pytest on all cores."""
     n_workers = str(max(2, min(os.cpu_count() or 2, 8)))
     command = (sys.executable, "-m", "pytest", "-q", "-n", n_workers, "--dist", "worksteal")
-    return Step(name, (*command, *arguments), True, {"WAVES": os.environ.get("WAVES", "fail")})
+    return Step(
+        name,
+        (*command, *arguments),
+        True,
+        {"WAVES_ON_FAILURE": os.environ.get("WAVES_ON_FAILURE", "1")},
+    )
 
 
 def _lint_steps() -> list[Step]:

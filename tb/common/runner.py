@@ -12,7 +12,8 @@ Environment (all optional):
 ``SEED``, COCOTB_RANDOM_SEED   seed of every random choice and of all unset memory; 1 by default
 ``COCOTB_TESTCASE``            names of cocotb tests to run, with commas
 ``COCOTB_TEST_FILTER``         regular expression over names of cocotb tests
-``WAVES=1``                    write ``dump.fst``; ``WAVES=fail`` replays a failed bench with it
+``WAVES=1``                    write ``dump.fst``
+``WAVES_ON_FAILURE=1``         replay a failed bench with it
 ``WAVES_FROM``, ``WAVES_TO``   first and last cycle in it
 ``WAVES_SCOPE``                instance in it, such as ``column.array``, dots between levels
 =============================  ===================================================================
@@ -142,8 +143,7 @@ def run_bench(
         Seconds after which the simulation is killed.
     """
     seed = bench_seed() if seed is None else seed
-    waves = os.environ.get("WAVES", "0").strip().lower()
-    trace = trace or waves in ("1", "true", "yes", "on")
+    trace = trace or _is_on("WAVES")
     files = {f"{name}.v": verilog or emit_verilog(component, name=name)}
     files |= {path.name: path.read_text() for path in sources}
     files["ports.vlt"] = _control_file(files[f"{name}.v"], name, public)
@@ -167,7 +167,7 @@ def run_bench(
         return result, complaints
 
     result, complaints = run(trace)
-    if complaints and not trace and waves == "fail" and has_fst_headers():
+    if complaints and not trace and _is_on("WAVES_ON_FAILURE") and has_fst_headers():
         result, complaints = run(True)
     again = f"make sim TEST={_current_test() or name} SEED={seed}"
     if complaints:
@@ -298,6 +298,11 @@ def _control_file(verilog: str, top: str, public: tuple[str, ...]) -> str:
         names.append((module or top, signal))
     lines = [f'public_flat_rw -module "{module}" -var "{var}"' for module, var in names]
     return "`verilator_config\n" + "\n".join(lines) + "\n"
+
+
+def _is_on(variable: str) -> bool:
+    """Whether a switch in the environment is on."""
+    return os.environ.get(variable, "0").strip().lower() in ("1", "true", "yes", "on")
 
 
 def _current_test() -> str:

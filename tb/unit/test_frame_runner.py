@@ -17,6 +17,7 @@ from sim.toolchain import MINIMUM_VERILATOR, ToolchainError, find_toolchain, has
 from tb.common.runner import BenchRun, run_bench
 from tb.common.seeds import bench_parameters, bench_seed, python_rng
 
+ROOT = Path(__file__).resolve().parents[2]
 UNSET = """
 module unset(input clk, output [31:0] o);
   reg [31:0] memory [0:3];
@@ -67,8 +68,9 @@ def test_seed_replays_and_reaches_unset_state(tmp_path: Path) -> None:
     assert "0" not in first.split()
 
 
-def test_bench_without_tests_fails() -> None:
+def test_bench_without_tests_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt module must not pass."""
+    monkeypatch.setenv("WAVES_ON_FAILURE", "0")  # this failure is wanted
     with pytest.raises(pytest.fail.Exception, match="No tests were discovered"):
         run_bench(Unset(), name="unset", test_module="tb.common.seeds", verilog=UNSET)
 
@@ -80,8 +82,9 @@ def test_testcase_that_is_not_here_skips(monkeypatch: pytest.MonkeyPatch) -> Non
         run_bench(Unset(), name="unset", test_module=__name__, verilog=UNSET)
 
 
-def test_broken_test_names_its_error() -> None:
+def test_broken_test_names_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message of the cocotb test, its log and a line to replay it reach the user."""
+    monkeypatch.setenv("WAVES_ON_FAILURE", "0")  # this failure is wanted
     with pytest.raises(pytest.fail.Exception) as caught:  # no parameter `to`
         run_bench(Unset(), name="unset", test_module=__name__, verilog=UNSET, seed=9)
     text = str(caught.value)
@@ -103,6 +106,15 @@ def test_waves_are_written_on_request(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     assert run.waves is not None
     assert run.waves.read_bytes()[0] in (0, 254)  # header block, or the whole file packed
+
+
+@pytest.mark.skipif(not has_fst_headers(), reason="lz4.h or zlib.h is missing")
+def test_failed_bench_leaves_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With WAVES_ON_FAILURE=1 a failure is replayed with waves, and the message says where."""
+    monkeypatch.setenv("WAVES_ON_FAILURE", "1")
+    with pytest.raises(pytest.fail.Exception, match=r"waves: (.*/dump\.fst)") as caught:
+        run_bench(Unset(), name="unset", test_module=__name__, verilog=UNSET)
+    assert (ROOT / str(caught.value).split("waves: ")[1].split("\n")[0]).is_file()
 
 
 def test_seed_must_be_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,7 @@ def test_agents_deliver_under_back_pressure(back_pressure: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_rule_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each way to break the rules fails the bench, with its own sentence."""
-    monkeypatch.setenv("WAVES", "0")  # this failure is wanted, nobody will look at it
+    monkeypatch.setenv("WAVES_ON_FAILURE", "0")  # this failure is wanted, nobody will look at it
     with pytest.raises(pytest.fail.Exception, match=FAULTS[fault]):
         run_bench(
             OneItem(),
