@@ -2,5 +2,6 @@
 """Dot-product engine."""
 
 from hw.pe.dpe.array import DotProductArray
+from hw.pe.dpe.engine import DotProductEngine
 
-__all__ = ["DotProductArray"]
+__all__ = ["DotProductArray", "DotProductEngine"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dot-product array: one streamed row against all held vectors in every cycle."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,6 @@ def load_layout(columns: int, k_bytes: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "data": 8 * k_bytes,
-            "keep": k_bytes,  # a byte whose bit is low is taken as zero
             "index": range(columns),
             "format": 2,
             "by_row": 1,
@@ -32,7 +31,6 @@ def row_layout(k_bytes: int, tag_width: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "data": 8 * k_bytes,
-            "keep": k_bytes,  # a byte whose bit is low is taken as zero
             "format": 2,
             "swap": 1,  # the shadow becomes active before this row is multiplied
             "tag": tag_width,
@@ -123,7 +121,7 @@ class DotProductArray(wiring.Component):
         )
         m.submodules.load_decoder = load_decoder = self._decoder(Side.HELD)
         m.d.comb += [
-            load_decoder.raw.eq(_masked(self.load.data, self.load.keep)),
+            load_decoder.raw.eq(self.load.data),
             load_decoder.format.eq(self.load.format),
             held.load.eq(self.load_valid),
             held.index.eq(self.load.index),
@@ -145,7 +143,7 @@ class DotProductArray(wiring.Component):
         """Decode the streamed row into the operand register."""
         m.submodules.row_decoder = decoder = self._decoder(Side.STREAMED)
         m.d.comb += [
-            decoder.raw.eq(_masked(self.row.data, self.row.keep)),
+            decoder.raw.eq(self.row.data),
             decoder.format.eq(self.row.format),
         ]
         operand = decoder.o.signature.create(path=("operand",))
@@ -214,11 +212,6 @@ class DotProductArray(wiring.Component):
             float_rows = [v & f for v, f in zip(valid[1:4], is_float[1:4], strict=True)]
             m.submodules.floats = Gated(floats, enable=Cat(*float_rows).any())
             m.submodules.results = Gated(results, enable=valid[-2])
-
-
-def _masked(raw: Value, keep: Value) -> Value:
-    """`raw` with the bytes zeroed whose `keep` bit is low."""
-    return Cat(raw.word_select(i, 8) & keep[i].replicate(8) for i in range(len(keep)))
 
 
 def _wire(m: Module, targets: list[Signal], sources: list[Signal]) -> None:

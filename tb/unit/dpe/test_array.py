@@ -39,8 +39,6 @@ class Block:
         self.by_row = by_row
         self.rows = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
         self.beats = beats(held, parameters["k_bytes"], by_row)
-        self.row_keep = [parameters["k_bytes"]] * len(rows)
-        self.beat_keep = [parameters["k_bytes"]] * len(self.beats)
         self.want = gemm_golden(
             rows, held, fmt_a=formats[0], fmt_b=formats[1], chunk=parameters["k_bytes"] // 2
         ).view(np.uint32)
@@ -102,7 +100,6 @@ class ArrayBench:
             self.load_shape,
             {
                 "data": int.from_bytes(block.beats[index].tobytes(), "little"),
-                "keep": (1 << block.beat_keep[index]) - 1,
                 "index": index,
                 "format": int(block.held_format),
                 "by_row": int(block.by_row),
@@ -117,7 +114,6 @@ class ArrayBench:
             self.row_shape,
             {
                 "data": int.from_bytes(block.rows[index].tobytes(), "little"),
-                "keep": (1 << block.row_keep[index]) - 1,
                 "format": int(block.row_format),
                 "swap": int(index == 0),
                 "tag": tag,
@@ -241,63 +237,6 @@ async def pauses_change_nothing(dut: object) -> None:
         for _ in range(12)
     ]
     await bench.run(blocks, pause=0.4)
-
-
-@cocotb.test()
-async def bytes_not_kept_count_as_zero(dut: object) -> None:
-    """Tails of rows and of beats, and whole beats, are masked whatever they hold."""
-    bench = ArrayBench(dut)
-    await bench.bench.start()
-    blocks = []
-    for _ in range(12):
-        block = random_block(bench, 5, "any")
-        size = block.row_format.n_bytes
-        depth, limit = bench.k_bytes // size, int(bench.rng.integers(1, bench.k_bytes // size + 1))
-        columns = int(bench.rng.integers(1, bench.columns + 1))
-        element = block.rows.view(f"u{size}").reshape(5, depth)
-        held = unpack_beats(block, bench, size, depth)
-        held = held * (np.arange(depth)[:, None] < limit) * (np.arange(bench.columns) < columns)
-        masked = Block(
-            bench.parameters,
-            (block.row_format, block.held_format),
-            block.by_row,
-            storage(
-                typed(element * (np.arange(depth) < limit), size, block.row_format),
-                block.row_format,
-            ),
-            storage(typed(held, size, block.held_format), block.held_format),
-        )
-        block.want = masked.want
-        block.row_keep = [limit * size] * 5
-        block.beat_keep = beat_keep(block, bench, size, limit, columns)
-        blocks.append(block)
-    await bench.run(blocks)
-
-
-def typed(bits: np.ndarray, size: int, fmt: Format) -> np.ndarray:
-    """Bit patterns as an array that `storage` takes."""
-    bits = bits.astype(f"u{size}")
-    return bits.view(np.int8) if fmt is Format.INT8 else bits
-
-
-def unpack_beats(block: Block, bench: ArrayBench, size: int, depth: int) -> np.ndarray:
-    """The held block [K, columns] as bit patterns, from its beats."""
-    words = np.ascontiguousarray(block.beats).view(f"u{size}")
-    if block.by_row:
-        return words.T
-    return np.concatenate(np.split(words, bench.columns // depth), axis=1)
-
-
-def beat_keep(block: Block, bench: ArrayBench, size: int, limit: int, columns: int) -> list[int]:
-    """Bytes kept of each beat for `limit` elements of K and `columns` columns."""
-    if block.by_row:
-        return [limit * size if column < columns else 0 for column in range(bench.columns)]
-    depth = bench.k_bytes // size
-    kept = []
-    for beat in range(bench.columns):
-        group, k = divmod(beat, depth)
-        kept.append(min(max(columns - group * depth, 0), depth) * size if k < limit else 0)
-    return kept
 
 
 @cocotb.test()

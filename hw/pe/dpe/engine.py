@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dot-product engine: from MML commands to rows of partial results."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import Out
+
+from hw.arch.commands import LEVELS, LONG_BITS, Opcode
+from hw.arch.units import State
+from hw.config.tree import DpeConfig
+from hw.iface.command_view import view
+from hw.iface.pe import BankPort, CbPort, LsReadPort, UnitControl, bank_row_layout
+from hw.lib.elastic import StreamFifo
+from hw.pe.dpe.array import DotProductArray
+from hw.pe.dpe.held_loader import HeldLoader
+from hw.pe.dpe.operand_reader import OperandReader
+from hw.pe.dpe.visit_control import VisitControl
+
+__all__ = ["DotProductEngine"]
+
+# Commands whose operands are read while the first of them still streams.
+_COMMANDS_AHEAD = 2
+
+
+class DotProductEngine(wiring.Component):
+    """Runs MML: holds blocks of B, streams rows of A past them, sends partial results on.
+
+    Operation
+        1. A command starts two operand readers; B's words fill the shadow of the held block, A's
+           wait until their visit may start (`VisitControl` says when).
+        2. Every row of A gives one row of `columns` results for the reduction engine.
+        3. The next command's B, and its first words of A, are read while one still streams.
+        4. A command is complete when its last row of results has left.
+        5. A word outside of local memory or of its circular buffer traps LS_RANGE (info: the
+           circular buffer), a byte in use with wrong parity LS_PARITY (info: byte address of the
+           word). After a trap, and under `halt`, no read, visit or row starts any more.
+
+    Timing
+        A row per cycle. First row of a command after an idle engine: `columns` + 9 cycles when
+        steps and reads are granted at once (the held block loads first); then without a gap as
+        long as a held block serves at least `columns` rows. Rows leave `latency` cycles later.
+
+    Numerics: `docs/numerics.md`, "Dot-product engine".
+
+    Parameters
+    ----------
+    config : DpeConfig
+        The tile.
+    banks : int
+        Accumulator banks.
+    address_width : int
+        Bits of a word address in local memory.
+    re_latency : int
+        Cycles after which the reduction engine may get the same row of a bank again.
+
+    Members
+    -------
+    control : Out(UnitControl)
+        Commands, completions, halt, traps, status.
+    cb_a, cb_b : Out(CbPort)
+        Circular buffers of the two operands.
+    ls_a, ls_b : Out(LsReadPort)
+        Read slots of the two operands.
+    banks : Out(BankPort)
+        States of the accumulator banks.
+    rows : Out(stream of bank_row_layout, always ready)
+        Rows of partial results.
+    event_held_blocks : Out(1)
+        A new held block comes into use.
+    """
+
+    def __init__(
+        self, *, config: DpeConfig, banks: int, address_width: int, re_latency: int
+    ) -> None:
+        config.validate()
+        if re_latency < 1:
+            raise ValueError(f"re_latency is {re_latency}; it must be at least 1.")
+        self.config = config
+        self.n_banks = banks
+        self.address_width = address_width
+        self.re_latency = re_latency
+        port = LsReadPort(address_width=address_width, word_bytes=config.k_bytes)
+        rows = bank_row_layout(config.columns, banks, config.tile_rows)
+        super().__init__(
+            {
+                "control": Out(UnitControl()),
+                "cb_a": Out(CbPort()),
+                "cb_b": Out(CbPort()),
+                "ls_a": Out(port),
+                "ls_b": Out(port),
+                "banks": Out(BankPort(banks=banks)),
+                "rows": Out(stream.Signature(rows, always_ready=True)),
+                "event_held_blocks": Out(1),
+            }
+        )
+        self._visits = VisitControl(
+            banks=banks,
+            rows=config.tile_rows,
+            k_bytes=config.k_bytes,
+            address_width=address_width,
+            re_latency=re_latency,
+        )
+        self._array = DotProductArray(
+            columns=config.columns,
+            k_bytes=config.k_bytes,
+            with_fp=config.with_fp,
+            tag_width=self._visits.tag_shape.size,
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a row of A entering the array to its results."""
+        return self._array.latency
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.array = array = self._array
+        m.submodules.visits = visits = self._visits
+        m.submodules.loader = loader = HeldLoader(
+            columns=self.config.columns,
+            k_bytes=self.config.k_bytes,
+            address_width=self.address_width,
+        )
+        readers = {}
+        stop = Signal()
+        for name in ("a", "b"):
+            readers[name] = reader = OperandReader(
+                address_width=self.address_width, word_bytes=self.config.k_bytes
+            )
+            m.submodules[f"reader_{name}"] = reader
+            wiring.connect(m, reader.cb, wiring.flipped(getattr(self, f"cb_{name}")))
+            wiring.connect(m, reader.ls, wiring.flipped(getattr(self, f"ls_{name}")))
+            m.d.comb += reader.stop.eq(stop)
+        wiring.connect(m, readers["a"].words, visits.words)
+        wiring.connect(m, readers["b"].words, loader.words)
+        wiring.connect(m, visits.banks_port, wiring.flipped(self.banks))
+        m.d.comb += [
+            array.load_valid.eq(loader.load_valid),
+            array.load.eq(loader.load),
+            array.row_valid.eq(visits.row_valid),
+            array.row.eq(visits.row),
+            visits.held_full.eq(loader.full),
+            loader.swap.eq(visits.row_valid & visits.row.swap),
+            self.event_held_blocks.eq(loader.swap),
+            visits.stop.eq(stop),
+            loader.stop.eq(stop),
+        ]
+        accept = self._elaborate_command(m, readers, loader, visits, stop)
+        self._elaborate_result(m, array)
+        self._elaborate_state(m, accept, readers, loader, visits, array, stop)
+        return m
+
+    def _elaborate_command(
+        self,
+        m: Module,
+        readers: dict[str, OperandReader],
+        loader: HeldLoader,
+        visits: VisitControl,
+        stop: Signal,
+    ) -> Signal:
+        """Split a command into the nests of its operands and what their users need to know."""
+        command = Signal(LONG_BITS)
+        m.d.comb += command.eq(self.control.command.payload)
+        mml = view(command, Opcode.MML)
+        parts = {
+            "nest_a": (readers["a"].nest, 1),
+            "nest_b": (readers["b"].nest, 1),
+            "info_a": (visits.info, _COMMANDS_AHEAD + 1),
+            "info_b": (loader.info, _COMMANDS_AHEAD + 1),
+        }
+        fifos = {}
+        for name, (target, depth) in parts.items():
+            m.submodules[name] = fifo = StreamFifo(shape=target.payload.shape(), depth=depth)
+            wiring.connect(m, fifo.o, target)
+            fifos[name] = fifo
+        self._elaborate_nests(m, mml, fifos["nest_a"].i.payload, fifos["nest_b"].i.payload)
+        self._elaborate_info(m, mml, fifos["info_a"].i.payload, fifos["info_b"].i.payload)
+
+        accept = Signal()
+        room = Cat(fifo.i.ready for fifo in fifos.values()).all()
+        m.d.comb += [
+            self.control.command.ready.eq(room | stop),  # a halted unit drops its commands
+            accept.eq(self.control.command.valid & room & ~stop),
+            *(fifo.i.valid.eq(accept) for fifo in fifos.values()),
+        ]
+        return accept
+
+    def _elaborate_nests(
+        self, m: Module, mml: data.View, nest_a: data.View, nest_b: data.View
+    ) -> None:
+        """Loop nests of both operands."""
+        for prefix, nest in (("a", nest_a), ("b", nest_b)):
+            m.d.comb += [
+                nest[name].eq(getattr(mml, f"{prefix}_{name}"))
+                for name in ("offset", "cb", "step_level", "adv_level", "need", "adv")
+            ]
+        m.d.comb += [nest_a.tail_level.eq(mml.m_level), nest_a.tail_count.eq(mml.m_tail)]
+        inside = _levels_below(mml.held_level)
+        for level in range(LEVELS):
+            count, stride_b = mml[f"count{level}"], mml[f"b_stride{level}"]
+            m.d.comb += [
+                nest_a.counts[level].eq(count),
+                nest_a.strides[level].eq(mml[f"a_stride{level}"]),
+                nest_b.strides[level].eq(stride_b),
+                # One block is `columns` words; the levels that it serves do not move it.
+                nest_b.counts[level].eq(
+                    Mux(inside[level], 1, count) if level else self.config.columns
+                ),
+            ]
+
+    def _elaborate_info(
+        self, m: Module, mml: data.View, visits: data.View, block: data.View
+    ) -> None:
+        """What the users of the words need to know."""
+        # Half an element of K does not exist.
+        k_tail = Cat(mml.k_tail[0] & ~mml.a_format[1], mml.k_tail[1:])
+        m.d.comb += [
+            visits.format.eq(mml.a_format),
+            visits.bank.eq(mml.bank),
+            visits.bank_strides[0].eq(0),
+            *(visits.bank_strides[i].eq(mml[f"bank_stride{i}"]) for i in range(1, LEVELS)),
+            visits.init.eq(mml.init),
+            visits.done.eq(mml.done),
+            *(
+                visits.completion[name].eq(getattr(mml, name))
+                for name in ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
+            ),
+            block.format.eq(mml.b_format),
+            block.by_row.eq(mml.by_row),
+            block.n_level.eq(mml.n_level),
+            block.n_tail.eq(mml.n_tail),
+            block.ones.eq(Cat(mml[f"count{i}"] == 1 for i in range(LEVELS))),
+            block.tag.eq(mml.tag),
+        ]
+        for info in (visits, block):
+            m.d.comb += [
+                info.k_level.eq(mml.k_level),
+                info.k_tail.eq(k_tail),
+                info.inside.eq(_levels_below(mml.held_level)),
+            ]
+
+    def _elaborate_result(self, m: Module, array: DotProductArray) -> None:
+        """Rows to the reduction engine; the last one of a command completes it."""
+        tag = Signal(self._visits.tag_shape)
+        row = self.rows.payload
+        m.d.comb += [
+            tag.eq(array.tag),
+            self.rows.valid.eq(array.result_valid),
+            row.values.eq(array.values),
+            row.is_float.eq(array.is_float),
+            *(row[name].eq(tag[name]) for name in ("bank", "row", "overwrite", "close", "done")),
+            self.control.completion.valid.eq(array.result_valid & tag.ends),
+            self.control.completion.payload.eq(tag.completion),
+        ]
+
+    def _elaborate_state(
+        self,
+        m: Module,
+        accept: Signal,
+        readers: dict[str, OperandReader],
+        loader: HeldLoader,
+        visits: VisitControl,
+        array: DotProductArray,
+        stop: Signal,
+    ) -> None:
+        """Trap, idle, and what triage shows."""
+        trap, status = self.control.trap, self.control.status
+        for fault in (loader.fault, visits.fault):
+            with m.If(fault.valid & ~trap.valid):
+                m.d.sync += [
+                    trap.valid.eq(1),
+                    trap.opcode.eq(Opcode.MML),
+                    *(trap[name].eq(fault[name]) for name in ("cause", "tag", "info")),
+                ]
+        n_commands = Signal(range(_COMMANDS_AHEAD + self.latency + 3))
+        m.d.sync += n_commands.eq(n_commands + accept - self.control.completion.valid)
+        quiet = readers["a"].settled & readers["b"].settled & ~array.busy
+        m.d.comb += [
+            stop.eq(self.control.halt | trap.valid),
+            self.control.idle.eq(quiet & (stop | (n_commands == 0))),
+        ]
+
+        waits_for_b = Signal()
+        info = visits.info.payload
+        m.d.comb += [
+            waits_for_b.eq(visits.waits_for_held & readers["b"].waits_for_cb),
+            status.bank.eq(visits.bank),
+            status.tag.eq(info.completion.tag),
+            status.opcode.eq(Mux(n_commands != 0, Opcode.MML, 0)),
+            status.cb.eq(Mux(waits_for_b, _buffer_of(readers["b"]), _buffer_of(readers["a"]))),
+        ]
+        with m.If(visits.row_valid & visits.words.payload.note.last[0]):
+            m.d.sync += status.steps.eq(status.steps + 1)
+        with m.If(stop):
+            m.d.comb += status.state.eq(State.HALTED)
+        with m.Elif(n_commands == 0):
+            m.d.comb += status.state.eq(State.IDLE)
+        with m.Elif(visits.row_valid):
+            m.d.comb += status.state.eq(State.BUSY)
+        with m.Elif(waits_for_b):
+            m.d.comb += status.state.eq(State.WAIT_CB_DATA)
+        with m.Elif(visits.waits_for_held):
+            m.d.comb += status.state.eq(State.WAIT_HELD)
+        with m.Elif(visits.waits_for_bank):
+            m.d.comb += status.state.eq(State.WAIT_BANK)
+        with m.Elif(readers["a"].waits_for_cb):
+            m.d.comb += status.state.eq(State.WAIT_CB_DATA)
+        with m.Elif(readers["a"].waits_for_ls):
+            m.d.comb += status.state.eq(State.WAIT_LS)
+        with m.Else():
+            m.d.comb += status.state.eq(State.BUSY)
+
+
+def _levels_below(level: Value) -> Value:
+    """One bit per loop level, set for those below `level`."""
+    return Cat(level > index for index in range(LEVELS))
+
+
+def _buffer_of(reader: OperandReader) -> Value:
+    """Circular buffer that a reader asks for, or asked for last."""
+    return reader.cb.acquire.payload.cb
