@@ -28,7 +28,7 @@ class DramBridge(wiring.Component):
 
     Parameters
     ----------
-    link_bytes, tag_width : of the memory ports.
+    link_bytes, read_tag_width, write_tag_width : of the memory ports.
     beat_bytes : bytes of an AXI data beat, a power of two, at most `link_bytes`.
     size_bytes : size of the memory, a power of two.
     read_slots, write_slots : lines under way, powers of two.
@@ -46,7 +46,8 @@ class DramBridge(wiring.Component):
         *,
         link_bytes: int,
         beat_bytes: int,
-        tag_width: int,
+        read_tag_width: int,
+        write_tag_width: int,
         size_bytes: int,
         read_slots: int = 32,
         write_slots: int = 16,
@@ -65,15 +66,15 @@ class DramBridge(wiring.Component):
                 f"DramBridge beat_bytes must be at most {link_bytes}, not {beat_bytes!r}."
             )
         self.size_bytes = size_bytes
-        common = {"link_bytes": link_bytes, "beat_bytes": beat_bytes, "tag_width": tag_width}
-        self._reader = DramReader(slots=read_slots, **common)
-        self._writer = DramWriter(slots=write_slots, **common)
+        common = {"link_bytes": link_bytes, "beat_bytes": beat_bytes}
+        self._reader = DramReader(slots=read_slots, tag_width=read_tag_width, **common)
+        self._writer = DramWriter(slots=write_slots, tag_width=write_tag_width, **common)
         self.beat_bytes = beat_bytes
         self.n_beats = link_bytes // beat_bytes
         super().__init__(
             {
-                "read": In(MemoryReadPort(link_bytes=link_bytes, tag_width=tag_width)),
-                "write": In(MemoryWritePort(link_bytes=link_bytes, tag_width=tag_width)),
+                "read": In(MemoryReadPort(link_bytes=link_bytes, tag_width=read_tag_width)),
+                "write": In(MemoryWritePort(link_bytes=link_bytes, tag_width=write_tag_width)),
                 "axi": Out(
                     Axi4Port(
                         address_width=ADDRESS_BITS,

@@ -55,7 +55,7 @@ class SramSlice(wiring.Component):
     ----------
     size_bytes : size, a power of two.
     link_bytes : bytes of a line, a power of two, at least 8.
-    tag_width : bits of a tag.
+    read_tag_width, write_tag_width : bits of the tags.
     ecc : SECDED (72,64) on every 8-byte word.
     combine_timeout : cycles for which the combining line waits for more writes.
 
@@ -79,7 +79,8 @@ class SramSlice(wiring.Component):
         *,
         size_bytes: int,
         link_bytes: int,
-        tag_width: int,
+        read_tag_width: int,
+        write_tag_width: int,
         ecc: bool = True,
         combine_timeout: int = 16,
     ) -> None:
@@ -103,8 +104,8 @@ class SramSlice(wiring.Component):
         self.n_words = link_bytes // WORD_BYTES
         super().__init__(
             {
-                "read": In(MemoryReadPort(link_bytes=link_bytes, tag_width=tag_width)),
-                "write": In(MemoryWritePort(link_bytes=link_bytes, tag_width=tag_width)),
+                "read": In(MemoryReadPort(link_bytes=link_bytes, tag_width=read_tag_width)),
+                "write": In(MemoryWritePort(link_bytes=link_bytes, tag_width=write_tag_width)),
                 "inject": In(stream.Signature(EccFault)),
                 "clear": In(1),
                 "clearing": Out(1),
@@ -146,6 +147,8 @@ class SramSlice(wiring.Component):
             | self.write.response.valid
             | self.read_line
             | self.write_line
+            | self.corrected.any()
+            | self.uncorrected.any()
         )
         return m
 

@@ -321,6 +321,8 @@ class Bench:
         """Hold reset for some cycles; agents forget what was under way."""
         if self._reset is not None:
             self._reset.value = 1
+        for agent in self._agents:  # what reset takes back at once breaks no rule
+            agent.reset()
         for _ in range(n_cycles):
             await self.wait(1)
             for agent in self._agents:

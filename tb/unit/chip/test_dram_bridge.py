@@ -221,7 +221,8 @@ def test_dram_bridge(link_bytes: int, beat_bytes: int, pauses: str) -> None:
         DramBridge(
             link_bytes=link_bytes,
             beat_bytes=beat_bytes,
-            tag_width=TAG_WIDTH,
+            read_tag_width=TAG_WIDTH,
+            write_tag_width=TAG_WIDTH,
             size_bytes=SIZE,
             read_slots=SLOTS,
             write_slots=SLOTS,
@@ -234,7 +235,7 @@ def test_dram_bridge(link_bytes: int, beat_bytes: int, pauses: str) -> None:
 
 def test_wrong_parameters_are_refused_with_one_sentence() -> None:
     """A bridge that cannot be built must say why."""
-    common = {"link_bytes": 16, "tag_width": 4, "size_bytes": 4096}
+    common = {"link_bytes": 16, "read_tag_width": 4, "write_tag_width": 4, "size_bytes": 4096}
     with pytest.raises(ValueError, match="beat_bytes must be at most 16, not 32"):
         DramBridge(beat_bytes=32, **common)
     with pytest.raises(ValueError, match="read_slots must be a power of two from 2, not 12"):

@@ -423,7 +423,8 @@ def test_sram_slice(link_bytes: int, ecc: bool, pauses: str) -> None:
         SramSlice(
             size_bytes=SIZE,
             link_bytes=link_bytes,
-            tag_width=TAG_WIDTH,
+            read_tag_width=TAG_WIDTH,
+            write_tag_width=TAG_WIDTH,
             ecc=ecc,
             combine_timeout=TIMEOUT,
         ),
@@ -436,8 +437,10 @@ def test_sram_slice(link_bytes: int, ecc: bool, pauses: str) -> None:
 def test_wrong_sizes_are_refused_with_one_sentence() -> None:
     """A slice that cannot be built must say why."""
     with pytest.raises(ValueError, match="link_bytes must be a power of two, at least 8, not 24"):
-        SramSlice(size_bytes=4096, link_bytes=24, tag_width=4)
+        SramSlice(size_bytes=4096, link_bytes=24, read_tag_width=4, write_tag_width=4)
     with pytest.raises(ValueError, match="size_bytes must be a power of two, at least 32, not 16"):
-        SramSlice(size_bytes=16, link_bytes=16, tag_width=4)
+        SramSlice(size_bytes=16, link_bytes=16, read_tag_width=4, write_tag_width=4)
     with pytest.raises(ValueError, match="combine_timeout must be at least 1 cycle, not 0"):
-        SramSlice(size_bytes=4096, link_bytes=16, tag_width=4, combine_timeout=0)
+        SramSlice(
+            size_bytes=4096, link_bytes=16, read_tag_width=4, write_tag_width=4, combine_timeout=0
+        )

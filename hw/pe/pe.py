@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One processing element: the units, and the wires between them."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.csr import COUNTERS
+from hw.config.tree import PeConfig
+from hw.pe.cp import CheckLimits, CommandProcessor
+from hw.pe.cp.counter_file import event_name
+from hw.pe.dpe import DotProductEngine
+from hw.pe.fi import FabricInterface
+from hw.pe.ls import LocalMemory, LsSlots, SlotKind
+from hw.pe.re import ReductionEngine
+from hw.pe.wqe import WorkQueueEngine
+
+__all__ = ["CHIP_EVENTS", "N_CORES", "ProcessingElement"]
+
+N_CORES = 2
+"""RISC-V cores of an element, each with a command port and a port into local memory."""
+
+CHIP_EVENTS = tuple(c.name for c in COUNTERS if c.name.split(".")[0] in ("sram", "dram"))
+"""Events that the element counts and the chip reports."""
+
+# Ports that go straight through to the command processor.
+_CP_PORTS = (
+    *(f"source_core_{core}" for core in "ab"),
+    "row",
+    "col",
+    "remote_signal",
+    "signal_in",
+    "job_done",
+    "status",
+    "trap",
+    "halt_request",
+    "quiet",
+    "debug_select",
+    "debug_data",
+    "progress",
+    "counter_enable",
+    "counter_clear",
+    "snapshot",
+    "counter_index",
+    "counter_word",
+    "counter_data",
+    *(event_name(event) for event in CHIP_EVENTS),
+)
+_LINKS = ("in_north", "in_west", "out_south", "out_east")
+
+
+class ProcessingElement(wiring.Component):
+    """Everything between a command list in memory and results in memory; this file only wires.
+
+    Operation: docs/design.md. `start` begins a command list; the element reads it by itself. All
+    that depends on where the element stands comes in on ports (`row`, `col`), so equal elements are
+    equal modules.
+
+    Parameters
+    ----------
+    config : the element.
+    with_links : whether reduction links to neighbours are there.
+    with_cores : whether the cores' ports into local memory are there.
+
+    Members
+    -------
+    start : In(stream.Signature(ListStart)), a command list to run.
+    memory_read, memory_write : Out, the fabric interface's memory ports.
+    list_read : Out(MemoryReadPort), the work-queue engine's.
+    settled : Out(1), every unit is idle and nothing is on its way.
+    source_core_a, source_core_b : In(stream), the cores' commands.
+    core_read, core_write : In(LsReadPort, LsWritePort).array(2), the cores' local-memory ports.
+    in_north, in_west, out_south, out_east : reduction links.
+    All others : see `CommandProcessor`.
+    """
+
+    def __init__(
+        self, *, config: PeConfig, with_links: bool = True, with_cores: bool = True
+    ) -> None:
+        config.validate()
+        self.config = config
+        word_bytes, columns = config.ls.word_bytes, config.dpe.columns
+        self._ls = LocalMemory(config=config.ls, slots=self._slots(with_cores))
+        ls = {"word_bytes": word_bytes, "address_width": self._ls.address_width}
+        self._cp = CommandProcessor(
+            limits=CheckLimits.of(config), queue_depth=config.cp.queue_depth
+        )
+        self._wqe = WorkQueueEngine(link_bytes=config.link_bytes)
+        self._fi = FabricInterface(
+            link_bytes=config.link_bytes,
+            ls_bytes=config.ls.size_bytes,
+            reads_in_flight=config.fi.reads_in_flight,
+            writes_in_flight=config.fi.writes_in_flight,
+        )
+        self._re = ReductionEngine(
+            config=config.re,
+            columns=columns,
+            tile_rows=config.dpe.tile_rows,
+            with_fp=config.dpe.with_fp,
+            with_links=with_links,
+            with_se=False,
+            **ls,
+        )
+        self._dpe = DotProductEngine(
+            config=config.dpe,
+            banks=config.re.banks,
+            address_width=self._ls.address_width,
+            re_latency=self._re.latency,
+        )
+        self._outer: dict[str, Any] = dict.fromkeys(_CP_PORTS, self._cp)
+        self._outer |= dict.fromkeys(("memory_read", "memory_write"), self._fi)
+        self._outer |= dict.fromkeys(_LINKS if with_links else (), self._re)
+        self._outer |= dict.fromkeys(("core_read", "core_write") if with_cores else (), self._ls)
+        super().__init__(
+            {
+                **{name: unit.signature.members[name] for name, unit in self._outer.items()},
+                "start": self._wqe.signature.members["start"],
+                "list_read": self._wqe.signature.members["memory"],
+                "settled": Out(1),
+            }
+        )
+
+    def _slots(self, with_cores: bool) -> tuple[LsSlots, ...]:
+        """Slots of local memory, in order of priority."""
+        read, write = SlotKind.READ, SlotKind.WRITE
+        n_row_words = 4 * self.config.dpe.columns // self.config.ls.word_bytes
+        slots = (
+            LsSlots(name="dpe_a", kind=read, group="dpe"),
+            LsSlots(name="dpe_b", kind=read, group="dpe"),
+            LsSlots(name="fi_in", kind=write, group="fi", count=4),
+            LsSlots(name="re_out", kind=write, group="re", count=n_row_words),
+            LsSlots(name="fi_out", kind=read, group="fi", count=2),
+            LsSlots(name="re_in", kind=read, group="re"),
+        )
+        if with_cores:
+            slots += (
+                LsSlots(name="core_read", kind=read, group="core", count=N_CORES),
+                LsSlots(name="core_write", kind=write, group="core", count=N_CORES),
+            )
+        return slots
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.cp = self._cp
+        m.submodules.wqe = self._wqe
+        m.submodules.ls = self._ls
+        m.submodules.fi = self._fi
+        m.submodules.dpe = self._dpe
+        m.submodules.re = self._re
+        for name, unit in self._outer.items():
+            self._connect_outer(m, name, unit)
+        self._elaborate_list(m)
+        self._elaborate_control(m)
+        self._elaborate_local_memory(m)
+        self._elaborate_compute(m)
+        self._elaborate_events(m)
+        return m
+
+    def _connect_outer(self, m: Module, name: str, unit: Any) -> None:
+        """Connect a port of a unit to the element's port of the same name."""
+        outer, inner = getattr(self, name), getattr(unit, name)
+        member = self.signature.members[name]
+        if member.is_port:
+            source, sink = (outer, inner) if member.flow is In else (inner, outer)
+            m.d.comb += sink.eq(source)
+        elif member.dimensions:
+            for one, other in zip(outer, inner, strict=True):
+                wiring.connect(m, wiring.flipped(one), other)
+        else:
+            wiring.connect(m, wiring.flipped(outer), inner)
+
+    def _elaborate_list(self, m: Module) -> None:
+        """The work-queue engine is one of the command processor's sources."""
+        cp, wqe = self._cp, self._wqe
+        wiring.connect(m, wiring.flipped(self.start), wqe.start)
+        wiring.connect(m, wqe.memory, wiring.flipped(self.list_read))
+        wiring.connect(m, wqe.command, cp.source_wqe)
+        m.d.comb += [
+            wqe.halt.eq(cp.wqe_halt),
+            cp.wqe_idle.eq(wqe.idle),
+            cp.wqe_trap.eq(wqe.trap),
+        ]
+
+    def _elaborate_control(self, m: Module) -> None:
+        """Every unit's commands and circular-buffer ports."""
+        cp, fi, dpe, re = self._cp, self._fi, self._dpe, self._re
+        controls = [
+            (fi.fi_in_row, cp.fi_in_row),
+            (fi.fi_in_col, cp.fi_in_col),
+            (fi.fi_out, cp.fi_out),
+            (dpe.control, cp.dpe),
+            (re.control, cp.re),
+        ]
+        ports = [
+            (fi.cb_fi_in_row, cp.cb_fi_in_row),
+            (fi.cb_fi_in_col, cp.cb_fi_in_col),
+            (fi.cb_fi_out, cp.cb_fi_out),
+            (dpe.cb_a, cp.cb_dpe_a),
+            (dpe.cb_b, cp.cb_dpe_b),
+            (re.cb_in, cp.cb_re_in),
+            (re.cb_out, cp.cb_re_out),
+        ]
+        for unit, port in (*controls, *ports):
+            wiring.connect(m, unit, port)
+        idle = [unit.idle for unit, _ in controls]
+        m.d.comb += self.settled.eq(Cat(self._wqe.idle, *idle).all())
+
+    def _elaborate_local_memory(self, m: Module) -> None:
+        """Every unit's slots of local memory."""
+        ls, fi, dpe, re = self._ls, self._fi, self._dpe, self._re
+        for slots, unit_ports in (
+            (ls.dpe_a, [dpe.ls_a]),
+            (ls.dpe_b, [dpe.ls_b]),
+            (ls.fi_in, fi.ls_in),
+            (ls.re_out, re.ls_out),
+            (ls.fi_out, fi.ls_out),
+            (ls.re_in, [re.ls_in]),
+        ):
+            for unit_port, slot in zip(unit_ports, slots, strict=True):
+                wiring.connect(m, unit_port, slot)
+
+    def _elaborate_compute(self, m: Module) -> None:
+        """The dot-product engine's rows go to the reduction engine, bank by bank."""
+        wiring.connect(m, self._dpe.rows, self._re.rows)
+        wiring.connect(m, self._dpe.banks, self._re.banks)
+        m.d.comb += self._cp.bank_states.eq(self._dpe.banks.states)
+
+    def _elaborate_events(self, m: Module) -> None:
+        """What the performance counters add in each cycle."""
+        ls, fi, dpe = self._ls, self._fi, self._dpe
+        events = {
+            "dpe.rows": dpe.rows.valid,
+            "dpe.held_blocks": dpe.event_held_blocks,
+            **{f"ls.conflicts_{group}": ls.conflicts[group] for group in ("dpe", "fi", "re")},
+            "ls.reads": ls.words_read,
+            "ls.writes": ls.words_written,
+            "fi.read_bytes": fi.event_read_bytes,
+            "fi.read_lines": fi.event_read_lines,
+            "fi.write_bytes": fi.event_write_bytes,
+            "fi.write_lines": fi.event_write_lines,
+        }
+        for name, amount in events.items():
+            m.d.comb += getattr(self._cp, event_name(name)).eq(amount)
