@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes at which `scripts/resources.py` reports the command processor and its parts."""
+
+from hw.config.presets import get_config
+from hw.pe.cp.cb_table import CircularBufferTable
+from hw.pe.cp.checker import CheckLimits, CommandChecker
+from hw.pe.cp.counter_file import CounterFile
+from hw.pe.cp.processor import CB_PORT_UNITS, CommandProcessor
+from hw.pe.wqe import WorkQueueEngine
+
+__all__ = ["RESOURCE_POINTS"]
+
+
+def _processor(name: str) -> CommandProcessor:
+    pe = get_config(name).pe
+    return CommandProcessor(limits=CheckLimits.of(pe), queue_depth=pe.cp.queue_depth)
+
+
+def _cb_table(name: str) -> CircularBufferTable:
+    limits = CheckLimits.of(get_config(name).pe)
+    return CircularBufferTable(n_cbs=limits.cbs, n_units=limits.ls_units,
+                               owners=tuple(int(unit) for unit in CB_PORT_UNITS.values()))
+
+
+RESOURCE_POINTS = {
+    "CommandProcessor, tiny": lambda: _processor("tiny"),
+    "CommandProcessor, mtia100-pe": lambda: _processor("mtia100-pe"),
+    "CircularBufferTable, tiny": lambda: _cb_table("tiny"),
+    "CircularBufferTable, mtia100-pe": lambda: _cb_table("mtia100-pe"),
+    "CommandChecker, mtia100-pe": lambda: CommandChecker(
+        limits=CheckLimits.of(get_config("mtia100-pe").pe)),
+    "CounterFile": CounterFile,
+    "WorkQueueEngine, 16-byte lines": lambda: WorkQueueEngine(link_bytes=16),
+    "WorkQueueEngine, 64-byte lines": lambda: WorkQueueEngine(link_bytes=64),
+}
+"""Label to factory."""
