@@ -17,11 +17,6 @@ __all__ = ["AgedPriority", "PriorityArbiter", "RoundRobin", "RoundRobinArbiter"]
 _MAX_REQUESTS = 64  # wider words cost far more in simulation
 
 
-def _lowest(value: Value) -> Value:
-    """Only the lowest bit that is set."""
-    return value & (~value + 1)[: len(value)]
-
-
 class _Chooser(wiring.Component):
     """Ports and checks that both ways of choosing share."""
 
@@ -42,12 +37,13 @@ class _Chooser(wiring.Component):
 
     def _grant_preferred(self, m: Module, preferred: Value) -> None:
         """Grant the lowest of the preferred requests, or of all if none is preferred."""
-        first = Signal(self.n_requests)
-        m.d.comb += first.eq(self.requests & preferred)
-        with m.If(first.any()):
-            m.d.comb += self.grant.eq(_lowest(first))
-        with m.Else():
-            m.d.comb += self.grant.eq(_lowest(self.requests))
+        chosen = Signal(self.n_requests)
+        m.d.comb += [
+            chosen.eq(self.requests & preferred),
+            self.grant.eq(chosen & (~chosen + 1)[: self.n_requests]),  # the lowest bit that is set
+        ]
+        with m.If((self.requests & preferred) == 0):
+            m.d.comb += chosen.eq(self.requests)
 
 
 class RoundRobin(_Chooser):
@@ -167,14 +163,17 @@ class _StreamArbiter(wiring.Component):
                 m.d.sync += kept.eq(0)
             with m.Else():
                 m.d.sync += kept.eq(grant)
-        with m.Switch(grant):
-            for index, port in enumerate(self.i):
-                with m.Case(1 << index):
-                    m.d.comb += [
-                        self.o.payload.eq(port.payload),
-                        self.source.eq(index),
-                        port.ready.eq(self.o.ready),
-                    ]
+        for bit in range(len(self.source)):
+            members = [grant[index] for index in range(self.n_inputs) if index >> bit & 1]
+            m.d.comb += self.source[bit].eq(Cat(*members).any())
+        m.d.comb += [port.ready.eq(grant[k] & self.o.ready) for k, port in enumerate(self.i)]
+        # By number, since a multiplexer of one-hot cases takes several times the logic.
+        with m.Switch(self.source):
+            for index, port in enumerate(self.i[:-1]):
+                with m.Case(index):
+                    m.d.comb += self.o.payload.eq(port.payload)
+            with m.Default():
+                m.d.comb += self.o.payload.eq(self.i[self.n_inputs - 1].payload)
         return m
 
 

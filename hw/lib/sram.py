@@ -121,10 +121,22 @@ class SramShape:
         return f"module {self.module_name}(\n  " + ",\n  ".join(ports) + "\n);"
 
 
+# Verilator keeps a pending write per lane for every non-blocking one and looks at all of them in
+# every cycle. A blocking one is right as well, since only this block looks at the memory. Most
+# writes are of whole words, which the simulator then copies at once.
 _WRITE_LANES = """\
+`ifdef VERILATOR
+      /* verilator lint_off BLKSEQ */
+      if (&w_mask) mem[{addr}] = w_data;
+      else for (lane = 0; lane < %(n_lanes)d; lane = lane + 1)
+        if (w_mask[lane])
+          mem[{addr}][lane * %(lane)d +: %(lane)d] = w_data[lane * %(lane)d +: %(lane)d];
+      /* verilator lint_on BLKSEQ */
+`else
       for (lane = 0; lane < %(n_lanes)d; lane = lane + 1)
         if (w_mask[lane])
           mem[{addr}][lane * %(lane)d +: %(lane)d] <= w_data[lane * %(lane)d +: %(lane)d];
+`endif
 """
 
 _SINGLE_PORT_BODY = (
@@ -134,6 +146,7 @@ _SINGLE_PORT_BODY = (
   always @(posedge clk)
     if (en) begin
       if (w_mask == 0) r_data <= mem[addr];
+      else
 """
     + _WRITE_LANES.format(addr="addr")
     + """\
