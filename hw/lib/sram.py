@@ -9,8 +9,9 @@ What stands behind the ports depends on where the design goes:
   of the same names (`SramShape.parse` reads the sizes back, `SramShape.black_box` writes stubs).
 * Amaranth's simulator, proofs, and synthesis through Amaranth: `amaranth.lib.memory.Memory`.
 
-Contents at power-on are undefined. Verilator starts them at zero with `--x-initial fast` and at
-random with `--x-initial unique` and `+verilator+rand+reset+2 +verilator+seed+N`.
+`EnableInserter` and `ResetInserter` do not reach into the emitted module; gate the memory's own
+enables instead. Contents at power-on are undefined. Verilator starts them at zero with `--x-initial
+fast` and at random with `--x-initial unique` and `+verilator+rand+reset+2 +verilator+seed+N`.
 """
 
 import re
