@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import rtlil
 from rich.console import Console
 from rich.table import Table
 
@@ -90,7 +89,9 @@ def _points_of(module: Any) -> Iterator[tuple[str, Factory]]:
 
 def synthesise(factory: Factory) -> dict[str, int]:
     """Figures of one component, after synthesis for the ECP5."""
-    netlist = rtlil.convert(factory(), name="top", emit_src=False)
+    from hw.lib.emit_once import module_rtlil  # found through the path above
+
+    netlist, _domains = module_rtlil(factory(), name="top")
     with tempfile.TemporaryDirectory() as folder:
         source, result = Path(folder, "in.il"), Path(folder, "stat.json")
         source.write_text(netlist)
