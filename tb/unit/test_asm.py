@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The assembler and disassembler: they agree with the encoding, and say where a mistake is."""
 
+from pathlib import Path
+
 import pytest
 
 from hw.arch.commands import COMMANDS, Opcode, encode
 from hw.arch.formats import Format
 from sw.asm import AssemblyError, assemble, disassemble
+from sw.cli.app import main
 from tb.common.seeds import python_rng
 
 
@@ -95,3 +98,27 @@ def test_bytes_that_are_no_commands_are_refused(data: bytes, sentence: str) -> N
     with pytest.raises(AssemblyError) as error:
         disassemble(data)
     assert str(error.value) == sentence
+
+
+def test_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`mtia asm` and `mtia disasm` undo each other, and tell mistakes in one sentence."""
+    source, binary = tmp_path / "list.txt", tmp_path / "list.bin"
+    source.write_text("nop tag=7\nend status=3\n")
+    assert main(["asm", str(source), "-o", str(binary)]) == 0
+    assert main(["disasm", str(binary)]) == 0
+    assert capsys.readouterr().out == source.read_text()
+    assert main(["disasm", str(binary), "-o", str(tmp_path / "again.txt")]) == 0
+    assert (tmp_path / "again.txt").read_text() == source.read_text()
+    before = binary.read_bytes()
+    for content, sentence in ((b"nop\nnoop", "line 2, column 1: there is no command 'noop'; did"
+                                             " you mean 'nop'?"),
+                              (b"nop\n\xff", "byte 4 is no UTF-8 text.")):
+        source.write_bytes(content)
+        assert main(["asm", str(source), "-o", str(binary)]) == 1
+        assert capsys.readouterr().err == f"mtia: {source}: {sentence}\n"
+    assert binary.read_bytes() == before
+    binary.write_bytes(b"\x42")
+    assert main(["disasm", str(binary)]) == 1
+    assert capsys.readouterr().err == (
+        f"mtia: {binary}: byte 0: mml takes 64 bytes; only 1 are left.\n")
+    assert main(["disasm", str(tmp_path / "none")]) == 1
