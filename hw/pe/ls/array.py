@@ -112,11 +112,11 @@ def array_verilog(
     lines.append(_STORE % texts if config.parity else _STORE_PLAIN % texts)
     for i in range(n_reads):
         lines.append(f"  reg reading{i};\n  reg [{address_width - 1}:0] r_address_q{i};")
-        lines.append(f"  reg [{chunk - 1}:0] r_wrong{i};")
+        lines.append(f"  reg [{word - 1}:0] r_word{i};\n  reg [{chunk - 1}:0] r_wrong{i};")
     lines.append("  always @(posedge clk) begin")
     for i in range(n_reads):
         lines.append(_READ % {"i": i})
-        lines.append(_CHECK % {"i": i} if config.parity else f"      r_error__{i} = 0;")
+        lines.append(_CHECK % {"i": i} if config.parity else f"      r_error__{i} <= 0;")
         lines.append(_READ_END % {"i": i})
     for i in range(n_writes):
         lines.append(f"    if (w_en[{i}]) store(w_address__{i}, w_data__{i}, w_mask__{i});")
@@ -173,7 +173,8 @@ _PARITY = """\
 """
 
 _STORE = """\
-  task automatic store(input [%(address)d-1:0] address, input [%(word)d-1:0] data, input [%(mask)d-1:0] mask);
+  task automatic store(
+    input [%(address)d-1:0] address, input [%(word)d-1:0] data, input [%(mask)d-1:0] mask);
     if (&mask & ~|inject) begin
       mem[address] = data;
       parity[address] = word_parity(data);
@@ -186,7 +187,8 @@ _STORE = """\
 """
 
 _STORE_PLAIN = """\
-  task automatic store(input [%(address)d-1:0] address, input [%(word)d-1:0] data, input [%(mask)d-1:0] mask);
+  task automatic store(
+    input [%(address)d-1:0] address, input [%(word)d-1:0] data, input [%(mask)d-1:0] mask);
     if (&mask) mem[address] = data;
     else mem[address] = (mem[address] & ~bits_of(mask)) | (data & bits_of(mask));
   endtask
@@ -194,12 +196,13 @@ _STORE_PLAIN = """\
 
 _READ = """\
     if (reading%(i)d) begin
-      r_data__%(i)d = mem[r_address_q%(i)d];"""
+      r_word%(i)d = mem[r_address_q%(i)d];
+      r_data__%(i)d <= r_word%(i)d;"""
 
 _CHECK = """\
-      r_wrong%(i)d = word_parity(r_data__%(i)d) ^ parity[r_address_q%(i)d];
-      r_error__%(i)d = 0;
-      if (r_wrong%(i)d != 0) r_error__%(i)d = by_byte(r_wrong%(i)d);"""
+      r_wrong%(i)d = word_parity(r_word%(i)d) ^ parity[r_address_q%(i)d];
+      r_error__%(i)d <= 0;
+      if (r_wrong%(i)d != 0) r_error__%(i)d <= by_byte(r_wrong%(i)d);"""
 
 _READ_END = """\
     end
