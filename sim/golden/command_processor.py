@@ -84,8 +84,8 @@ def illegal(data: bytes, limits: Limits) -> tuple[Trap, int] | None:
     for item in command.fields:
         named.update(range(item.offset, item.offset + item.width))
         values[item.name] = word >> item.offset & (1 << item.width) - 1
-    unit = unit_of(values)
-    if unit is not None and unit not in limits.units:
+    units = {Opcode.DMA_IN: {Unit.FI_IN_ROW, Unit.FI_IN_COL}}.get(command.opcode, {unit_of(values)})
+    if is_long(command.opcode) and not units & set(limits.units):
         return Trap.ILLEGAL_OPCODE, 0
     wrong = [command.field(name).offset for name in _wrong_fields(values, limits)]
     for bit in range(command.bits):
@@ -140,6 +140,8 @@ def _wrong_fields(v: dict[str, int], limits: Limits) -> set[str]:
         check("n_tail", v["n_tail"] <= limits.columns)
     if opcode in (Opcode.MML, Opcode.DRAIN, Opcode.PRELOAD):
         check("bank", v["bank"] < limits.banks)
+    if opcode is Opcode.DMA_IN:
+        check("column", unit_of(v) in limits.units)
     if opcode is Opcode.PRELOAD:
         check("count0", v["count0"] == 1)
     if opcode is Opcode.DRAIN:

@@ -162,11 +162,12 @@ class CommandProcessor(wiring.Component):
             m.d.sync += self.status.eq(dispatcher.status)
 
     def _elaborate_units(self, m: Module) -> None:
-        """A queue for each present unit; an absent one is quiet and has no room."""
+        """A queue for each present unit; an absent one is quiet and never full, so that its commands
+        go on to be trapped."""
         dispatcher, halt = self._dispatcher, self._traps.halt
         for unit in range(Unit.CP):
             if unit not in self._queues:
-                m.d.comb += [dispatcher.quiet[unit].eq(1), dispatcher.full[unit].eq(1)]
+                m.d.comb += dispatcher.quiet[unit].eq(1)
         for unit, queue in self._queues.items():
             port = self.control(unit)
             wiring.connect(m, queue.command, wiring.flipped(port.command))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The field checks on other elements than the bench's: absent units, no FP, other sizes."""
+
+import pytest
+from amaranth.sim import Simulator
+
+from hw.arch.commands import COMMANDS, Opcode, encode
+from hw.arch.traps import Trap
+from hw.arch.units import Unit
+from hw.pe.cp.checker import CommandChecker, reserved_holes
+from hw.pe.cp.processor import CommandProcessor
+from sim.golden.command_processor import UNITS_ONE, Limits, illegal
+from tb.common.seeds import python_rng
+from tb.unit.cp.device import check_limits
+from tb.unit.cp.programs import LONG_OPCODES, random_fault, random_long
+
+ELEMENTS = {
+    "no_fp": Limits(with_fp=False),
+    "no_column_lane": Limits(units=tuple(u for u in UNITS_ONE if u is not Unit.FI_IN_COL)),
+    "fi_only": Limits(units=(Unit.FI_IN_ROW, Unit.FI_IN_COL, Unit.FI_OUT)),
+    "with_se": Limits(units=(*UNITS_ONE, Unit.SE)),
+    "odd": Limits(cbs=16, counters=4, contexts=2, banks=2, tile_rows=16, columns=16, k_bytes=8,
+                  ls_units=100),
+    "largest": Limits(cbs=64, counters=32, contexts=16, banks=16, tile_rows=32, columns=32,
+                      k_bytes=32, ls_units=8192),
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTS)
+def test_verdicts_match_the_model(name: str) -> None:
+    """Commands that are legal or just not legal elsewhere get the model's verdict here."""
+    limits = ELEMENTS[name]
+    checker = CommandChecker(limits=check_limits(limits))
+    rng = python_rng(f"checker {name}")
+    commands = [random_fault(rng) for _ in range(250)]
+    commands += [encode(opcode, **random_long(rng, opcode)) for opcode in LONG_OPCODES * 12]
+    commands += [encode(Opcode.CB, cb=1, base=base, depth=depth)
+                 for base in (0, 1, 99, 100, limits.ls_units - 1)
+                 for depth in (1, 100, 8191, 8192, limits.ls_units, limits.ls_units - base)
+                 if depth > 0]
+    n_fine = 0
+
+    async def bench(context: object) -> None:
+        nonlocal n_fine
+        for data in commands:
+            context.set(checker.command, int.from_bytes(data, "little"))
+            await context.delay(1e-9)
+            verdict = context.get(checker.verdict)
+            expected = illegal(data, limits)
+            found = (verdict.cause, verdict.info) if verdict.wrong else None
+            assert found == expected, f"{data.hex()}: {found}, expected {expected}"
+            n_fine += expected is None
+
+    simulator = Simulator(checker)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert n_fine > 5
+
+
+@pytest.mark.parametrize(("opcode", "cause", "info"), [
+    (Opcode.DRAIN, Trap.ILLEGAL_OPCODE, 0),
+    (Opcode.DMA_IN, Trap.ILLEGAL_FIELD, COMMANDS[Opcode.DMA_IN].field("column").offset),
+])
+def test_a_command_for_an_absent_unit_traps(opcode: Opcode, cause: Trap, info: int) -> None:
+    """It does not wait for room in a queue that is not there."""
+    limits = Limits(units=(Unit.FI_IN_ROW, Unit.DPE))
+    processor = CommandProcessor(limits=check_limits(limits), queue_depth=2)
+    fields = random_long(python_rng("absent"), opcode)
+    data = encode(opcode, **fields | ({"column": 1} if opcode is Opcode.DMA_IN else {}))
+
+    async def bench(context: object) -> None:
+        context.set(processor.source_wqe.payload, int.from_bytes(data, "little"))
+        context.set(processor.source_wqe.valid, 1)
+        for unit in limits.units:
+            context.set(processor.control(unit).idle, 1)
+        await context.tick().repeat(6)
+        trap = context.get(processor.trap)
+        assert (trap.valid, trap.cause, trap.info) == (1, cause, info)
+
+    simulator = Simulator(processor)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("opcode", COMMANDS, ids=lambda opcode: opcode.name.lower())
+def test_fields_and_holes_make_up_a_command(opcode: Opcode) -> None:
+    """Every bit belongs to exactly one field or hole, and no two holes touch."""
+    command = COMMANDS[opcode]
+    bits = [0] * command.bits
+    for offset, width in (*reserved_holes(opcode), *((f.offset, f.width) for f in command.fields)):
+        for bit in range(offset, offset + width):
+            bits[bit] += 1
+    assert bits == [1] * command.bits
+    ends = {offset + width for offset, width in reserved_holes(opcode)}
+    assert not ends & {offset for offset, _ in reserved_holes(opcode)}
