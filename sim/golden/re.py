@@ -59,9 +59,7 @@ class AccumulatorModel:
         """The same values in every row of a bank."""
         self.values[bank] = row
 
-    def drain(
-        self, bank: int, n_rows: int, fmt: Format, incoming: Rows | None = None
-    ) -> Rows:
+    def drain(self, bank: int, n_rows: int, fmt: Format, incoming: Rows | None = None) -> Rows:
         """Rows that leave a bank, with a neighbour's rows added if there are any."""
         own = self.values[bank, :n_rows].copy()
         return own if incoming is None else add_rows(own, incoming, fmt)

@@ -42,11 +42,13 @@ class BankArbiter(wiring.Component):
             raise ValueError(f"n_banks is {n_banks}; it must be a power of two, at least 2.")
         self.n_slots = n_slots
         self.n_banks = n_banks
-        super().__init__({
-            "valid": In(n_slots),
-            "bank": In(data.ArrayLayout(range(n_banks), n_slots)),
-            "grant": Out(n_slots),
-        })
+        super().__init__(
+            {
+                "valid": In(n_slots),
+                "bank": In(data.ArrayLayout(range(n_banks), n_slots)),
+                "grant": Out(n_slots),
+            }
+        )
 
     @property
     def tick_period(self) -> int:

@@ -40,17 +40,19 @@ def array_signature(config: LsConfig, n_reads: int, n_writes: int) -> wiring.Sig
     """
     address_width = (config.words - 1).bit_length()
     word, mask = 8 * config.word_bytes, config.word_bytes
-    return wiring.Signature({
-        "r_en": In(n_reads),
-        "r_address": In(address_width).array(n_reads),
-        "r_data": Out(word).array(n_reads),
-        "r_error": Out(mask).array(n_reads),
-        "w_en": In(n_writes),
-        "w_address": In(address_width).array(n_writes),
-        "w_data": In(word).array(n_writes),
-        "w_mask": In(mask).array(n_writes),
-        "inject": In(mask),
-    })
+    return wiring.Signature(
+        {
+            "r_en": In(n_reads),
+            "r_address": In(address_width).array(n_reads),
+            "r_data": Out(word).array(n_reads),
+            "r_error": Out(mask).array(n_reads),
+            "w_en": In(n_writes),
+            "w_address": In(address_width).array(n_writes),
+            "w_data": In(word).array(n_writes),
+            "w_mask": In(mask).array(n_writes),
+            "inject": In(mask),
+        }
+    )
 
 
 class LsBank(wiring.Component):
@@ -77,24 +79,24 @@ class LsBank(wiring.Component):
         self.depth = depth
         self.word_bytes = word_bytes
         self.parity = parity
-        super().__init__({
-            "en": In(1),
-            "addr": In(range(depth)),
-            "w_mask": In(word_bytes),
-            "w_data": In(8 * word_bytes),
-            "w_parity": In(word_bytes),
-            "r_data": Out(8 * word_bytes),
-            "r_parity": Out(word_bytes),
-        })
+        super().__init__(
+            {
+                "en": In(1),
+                "addr": In(range(depth)),
+                "w_mask": In(word_bytes),
+                "w_data": In(8 * word_bytes),
+                "w_parity": In(word_bytes),
+                "r_data": Out(8 * word_bytes),
+                "r_parity": Out(word_bytes),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.data = data = Sram(width=8 * self.word_bytes, depth=self.depth, lane_width=8)
         memories = [(data, self.w_data, self.r_data)]
         if self.parity:
-            m.submodules.check = check = Sram(
-                width=self.word_bytes, depth=self.depth, lane_width=1
-            )
+            m.submodules.check = check = Sram(width=self.word_bytes, depth=self.depth, lane_width=1)
             memories.append((check, self.w_parity, self.r_parity))
         for memory, w_data, r_data in memories:
             m.d.comb += [

@@ -105,7 +105,7 @@ class LocalMemory(wiring.Component):
         signatures = {SlotKind.READ: LsReadPort(**sizes), SlotKind.WRITE: LsWritePort(**sizes)}
         members = {s.name: In(signatures[s.kind]).array(s.count) for s in slots}
         n_by_group: dict[str, int] = {}
-        n_by_kind = {kind: 0 for kind in SlotKind}
+        n_by_kind = dict.fromkeys(SlotKind, 0)
         for slot in slots:
             n_by_group[slot.group] = n_by_group.get(slot.group, 0) + slot.count
             n_by_kind[slot.kind] += slot.count
@@ -190,4 +190,3 @@ class LocalMemory(wiring.Component):
         ):
             members = [i for i, (slot, _) in enumerate(ports) if slot.kind is kind]
             m.d.sync += counter.eq(total(arbiter.grant, members))
-

@@ -141,19 +141,21 @@ class BankStates(wiring.Component):
 
     def __init__(self, *, banks: int) -> None:
         self.banks = banks
-        super().__init__({
-            "port": In(BankPort(banks=banks)),
-            "close": In(1),
-            "close_bank": In(range(banks)),
-            "close_done": In(1),
-            "drain": In(1),
-            "free": In(1),
-            "free_bank": In(range(banks)),
-            "fill": In(1),
-            "ready": In(1),
-            "bank": In(range(banks)),
-            "states": Out(data.ArrayLayout(BankState, banks)),
-        })
+        super().__init__(
+            {
+                "port": In(BankPort(banks=banks)),
+                "close": In(1),
+                "close_bank": In(range(banks)),
+                "close_done": In(1),
+                "drain": In(1),
+                "free": In(1),
+                "free_bank": In(range(banks)),
+                "fill": In(1),
+                "ready": In(1),
+                "bank": In(range(banks)),
+                "states": Out(data.ArrayLayout(BankState, banks)),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -38,12 +38,14 @@ class RowCombiner(wiring.Component):
     def __init__(self, *, columns: int, with_fp: bool) -> None:
         self.columns = columns
         self.with_fp = with_fp
-        super().__init__({
-            "own": In(32 * columns),
-            "incoming": In(32 * columns),
-            "is_float": In(1),
-            "o": Out(32 * columns),
-        })
+        super().__init__(
+            {
+                "own": In(32 * columns),
+                "incoming": In(32 * columns),
+                "is_float": In(1),
+                "o": Out(32 * columns),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

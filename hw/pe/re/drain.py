@@ -76,9 +76,7 @@ class DrainPath(wiring.Component):
         self.columns = columns
         self.with_fp = with_fp
         self.with_links = with_links
-        self.writer = RowWriter(
-            columns=columns, address_width=address_width, word_bytes=word_bytes
-        )
+        self.writer = RowWriter(columns=columns, address_width=address_width, word_bytes=word_bytes)
         row = stream.Signature(data.ArrayLayout(32, columns))
         self.destinations = {Destination.LS: ""}
         self.sources = {}
@@ -92,38 +90,39 @@ class DrainPath(wiring.Component):
         ports |= {name: In(row) for name in self.sources.values()}
         self.item_layout = item_layout(banks, rows, columns, address_width)
         writer = self.writer.signature.members
-        super().__init__(ports | {
-            "items": In(stream.Signature(self.item_layout)),
-            "mode": In(mode_layout()),
-            "states": In(data.ArrayLayout(BankState, banks)),
-            "read_en": Out(1),
-            "read_bank": Out(range(banks)),
-            "read_row": Out(range(rows)),
-            "own": In(32 * columns),
-            "wrong": In(columns),
-            "drain": Out(1),
-            "free": Out(1),
-            "free_bank": Out(range(banks)),
-            "ls_out": writer["ls_out"],
-            "step": writer["step"],
-            "stop": In(1),
-            "busy": Out(1),
-            "writing": Out(1),
-            "fault_parity": Out(1),
-            "fault_outside": Out(1),
-            "fault_bank": Out(range(banks)),
-            "waits_bank": Out(1),
-            "waits_ls": Out(1),
-            "waits_neighbour": Out(1),
-        })
+        super().__init__(
+            ports
+            | {
+                "items": In(stream.Signature(self.item_layout)),
+                "mode": In(mode_layout()),
+                "states": In(data.ArrayLayout(BankState, banks)),
+                "read_en": Out(1),
+                "read_bank": Out(range(banks)),
+                "read_row": Out(range(rows)),
+                "own": In(32 * columns),
+                "wrong": In(columns),
+                "drain": Out(1),
+                "free": Out(1),
+                "free_bank": Out(range(banks)),
+                "ls_out": writer["ls_out"],
+                "step": writer["step"],
+                "stop": In(1),
+                "busy": Out(1),
+                "writing": Out(1),
+                "fault_parity": Out(1),
+                "fault_outside": Out(1),
+                "fault_bank": Out(range(banks)),
+                "waits_bank": Out(1),
+                "waits_ls": Out(1),
+                "waits_neighbour": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.writer = self.writer
         # Places of the rows on their way, in order.
-        m.submodules.way = way = StreamFifo(
-            shape=self.item_layout["place"].shape, depth=_WAY_DEPTH
-        )
+        m.submodules.way = way = StreamFifo(shape=self.item_layout["place"].shape, depth=_WAY_DEPTH)
         wiring.connect(m, wiring.flipped(self.step), self.writer.step)
         for outer, inner in zip(self.ls_out, self.writer.ls_out, strict=True):
             wiring.connect(m, wiring.flipped(outer), inner)

@@ -7,7 +7,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.lib.emit_once import EmitOnce
+from hw.lib.emit_once import Boundary, EmitOnce
 from hw.num.fp32_add import Fp32Adder
 
 __all__ = ["FLOAT_LATENCY", "FloatLane", "FloatLanes"]
@@ -68,7 +68,9 @@ class FloatLanes(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         for column in range(self.columns):
-            m.submodules[f"lane{column}"] = lane = EmitOnce(FloatLane, key="re_float_lane")
+            m.submodules[f"lane{column}"] = lane = EmitOnce(
+                FloatLane, key="re_float_lane", boundary=Boundary.NO_INLINE
+            )
             bits = slice(32 * column, 32 * column + 32)
             m.d.comb += [
                 lane.a.eq(self.a[bits]),

@@ -37,12 +37,14 @@ class RowMinMax(wiring.Component):
 
     def __init__(self, *, columns: int) -> None:
         self.columns = columns
-        super().__init__({
-            "row": In(32 * columns),
-            "is_float": In(1),
-            "n_valid": In(range(columns + 1)),
-            "o": Out(64),
-        })
+        super().__init__(
+            {
+                "row": In(32 * columns),
+                "is_float": In(1),
+                "n_valid": In(range(columns + 1)),
+                "o": Out(64),
+            }
+        )
 
     @property
     def latency(self) -> int:
@@ -83,7 +85,9 @@ class RowMinMax(wiring.Component):
                 m.d.sync += flags.eq(Cat(is_float, nan))
                 is_float, nan = flags[0], flags[1]
         found = Cat(_ordered(value.as_unsigned(), is_float) for value in pairs[0])
-        m.d.comb += self.o.eq(Mux(nan, Cat(Const(CANONICAL_NAN, 32), Const(CANONICAL_NAN, 32)), found))
+        m.d.comb += self.o.eq(
+            Mux(nan, Cat(Const(CANONICAL_NAN, 32), Const(CANONICAL_NAN, 32)), found)
+        )
         return m
 
     def _elaborate_level(

@@ -50,23 +50,25 @@ class PreloadPath(wiring.Component):
         self.word_bytes = word_bytes
         self.n_words = 4 * columns // word_bytes
         items = item_layout(banks, rows, columns, address_width)
-        super().__init__({
-            "items": In(stream.Signature(items)),
-            "states": In(data.ArrayLayout(BankState, banks)),
-            "ls_in": Out(LsReadPort(address_width=address_width, word_bytes=word_bytes)),
-            "write_en": Out(1),
-            "write_row": Out(range(rows)),
-            "write_data": Out(32 * columns),
-            "fill": Out(1),
-            "ready": Out(1),
-            "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
-            "stop": In(1),
-            "reading": Out(1),
-            "fault_parity": Out(1),
-            "fault_outside": Out(1),
-            "waits_bank": Out(1),
-            "waits_ls": Out(1),
-        })
+        super().__init__(
+            {
+                "items": In(stream.Signature(items)),
+                "states": In(data.ArrayLayout(BankState, banks)),
+                "ls_in": Out(LsReadPort(address_width=address_width, word_bytes=word_bytes)),
+                "write_en": Out(1),
+                "write_row": Out(range(rows)),
+                "write_data": Out(32 * columns),
+                "fill": Out(1),
+                "ready": Out(1),
+                "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
+                "stop": In(1),
+                "reading": Out(1),
+                "fault_parity": Out(1),
+                "fault_outside": Out(1),
+                "waits_bank": Out(1),
+                "waits_ls": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.commands import COMMANDS, Destination, Opcode, Source
+from hw.arch.commands import COMMANDS, Opcode, Source
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import State
@@ -118,9 +118,11 @@ class ReductionEngine(wiring.Component):
             "control": Out(UnitControl()),
             "cb_out": Out(CbPort()),
             "cb_in": Out(CbPort()),
-            "rows": In(stream.Signature(
-                bank_row_layout(columns, config.banks, tile_rows), always_ready=True
-            )),
+            "rows": In(
+                stream.Signature(
+                    bank_row_layout(columns, config.banks, tile_rows), always_ready=True
+                )
+            ),
             "banks": In(BankPort(banks=config.banks)),
             "ls_out": Out(LsWritePort(**memory)).array(4 * columns // word_bytes),
             "ls_in": Out(LsReadPort(**memory)),
@@ -284,11 +286,13 @@ class ReductionEngine(wiring.Component):
                     trap.cause.eq(Trap.ACCUMULATOR_PARITY),
                     trap.opcode.eq(Opcode.MML),
                     trap.tag.eq(0),
-                    trap.info.eq(Cat(
-                        accumulator.fault_bank,
-                        Const(0, 8 - len(accumulator.fault_bank)),
-                        accumulator.fault_row,
-                    )),
+                    trap.info.eq(
+                        Cat(
+                            accumulator.fault_bank,
+                            Const(0, 8 - len(accumulator.fault_bank)),
+                            accumulator.fault_row,
+                        )
+                    ),
                 ]
 
     def _elaborate_status(self, m: Module, stop: Signal) -> None:

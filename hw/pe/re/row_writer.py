@@ -19,7 +19,7 @@ _STEPS_UNDER_WAY = 4
 
 
 def wrapped_address(m: Module, place: data.View, offset: int | Value, *, word_bytes: int) -> Signal:
-    """Word address `offset` words behind a place, wrapped in its buffer; one bit more than needed."""
+    """Word address `offset` words behind a place, wrapped in its buffer; with a bit above it."""
     shift = (CB_UNIT_BYTES // word_bytes).bit_length() - 1
     width = len(place.address) + 1
     straight = Signal(width, name="straight")
@@ -64,13 +64,15 @@ class RowWriter(wiring.Component):
             {"row": 32 * columns, "short": 1, "place": place_layout(address_width)}
         )
         port = LsWritePort(address_width=address_width, word_bytes=word_bytes)
-        super().__init__({
-            "i": In(stream.Signature(row)),
-            "ls_out": Out(port).array(self.n_slots),
-            "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
-            "outside": Out(1),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(row)),
+                "ls_out": Out(port).array(self.n_slots),
+                "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
+                "outside": Out(1),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -20,27 +20,31 @@ _BANK_BITS = 4
 
 def place_layout(address_width: int) -> data.StructLayout:
     """Where an item lies in local memory: a word address, and the buffer in which it wraps."""
-    return data.StructLayout({
-        "address": address_width,
-        "outside": 1,
-        "base": 13,
-        "depth": 13,
-        "cb": 6,
-        "step_end": 1,
-        "advance": 16,
-    })
+    return data.StructLayout(
+        {
+            "address": address_width,
+            "outside": 1,
+            "base": 13,
+            "depth": 13,
+            "cb": 6,
+            "step_end": 1,
+            "advance": 16,
+        }
+    )
 
 
 def item_layout(banks: int, rows: int, columns: int, address_width: int) -> data.StructLayout:
     """One row to drain, or one bank to preload."""
-    return data.StructLayout({
-        "bank": range(banks),
-        "row": range(rows),
-        "first": 1,  # of its bank
-        "last": 1,
-        "n_valid": range(columns + 1),  # columns that count for minimum and maximum
-        "place": place_layout(address_width),
-    })
+    return data.StructLayout(
+        {
+            "bank": range(banks),
+            "row": range(rows),
+            "first": 1,  # of its bank
+            "last": 1,
+            "n_valid": range(columns + 1),  # columns that count for minimum and maximum
+            "place": place_layout(address_width),
+        }
+    )
 
 
 class Sequencer(wiring.Component):
@@ -88,21 +92,23 @@ class Sequencer(wiring.Component):
         self.word_bytes = word_bytes
         step = data.StructLayout({"cb": 6, "advance": 16})
         items = item_layout(banks, rows, columns, address_width)
-        super().__init__({
-            "command": In(stream.Signature(LONG_BITS)),
-            "completion": Out(stream.Signature(Completion, always_ready=True)),
-            "cb_in": Out(CbPort()),
-            "cb_out": Out(CbPort()),
-            "items": Out(stream.Signature(items)),
-            "step": In(stream.Signature(step)),
-            "settled": In(1),
-            "stop": In(1),
-            "running": Out(1),
-            "is_preload": Out(1),
-            "current": Out(LONG_BITS),
-            "unreported": Out(1),
-            "waits_for_cb": Out(1),
-        })
+        super().__init__(
+            {
+                "command": In(stream.Signature(LONG_BITS)),
+                "completion": Out(stream.Signature(Completion, always_ready=True)),
+                "cb_in": Out(CbPort()),
+                "cb_out": Out(CbPort()),
+                "items": Out(stream.Signature(items)),
+                "step": In(stream.Signature(step)),
+                "settled": In(1),
+                "stop": In(1),
+                "running": Out(1),
+                "is_preload": Out(1),
+                "current": Out(LONG_BITS),
+                "unreported": Out(1),
+                "waits_for_cb": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -169,9 +175,10 @@ class Sequencer(wiring.Component):
         nest = generator.nest.payload
         m.d.comb += [
             *(nest.strides[level].eq(command[f"stride{level}"]) for level in range(LEVELS)),
-            *(getattr(nest, name).eq(command[name]) for name in (
-                "offset", "cb", "step_level", "adv_level", "need", "adv"
-            )),
+            *(
+                getattr(nest, name).eq(command[name])
+                for name in ("offset", "cb", "step_level", "adv_level", "need", "adv")
+            ),
             *(
                 walk.strides[level].eq(command[f"bank_stride{level}"].as_signed())
                 for level in range(1, LEVELS)
@@ -198,9 +205,7 @@ class Sequencer(wiring.Component):
             item.row.eq(row),
             item.first.eq(row == 0),
             item.last.eq(walk.last[0]),
-            item.n_valid.eq(
-                Mux(in_n_tail & (command.n_tail != 0), command.n_tail, self.columns)
-            ),
+            item.n_valid.eq(Mux(in_n_tail & (command.n_tail != 0), command.n_tail, self.columns)),
             *(
                 getattr(item.place, name).eq(getattr(source, name))
                 for name in ("address", "outside", "base", "depth", "cb", "step_end", "advance")
@@ -225,9 +230,7 @@ class Sequencer(wiring.Component):
     ) -> None:
         """Take a command, start its nests, wait for its end."""
         fields = ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
-        m.d.comb += [
-            getattr(self.completion.payload, name).eq(command[name]) for name in fields
-        ]
+        m.d.comb += [getattr(self.completion.payload, name).eq(command[name]) for name in fields]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.command.ready.eq(~self.stop)

@@ -8,6 +8,9 @@ from typing import Any
 
 import cocotb
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 
 from hw.config.presets import get_config
 from hw.config.tree import ConfigError, LsConfig
@@ -15,7 +18,7 @@ from hw.iface.pe import LsReadPort, LsWritePort
 from hw.pe.ls import LS_LATENCY, LocalMemory, LsSlots, SlotKind
 from hw.pe.ls.arbiter import BankArbiter
 from sim.golden.ls import LocalMemoryModel, bank_of
-from tb.common.payload import unpack
+from tb.common.payload import pack, unpack
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import Bench, Pauses, StreamSource, always, bursts, sometimes
@@ -79,7 +82,7 @@ class Scoreboard:
         self.model = LocalMemoryModel(device.config)
         self.slots = [Slot(bench, device, s, i) for s in SLOTS for i in range(s.count)]
         self.expected: dict[tuple[int, str], tuple[bytes, int, int]] = {}
-        self.counts = {group: 0 for group in ("first", "second")}
+        self.counts = dict.fromkeys(("first", "second"), 0)
         self.totals = {"conflicts": 0, "reads": 0, "writes": 0, "checked": 0}
         self._last: dict[str, int] | None = None
         self._inject = bench.port("inject")
@@ -138,7 +141,9 @@ class Scoreboard:
                 assert byte == word[i], f"{slot.name} byte {i}: {byte:#x}, expected {word[i]:#x}"
                 self.totals["checked"] += 1
         if self.device.config.parity:
-            assert found["error"] & known == wrong & known, f"{slot.name}: error {found['error']:#x}"
+            assert found["error"] & known == wrong & known, (
+                f"{slot.name}: error {found['error']:#x}"
+            )
         else:
             assert found["error"] == 0
 
@@ -374,3 +379,56 @@ def test_model_keeps_bytes_apart() -> None:
         for i in range(config.word_bytes):
             assert (known >> i & 1) == ((address, i) in table)
             assert table.get((address, i), found[i]) == found[i]
+
+
+class RegisteredSlot(wiring.Component):
+    """Local memory with one slot of each kind, and a register behind the response."""
+
+    def __init__(self) -> None:
+        self.memory = LocalMemory(config=get_config("tiny").pe.ls, slots=(SLOTS[0], SLOTS[1]))
+        members = self.memory.signature.members
+        response = members["stream"].signature.members["response"].signature.members["payload"]
+        super().__init__(
+            {name: members[name] for name in ("stream", "land")} | {"late": Out(response.shape)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = self.memory
+        for name in ("stream", "land"):
+            for outer, inner in zip(getattr(self, name), getattr(self.memory, name), strict=True):
+                wiring.connect(m, wiring.flipped(outer), inner)
+        m.d.sync += self.late.eq(self.memory.stream[0].response.payload)
+        return m
+
+
+@cocotb.test(skip="registered" not in bench_parameters())
+async def a_register_sees_the_response_a_cycle_late(dut: object) -> None:
+    """The response changes at the clock edge and not before: a register behind it is later."""
+    bench = Bench(dut)
+    writer, reader = bench.source("land__0__request"), bench.source("stream__0__request")
+    await bench.start()
+    shape = LsWritePort(address_width=11, word_bytes=8).members["request"].signature
+    shape = shape.members["payload"].shape
+    for address in range(8):
+        writer.send(pack(shape, {"address": address, "data": address + 1, "strobe": 0xFF}))
+    await writer.drained()
+    reader.send_all(range(8))
+    payload, late, before = dut["stream__0__response__payload"], dut["late"], None
+    for _ in range(16):
+        await bench.wait(1)
+        now = payload.value.to_unsigned()
+        assert before is None or late.value.to_unsigned() == before
+        before = now
+    assert before & 0xFF == 8
+
+
+def test_response_is_a_register() -> None:
+    """The memory that stands for the banks in Verilator changes its outputs at clock edges."""
+    run_bench(
+        RegisteredSlot(),
+        name="ls_registered",
+        test_module=__name__,
+        parameters={"registered": True, "member": "tiny", "one_memory": True, "parity": True},
+        testcase="a_register_sees_the_response_a_cycle_late",
+    )

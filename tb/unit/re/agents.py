@@ -43,6 +43,7 @@ __all__ = [
     "random_rows",
 ]
 
+
 @dataclass(frozen=True)
 class Shape:
     """Sizes of the engine under test."""
@@ -140,8 +141,14 @@ class DpeModel:
         self._rng = python_rng("dpe")
         self._pins = {
             name: bench.port(name)
-            for name in ("rows__valid", "rows__payload", "banks__visit", "banks__bank",
-                         "banks__last", "banks__states")
+            for name in (
+                "rows__valid",
+                "rows__payload",
+                "banks__visit",
+                "banks__bank",
+                "banks__last",
+                "banks__states",
+            )
         }
         self._sent: dict[tuple[int, int], int] = {}
         self.reset()
@@ -192,15 +199,18 @@ class DpeModel:
     def _send_row(self, visit: Visit, row: int, now: int) -> None:
         close = visit.last and row == len(visit.partial) - 1
         self._pins["rows__valid"].value = 1
-        self._pins["rows__payload"].value = pack(self._layout, {
-            "values": [int(v) for v in visit.partial[row]],
-            "bank": visit.bank,
-            "row": row,
-            "overwrite": int(visit.overwrite),
-            "is_float": int(visit.fmt is Format.FP32),
-            "close": int(close),
-            "done": int(visit.done),
-        })
+        self._pins["rows__payload"].value = pack(
+            self._layout,
+            {
+                "values": [int(v) for v in visit.partial[row]],
+                "bank": visit.bank,
+                "row": row,
+                "overwrite": int(visit.overwrite),
+                "is_float": int(visit.fmt is Format.FP32),
+                "close": int(close),
+                "done": int(visit.done),
+            },
+        )
         self._sent[visit.bank, row] = now
         self.row_cycles.append(now)
 
@@ -256,8 +266,15 @@ class LsReader:
 class ReBench:
     """The device with everything around it."""
 
-    def __init__(self, dut: Any, *, rows: Pauses | None = None, ls: Any = always,
-                 link: Any = always, cb: Any = always) -> None:
+    def __init__(
+        self,
+        dut: Any,
+        *,
+        rows: Pauses | None = None,
+        ls: Any = always,
+        link: Any = always,
+        cb: Any = always,
+    ) -> None:
         parameters = bench_parameters()
         self.bench = bench = Bench(dut)
         self.dut = dut
@@ -272,9 +289,7 @@ class ReBench:
         self.completions = bench.monitor("control__completion", Completion)
         port = LsWritePort(address_width=SHAPE.address_width, word_bytes=SHAPE.word_bytes)
         shape = port.members["request"].signature.members["payload"].shape
-        self.slots = [
-            bench.sink(f"ls_out__{i}__request", shape, ls()) for i in range(SHAPE.slots)
-        ]
+        self.slots = [bench.sink(f"ls_out__{i}__request", shape, ls()) for i in range(SHAPE.slots)]
         self.reader = LsReader(bench, ls())
         self.cb_out = CbPortModel(bench, "cb_out", self.buffers, pauses=cb())
         self.cb_in = CbPortModel(bench, "cb_in", self.buffers, pauses=cb())

@@ -88,17 +88,24 @@ class Plan:
     n_preloaded: int = 0
 
     def __post_init__(self) -> None:
-        self.model = AccumulatorModel(
-            banks=SHAPE.banks, rows=SHAPE.rows, columns=SHAPE.columns
-        )
+        self.model = AccumulatorModel(banks=SHAPE.banks, rows=SHAPE.rows, columns=SHAPE.columns)
 
     def rows(self, n_rows: int, fmt: Format) -> NDArray[np.uint32]:
         """New random rows."""
         self.n_labels += 1
         return random_rows(f"{self.label} {self.n_labels}", n_rows, fmt)
 
-    def visit(self, bank: int, n_rows: int, fmt: Format, *, first: bool, last: bool,
-              preloaded: bool = False, done: bool = True) -> None:
+    def visit(
+        self,
+        bank: int,
+        n_rows: int,
+        fmt: Format,
+        *,
+        first: bool,
+        last: bool,
+        preloaded: bool = False,
+        done: bool = True,
+    ) -> None:
         """One visit of a bank."""
         partial = self.rows(n_rows, fmt)
         overwrite = first and not preloaded
@@ -107,19 +114,34 @@ class Plan:
             needs = BankState.READY if preloaded else BankState.FREE
         for row in range(n_rows):
             self.model.accumulate(bank, row, partial[row], fmt, overwrite=overwrite)
-        self.re.dpe.send(Visit(
-            bank=bank, partial=partial, fmt=fmt, needs=needs, overwrite=overwrite, last=last,
-            done=done,
-        ))
+        self.re.dpe.send(
+            Visit(
+                bank=bank,
+                partial=partial,
+                fmt=fmt,
+                needs=needs,
+                overwrite=overwrite,
+                last=last,
+                done=done,
+            )
+        )
 
     def preload(self, banks: list[int], fmt: Format, **fields: int) -> None:
         """PRELOAD of banks that lie one behind the other, each with a row of its own."""
         buffer = self._buffer(IN_CB, self.claim)
         units = -(-4 * SHAPE.columns // 64)
         fields = {
-            "count0": 1, "count1": len(banks), "bank": banks[0], "bank_stride1": 1, "cb": IN_CB,
-            "stride1": 64 * units // SHAPE.word_bytes, "step_level": 1, "adv_level": 2,
-            "need": units, "adv": units * len(banks), "tag": self.n_commands,
+            "count0": 1,
+            "count1": len(banks),
+            "bank": banks[0],
+            "bank_stride1": 1,
+            "cb": IN_CB,
+            "stride1": 64 * units // SHAPE.word_bytes,
+            "step_level": 1,
+            "adv_level": 2,
+            "need": units,
+            "adv": units * len(banks),
+            "tag": self.n_commands,
         } | fields
         per_unit = 64 // SHAPE.word_bytes
         for bank, place in zip(banks, self._places(fields, buffer), strict=True):

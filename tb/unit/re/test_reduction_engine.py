@@ -18,7 +18,16 @@ from hw.pe.re.combiner import RowCombiner
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, always, bursts, sometimes
-from tb.unit.re.agents import BUFFER_UNITS, FIRST_UNIT, IN_CB, OUT_CB, SHAPE, SHAPES, ReBench, device
+from tb.unit.re.agents import (
+    BUFFER_UNITS,
+    FIRST_UNIT,
+    IN_CB,
+    OUT_CB,
+    SHAPE,
+    SHAPES,
+    ReBench,
+    device,
+)
 from tb.unit.re.plans import BANK_UNITS, ROW_WORDS, Plan, random_drain
 
 PARAMETERS = bench_parameters()
@@ -31,8 +40,15 @@ PRELOAD_OVERHEAD = 11
 def _block(first: int, n_banks: int, **more: int) -> dict[str, int]:
     """A DRAIN of whole banks, one behind the other."""
     return {
-        "count0": SHAPE.rows, "count1": n_banks, "bank": first, "bank_stride1": 1,
-        "stride0": ROW_WORDS, "cb": OUT_CB, "step_level": 1, "adv_level": 1, "need": BANK_UNITS,
+        "count0": SHAPE.rows,
+        "count1": n_banks,
+        "bank": first,
+        "bank_stride1": 1,
+        "stride0": ROW_WORDS,
+        "cb": OUT_CB,
+        "step_level": 1,
+        "adv_level": 1,
+        "need": BANK_UNITS,
         "adv": BANK_UNITS,
     } | more
 
@@ -205,7 +221,15 @@ async def banks_walk_through_their_states(dut: object) -> None:
     task.cancel()
     names = [state.name for state in seen]
     assert names == [
-        "FREE", "FILLING", "READY", "OPEN", "CLOSING", "READY", "CLOSING", "FULL", "DRAINING",
+        "FREE",
+        "FILLING",
+        "READY",
+        "OPEN",
+        "CLOSING",
+        "READY",
+        "CLOSING",
+        "FULL",
+        "DRAINING",
         "FREE",
     ]
 
@@ -366,7 +390,10 @@ def test_reduction_engine(variant: str) -> None:
         name=f"re_{variant}",
         test_module=__name__,
         parameters={
-            "shape": shape, "with_fp": with_all, "with_links": with_all, "latency": engine.latency,
+            "shape": shape,
+            "with_fp": with_all,
+            "with_links": with_all,
+            "latency": engine.latency,
         },
     )
 
@@ -380,7 +407,10 @@ def test_latencies_are_those_documented() -> None:
 def test_wrong_constructor_arguments_are_refused() -> None:
     """One sentence for each."""
     good = {
-        "config": ReConfig(banks=4), "columns": 8, "tile_rows": 8, "word_bytes": 8,
+        "config": ReConfig(banks=4),
+        "columns": 8,
+        "tile_rows": 8,
+        "word_bytes": 8,
         "address_width": 11,
     }
     for name, value, sentence in (
@@ -399,7 +429,10 @@ def test_model_against_python_numbers() -> None:
 
     rng = np.random.default_rng(3)
     a, b = rng.integers(0, 1 << 32, (2, 50, 8), dtype=np.uint32)
-    expected = [[(int(x) + int(y)) % 2**32 for x, y in zip(*rows)] for rows in zip(a, b)]
+    expected = [
+        [(int(x) + int(y)) % 2**32 for x, y in zip(*rows, strict=True)]
+        for rows in zip(a, b, strict=True)
+    ]
     assert add_rows(a, b, Format.INT32).tolist() == expected
 
     def signed(value: int) -> int:
@@ -411,6 +444,8 @@ def test_model_against_python_numbers() -> None:
     floats = np.array([[0.0, -0.0, 1.5, -2.0], [0.0, -0.0, -0.0, 0.0], [1, np.nan, 2, 3]], "<f4")
     pairs = min_max(floats.view(np.uint32), Format.FP32, 4)
     assert pairs.tolist() == [
-        [0xC0000000, 0x3FC00000], [0x80000000, 0x00000000], [0x7FC00000, 0x7FC00000],
+        [0xC0000000, 0x3FC00000],
+        [0x80000000, 0x00000000],
+        [0x7FC00000, 0x7FC00000],
     ]
     assert min_max(floats.view(np.uint32), Format.FP32, 1)[2].tolist() == [0x3F800000] * 2
