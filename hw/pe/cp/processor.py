@@ -162,8 +162,8 @@ class CommandProcessor(wiring.Component):
             m.d.sync += self.status.eq(dispatcher.status)
 
     def _elaborate_units(self, m: Module) -> None:
-        """A queue for each present unit; an absent one is quiet and never full, so that its commands
-        go on to be trapped."""
+        """A queue for each present unit; an absent one is quiet, and never full, so that a command
+        for it goes on and traps."""
         dispatcher, halt = self._dispatcher, self._traps.halt
         for unit in range(Unit.CP):
             if unit not in self._queues:
