@@ -14,9 +14,17 @@ from hw.config import ChipConfig
 from tb.common.memory import axi_master, axi_pauses, axi_ram
 from tb.common.stream import Bench
 
-__all__ = ["ChipBench"]
+__all__ = ["ChipBench", "check_bytes"]
 
 _STALL_LIMIT = 4_000
+
+
+def check_bytes(found: bytes, expected: bytes) -> None:
+    """Compare memory; the message names the first bytes that differ."""
+    assert len(found) == len(expected)
+    wrong = [i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b]
+    shown = ", ".join(f"{i}: {found[i]:#04x} not {expected[i]:#04x}" for i in wrong[:6])
+    assert not wrong, f"{len(wrong)} of {len(found)} bytes differ, at {shown} ... {wrong[-1]}"
 
 
 class ChipBench:

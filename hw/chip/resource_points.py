@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `scripts/resources.py` measures of the element's surroundings."""
+
+from hw.chip.control import ControlBlock
+from hw.chip.crossbar import Crossbar
+from hw.chip.dram_bridge import DramBridge
+from hw.chip.host_port import HostPort
+from hw.iface.memory import MemoryReadPort, MemoryWritePort
+
+__all__ = ["RESOURCE_POINTS"]
+
+_SIZES = {"sram_bytes": 1 << 18, "dram_bytes": 1 << 26}
+
+
+def _dram_bridge(link_bytes: int, beat_bytes: int) -> DramBridge:
+    return DramBridge(
+        link_bytes=link_bytes,
+        beat_bytes=beat_bytes,
+        read_tag_width=7,
+        write_tag_width=6,
+        size_bytes=1 << 26,
+    )
+
+
+RESOURCE_POINTS = {
+    "ControlBlock": lambda: ControlBlock(config_id=0, count_width=4),
+    "HostPort, 16 bytes": lambda: HostPort(link_bytes=16, id_width=4, **_SIZES),
+    "HostPort, 64 bytes": lambda: HostPort(link_bytes=64, id_width=4, **_SIZES),
+    "Crossbar of reads, 16 bytes": lambda: Crossbar(
+        port=MemoryReadPort, link_bytes=16, tag_widths=(4, 3, 2), **_SIZES
+    ),
+    "Crossbar of writes, 16 bytes": lambda: Crossbar(
+        port=MemoryWritePort, link_bytes=16, tag_widths=(1, 5), **_SIZES
+    ),
+    "DramBridge, 16-byte lines, 8-byte beats": lambda: _dram_bridge(16, 8),
+    "DramBridge, 64-byte lines, 16-byte beats": lambda: _dram_bridge(64, 16),
+}
+"""Label to factory."""
