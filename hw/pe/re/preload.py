@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import BankState, LsReadPort
+from hw.lib.elastic import PipeStage
 from hw.pe.re.row_writer import wrapped_address
 from hw.pe.re.sequencer import item_layout
 
@@ -20,7 +21,7 @@ class PreloadPath(wiring.Component):
     Operation: (1) the row's words are read one after another. (2) When all have come the step is
     reported. (3) When the bank is free, it is filled, and becomes ready.
 
-    Timing: `4 * columns / word_bytes + 3 + rows` cycles per bank, when nothing is waited for.
+    Timing: `4 * columns / word_bytes + rows + 7` cycles per bank, when nothing is waited for.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class PreloadPath(wiring.Component):
     fill, ready : Out(1), to `BankStates`.
     step : Out(stream of cb and advance), steps that have been read.
     stop : In(1), start nothing new.
-    reading : Out(1), answers of local memory are still to come.
+    reading : Out(1), requests or answers of local memory are under way.
     fault_parity, fault_outside : Out(1), a byte of the row has wrong parity; the row reaches beyond
         local memory.
     waits_bank, waits_ls : Out(1), why nothing is done.
@@ -76,7 +77,10 @@ class PreloadPath(wiring.Component):
         n_asked = Signal(range(self.n_words + 1))
         n_read = Signal(range(self.n_words + 1))
         row = Signal(range(self.rows))
-        request, response = self.ls_in.request, self.ls_in.response
+        # A request that was offered stays, whatever stops the engine.
+        m.submodules.asking = asking = PipeStage(shape=self.ls_in.request.payload.shape())
+        wiring.connect(m, wiring.flipped(self.ls_in.request), asking.o)
+        request, response = asking.i, self.ls_in.response
         address = wrapped_address(m, item.place, n_asked, word_bytes=self.word_bytes)
         m.d.comb += [
             request.payload.eq(address),
@@ -85,7 +89,7 @@ class PreloadPath(wiring.Component):
             self.write_row.eq(row),
             self.reading.eq(n_asked != n_read),
             self.fault_parity.eq(response.valid & response.payload.error.any()),
-            self.waits_ls.eq(request.valid & ~request.ready),
+            self.waits_ls.eq(asking.o.valid & ~asking.o.ready),
         ]
         with m.If(response.valid):
             m.d.sync += n_read.eq(n_read + 1)

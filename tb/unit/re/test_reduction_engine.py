@@ -34,7 +34,7 @@ PARAMETERS = bench_parameters()
 FORMATS = (Format.INT32, Format.FP32) if PARAMETERS.get("with_fp") else (Format.INT32,)
 needs_links = cocotb.test(skip=not PARAMETERS.get("with_links"))
 DRAIN_OVERHEAD = 10
-PRELOAD_OVERHEAD = 11
+PRELOAD_OVERHEAD = 12
 
 
 def _block(first: int, n_banks: int, **more: int) -> dict[str, int]:
