@@ -12,6 +12,10 @@
 #include "Vtop.h"
 #include "memory.h"
 
+// Verilator writes the second of two underscores as its code.
+#define HOST(signal) host___05F##signal
+#define DRAM(signal) dram___05F##signal
+
 template <typename Signal>
 void set_bytes(Signal& signal, const uint8_t* data, unsigned n_bytes) {
     std::memcpy(&signal, data, std::min<size_t>(n_bytes, sizeof(signal)));
@@ -52,38 +56,38 @@ public:
     }
 
     void drive(Vtop& top) {
-        top.host__awvalid = m_state == WRITE && !m_address_done;
-        top.host__arvalid = m_state == READ && !m_address_done;
-        top.host__wvalid = m_state == WRITE && m_beat < m_beats;
-        top.host__bready = m_state == WRITE || m_state == WRITE_RESPONSE;
-        top.host__rready = m_state == READ;
+        top.HOST(awvalid) = m_state == WRITE && !m_address_done;
+        top.HOST(arvalid) = m_state == READ && !m_address_done;
+        top.HOST(wvalid) = m_state == WRITE && m_beat < m_beats;
+        top.HOST(bready) = m_state == WRITE || m_state == WRITE_RESPONSE;
+        top.HOST(rready) = m_state == READ;
         if (m_state == IDLE) return;
-        top.host__awaddr = top.host__araddr = m_address;
-        top.host__awlen = top.host__arlen = m_beats - 1;
-        top.host__awsize = top.host__arsize = m_size;
-        top.host__awburst = top.host__arburst = 1;
-        top.host__awid = top.host__arid = 0;
-        if (top.host__wvalid) {
-            set_bytes(top.host__wdata, &m_data[m_beat * kBus], kBus);
-            set_bytes(top.host__wstrb, &m_strobe[m_beat * kBus / 8], (kBus + 7) / 8);
-            top.host__wlast = m_beat == m_beats - 1;
+        top.HOST(awaddr) = top.HOST(araddr) = m_address;
+        top.HOST(awlen) = top.HOST(arlen) = m_beats - 1;
+        top.HOST(awsize) = top.HOST(arsize) = m_size;
+        top.HOST(awburst) = top.HOST(arburst) = 1;
+        top.HOST(awid) = top.HOST(arid) = 0;
+        if (top.HOST(wvalid)) {
+            set_bytes(top.HOST(wdata), &m_data[m_beat * kBus], kBus);
+            set_bytes(top.HOST(wstrb), &m_strobe[m_beat * kBus / 8], (kBus + 7) / 8);
+            top.HOST(wlast) = m_beat == m_beats - 1;
         }
     }
 
     void sample(Vtop& top) {
         if (m_state == IDLE) return;
-        if ((top.host__awvalid && top.host__awready) || (top.host__arvalid && top.host__arready)) {
+        if ((top.HOST(awvalid) && top.HOST(awready)) || (top.HOST(arvalid) && top.HOST(arready))) {
             m_address_done = true;
         }
-        if (top.host__wvalid && top.host__wready) ++m_beat;
+        if (top.HOST(wvalid) && top.HOST(wready)) ++m_beat;
         if (m_state == WRITE && m_beat == m_beats && m_address_done) m_state = WRITE_RESPONSE;
-        if (top.host__bvalid && top.host__bready) {
-            m_response = top.host__bresp;
+        if (top.HOST(bvalid) && top.HOST(bready)) {
+            m_response = top.HOST(bresp);
             m_state = IDLE;
         }
-        if (top.host__rvalid && top.host__rready) {
-            if (m_response == 0) m_response = top.host__rresp;
-            get_bytes(top.host__rdata, &m_data[m_beat * kBus], kBus);
+        if (top.HOST(rvalid) && top.HOST(rready)) {
+            if (m_response == 0) m_response = top.HOST(rresp);
+            get_bytes(top.HOST(rdata), &m_data[m_beat * kBus], kBus);
             if (++m_beat == m_beats) m_state = IDLE;
         }
     }
@@ -123,41 +127,41 @@ public:
 
     void drive(Vtop& top, uint64_t cycle) {
         m_credit = std::min<uint64_t>(m_credit + rate, 2ull * 1024 * kBus);
-        top.dram__arready = m_reads.size() < kDepth;
-        top.dram__awready = m_writes.size() < kDepth;
-        top.dram__wready = !m_writes.empty() && m_credit >= 1024ull * kBus;
-        top.dram__bvalid = !m_acks.empty();
-        if (!m_acks.empty()) top.dram__bid = m_acks.front();
-        top.dram__bresp = 0;
+        top.DRAM(arready) = m_reads.size() < kDepth;
+        top.DRAM(awready) = m_writes.size() < kDepth;
+        top.DRAM(wready) = !m_writes.empty() && m_credit >= 1024ull * kBus;
+        top.DRAM(bvalid) = !m_acks.empty();
+        if (!m_acks.empty()) top.DRAM(bid) = m_acks.front();
+        top.DRAM(bresp) = 0;
         // A beat on offer stays on offer, whatever the credit does.
         m_read_beat = m_read_beat || (!m_reads.empty() && m_reads.front().ready_cycle <= cycle
                                       && m_credit >= 1024ull * kBus);
-        top.dram__rvalid = m_read_beat;
+        top.DRAM(rvalid) = m_read_beat;
         if (m_read_beat) {
             const Burst& burst = m_reads.front();
             uint8_t data[kBus];
             memory.read(burst.offset + burst.beat * kBus, data, kBus);
-            set_bytes(top.dram__rdata, data, kBus);
-            top.dram__rid = burst.id;
-            top.dram__rlast = burst.beat == burst.beats - 1;
-            top.dram__rresp = 0;
+            set_bytes(top.DRAM(rdata), data, kBus);
+            top.DRAM(rid) = burst.id;
+            top.DRAM(rlast) = burst.beat == burst.beats - 1;
+            top.DRAM(rresp) = 0;
         }
     }
 
     void sample(Vtop& top, uint64_t cycle) {
-        if (top.dram__rvalid && top.dram__rready) {
+        if (top.DRAM(rvalid) && top.DRAM(rready)) {
             spend();
             m_read_beat = false;
             if (++m_reads.front().beat == m_reads.front().beats) m_reads.pop_front();
         }
-        if (top.dram__bvalid && top.dram__bready) m_acks.pop_front();
-        if (top.dram__wvalid && top.dram__wready) write_beat(top);
-        if (top.dram__arvalid && top.dram__arready) {
-            m_reads.push_back({offset(top.dram__araddr), top.dram__arlen + 1u, 0, unsigned(top.dram__arid),
+        if (top.DRAM(bvalid) && top.DRAM(bready)) m_acks.pop_front();
+        if (top.DRAM(wvalid) && top.DRAM(wready)) write_beat(top);
+        if (top.DRAM(arvalid) && top.DRAM(arready)) {
+            m_reads.push_back({offset(top.DRAM(araddr)), top.DRAM(arlen) + 1u, 0, unsigned(top.DRAM(arid)),
                                cycle + latency});
         }
-        if (top.dram__awvalid && top.dram__awready) {
-            m_writes.push_back({offset(top.dram__awaddr), top.dram__awlen + 1u, 0, unsigned(top.dram__awid), 0});
+        if (top.DRAM(awvalid) && top.DRAM(awready)) {
+            m_writes.push_back({offset(top.DRAM(awaddr)), top.DRAM(awlen) + 1u, 0, unsigned(top.DRAM(awid)), 0});
         }
     }
 
@@ -167,8 +171,8 @@ private:
     void write_beat(Vtop& top) {
         Burst& burst = m_writes.front();
         uint8_t data[kBus], strobe[(kBus + 7) / 8];
-        get_bytes(top.dram__wdata, data, kBus);
-        get_bytes(top.dram__wstrb, strobe, sizeof(strobe));
+        get_bytes(top.DRAM(wdata), data, kBus);
+        get_bytes(top.DRAM(wstrb), strobe, sizeof(strobe));
         memory.write_strobed(burst.offset + burst.beat * kBus, data, strobe, kBus);
         spend();
         if (++burst.beat == burst.beats) {
