@@ -75,8 +75,8 @@ def _pytest(name: str, *arguments: str) -> Step:
 
 def _lint_steps() -> list[Step]:
     return [
-        _python("lint", "-m", "ruff", "check", "."),
-        _python("format", "-m", "ruff", "format", "--check", "."),
+        _python("lint", "-m", "ruff", "check", "--output-format", "concise", "."),
+        _python("format", "-m", "ruff", "format", "--check", "--output-format", "concise", "."),
         _python("types", "-m", "pyright"),
         _python("layers", "scripts/check_layers.py"),
     ]

@@ -116,12 +116,12 @@ class StreamMonitor:
     @property
     def valid(self) -> bool:
         """Level of valid; a stream without that port is always valid."""
-        return self._valid is None or bool(self._valid.value)
+        return self._valid is None or _bits(self._valid) == 1
 
     @property
     def ready(self) -> bool:
         """Level of ready; a stream without that port is always ready."""
-        return self._ready is None or bool(self._ready.value)
+        return self._ready is None or _bits(self._ready) == 1
 
     @property
     def payload(self) -> int:
@@ -167,7 +167,6 @@ class StreamSource(StreamMonitor):
         self._pauses = pauses or always()
         self._rng = python_rng(f"source {name}")
         self._offering = False
-        self._empty = Event()
         self._reset_pins()
 
     def send(self, *values: Any) -> None:
@@ -197,10 +196,13 @@ class StreamSource(StreamMonitor):
                 self._payload.value = self._queue.popleft()
             else:
                 self._queue.popleft()
-            self._valid.value = 1
+            if not self._driven:
+                self._valid.value = 1
+                self._driven = True
             self._offering = True
-        elif self.valid:
+        elif self._driven:
             self._valid.value = 0
+            self._driven = False
             if self._payload is not None:  # nobody may look at it
                 self._payload.value = self._rng.getrandbits(len(self._payload))
 
@@ -211,6 +213,7 @@ class StreamSource(StreamMonitor):
         self._reset_pins()
 
     def _reset_pins(self) -> None:
+        self._driven = False
         if self._valid is not None:
             self._valid.value = 0
         if self._payload is not None:
@@ -227,6 +230,7 @@ class StreamSink(StreamMonitor):
         self._pauses = pauses or always()
         self._rng = python_rng(f"sink {name}")
         self._n_taken = 0
+        self._driven = False
         if self._ready is not None:
             self._ready.value = 0
             bench.add_probe(self)
@@ -241,9 +245,10 @@ class StreamSink(StreamMonitor):
 
     def drive(self) -> None:
         if self._ready is not None:
-            ready = int(not self._pauses(self._rng))
-            if ready != int(self._ready.value):
-                self._ready.value = ready
+            ready = not self._pauses(self._rng)
+            if ready != self._driven:
+                self._ready.value = int(ready)
+                self._driven = ready
 
     def reset(self) -> None:
         super().reset()
@@ -256,7 +261,8 @@ class StreamSink(StreamMonitor):
     def flip_ready(self) -> None:
         """Invert ready for a moment between two edges."""
         if self._ready is not None:
-            self._ready.value = int(not self._ready.value)
+            self._driven = not self._driven
+            self._ready.value = int(self._driven)
 
 
 class Bench:
@@ -389,8 +395,8 @@ def check_equal(found: Iterable[Any], expected: Iterable[Any], what: str = "item
 
 def _bits(handle: LogicArrayObject | LogicObject) -> int:
     """A signal as an unsigned number."""
-    value = handle.value
-    return value.to_unsigned() if hasattr(value, "to_unsigned") else int(value)
+    # Not `handle.value`: an object for each read of each signal would take most of a run's time.
+    return int(handle._handle.get_signal_val_binstr(), 2)
 
 
 async def _progress(stream: StreamMonitor, idle_limit: int, what: str) -> None:
