@@ -70,7 +70,8 @@ class AddressGenerator(wiring.Component):
         3. Levels below are walked when the step is granted; each iteration is one element of
            `addresses`: (pointer + offset + sum of index * stride) wrapped into the buffer.
         4. `step_level` 5 and up makes the nest one step; `adv_level` 5 and 6 advance at its end.
-        5. `stop` drops everything, acquires nothing, and takes no nest while it is high.
+        5. `stop` drops everything, and takes no nest while it is high. A step that is being asked
+           for stays at `acquire` until it is granted (streams take nothing back), which is ignored.
 
     Timing
         First address 5 cycles after `nest` is taken when the first step is granted at once. Then
@@ -163,6 +164,7 @@ class AddressGenerator(wiring.Component):
         nest = Signal(nest_layout(self.stride_width))  # the nest under way
         walks_outside = Signal(LEVELS)
         ahead = Signal(self.step_layout)  # the next step
+        offered = Signal()  # a step was asked for in the cycle before, and not granted
         ahead_asked, ahead_granted = Signal(), Signal()
         steps_left = Signal()  # the outer walk has steps to ask for
         inside_busy = Signal()
@@ -180,7 +182,7 @@ class AddressGenerator(wiring.Component):
             inner.walks.eq(~walks_outside),
             self.busy.eq(walking | out.o.valid),
             self.waiting.eq(self.busy & ~inside_busy & ~out.o.valid & ~ahead_granted),
-            self.nest.ready.eq(~walking & ~self.stop),
+            self.nest.ready.eq(~walking & ~self.stop & ~offered),
         ]
         for walk in (outer, inner):
             m.d.comb += [
@@ -192,7 +194,9 @@ class AddressGenerator(wiring.Component):
             ]
 
         load = Signal()  # the step ahead becomes the present one
-        self._elaborate_acquire(m, nest, outer, ahead, steps_left, ahead_asked, ahead_granted, load)
+        self._elaborate_acquire(
+            m, nest, outer, ahead, offered, steps_left, ahead_asked, ahead_granted, load
+        )
         self._elaborate_addresses(m, nest, inner, ahead, ahead_granted, inside_busy, load, out)
 
         with m.If(self.stop):
@@ -208,6 +212,7 @@ class AddressGenerator(wiring.Component):
         nest: data.View,
         outer: LoopNest,
         ahead: data.View,
+        offered: Signal,
         steps_left: Signal,
         ahead_asked: Signal,
         ahead_granted: Signal,
@@ -216,6 +221,7 @@ class AddressGenerator(wiring.Component):
         """Walk the steps, ask for each, keep the answer."""
         begin = self.nest.valid & self.nest.ready
         asks = self.acquire.valid & self.acquire.ready
+        m.d.sync += offered.eq(self.acquire.valid & ~self.acquire.ready)
         with m.If(begin):
             m.d.sync += [nest.eq(self.nest.payload), steps_left.eq(1)]
         m.d.comb += [
@@ -238,13 +244,15 @@ class AddressGenerator(wiring.Component):
         below_adv = Cat(nest.adv_level > level for level in range(LEVELS))
         m.d.comb += [
             group_end.eq((nest.adv_level != 7) & ((outer.last | ~below_adv).all())),
-            self.acquire.valid.eq(steps_left & ~ahead_asked & ~ahead_granted & ~self.stop),
+            self.acquire.valid.eq(
+                (steps_left & ~ahead_asked & ~ahead_granted & ~self.stop) | offered
+            ),
             self.acquire.payload.cb.eq(nest.cb),
             self.acquire.payload.role.eq(self.role),
             self.acquire.payload.extent.eq(Mux(extent[16] | outer.offset[-1], 0xFFFF, extent[:16])),
             self.acquire.payload.advance.eq(Mux(group_end, Mux(tail, nest.tail_adv, nest.adv), 0)),
         ]
-        with m.If(asks):
+        with m.If(asks & steps_left):
             m.d.sync += [
                 ahead_asked.eq(1),
                 ahead.origin.eq(outer.offset),

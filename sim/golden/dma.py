@@ -57,14 +57,21 @@ def runs(dma: Dma, buffer: Buffer, word_bytes: int) -> Iterator[Run]:
         strides=(0, *nest.strides[1:]),
         step_level=max(nest.step_level, 1),
         adv_level=max(nest.adv_level, 1),
+        tail_count=nest.tail_count if nest.tail_inner else 0,
+        tail_adv=nest.tail_adv if nest.tail_count else 0,
     )
     for step in walk(starts, buffer, 1):
         for number, start in enumerate(step.addresses):
             memory = dma.mem_addr
             for level in range(1, LEVELS):
                 memory += start.index[level] * dma.mem_strides[level - 1]
+            length = nest.counts[0]
+            tail = nest.tail_level
+            if nest.tail_count and not nest.tail_inner and 1 <= tail < LEVELS:
+                if start.index[tail] == nest.counts[tail] - 1:
+                    length = nest.tail_count
             yield Run(
-                tuple(_run(dma, buffer, word_bytes, start.address, memory)),
+                tuple(_run(dma, buffer, word_bytes, start.address, memory, length)),
                 number == len(step.addresses) - 1,
                 step.advance,
             )
@@ -75,12 +82,13 @@ def moves(dma: Dma, buffer: Buffer, word_bytes: int) -> list[Move]:
     return [move for run in runs(dma, buffer, word_bytes) for move in run.moves]
 
 
-def _run(dma: Dma, buffer: Buffer, word_bytes: int, local: int, memory: int) -> Iterator[Move]:
+def _run(
+    dma: Dma, buffer: Buffer, word_bytes: int, local: int, memory: int, length: int
+) -> Iterator[Move]:
     """The bytes of one run, then the cleared ones."""
     base, size = buffer.base * CB_UNIT_BYTES, buffer.depth * CB_UNIT_BYTES
     lane = local % word_bytes
     first_word = local - base - lane
-    length = dma.nest.counts[0]
     n_cleared = -(lane + length) % word_bytes if dma.zero_fill else 0
     for number in range(length + n_cleared):
         word, byte = divmod(lane + number, word_bytes)

@@ -53,13 +53,13 @@ class LineFetcher(wiring.Component):
     -------
     lines : In(stream.Signature(geometry.line_layout)), lines to read.
     ls : Out(LsReadPort(...)).array(2), local-memory slots.
-    hold : In(1), start no read.
+    hold : In(1), begin with no further beat.
     beats : Out(stream.Signature(beat_layout(geometry))), what to do.
     words : Out(stream.Signature(word)).array(2), words with their error bits; the first of a beat
         is `words[0]`.
     fetched : Out(1), the line at `lines` leaves.
     blocked : Out(1), local memory keeps a read waiting.
-    moving : Out(1), answers of local memory are under way.
+    moving : Out(1), reads are offered or their answers under way.
     """
 
     def __init__(self, *, geometry: FiGeometry) -> None:
@@ -107,17 +107,20 @@ class LineFetcher(wiring.Component):
         with m.If(done):
             m.d.sync += second.eq(~beat.emit)
 
-        may_start = self.lines.valid & beats.i.ready & ~self.hold
+        begun = Signal()  # reads were offered, and stay so even if `hold` rises
+        may_start = self.lines.valid & beats.i.ready & (~self.hold | begun)
+        m.d.sync += begun.eq(may_start & ~done)
         addresses = [
             Mux(carried, place.words[index + 1], place.words[index])
             for index in range(N_READ_SLOTS)
         ]
-        self._elaborate_slots(m, beat.n_new, addresses, may_start, done)
+        answers_due = self._elaborate_slots(m, beat.n_new, addresses, may_start, done)
+        m.d.comb += self.moving.eq(begun | answers_due)
         return m
 
     def _elaborate_slots(
         self, m: Module, n_new: Value, addresses: list[Value], may_start: Value, done: Signal
-    ) -> None:
+    ) -> Value:
         """Each slot reads every other word; its queue keeps them in order."""
         odd = Signal()  # slot of the beat's first word, when asked for
         odd_out = Signal()  # and when taken
@@ -148,7 +151,6 @@ class LineFetcher(wiring.Component):
         m.d.comb += [
             done.eq(may_start & ~Cat(missing).any()),
             self.blocked.eq(Cat(blocked).any()),
-            self.moving.eq(Cat(moving).any()),
         ]
         with m.If(done):
             m.d.sync += odd.eq(odd ^ n_new[0])
@@ -169,3 +171,4 @@ class LineFetcher(wiring.Component):
                     words.payload.eq(queues[0].o.payload),
                     queues[0].o.ready.eq(words.ready),
                 ]
+        return Cat(moving).any()

@@ -215,7 +215,7 @@ class FabricWriter(wiring.Component):
             fetcher.hold.eq(stop | ~reporter.step.ready),
             reporter.step.payload.cb.eq(fetched.cb),
             reporter.step.payload.advance.eq(fetched.advance),
-            reporter.step.valid.eq(fetcher.fetched & fetched.step_end),
+            reporter.step.valid.eq(fetcher.fetched & fetched.step_end & ~stop),
             source.may_start.eq(engine.may_start),
             source.stop.eq(stop),
             engine.halt.eq(self.control.halt),

@@ -39,7 +39,18 @@ def command_bits(dma: Dma, *, out: bool = False, column: bool = False, tag: int 
     fields |= {f"mem_stride{level + 1}": stride for level, stride in enumerate(dma.mem_strides)}
     fields |= {
         name: getattr(nest, name)
-        for name in ("offset", "cb", "step_level", "adv_level", "need", "adv")
+        for name in (
+            "offset",
+            "cb",
+            "step_level",
+            "adv_level",
+            "need",
+            "adv",
+            "tail_level",
+            "tail_inner",
+            "tail_count",
+            "tail_adv",
+        )
     }
     if not out:
         fields |= {"zero_fill": int(dma.zero_fill), "column": int(column)}
@@ -88,15 +99,21 @@ def _attempt(
             offset += stride * (count - 1)
             stride = -stride
         strides[level] = stride
-    step_extent = extent
-    group = -(-(extent + word_bytes) // _UNIT)
-    slack = depth - group - 1
-    if slack < 0:
+    if rng.random() < 0.5:
+        offset += rng.randint(0, 3) * word_bytes
+    # Everything that a step touches lies in the part that its group advances over.
+    used = -(-(offset + extent) // _UNIT)
+    if 2 * used + 1 > depth:
         return None
-    offset += rng.randint(0, slack * _UNIT // word_bytes) * word_bytes if rng.random() < 0.3 else 0
-    need = -(-step_extent // _UNIT) + 1
-    if -(-offset // _UNIT) + need + group > depth or offset + extent >= depth * _UNIT:
-        return None
+    # The steps of a group start up to `used` behind its pointer.
+    need = used
+    adv = rng.randint(used, depth // 2)
+    inner = rng.randint(0, 1)
+    tail_level = rng.randint(inner + 1, LEVELS - 1)
+    tail_count = rng.choice((0, rng.randint(1, counts[inner])))
+    # Only whole groups in the tail may move the pointer by another amount.
+    whole = tail_level >= max(adv_level, 1) and adv_level != NEVER
+    tail_adv = rng.randint(used, min(adv, 1023)) if tail_count and whole else 0
     nest = Nest(
         counts=tuple(counts),
         strides=tuple(strides),
@@ -105,7 +122,11 @@ def _attempt(
         step_level=step_level,
         adv_level=adv_level,
         need=need,
-        adv=rng.randint(group, depth // 2) if depth // 2 >= group else group,
+        adv=adv,
+        tail_level=tail_level,
+        tail_inner=inner,
+        tail_count=tail_count,
+        tail_adv=tail_adv,
     )
     memory = _memory_side(rng, counts, region, distinct=writes)
     if memory is None:

@@ -6,6 +6,7 @@ from typing import Any
 import cocotb
 import pytest
 
+from hw.arch.commands import NEVER
 from sim.golden.address import Nest
 from sim.golden.dma import Dma
 from tb.common.cb_table import CbState
@@ -77,13 +78,13 @@ async def random_programs_equal_byte_copies(dut: Any) -> None:
     for _ in range(bench_parameters()["rounds"]):
         # A round ends with everything complete: the next one may use the same bytes again.
         for name, engine in setting.engines.items():
-            cbs = list(buffers[name])
             region = regions[engine.is_out]
-            n_commands = 3
-            part = region.size // n_commands
-            for number in range(n_commands):
-                cb = cbs[number % 2] if number < 2 else None
-                cb = rng.choice(cbs) if cb is None else cb
+            part = region.size // 3
+            fixed = set()  # buffers whose pointer a command of this round leaves alone
+            for number in range(3):
+                cb = rng.choice(list(buffers[name]))
+                if cb in fixed:
+                    continue
                 own = Region(base=region.base + number * part, size=part)
                 dma = random_dma(
                     rng,
@@ -93,8 +94,8 @@ async def random_programs_equal_byte_copies(dut: Any) -> None:
                     region=own if engine.is_out else region,
                     writes=engine.is_out,
                 )
-                if number == 2 and dma.nest.adv_level == 7:
-                    continue
+                if dma.nest.adv_level == NEVER:
+                    fixed.add(cb)
                 engine.send(dma, tag)
                 tag += 1
         for engine in setting.engines.values():
@@ -105,6 +106,7 @@ async def random_programs_equal_byte_copies(dut: Any) -> None:
     for state in buffers["fi_out"].values():  # scribbled by the bench
         touched |= set(range(64 * state.base, 64 * (state.base + state.depth)))
     check_memories(setting, touched, before)
+    await setting.bench.wait(4)
     for name in ENGINES:
         assert setting.idle(name)
 

@@ -16,7 +16,7 @@ from sim.golden.address import Buffer, Nest, walk
 from tb.common.cb_table import CbPortModel, CbState
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
-from tb.common.stream import BACK_PRESSURE, Bench, always, check_equal
+from tb.common.stream import BACK_PRESSURE, Bench, always, check_equal, sometimes
 
 BUILDS = {
     "bytes": {"address_width": 14, "unit_bytes": 1, "role": CbRole.PRODUCER, "stride_width": 20},
@@ -179,12 +179,12 @@ async def next_nest_follows(dut: Any) -> None:
 
 @cocotb.test()
 async def stop_drops_everything(dut: Any) -> None:
-    """Under stop nothing is acquired; afterwards the generator works as new."""
+    """Under stop at most the step asked for is acquired; afterwards the generator is as new."""
     rng = python_rng("stop")
-    setting = Setting(dut, eager=True)
+    setting = Setting(dut, eager=False, for_source=sometimes(0.6))
     setting.make_buffers(rng)
     await setting.bench.start()
-    for n_cycles in range(12):
+    for n_cycles in range(24):
         nest = setting.nest(rng)
         setting.nests.send(asdict(replace(nest, counts=(2, 2, 2, 2, 2))))
         await setting.nests.drained()
@@ -192,8 +192,9 @@ async def stop_drops_everything(dut: Any) -> None:
         dut.stop.value = 1
         await setting.bench.wait(1)
         n_acquires = len(setting.table.acquires)
+        await setting.bench.until(lambda: not dut.acquire__valid.value)
         await setting.bench.wait(3)
-        assert len(setting.table.acquires) == n_acquires
+        assert len(setting.table.acquires) <= n_acquires + 1
         assert not dut.busy.value and not dut.addresses__valid.value
         for state in setting.buffers.values():
             state.claim = state.reserve = 0
