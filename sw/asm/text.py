@@ -81,8 +81,9 @@ def disassemble(data: bytes) -> str:
 
 
 def _assemble_line(number: int, line: str) -> bytes:
-    words = [(match.start() + 1, match.group()) for match in
-             re.finditer(r"\S+", line.partition("#")[0])]
+    words = [
+        (match.start() + 1, match.group()) for match in re.finditer(r"\S+", line.partition("#")[0])
+    ]
     if not words:
         return b""
     column, mnemonic = words[0]
@@ -121,8 +122,9 @@ def _read_signal(number: int, column: int, text: str, command: Command) -> dict[
     values = {"signal_en": 1}
     for group, name in enumerate(_SIGNAL_FIELDS[1:], start=1):
         if match[group] is not None:
-            values[name] = _read_value(number, column + match.start(group), match[group], command,
-                                       command.field(name))
+            values[name] = _read_value(
+                number, column + match.start(group), match[group], command, command.field(name)
+            )
     return values
 
 
@@ -140,16 +142,23 @@ def _read_value(number: int, column: int, text: str, command: Command, field: Fi
             sentence = f"{part!r} is no value of {command.name}.{field.name}"
             raise _mistake(number, column, sentence, part, names) from None
     if not field.low <= value <= field.high:
-        raise _mistake(number, column, f"{command.name}.{field.name} is {value}; it must be from"
-                                       f" {field.low} to {field.high}")
+        raise _mistake(
+            number,
+            column,
+            f"{command.name}.{field.name} is {value}; it must be from {field.low} to {field.high}",
+        )
     return value
 
 
 def _names(field: Field) -> dict[str, int]:
     """Values of a field that have names."""
     kinds: dict[str, type[enum.IntEnum]] = {
-        "a_format": Format, "b_format": Format, "format": Format, "destination": Destination,
-        "source": Source}
+        "a_format": Format,
+        "b_format": Format,
+        "format": Format,
+        "destination": Destination,
+        "source": Source,
+    }
     if field.name == "units":
         return _UNIT_MASK
     if field.name.endswith("adv_level"):
@@ -170,8 +179,9 @@ def _write_command(command: Command, values: dict[str, int]) -> str:
             words.append(_write_value(field, value))
     if short_signal:
         place = values["signal_row"], values["signal_col"]
-        words.append(f"signal={values['signal_counter']}"
-                     + (f"@{place[0]},{place[1]}" if any(place) else ""))
+        words.append(
+            f"signal={values['signal_counter']}" + (f"@{place[0]},{place[1]}" if any(place) else "")
+        )
     return " ".join(words)
 
 
@@ -188,11 +198,11 @@ def _write_value(field: Field, value: int) -> str:
     return f"{field.name}={hex(value) if field.width >= 32 and value > 255 else value}"
 
 
-def _mistake(number: int, column: int, sentence: str, word: str = "",
-             known: Iterable[str] = ()) -> AssemblyError:
+def _mistake(
+    number: int, column: int, sentence: str, word: str = "", known: Iterable[str] = ()
+) -> AssemblyError:
     """A sentence with its place, and the nearest word that would have been right."""
     near = difflib.get_close_matches(word, list(known), n=1)
     hint = f"; did you mean {near[0]!r}" if near else ""
     end = "?" if near else "."
     return AssemblyError(f"line {number}, column {column}: {sentence}{hint}{end}")
-

@@ -16,6 +16,9 @@ from sw.runtime.triage import triage
 
 __all__ = ["Chip", "JobError", "JobHang", "JobResult"]
 
+_UNIT_NAMES = {int(unit): unit.name for unit in Unit}
+_TRAP_TEXT = {int(cause): text for cause, text in TRAP_TEXT.items()}
+
 
 class JobError(UserError):
     """A job ended in a trap; the message says which unit, which command, and why."""
@@ -170,8 +173,8 @@ def _error_text(cause: int, unit: int, opcode: int, tag: int, info: int) -> str:
     if cause == Trap.ABORTED:
         return "The job was aborted."
     name = COMMANDS[Opcode(opcode)].name if opcode in COMMANDS else f"opcode 0x{opcode:02x}"
-    where = Unit(unit).name if unit in Unit else f"unit {unit}"
-    text = TRAP_TEXT.get(Trap(cause), f"cause {cause}") if cause in Trap else f"cause {cause}"
+    where = _UNIT_NAMES.get(unit, f"unit {unit}")
+    text = _TRAP_TEXT.get(cause, f"cause {cause}")
     detail = _detail(cause, opcode, info)
     return f"{where} trapped in {name} (tag {tag}): {text}{detail}."
 

@@ -130,7 +130,7 @@ def place(config: ChipConfig, sizes: tuple[int, int, int], where: str) -> Placem
         "sram": (address_map.SRAM.base, config.sram.size_bytes),
         "dram": (address_map.DRAM.base, config.dram.size_bytes),
     }
-    padded = [-(-size // _ALIGN) * _ALIGN for size in sizes]
+    padded = [(size // _ALIGN + 1) * _ALIGN for size in sizes]
     total = sum(padded) + _LIST_BYTES
     for name in ("sram", "dram") if where == "auto" else (where,):
         base, size = memories[name]
@@ -142,6 +142,10 @@ def place(config: ChipConfig, sizes: tuple[int, int, int], where: str) -> Placem
         f"A, B, C and the command list need {total} bytes; {config.name} has"
         f" {room} in {'its largest memory' if where == 'auto' else where.upper()}."
     )
+
+
+def _whole_lines(data: bytes) -> bytes:
+    return data + bytes(-len(data) % _ALIGN)
 
 
 def prepare_gemm(
@@ -197,14 +201,17 @@ def run_gemm(
     """
     spot, commands = job.spot, job.plan.commands
     problem = job.plan.problem
-    chip.port.write(spot.a, job.a.tobytes())
-    chip.port.write(spot.b, job.b.tobytes())
+    c_bytes = 4 * problem.m * problem.n
+    chip.port.write(spot.a, _whole_lines(job.a.tobytes()))
+    chip.port.write(spot.b, _whole_lines(job.b.tobytes()))
+    # The last line of C is stored in part; memory never written has no valid check bits.
+    chip.port.write(spot.c + c_bytes // _ALIGN * _ALIGN, bytes(_ALIGN))
     result = chip.run_job(
         spot.commands, bytes(commands), stall_limit=stall_limit, progress=progress
     )
     counters = chip.counters()
     dtype = np.dtype(np.float32 if problem.a_format.is_float else np.int32)
-    data = chip.port.read(spot.c, 4 * problem.m * problem.n)
+    data = chip.port.read(spot.c, c_bytes)
     perf = {
         "config": chip.config.name, "m": problem.m, "n": problem.n, "k": problem.k,
         "dtype_a": str(job.a.dtype), "dtype_b": str(job.b.dtype),

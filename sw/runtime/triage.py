@@ -26,7 +26,7 @@ def _command(opcode: int, tag: int) -> str:
 
 def _waits_for(state: int, cb: int, bank: int) -> str:
     """What a unit's state means, in words."""
-    words = {
+    words: dict[int, str] = {
         State.IDLE: "idle",
         State.BUSY: "busy",
         State.WAIT_CB_DATA: f"waits for data in CB {cb}",
@@ -39,7 +39,7 @@ def _waits_for(state: int, cb: int, bank: int) -> str:
         State.WAIT_NEIGHBOUR: "waits for a neighbour on a reduction link",
         State.HALTED: "halted",
     }
-    return words[State(state)] if state in State else f"state {state}"
+    return words.get(state, f"state {state}")
 
 
 def _units(read: DebugRead, users: dict[int, list[str]]) -> list[str]:
