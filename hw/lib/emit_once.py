@@ -32,8 +32,15 @@ from amaranth.hdl._ir import PortDirection
 from amaranth.hdl._xfrm import DomainCollector
 from amaranth.lib import wiring
 
-__all__ = ["Boundary", "EmitOnce", "Emission", "current_emission", "emission",
-           "emission_below_enable", "module_rtlil"]
+__all__ = [
+    "Boundary",
+    "EmitOnce",
+    "Emission",
+    "current_emission",
+    "emission",
+    "emission_below_enable",
+    "module_rtlil",
+]
 
 
 class Boundary(Enum):
@@ -80,8 +87,10 @@ class Emission:
         key, origin = shared.key, shared.origin
         known = self._origins.setdefault(key, origin)
         if known != origin:
-            raise ValueError(f"Emit-once key {key!r} stands for two different components: "
-                             f"{_describe(known)} and {_describe(origin)}.")
+            raise ValueError(
+                f"Emit-once key {key!r} stands for two different components: "
+                f"{_describe(known)} and {_describe(origin)}."
+            )
         if key not in self.rtlil:
             text, domains = module_rtlil(shared.component, name=key)
             self.rtlil[key], self._domains[key] = text, domains
@@ -119,9 +128,12 @@ def emission_below_enable() -> Iterator[None]:
         _current.reset(token)
 
 
-def module_rtlil(component: Elaboratable, *, name: str,
-                 ports: dict[str, tuple[Value, PortDirection]] | None = None
-                 ) -> tuple[str, tuple[str, ...]]:
+def module_rtlil(
+    component: Elaboratable,
+    *,
+    name: str,
+    ports: dict[str, tuple[Value, PortDirection]] | None = None,
+) -> tuple[str, tuple[str, ...]]:
     """Netlist text of `component` as module `name`, and the clock domains it takes as ports.
 
     Amaranth lists missing domains in the order of a set of strings, which changes from run to run;
@@ -146,10 +158,14 @@ def module_rtlil(component: Elaboratable, *, name: str,
 def _signature_ports(component: Any) -> dict[str, tuple[Value, PortDirection]]:
     if not isinstance(getattr(component, "signature", None), wiring.Signature):
         raise TypeError(f"Ports of {component!r} must be given, since it has no signature.")
-    return {"__".join(map(str, path)): (Value.cast(value), PortDirection.Input
-                                        if member.flow is wiring.In else PortDirection.Output)
-            for path, member, value in component.signature.flatten(component)
-            if not isinstance(value, Const)}  # an always-ready stream's `ready` is no signal
+    return {
+        "__".join(map(str, path)): (
+            Value.cast(value),
+            PortDirection.Input if member.flow is wiring.In else PortDirection.Output,
+        )
+        for path, member, value in component.signature.flatten(component)
+        if not isinstance(value, Const)
+    }  # an always-ready stream's `ready` is no signal
 
 
 def _describe(origin: tuple[Any, ...]) -> str:
@@ -184,8 +200,14 @@ class EmitOnce(wiring.Component):
     for a key that stands for two different components.
     """
 
-    def __init__(self, factory: Callable[..., wiring.Component], *, key: str,
-                 boundary: Boundary = Boundary.FREE, **parameters: Any) -> None:
+    def __init__(
+        self,
+        factory: Callable[..., wiring.Component],
+        *,
+        key: str,
+        boundary: Boundary = Boundary.FREE,
+        **parameters: Any,
+    ) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
             raise ValueError(f"Emit-once key {key!r} must be a lower-case Verilog name.")
         self.key = key

@@ -41,19 +41,29 @@ class Form:
     """The products are registered after sums of so many (1: the products themselves; 0: never)."""
     resettable: bool = False
     """Data registers have a reset."""
+    word: int = 0
+    """Operands are registered with so many bits, products and sums have 32; 0: exact widths."""
+    fp_words: bool = False
+    """The floating-point path shifts by slicing and sums in whole machine words."""
     one_memory: bool = False
     """The four accumulator banks are one memory."""
 
 
 def add_up(values: list[Value], chained: bool) -> Value:
     """Sum as a balanced tree or as a chain."""
+
+    def add(a: Value, b: Value) -> Value:
+        if len(a) == len(b) == 32 or len(a) == len(b) == 64:  # wrap in the machine word
+            return (a + b)[: len(a)].as_signed()
+        return a + b
+
     if chained:
         total = values[0]
         for value in values[1:]:
-            total = total + value
+            total = add(total, value)
         return total
     while len(values) > 1:
-        values = [a + b for a, b in zip(values[::2], values[1::2], strict=True)]
+        values = [add(a, b) for a, b in zip(values[::2], values[1::2], strict=True)]
     return values[0]
 
 
@@ -75,6 +85,10 @@ class FpPath(wiring.Component):
 
     def reg(self, shape: Any, name: str) -> Signal:
         return Signal(shape, name=name, reset_less=not self.form.resettable)
+
+    def up(self, value: Value, k: int) -> Value:
+        """`value` shifted left; `<<` by a number of 5 bits makes a result of 31 bits more."""
+        return Cat(Const(0, k), value[:-k]) if self.form.fp_words else value << k
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -110,10 +124,13 @@ class FpPath(wiring.Component):
             shift, aligned = Signal(9, name=f"shift{j}"), Signal(29, name=f"aligned{j}")
             m.d.comb += shift.eq(level[0] - e[j])
             m.d.comb += aligned.eq(Mux(shift > 31, 0, Cat(Const(0, 7), q[j]) >> shift[:5]))
-            term = Signal(signed(30), name=f"term{j}")
+            term = Signal(signed(64 if self.form.fp_words else 30), name=f"term{j}")
             m.d.comb += term.eq(Mux(s[j], -aligned, aligned))
             terms.append(term)
-        total, e_max = self.reg(signed(34), "total"), self.reg(9, "e_max")
+        total, e_max = (
+            self.reg(signed(64 if self.form.fp_words else 34), "total"),
+            self.reg(9, "e_max"),
+        )
         m.d.sync += [total.eq(add_up(terms, self.form.chained)), e_max.eq(level[0])]
         return e_max, total
 
@@ -123,7 +140,7 @@ class FpPath(wiring.Component):
         for k in (16, 8, 4, 2, 1):
             shifted = Signal(34, name=f"norm{k}")
             empty = magnitude[34 - k :] == 0
-            m.d.comb += shifted.eq(Mux(empty, magnitude << k, magnitude))
+            m.d.comb += shifted.eq(Mux(empty, self.up(magnitude, k), magnitude))
             lower = Signal(10, name=f"exp{k}")
             m.d.comb += lower.eq(Mux(empty, exponent - k, exponent))
             magnitude, exponent = shifted, lower
@@ -160,7 +177,7 @@ class FpPath(wiring.Component):
         for k in (16, 8, 4, 2, 1):
             shifted, lower = Signal(29, name=f"add_norm{k}"), Signal(8, name=f"add_exp{k}")
             empty = magnitude[28 - k :] == 0
-            m.d.comb += shifted.eq(Mux(empty, magnitude << k, magnitude))
+            m.d.comb += shifted.eq(Mux(empty, self.up(magnitude, k), magnitude))
             m.d.comb += lower.eq(Mux(empty, exponent - k, exponent))
             magnitude, exponent = shifted, lower
         rounded = Signal(24)
@@ -175,10 +192,11 @@ class Column(wiring.Component):
 
     def __init__(self, *, form: Form) -> None:
         self.form = form
+        a_bits, h_bits = (form.word, form.word) if form.word else (12, 9)
         lanes = (
             {"a": In(N_LANES * 12), "load": In(N_LANES * 9)}
             if form.packed
-            else {"a": In(signed(12)).array(N_LANES), "load": In(signed(9)).array(N_LANES)}
+            else {"a": In(signed(a_bits)).array(N_LANES), "load": In(signed(h_bits)).array(N_LANES)}
         )
         super().__init__(
             {
@@ -219,8 +237,8 @@ class Column(wiring.Component):
         )
         products = []
         for i in range(N_LANES):
-            product = Signal(signed(21), name=f"product{i}")
-            m.d.comb += product.eq(a[i] * held[i])
+            product = Signal(signed(32 if self.form.word else 21), name=f"product{i}")
+            m.d.comb += product.eq((a[i] * held[i])[: len(product)])
             products.append(product)
         n_cut, total = self._integer_sum(m, products)
         acc_read, acc_write, acc_en = Signal(32), Signal(32), Signal()
@@ -246,8 +264,9 @@ class Column(wiring.Component):
         return m
 
     def _hold(self, m: Module) -> list[Signal]:
-        held = [self.reg(signed(9), f"held{i}") for i in range(N_LANES)]
-        following = [self.reg(signed(9), f"following{i}") for i in range(N_LANES)]
+        width = self.form.word or 9
+        held = [self.reg(signed(width), f"held{i}") for i in range(N_LANES)]
+        following = [self.reg(signed(width), f"following{i}") for i in range(N_LANES)]
         load = (
             [self.load[i * 9 : i * 9 + 9].as_signed() for i in range(N_LANES)]
             if self.form.packed
@@ -266,14 +285,15 @@ class Column(wiring.Component):
     def _integer_sum(self, m: Module, products: list[Signal]) -> tuple[int, Signal]:
         cut, chained = self.form.cut, self.form.chained
         terms: list[Value] = list(products)
+        width = 32 if self.form.word else 26
         if cut:
             groups = []
             for i in range(0, N_LANES, cut):
-                group = self.reg(signed(26), f"group{i}")
+                group = self.reg(signed(width), f"group{i}")
                 m.d.sync += group.eq(add_up(products[i : i + cut], chained))
                 groups.append(group)
             terms = groups
-        total = self.reg(signed(26), "int_total")
+        total = self.reg(signed(width), "int_total")
         m.d.sync += total.eq(add_up(terms, chained))
         return (2 if cut else 1), total
 
@@ -363,8 +383,8 @@ class Engine(wiring.Component):
         m = Module()
         form = self.form
         inner = Module()
-        a, a_exp, a_sign = self._decode(inner, self.row_data, 12, "a")
-        load, h_exp, h_sign = self._decode(inner, self.load_data, 9, "h")
+        a, a_exp, a_sign = self._decode(inner, self.row_data, True, "a")
+        load, h_exp, h_sign = self._decode(inner, self.load_data, False, "h")
         control = {}
         for name in ("swap", "valid", "is_float", "row", "bank"):
             control[name] = Signal.like(getattr(self, name), name=f"{name}_q")
@@ -410,9 +430,10 @@ class Engine(wiring.Component):
         return m
 
     def _decode(
-        self, m: Module, word: Signal, width: int, name: str
+        self, m: Module, word: Signal, whole: bool, name: str
     ) -> tuple[list[Signal], list[Signal], Signal]:
         data = [word.word_select(i, 8) for i in range(N_LANES)]
+        width = self.form.word or (12 if whole else 9)
         lanes = [Signal(signed(width), name=f"{name}{i}", reset_less=True) for i in range(N_LANES)]
         exps = [Signal(8, name=f"{name}_exp{j}", reset_less=True) for j in range(N_PAIRS)]
         sign = Signal(N_PAIRS, name=f"{name}_sign", reset_less=True)
@@ -421,7 +442,7 @@ class Engine(wiring.Component):
                 half = Cat(data[2 * j], data[2 * j + 1])
                 live = half[10:15].any()
                 both = half[:10] | (live << 10)
-                low, high = (both, both) if width == 12 else (both[:8], both[8:])
+                low, high = (both, both) if whole else (both[:8], both[8:])
                 m.d.sync += [
                     lanes[2 * j].eq(low),
                     lanes[2 * j + 1].eq(high),
