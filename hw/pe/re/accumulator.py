@@ -38,6 +38,7 @@ class Accumulator(wiring.Component):
     read_*, integer_*, floating_* : Out, to `AccumulatorBanks`.
     old, wrong : In, what it read, and columns with wrong parity.
     close, close_bank, close_done : Out, to `BankStates`.
+    busy : Out(1), rows are on their way, so the clock must run.
     fault, fault_bank, fault_row : Out, a value that was added to had wrong parity.
     """
 
@@ -53,6 +54,7 @@ class Accumulator(wiring.Component):
             "close": Out(1),
             "close_bank": Out(range(banks)),
             "close_done": Out(1),
+            "busy": Out(1),
             "fault": Out(1),
             "fault_bank": Out(range(banks)),
             "fault_row": Out(range(rows)),
@@ -81,7 +83,7 @@ class Accumulator(wiring.Component):
             self.read_row.eq(row.row),
         ]
         # Stage 1: integers and first rows are added and written at once.
-        s1 = Signal(row.shape())
+        s1 = Signal(row.shape(), reset_less=True)
         s1_valid = Signal()
         m.d.sync += s1_valid.eq(self.i.valid)
         with m.If(self.i.valid):
@@ -102,12 +104,16 @@ class Accumulator(wiring.Component):
         ]
         # Stages 2 and later: floating-point sums, and the news that a bank is closed.
         closing = Cat(s1_valid & s1.close, s1.bank, s1.done)
+        busy = [s1_valid]
         if self.with_fp:
             self._elaborate_floating(m, s1_valid, s1, partial)
             for stage in range(2, 2 + FLOAT_LATENCY):
                 delayed = Signal(len(closing), name=f"closing{stage}")
-                m.d.sync += delayed.eq(closing)
+                valid = Signal(name=f"valid{stage}")
+                m.d.sync += [delayed.eq(closing), valid.eq(busy[-1])]
                 closing = delayed
+                busy.append(valid)
+        m.d.comb += self.busy.eq(Cat(busy).any())
         m.d.comb += Cat(self.close, self.close_bank, self.close_done).eq(closing)
         return m
 
@@ -118,7 +124,7 @@ class Accumulator(wiring.Component):
         place = Cat(s1.bank, s1.row)
         for stage in range(1, FLOAT_LATENCY + 1):
             valid = Signal(name=f"adding{stage}")
-            following = Signal(len(place), name=f"place{stage}")
+            following = Signal(len(place), name=f"place{stage}", reset_less=True)
             m.d.sync += [valid.eq(adding[-1]), following.eq(place)]
             adding.append(valid)
             place = following

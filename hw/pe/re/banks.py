@@ -10,12 +10,37 @@ from amaranth.lib.wiring import In, Out
 from hw.iface.pe import BankPort, BankState
 from hw.lib.sram import DualPortSram
 
-__all__ = ["AccumulatorBanks", "BankStates", "word_parity"]
+__all__ = ["READERS", "WRITERS", "AccumulatorBanks", "BankStates", "banks_signature"]
+
+READERS = ("accumulate", "drain")
+WRITERS = ("integer", "floating", "fill")
 
 
-def word_parity(row: Value) -> Value:
+def _word_parity(row: Value) -> Value:
     """One bit per 32-bit word of a row: whether the number of ones is odd."""
     return Cat(row[start : start + 32].xor() for start in range(0, len(row), 32))
+
+
+def banks_signature(*, banks: int, rows: int, columns: int) -> wiring.Signature:
+    """Ports of the accumulator banks.
+
+    Members
+    -------
+    <reader>_en, <reader>_bank, <reader>_row : In, read.
+    <reader>_data : Out(32 * columns), the row that was read.
+    <reader>_wrong : Out(columns), values of it with wrong parity.
+    <writer>_en, <writer>_bank, <writer>_row, <writer>_data : In, write.
+    inject : In(1), inverts the parity of column 0 in what is written in this cycle.
+    """
+    members: dict[str, Any] = {"inject": In(1)}
+    for user in (*READERS, *WRITERS):
+        members |= {
+            f"{user}_en": In(1),
+            f"{user}_bank": In(range(banks)),
+            f"{user}_row": In(range(rows)),
+            f"{user}_data": (Out if user in READERS else In)(32 * columns),
+        }
+    return wiring.Signature(members | {f"{user}_wrong": Out(columns) for user in READERS})
 
 
 class AccumulatorBanks(wiring.Component):
@@ -32,41 +57,23 @@ class AccumulatorBanks(wiring.Component):
     ----------
     banks, rows, columns : sizes.
 
-    Members
-    -------
-    <reader>_en, <reader>_bank, <reader>_row : In, read.
-    <reader>_data : Out(32 * columns), the row that was read.
-    <reader>_wrong : Out(columns), values of it with wrong parity.
-    <writer>_en, <writer>_bank, <writer>_row, <writer>_data : In, write.
-    inject : In(1), inverts the parity of column 0 in what is written in this cycle.
+    Members: see `banks_signature`.
 
     Resources: banks x rows x columns x 33 bits of 1R1W memory.
     """
-
-    READERS = ("accumulate", "drain")
-    WRITERS = ("integer", "floating", "fill")
 
     def __init__(self, *, banks: int, rows: int, columns: int) -> None:
         self.banks = banks
         self.rows = rows
         self.columns = columns
-        members: dict[str, Any] = {"inject": In(1)}
-        for user in (*self.READERS, *self.WRITERS):
-            members |= {
-                f"{user}_en": In(1),
-                f"{user}_bank": In(range(banks)),
-                f"{user}_row": In(range(rows)),
-                f"{user}_data": (Out if user in self.READERS else In)(32 * columns),
-            }
-        members |= {f"{user}_wrong": Out(columns) for user in self.READERS}
-        super().__init__(members)
+        super().__init__(banks_signature(banks=banks, rows=rows, columns=columns))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         parities = {}
-        for writer in self.WRITERS:
+        for writer in WRITERS:
             parities[writer] = Signal(self.columns, name=f"{writer}_parity")
-            m.d.comb += parities[writer].eq(word_parity(self._of(writer, "data")) ^ self.inject)
+            m.d.comb += parities[writer].eq(_word_parity(self._of(writer, "data")) ^ self.inject)
         memories = []
         for number in range(self.banks):
             values = DualPortSram(width=32 * self.columns, depth=self.rows)
@@ -74,7 +81,7 @@ class AccumulatorBanks(wiring.Component):
             m.submodules[f"values{number}"], m.submodules[f"check{number}"] = values, check
             memories.append((values, check))
             self._elaborate_bank(m, number, values, check, parities)
-        for reader in self.READERS:
+        for reader in READERS:
             source = Signal(range(self.banks), name=f"{reader}_source")
             with m.If(self._of(reader, "en")):
                 m.d.sync += source.eq(self._of(reader, "bank"))
@@ -82,7 +89,7 @@ class AccumulatorBanks(wiring.Component):
             check = Array(check.r_data for _, check in memories)[source]
             m.d.comb += [
                 row.eq(Array(values.r_data for values, _ in memories)[source]),
-                self._of(reader, "wrong").eq(word_parity(row) ^ check),
+                self._of(reader, "wrong").eq(_word_parity(row) ^ check),
             ]
         return m
 
@@ -101,7 +108,7 @@ class AccumulatorBanks(wiring.Component):
             m.d.comb += [
                 memory.r_en.eq(active("accumulate") | active("drain")),
                 memory.r_addr.eq(self.accumulate_row),
-                memory.w_mask.eq(Cat(active(writer) for writer in self.WRITERS).any()),
+                memory.w_mask.eq(Cat(active(writer) for writer in WRITERS).any()),
                 memory.w_addr.eq(self.integer_row),
             ]
             with m.If(active("drain")):

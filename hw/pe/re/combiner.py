@@ -49,12 +49,13 @@ class RowCombiner(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        own, incoming = Signal.like(self.own), Signal.like(self.incoming)
+        own = Signal(32 * self.columns, reset_less=True)
+        incoming = Signal(32 * self.columns, reset_less=True)
         m.d.sync += [own.eq(self.own), incoming.eq(self.incoming)]
         words = range(0, 32 * self.columns, 32)
         total = Cat((own[i : i + 32] + incoming[i : i + 32])[:32] for i in words)
         for stage in range(1, self.latency):
-            delayed = Signal(32 * self.columns, name=f"total{stage}")
+            delayed = Signal(32 * self.columns, name=f"total{stage}", reset_less=True)
             m.d.sync += delayed.eq(total)
             total = delayed
         m.d.comb += self.o.eq(total)

@@ -54,7 +54,8 @@ class RowMinMax(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        row, n_valid = Signal(32 * self.columns), Signal.like(self.n_valid)
+        row = Signal(32 * self.columns, reset_less=True)
+        n_valid = Signal.like(self.n_valid, reset_less=True)
         is_float, nan = Signal(), Signal()
         m.d.sync += [row.eq(self.row), n_valid.eq(self.n_valid), is_float.eq(self.is_float)]
         nans = []
@@ -97,8 +98,8 @@ class RowMinMax(wiring.Component):
         domain = m.d.sync if registered else m.d.comb
         winners = []
         for i in range(0, len(pairs), 2):
-            low = Signal(signed(32), name=f"low_l{level}_{i}")
-            high = Signal(signed(32), name=f"high_l{level}_{i}")
+            low = Signal(signed(32), name=f"low_l{level}_{i}", reset_less=registered)
+            high = Signal(signed(32), name=f"high_l{level}_{i}", reset_less=registered)
             (low_a, high_a), (low_b, high_b) = pairs[i], pairs[i + 1]
             domain += [
                 low.eq(Mux(low_b < low_a, low_b, low_a)),

@@ -21,8 +21,10 @@ from hw.iface.pe import (
     UnitControl,
     bank_row_layout,
 )
+from hw.lib.clock_gate import Gated
 from hw.pe.re.accumulator import Accumulator
-from hw.pe.re.banks import AccumulatorBanks, BankStates
+from hw.pe.re.array import AccumulatorArray
+from hw.pe.re.banks import BankStates
 from hw.pe.re.drain import DrainPath
 from hw.pe.re.preload import PreloadPath
 from hw.pe.re.sequencer import Sequencer
@@ -59,6 +61,7 @@ class ReductionEngine(wiring.Component):
     with_links : whether the ports to and from neighbours are there.
     with_se : whether `to_se` is there.
     with_inject : whether `inject` is there, for tests of parity.
+    one_memory : whether Verilator sees the banks as one memory (see `hw.pe.re.array`).
 
     Members
     -------
@@ -89,6 +92,7 @@ class ReductionEngine(wiring.Component):
         with_links: bool = True,
         with_se: bool = True,
         with_inject: bool = False,
+        one_memory: bool = True,
     ) -> None:
         config.validate()
         for name, value in (("columns", columns), ("tile_rows", tile_rows)):
@@ -112,7 +116,7 @@ class ReductionEngine(wiring.Component):
             **sizes, **memory, with_fp=with_fp, with_links=with_links, with_se=with_se
         )
         self.preload = PreloadPath(**sizes, **memory)
-        self.memories = AccumulatorBanks(**sizes)
+        self.memories = AccumulatorArray(**sizes, one_memory=one_memory)
         row = stream.Signature(data.ArrayLayout(32, columns))
         self.link_ports = [*self.drain.sources.values(), *self.drain.links.values()]
         members = {
@@ -141,10 +145,20 @@ class ReductionEngine(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.sequencer = self.sequencer
-        m.submodules.accumulator = self.accumulator
-        m.submodules.drain = self.drain
-        m.submodules.preload = self.preload
+        sequencer, accumulator = self.sequencer, self.accumulator
+        drain, preload = self.drain, self.preload
+        # What has nothing to do has no clock.
+        for name, path, enable in (
+            (
+                "sequencer",
+                sequencer,
+                self.control.command.valid | sequencer.running | sequencer.unreported,
+            ),
+            ("accumulator", accumulator, self.rows.valid | accumulator.busy),
+            ("drain", drain, drain.read_en | drain.busy),
+            ("preload", preload, preload.items.valid | preload.reading),
+        ):
+            m.submodules[name] = Gated(path, enable=enable)
         m.submodules.memories = self.memories
         m.submodules.states = states = BankStates(banks=self.config.banks)
         stop, illegal = Signal(), Signal()

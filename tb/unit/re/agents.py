@@ -88,7 +88,9 @@ CORNERS = {
 """Bit patterns at the edges of each format."""
 
 
-def device(shape: Shape, *, with_fp: bool = True, with_links: bool = True) -> ReductionEngine:
+def device(
+    shape: Shape, *, with_fp: bool = True, with_links: bool = True, one_memory: bool = True
+) -> ReductionEngine:
     """An engine."""
     return ReductionEngine(
         config=ReConfig(banks=shape.banks),
@@ -100,6 +102,7 @@ def device(shape: Shape, *, with_fp: bool = True, with_links: bool = True) -> Re
         with_links=with_links,
         with_se=with_links,
         with_inject=True,
+        one_memory=one_memory,
     )
 
 

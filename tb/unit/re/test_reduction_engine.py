@@ -378,12 +378,13 @@ async def a_link_that_is_not_there_traps(dut: object) -> None:
             await _traps(re, Trap.ILLEGAL_FIELD, Opcode.DRAIN, offset)
 
 
-@pytest.mark.parametrize("variant", ["tiny", "tiny_integer_alone", "wide", "narrow"])
+@pytest.mark.parametrize("variant", ["tiny", "tiny_banks", "tiny_integer_alone", "wide", "narrow"])
 def test_reduction_engine(variant: str) -> None:
-    """The engine of `tiny`, one without links and floating point, and other words."""
+    """The engine of `tiny` in both forms, one without links and FP, and other words."""
     with_all = variant != "tiny_integer_alone"
-    shape = variant.removesuffix("_integer_alone")
-    engine = device(SHAPES[shape], with_fp=with_all, with_links=with_all)
+    shape = variant.partition("_")[0]
+    one_memory = variant != "tiny_banks"
+    engine = device(SHAPES[shape], with_fp=with_all, with_links=with_all, one_memory=one_memory)
     assert engine.latency == (6 if with_all else 2)
     run_bench(
         engine,
