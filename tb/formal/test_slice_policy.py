@@ -62,9 +62,8 @@ def test_no_held_line_is_lost() -> None:
         ~(dut.take & dut.held & ~dut.write_hit) | dut.merge, "a new line only in a free place"
     )
     proof.check(~(dut.merge | dut.fetch) | dut.held, "only what is held")
-    with proof.m.If(proof.started):
-        proof.check(dut.merge == proof.past(dut.fetch), "merge follows fetch")
-        proof.check(dut.inject_write == proof.past(dut.inject_read), "flip follows read")
+    proof.check(dut.merge == proof.past(dut.fetch), "merge follows fetch")
+    proof.check(dut.inject_write == proof.past(dut.inject_read), "flip follows read")
     proof.reach(dut.merge & ~dut.take & dut.read_valid, "merged for a reader", cycles=8)
     proof.prove()
 
