@@ -77,6 +77,13 @@ class Chip:
         """Write a control register."""
         self.port.write_register(address_map.CONTROL.base + REGISTERS[name].offset, value)
 
+    def clear_sram(self) -> None:
+        """Fill shared SRAM with zeros, as hardware needs it once after power-on: until then words
+        hold random bits, most of which look like uncorrectable errors."""
+        self.set_register("SRAM_CLEAR", 1)
+        while self.register("SRAM_CLEAR"):
+            self.port.run(1000)
+
     def start(self, list_address: int, n_quads: int) -> None:
         """Start the command list at `list_address`."""
         self.set_register("JOB_LIST_LO", list_address & 0xFFFF_FFFF)

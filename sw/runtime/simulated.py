@@ -66,4 +66,7 @@ def simulated_chip(
     simulator = CompiledSimulator(build.library, seed=seed)
     if waves is not None:
         simulator.trace(waves.path, scope=waves.scope, first=waves.first, last=waves.last)
-    return Chip(simulator, config), build
+    chip = Chip(simulator, config)
+    if test:  # the other build starts with zeros
+        chip.clear_sram()
+    return chip, build
