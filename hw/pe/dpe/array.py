@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dot-product array: one streamed row against all held vectors in every cycle."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, DomainRenamer, Elaboratable, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.lib.clock_gate import Gated
-from hw.lib.emit_once import EmitOnce
+from hw.lib.emit_once import Boundary, EmitOnce
 from hw.num.operand import OperandDecoder, Side
-from hw.pe.dpe.column import FloatColumn, MultiplierColumn
-from hw.pe.dpe.held_block import HeldBlock, check_tile
+from hw.pe.dpe.column import DotColumn
+from hw.pe.dpe.held_shadow import HeldShadow, check_tile
 
 __all__ = ["DotProductArray", "load_layout", "row_layout"]
 
@@ -41,7 +41,7 @@ def row_layout(k_bytes: int, tag_width: int) -> data.StructLayout:
 class DotProductArray(wiring.Component):
     """Multiplies every streamed row with all held vectors.
 
-    Operation: beats on `load` fill the shadow of the held block (`HeldBlock` says in which order).
+    Operation: beats on `load` fill the shadow of the held block (`HeldShadow` says in which order).
     A row with `swap` makes the shadow active for itself and the rows after it, without a bubble.
     `tag` comes out with the row's results. Nothing stalls: there is no back-pressure.
 
@@ -116,24 +116,23 @@ class DotProductArray(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.held = held = HeldBlock(
+        m.submodules.shadow = shadow = HeldShadow(
             columns=self.columns, k_bytes=self.k_bytes, with_fp=self.with_fp
         )
         m.submodules.load_decoder = load_decoder = self._decoder(Side.HELD)
         m.d.comb += [
             load_decoder.raw.eq(self.load.data),
             load_decoder.format.eq(self.load.format),
-            held.load.eq(self.load_valid),
-            held.index.eq(self.load.index),
-            held.by_row.eq(self.load.by_row),
-            held.is_float.eq(self.load.format[1]),
-            held.swap.eq(self.row_valid & self.row.swap),
+            shadow.load.eq(self.load_valid),
+            shadow.index.eq(self.load.index),
+            shadow.by_row.eq(self.load.by_row),
+            shadow.is_float.eq(self.load.format[1]),
         ]
-        wiring.connect(m, load_decoder.o, held.beat)
+        wiring.connect(m, load_decoder.o, shadow.beat)
 
         row = self._elaborate_operand(m)
         valid, is_float = self._elaborate_sideband(m)
-        self._elaborate_columns(m, row, held, valid, is_float)
+        self._elaborate_columns(m, row, shadow, valid, is_float)
         return m
 
     def _decoder(self, side: Side) -> OperandDecoder:
@@ -180,43 +179,47 @@ class DotProductArray(wiring.Component):
         self,
         m: Module,
         row: wiring.PureInterface,
-        held: HeldBlock,
+        shadow: HeldShadow,
         valid: list[Signal],
         is_float: list[Signal],
     ) -> None:
-        """Columns in their clock domains, and the choice between their results."""
-        multipliers = Module()
-        if self.with_fp:
-            floats, results = Module(), Module()
+        """Columns, with clocks that run only where there is work."""
+        columns = Module()
         for index in range(self.columns):
-            vector = held.vectors[index]
+            # Not inlined: the simulator compiles one column and calls it for all.
             column = EmitOnce(
-                MultiplierColumn, key=f"dpe_multiplier_column_{self.k_bytes}", k_bytes=self.k_bytes
+                DotColumn,
+                key=f"dot_column_{self.k_bytes}" + ("" if self.with_fp else "_int"),
+                boundary=Boundary.NO_INLINE,
+                k_bytes=self.k_bytes,
+                with_fp=self.with_fp,
             )
-            multipliers.submodules[f"column{index}"] = column
-            _wire(m, column.x, row.lanes)
-            _wire(m, column.y, vector.lanes)
-            if not self.with_fp:
-                m.d.comb += self.values[index].eq(column.total)
-                continue
-            fp = EmitOnce(FloatColumn, key=f"dpe_float_column_{self.k_bytes}", k_bytes=self.k_bytes)
-            floats.submodules[f"column{index}"] = fp
-            _wire(m, fp.products, column.products)
-            for port, source in ((fp.x, row.fp), (fp.y, vector.fp)):
-                for target, leaf in _leaves(port, source):
-                    m.d.comb += target.eq(leaf)
-            results.d.sync += self.values[index].eq(Mux(is_float[-2], fp.o, column.total))
-        # Columns register at the edges that end stages 1 to 3.
-        m.submodules.multipliers = Gated(multipliers, enable=Cat(*valid[1:4]).any())
+            columns.submodules[f"column{index}"] = column
+            # Wired beside the column: every module boundary above then has one row, not one each.
+            columns.d.comb += [
+                column.block.eq(shadow.vectors[index]),
+                *(target.eq(source) for target, source in _leaves(column.row, row)),
+                column.is_float.eq(is_float[-2]),
+                self.values[index].eq(column.o),
+            ]
+        enables = {
+            "held": self.row_valid & self.row.swap,
+            "multiply": Cat(*valid[1 : self.latency]).any(),
+        }
         if self.with_fp:
+            # Float registers stand at the ends of stages 1 to 3; the last stage only rounds.
             float_rows = [v & f for v, f in zip(valid[1:4], is_float[1:4], strict=True)]
-            m.submodules.floats = Gated(floats, enable=Cat(*float_rows).any())
-            m.submodules.results = Gated(results, enable=valid[-2])
+            enables["float"] = Cat(*float_rows).any()
+        gated: Elaboratable = columns
+        for domain, enable in enables.items():
+            gated = _gate_domain(gated, domain, enable)
+        m.submodules.columns = gated
 
 
-def _wire(m: Module, targets: list[Signal], sources: list[Signal]) -> None:
-    """Drive a list of ports."""
-    m.d.comb += [target.eq(source) for target, source in zip(targets, sources, strict=True)]
+def _gate_domain(component: Elaboratable, domain: str, enable: Value) -> Elaboratable:
+    """Let `domain` of a component run on the parent's clock in cycles with `enable`."""
+    gated = Gated(DomainRenamer({"sync": "base", domain: "sync"})(component), enable=enable)
+    return DomainRenamer({"base": "sync"})(gated)
 
 
 def _leaves(a: wiring.PureInterface, b: wiring.PureInterface) -> list[tuple[Signal, Signal]]:

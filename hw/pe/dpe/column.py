@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One column of the dot-product array: multipliers with the integer sum, and the FP32 sum."""
+"""One column of the dot-product array: held vector, multipliers, INT32 sum and FP32 sum."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, DomainRenamer, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.num.operand import EXPONENT_BIAS, FloatFields, Side
+from hw.num.operand import EXPONENT_BIAS, DecodedOperand, FloatFields, Side
 from hw.num.rounding import CANONICAL_NAN, FP32_INFINITY, Fp32Rounder
+from hw.pe.dpe.held_shadow import FLAGS, vector_layout
 
-__all__ = ["FloatColumn", "MultiplierColumn", "PRODUCT_WIDTH"]
+__all__ = ["DotColumn", "FloatColumn", "MultiplierColumn", "PRODUCT_WIDTH"]
 
 PRODUCT_WIDTH = Side.STREAMED.value + Side.HELD.value
 """Bits of one lane's signed product."""
@@ -16,6 +17,92 @@ PRODUCT_WIDTH = Side.STREAMED.value + Side.HELD.value
 _GROUP = 8
 # Products of significands have 20 bits below the point and are truncated 28 below the top one.
 _KEPT_SHIFT = 28 - 20
+
+
+class DotColumn(wiring.Component):
+    """One column: multiplies every streamed row with the vector that it holds.
+
+    Operation: the vector is taken from `block` at every clock edge of domain `held`. Each part has
+    a clock domain of its own, so that the array lets only those run that have work.
+
+    Timing: `o` `latency` clock edges of `multiply` after `row`: 3 without floating point, 4 with.
+    Domain `float` runs along while floating-point rows pass the first 3 of them.
+
+    Numerics: as `MultiplierColumn` and `FloatColumn`.
+
+    Parameters
+    ----------
+    k_bytes : int
+        Bytes of a row.
+    with_fp : bool
+        Whether floating-point rows are supported.
+
+    Members
+    -------
+    block : In(vector_layout)
+        The next vector to hold.
+    row : In(DecodedOperand)
+        Streamed row.
+    is_float : In(1)
+        Whether the result of the coming edge is FP32; only with floating point.
+    o : Out(32)
+        INT32 or FP32 result.
+    """
+
+    def __init__(self, *, k_bytes: int, with_fp: bool) -> None:
+        self.k_bytes = k_bytes
+        self.with_fp = with_fp
+        super().__init__(
+            {
+                "block": In(vector_layout(k_bytes, with_fp)),
+                "row": In(DecodedOperand(side=Side.STREAMED, k_bytes=k_bytes, with_fp=with_fp)),
+                "is_float": In(1),
+                "o": Out(32),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Clock edges from a row to its result."""
+        return 4 if self.with_fp else 3
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        multiplier = MultiplierColumn(k_bytes=self.k_bytes)
+        m.submodules.multiplier = DomainRenamer("multiply")(multiplier)
+        for lane in range(self.k_bytes):
+            held = Signal(signed(Side.HELD.value), name=f"held{lane}", reset_less=True)
+            m.d.held += held.eq(self.block[lane // 2].lanes[lane % 2])
+            m.d.comb += [multiplier.x[lane].eq(self.row.lanes[lane]), multiplier.y[lane].eq(held)]
+        if self.with_fp:
+            self._elaborate_float(m, multiplier)
+        else:
+            m.d.comb += self.o.eq(multiplier.total)
+        return m
+
+    def _elaborate_float(self, m: Module, multiplier: "MultiplierColumn") -> None:
+        """The floating-point part, and the choice between both results."""
+        column = FloatColumn(k_bytes=self.k_bytes)
+        m.submodules.float = DomainRenamer("float")(column)
+        for name in FLAGS:
+            held = Signal(column.chunk, name=f"held_{name}", reset_less=True)
+            m.d.held += held.eq(Cat(pair[name] for pair in self.block))
+            m.d.comb += [
+                getattr(column.x, name).eq(getattr(self.row.fp, name)),
+                getattr(column.y, name).eq(held),
+            ]
+        for pair in range(column.chunk):
+            held = Signal(10, name=f"held_exponent{pair}", reset_less=True)
+            m.d.held += held.eq(self.block[pair].exponent)
+            m.d.comb += [
+                column.x.exponent[pair].eq(self.row.fp.exponent[pair]),
+                column.y.exponent[pair].eq(held),
+            ]
+        for product, source in zip(column.products, multiplier.products, strict=True):
+            m.d.comb += product.eq(source)
+        result = Signal(32, reset_less=True)
+        m.d.multiply += result.eq(Mux(self.is_float, column.o, multiplier.total))
+        m.d.comb += self.o.eq(result)
 
 
 class MultiplierColumn(wiring.Component):

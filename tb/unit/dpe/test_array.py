@@ -262,8 +262,12 @@ async def reset_drops_rows_on_their_way(dut: object) -> None:
 
 @pytest.mark.parametrize(
     "columns, k_bytes, with_fp",
-    ((8, 8, True), (16, 8, True), (8, 8, False), (32, 32, True)),
-    ids=("tiny", "odd", "int_only", "full"),
+    (
+        pytest.param(8, 8, True, id="tiny"),
+        pytest.param(16, 8, True, id="odd"),
+        pytest.param(8, 8, False, id="int_only"),
+        pytest.param(32, 32, True, id="full", marks=pytest.mark.slow),
+    ),
 )
 def test_dot_product_array(columns: int, k_bytes: int, with_fp: bool) -> None:
     """Build the array of one tile and run the tests above."""

@@ -270,7 +270,7 @@ class EngineBench:
                 [(cb_id, advance) for cb_id, _, advance in self.asked[name] if advance],
                 f"report of {name}",
             )
-    
+
     def status(self) -> dict:
         """What triage sees."""
         return unpack(UnitStatus, self.dut.control__status.value.to_unsigned())
