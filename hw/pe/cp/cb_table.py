@@ -98,7 +98,8 @@ class CircularBufferTable(wiring.Component):
     Timing
         An acquire that can be granted is accepted 1 cycle after it came at the earliest, and its
         grant is valid in the next cycle. One operation a cycle over all ports, one in two cycles
-        for each stream. A done is taken within 2n + 1 cycles (n ports), plus one for each set-up.
+        for each stream. A done, and an acquire that can be granted, is taken within 2n + 1 cycles
+        (n ports), plus one for each set-up.
         No combinational path from inputs to outputs but from `halt` to the readys of acquires.
 
     Parameters

@@ -18,7 +18,7 @@ from tb.common.stream import BACK_PRESSURE, Bench, check_equal
 OWNERS = (0, 1, 4, 4, 5)
 N_CBS, N_UNITS = 8, 256
 N_PORTS = len(OWNERS)
-DONE_BOUND = 2 * N_PORTS + 1
+BOUND = 2 * N_PORTS + 1
 
 
 class Table:
@@ -79,7 +79,7 @@ class Table:
             self.waits[port] = 0
             return True
         self.waits[port] += source.valid and not self.halt and self._could(port, source.payload)
-        assert self.waits[port] < 4 * N_PORTS + 4, f"port {port}: could be granted, is not"
+        assert self.waits[port] <= BOUND, f"port {port}: could be granted, is not"
         return False
 
     def _ask(self, port: int, item: dict) -> Grant | None:
@@ -107,7 +107,7 @@ class Table:
             self.done_waits[port] = 0
             return True
         self.done_waits[port] += source.valid
-        assert self.done_waits[port] <= DONE_BOUND, f"port {port}: a done waits too long"
+        assert self.done_waits[port] <= BOUND, f"port {port}: a done waits too long"
         return False
 
     def drive(self) -> None:
