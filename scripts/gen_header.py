@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the C header of commands, registers, traps and states; they are defined once, in `hw/arch`.
 
-    python scripts/gen_header.py -o mtia.h
+python scripts/gen_header.py -o mtia.h
 """
 
 import argparse
@@ -54,30 +54,40 @@ static inline uint64_t mtia_get(const uint32_t *words, unsigned offset, unsigned
 
 def header() -> str:
     """The text of the header."""
-    return "\n".join([
-        "/* SPDX-License-Identifier: Apache-2.0 */",
-        "/* Written by scripts/gen_header.py from hw/arch; change that, not this. */",
-        "#ifndef MTIA_H",
-        "#define MTIA_H",
-        "",
-        "#include <stdint.h>",
-        "",
-        *_defines([("MTIA_QUAD_BYTES", QUAD_BYTES), ("MTIA_LONG_WORDS", LONG_BITS // 32)]),
-        *(line for kind in _ENUMS for line in _enumeration(kind.__name__, kind)),
-        "/* Fields: bits from the start of the command. */",
-        *_defines(_fields()),
-        "/* Bases of the address map, and offsets of the control registers. */",
-        *_defines((f"MTIA_{region.name.upper()}_BASE", f"{region.base:#x}ull")
-                  for region in REGIONS),
-        *_defines((f"MTIA_REG_{name}", f"{register.offset:#05x}")
-                  for name, register in REGISTERS.items()),
-        "/* Offsets of the low words of counters; the high words follow at + 4. */",
-        *_defines((f"MTIA_COUNTER_{counter.name.upper().replace('.', '_')}",
-                   f"{COUNTER_BASE + 8 * index:#05x}") for index, counter in enumerate(COUNTERS)),
-        _HELPERS,
-        "#endif",
-        "",
-    ])
+    return "\n".join(
+        [
+            "/* SPDX-License-Identifier: Apache-2.0 */",
+            "/* Written by scripts/gen_header.py from hw/arch; change that, not this. */",
+            "#ifndef MTIA_H",
+            "#define MTIA_H",
+            "",
+            "#include <stdint.h>",
+            "",
+            *_defines([("MTIA_QUAD_BYTES", QUAD_BYTES), ("MTIA_LONG_WORDS", LONG_BITS // 32)]),
+            *(line for kind in _ENUMS for line in _enumeration(kind.__name__, kind)),
+            "/* Fields: bits from the start of the command. */",
+            *_defines(_fields()),
+            "/* Bases of the address map, and offsets of the control registers. */",
+            *_defines(
+                (f"MTIA_{region.name.upper()}_BASE", f"{region.base:#x}ull") for region in REGIONS
+            ),
+            *_defines(
+                (f"MTIA_REG_{name}", f"{register.offset:#05x}")
+                for name, register in REGISTERS.items()
+            ),
+            "/* Offsets of the low words of counters; the high words follow at + 4. */",
+            *_defines(
+                (
+                    f"MTIA_COUNTER_{counter.name.upper().replace('.', '_')}",
+                    f"{COUNTER_BASE + 8 * index:#05x}",
+                )
+                for index, counter in enumerate(COUNTERS)
+            ),
+            _HELPERS,
+            "#endif",
+            "",
+        ]
+    )
 
 
 def _fields() -> Iterator[tuple[str, int]]:
@@ -94,9 +104,15 @@ def _defines(values: Iterable[tuple[str, object]]) -> list[str]:
 
 def _enumeration(name: str, members: Iterable[object]) -> list[str]:
     prefix = "MTIA_" + "".join("_" * (c.isupper() and i > 0) + c for i, c in enumerate(name))
-    return ["enum {",
-            *(f"    {prefix.upper()}_{member.name} = {member.value},"  # type: ignore[attr-defined]
-              for member in members), "};", ""]
+    return [
+        "enum {",
+        *(
+            f"    {prefix.upper()}_{member.name} = {member.value},"  # type: ignore[attr-defined]
+            for member in members
+        ),
+        "};",
+        "",
+    ]
 
 
 def main() -> int:

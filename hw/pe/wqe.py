@@ -62,23 +62,28 @@ class WorkQueueEngine(wiring.Component):
 
     def __init__(self, *, link_bytes: int, n_lines: int = 4) -> None:
         if link_bytes not in (16, 32, 64, 128, 256):
-            raise ValueError("WorkQueueEngine link_bytes must be a power of two from 16 to 256, "
-                             f"not {link_bytes!r}.")
+            raise ValueError(
+                "WorkQueueEngine link_bytes must be a power of two from 16 to 256, "
+                f"not {link_bytes!r}."
+            )
         if n_lines < 2 or n_lines & (n_lines - 1):
-            raise ValueError("WorkQueueEngine n_lines must be a power of two, at least 2, "
-                             f"not {n_lines!r}.")
+            raise ValueError(
+                f"WorkQueueEngine n_lines must be a power of two, at least 2, not {n_lines!r}."
+            )
         self.link_bytes = link_bytes
         self.n_lines = n_lines
         self.tag_width = (n_lines - 1).bit_length()
         self.line_log2 = link_bytes.bit_length() - 1
-        super().__init__({
-            "start": In(stream.Signature(ListStart)),
-            "memory": Out(MemoryReadPort(link_bytes=link_bytes, tag_width=self.tag_width)),
-            "command": Out(stream.Signature(LONG_BITS)),
-            "halt": In(1),
-            "idle": Out(1),
-            "trap": Out(TrapReport),
-        })
+        super().__init__(
+            {
+                "start": In(stream.Signature(ListStart)),
+                "memory": Out(MemoryReadPort(link_bytes=link_bytes, tag_width=self.tag_width)),
+                "command": Out(stream.Signature(LONG_BITS)),
+                "halt": In(1),
+                "idle": Out(1),
+                "trap": Out(TrapReport),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -99,12 +104,20 @@ class WorkQueueEngine(wiring.Component):
         self._elaborate_commands(m, begins, ends, quad, quad_valid, quad_ready, errors)
         return m
 
-    def _elaborate_lines(self, m: Module, begins: Signal, quad: Signal, quad_valid: Signal,
-                         quad_ready: Signal, errors: Signal) -> None:
+    def _elaborate_lines(
+        self,
+        m: Module,
+        begins: Signal,
+        quad: Signal,
+        quad_valid: Signal,
+        quad_ready: Signal,
+        errors: Signal,
+    ) -> None:
         """Read lines ahead into slots, whose numbers are the tags, and cut them into quads."""
         request, response = self.memory.request, self.memory.response
-        m.submodules.lines = lines = memory.Memory(shape=8 * self.link_bytes, depth=self.n_lines,
-                                                   init=[])
+        m.submodules.lines = lines = memory.Memory(
+            shape=8 * self.link_bytes, depth=self.n_lines, init=[]
+        )
         write, read = lines.write_port(), lines.read_port(domain="comb")
         arrived, on_way = Signal(self.n_lines), Signal(self.n_lines)
         failed = Signal(data.ArrayLayout(2, self.n_lines))
@@ -125,18 +138,25 @@ class WorkQueueEngine(wiring.Component):
             read.addr.eq(head_slot),
         ]
         offering = Signal()  # a request was offered and not yet taken
-        m.d.comb += request.valid.eq(offering | (self._running & ~self._stop & slot_free
-                                                 & (ask_line != end_line)))
+        m.d.comb += request.valid.eq(
+            offering | (self._running & ~self._stop & slot_free & (ask_line != end_line))
+        )
         m.d.sync += offering.eq(request.valid & ~request.ready)
         with m.If(asks):
-            m.d.sync += [ask_line.eq(ask_line + 1), ask_slot.eq(ask_slot + 1),
-                         on_way.bit_select(ask_slot, 1).eq(1)]
+            m.d.sync += [
+                ask_line.eq(ask_line + 1),
+                ask_slot.eq(ask_slot + 1),
+                on_way.bit_select(ask_slot, 1).eq(1),
+            ]
         with m.If(leaves):
             m.d.sync += [head_slot.eq(head_slot + 1), arrived.bit_select(head_slot, 1).eq(0)]
         with m.If(response.valid):
             tag = response.payload.tag
-            m.d.sync += [on_way.bit_select(tag, 1).eq(0), arrived.bit_select(tag, 1).eq(1),
-                         failed[tag].eq(Cat(response.payload.error, response.payload.poison))]
+            m.d.sync += [
+                on_way.bit_select(tag, 1).eq(0),
+                arrived.bit_select(tag, 1).eq(1),
+                failed[tag].eq(Cat(response.payload.error, response.payload.poison)),
+            ]
 
         place = Signal(max(1, self.line_log2 - 4))  # of the quad in its line
         last_place = self.link_bytes // QUAD_BYTES - 1
@@ -153,14 +173,24 @@ class WorkQueueEngine(wiring.Component):
             first, quads = self.start.payload.address, self.start.payload.quads
             behind = first[4:] + quads + last_place  # in quads, rounded up to a whole line
             m.d.sync += [
-                ask_line.eq(first[self.line_log2:]),
-                end_line.eq(behind[self.line_log2 - 4:]),
-                place.eq(first[4:self.line_log2] if last_place else 0),
-                ask_slot.eq(0), head_slot.eq(0), arrived.eq(0),
+                ask_line.eq(first[self.line_log2 :]),
+                end_line.eq(behind[self.line_log2 - 4 :]),
+                place.eq(first[4 : self.line_log2] if last_place else 0),
+                ask_slot.eq(0),
+                head_slot.eq(0),
+                arrived.eq(0),
             ]
 
-    def _elaborate_commands(self, m: Module, begins: Signal, ends: Signal, quad: Signal,
-                            quad_valid: Signal, quad_ready: Signal, errors: Signal) -> None:
+    def _elaborate_commands(
+        self,
+        m: Module,
+        begins: Signal,
+        ends: Signal,
+        quad: Signal,
+        quad_valid: Signal,
+        quad_ready: Signal,
+        errors: Signal,
+    ) -> None:
         """Collect quads until a command is complete, and offer it."""
         left = Signal(32)  # quads of the list that were not collected
         address = Signal(ADDRESS_BITS)  # of the next quad
@@ -193,14 +223,22 @@ class WorkQueueEngine(wiring.Component):
         with m.If(self._stop):
             m.d.sync += complete.eq(0)
         with m.If(begins):
-            m.d.sync += [left.eq(self.start.payload.quads), complete.eq(0), n_collected.eq(0),
-                         address.eq(self.start.payload.address)]
+            m.d.sync += [
+                left.eq(self.start.payload.quads),
+                complete.eq(0),
+                n_collected.eq(0),
+                address.eq(self.start.payload.address),
+            ]
 
         line = address[:32] & ~(self.link_bytes - 1)
         self._trap_when(m, wants & errors[1], Trap.MEMORY_POISON, line)
         self._trap_when(m, wants & errors[0], Trap.MEMORY_ERROR, line)
-        self._trap_when(m, self._running & (left == 0) & (~complete | taken) & ~ends,
-                        Trap.LIST_OVERRUN, address[:32])
+        self._trap_when(
+            m,
+            self._running & (left == 0) & (~complete | taken) & ~ends,
+            Trap.LIST_OVERRUN,
+            address[:32],
+        )
         self._trap_when(m, begins & (self.start.payload.address[:4] != 0), Trap.ILLEGAL_FIELD, 0)
 
     def _trap_when(self, m: Module, condition: Value, cause: Trap, info: Any) -> None:

@@ -72,8 +72,9 @@ class CbTableModel:
             raise CbError(Trap.CB_BUSY)
         self.buffers[cb] = CircularBuffer(base, depth, shared)
 
-    def acquire(self, cb: int, *, producer: bool, extent: int, advance: int, unit: int
-                ) -> Grant | None:
+    def acquire(
+        self, cb: int, *, producer: bool, extent: int, advance: int, unit: int
+    ) -> Grant | None:
         """Start a step; None if it has to wait, `CbError` if it can never start."""
         buffer = self._buffer(cb)
         if buffer.users.get(producer, unit) != unit and not buffer.shared:

@@ -218,5 +218,6 @@ class CommandProcessorModel:
 
 def signal_of(values: dict[str, int]) -> Signal:
     """The signal that a command's header names."""
-    return Signal(values["signal_counter"], values["signal_row"], values["signal_col"],
-                  values["tag"])
+    return Signal(
+        values["signal_counter"], values["signal_row"], values["signal_col"], values["tag"]
+    )

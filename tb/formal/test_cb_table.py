@@ -22,8 +22,10 @@ BOUND = 2 * N_PORTS + 1
 def add_table(name: str) -> tuple[Proof, CircularBufferTable, Signal]:
     """A table whose users obey the stream rules, and a buffer to watch."""
     proof = Proof(name)
-    dut = proof.add(CircularBufferTable(n_cbs=2, n_units=N_UNITS, owners=(0, 1)),
-                    driven=("peek_cb", *(f"ports.{i}.grant.ready" for i in range(N_PORTS))))
+    dut = proof.add(
+        CircularBufferTable(n_cbs=2, n_units=N_UNITS, owners=(0, 1)),
+        driven=("peek_cb", *(f"ports.{i}.grant.ready" for i in range(N_PORTS))),
+    )
     watched = proof.constant(1, "watched")
     proof.m.d.comb += dut.peek_cb.eq(watched)
     for i, port in enumerate(dut.ports):
@@ -49,17 +51,23 @@ def moves(dut: CircularBufferTable, watched: Signal, stream: str, producer: bool
     total: Value = Value.cast(0)
     for port in dut.ports:
         request = getattr(port, stream)
-        here = (request.valid & request.ready & (request.payload.cb == watched)
-                & (is_producer(request.payload) == producer) & ~dut.fault.valid)
+        here = (
+            request.valid
+            & request.ready
+            & (request.payload.cb == watched)
+            & (is_producer(request.payload) == producer)
+            & ~dut.fault.valid
+        )
         total = total | Mux(here, request.payload.advance[:2], 0)
     return total
 
 
 def one_operation(dut: CircularBufferTable) -> Value:
     """At most one transfer takes place."""
-    bits = Cat(*(stream.valid & stream.ready for port in dut.ports
-                 for stream in (port.acquire, port.done)))
-    return (bits & (bits - 1)[:len(bits)]) == 0
+    bits = Cat(
+        *(stream.valid & stream.ready for port in dut.ports for stream in (port.acquire, port.done))
+    )
+    return (bits & (bits - 1)[: len(bits)]) == 0
 
 
 def test_pointers_keep_their_order() -> None:
@@ -67,8 +75,12 @@ def test_pointers_keep_their_order() -> None:
     proof, dut, watched = add_table("cb_table_order")
     m, row = proof.m, dut.peek
     pointers = {name: Signal(4, name=name) for name in ("reserve", "commit", "claim", "release")}
-    sources = {"reserve": ("acquire", True), "commit": ("done", True),
-               "claim": ("acquire", False), "release": ("done", False)}
+    sources = {
+        "reserve": ("acquire", True),
+        "commit": ("done", True),
+        "claim": ("acquire", False),
+        "release": ("done", False),
+    }
     # A set-up takes effect in the cycle after it was taken.
     comes = proof.past(dut.setup.valid & (dut.setup.payload.cb == watched), "setup_comes")
     takes_place = comes & ~dut.fault.valid
@@ -88,11 +100,15 @@ def test_pointers_keep_their_order() -> None:
         proof.check((row.depth != 0) & (row.base + row.depth <= N_UNITS), "stays where it is")
         proof.check((row.reserve < row.depth) & (row.claim < row.depth), "pointers inside")
         between = row.claim + row.pending + row.filled
-        proof.check((row.reserve == between) | (row.reserve + row.depth == between),
-                    "reserve leads claim")
+        proof.check(
+            (row.reserve == between) | (row.reserve + row.depth == between), "reserve leads claim"
+        )
     proof.check(one_operation(dut), "one operation a cycle")
-    proof.reach(dut.peek_valid & (row.pending != 0) & (row.filled != 0) & (row.held != 0),
-                "all amounts at once", cycles=24)
+    proof.reach(
+        dut.peek_valid & (row.pending != 0) & (row.filled != 0) & (row.held != 0),
+        "all amounts at once",
+        cycles=24,
+    )
     proof.prove()
 
 
@@ -108,16 +124,22 @@ def test_grants_only_what_is_there() -> None:
         amount = Mux(producer, row.room, row.filled)
         user = Mux(producer, row.producer.as_value(), row.consumer.as_value())
         mine = ~user[0] | (user[1:] == i) | row.shared
-        proof.check(~here | (dut.peek_valid & (request.extent <= amount)
-                             & (request.advance <= amount) & mine), f"port {i} early")
+        proof.check(
+            ~here
+            | (dut.peek_valid & (request.extent <= amount) & (request.advance <= amount) & mine),
+            f"port {i} early",
+        )
         proof.check(~taken | ~dut.halt, f"port {i} under halt")
         was_taken = proof.past(taken, f"taken{i}")
         was_here = proof.past(here, f"here{i}")
-        place = proof.past(Cat(row.base, row.depth, Mux(producer, row.reserve, row.claim)),
-                           f"place{i}")
+        place = proof.past(
+            Cat(row.base, row.depth, Mux(producer, row.reserve, row.claim)), f"place{i}"
+        )
         proof.check(port.grant.valid == was_taken, f"port {i} grant")
-        proof.check(~was_here | (Cat(grant.base[:2], grant.depth[:2], grant.pointer[:2]) == place),
-                    f"port {i} place")
+        proof.check(
+            ~was_here | (Cat(grant.base[:2], grant.depth[:2], grant.pointer[:2]) == place),
+            f"port {i} place",
+        )
         proof.reach(was_here & (grant.pointer == 2), f"port {i} at 2", cycles=20)
     proof.prove()
 
@@ -149,10 +171,17 @@ def test_a_step_that_could_start_is_not_forgotten() -> None:
     for i, port in enumerate(dut.ports):
         request = port.acquire.payload
         amount = Mux(is_producer(request), row.room, row.filled)
-        could = (port.acquire.valid & dut.peek_valid & (request.cb == watched) & ~dut.halt
-                 & (request.extent <= amount) & (request.advance <= amount))
-        n = count_waiting(proof, dut, could & ~port.acquire.ready & ~dut.fault.valid,
-                          f"acquire{i}_waits")
+        could = (
+            port.acquire.valid
+            & dut.peek_valid
+            & (request.cb == watched)
+            & ~dut.halt
+            & (request.extent <= amount)
+            & (request.advance <= amount)
+        )
+        n = count_waiting(
+            proof, dut, could & ~port.acquire.ready & ~dut.fault.valid, f"acquire{i}_waits"
+        )
         proof.check(n < BOUND, f"port {i}")
         proof.reach(n == BOUND - 1, f"port {i} slow", cycles=16)
     proof.prove()
@@ -167,12 +196,22 @@ def test_a_fault_changes_nothing() -> None:
     faulty = proof.past(fault.valid & (fault.cb == watched), "faulty")
     proof.check(~faulty | (Cat(row, dut.peek_valid) == before), "row stays")
     here = fault.valid & (fault.cb == watched)
-    proof.check(~here | ((fault.cause == Trap.CB_UNINITIALISED) == ~dut.peek_valid),
-                "uninitialised")
-    proof.check(~here | (fault.cause != Trap.CB_BUSY)
-                | (fault.setup & ((dut.peek.pending != 0) | (dut.peek.held != 0))), "busy")
+    proof.check(
+        ~here | ((fault.cause == Trap.CB_UNINITIALISED) == ~dut.peek_valid), "uninitialised"
+    )
+    proof.check(
+        ~here
+        | (fault.cause != Trap.CB_BUSY)
+        | (fault.setup & ((dut.peek.pending != 0) | (dut.peek.held != 0))),
+        "busy",
+    )
     proof.check(~here | (fault.cause != Trap.CB_SHARED) | ~dut.peek.shared, "shared")
-    for cause in (Trap.CB_UNINITIALISED, Trap.CB_BUSY, Trap.CB_SHARED, Trap.CB_TOO_SMALL,
-                  Trap.CB_UNDERFLOW):
+    for cause in (
+        Trap.CB_UNINITIALISED,
+        Trap.CB_BUSY,
+        Trap.CB_SHARED,
+        Trap.CB_TOO_SMALL,
+        Trap.CB_UNDERFLOW,
+    ):
         proof.reach(here & (fault.cause == cause), cause.name, cycles=16)
     proof.prove()

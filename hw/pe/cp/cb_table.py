@@ -65,19 +65,21 @@ class _Operation(data.Struct):
 def cb_state_layout(width: int) -> data.StructLayout:
     """One row of the table; amounts and pointers have `width` bits, in 64-byte units."""
     user = data.StructLayout({"known": 1, "unit": 3})
-    return data.StructLayout({
-        "base": width,
-        "depth": width,
-        "shared": 1,
-        "producer": user,
-        "consumer": user,
-        "reserve": width,  # pointers, 0 <= . < depth
-        "claim": width,
-        "room": width,  # amounts, room + pending + filled + held = depth
-        "pending": width,  # reserved, not committed
-        "filled": width,  # committed, not claimed
-        "held": width,  # claimed, not released
-    })
+    return data.StructLayout(
+        {
+            "base": width,
+            "depth": width,
+            "shared": 1,
+            "producer": user,
+            "consumer": user,
+            "reserve": width,  # pointers, 0 <= . < depth
+            "claim": width,
+            "room": width,  # amounts, room + pending + filled + held = depth
+            "pending": width,  # reserved, not committed
+            "filled": width,  # committed, not claimed
+            "held": width,  # claimed, not released
+        }
+    )
 
 
 class CircularBufferTable(wiring.Component):
@@ -125,31 +127,39 @@ class CircularBufferTable(wiring.Component):
         if not 2 <= n_cbs <= 64:
             raise ValueError(f"CircularBufferTable n_cbs must be from 2 to 64, not {n_cbs!r}.")
         if not 1 <= n_units <= 8192:
-            raise ValueError("CircularBufferTable n_units must be from 1 to 8192 (64-byte units of"
-                             f" local memory), not {n_units!r}.")
+            raise ValueError(
+                "CircularBufferTable n_units must be from 1 to 8192 (64-byte units of"
+                f" local memory), not {n_units!r}."
+            )
         if not 1 <= len(owners) <= 32:
-            raise ValueError("CircularBufferTable owners must name 1 to 32 ports, "
-                             f"not {len(owners)}.")
+            raise ValueError(
+                f"CircularBufferTable owners must name 1 to 32 ports, not {len(owners)}."
+            )
         self.n_cbs = n_cbs
         self.n_units = n_units
         self.owners = owners
         self.width = min(bits_for(n_units), 13)
-        super().__init__({
-            "ports": In(CbPort()).array(len(owners)),
-            "setup": In(stream.Signature(CbSetup, always_ready=True)),
-            "halt": In(1),
-            "fault": Out(CbFault),
-            "peek_cb": In(6),
-            "peek": Out(cb_state_layout(self.width)),
-            "peek_valid": Out(1),
-        })
+        super().__init__(
+            {
+                "ports": In(CbPort()).array(len(owners)),
+                "setup": In(stream.Signature(CbSetup, always_ready=True)),
+                "halt": In(1),
+                "fault": Out(CbFault),
+                "peek_cb": In(6),
+                "peek": Out(cb_state_layout(self.width)),
+                "peek_valid": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         layout = cb_state_layout(self.width)
         m.submodules.rows = rows = memory.Memory(shape=layout, depth=self.n_cbs, init=[])
-        read, peek, write = rows.read_port(domain="comb"), rows.read_port(domain="comb"), \
-            rows.write_port()
+        read, peek, write = (
+            rows.read_port(domain="comb"),
+            rows.read_port(domain="comb"),
+            rows.write_port(),
+        )
         is_set_up = Signal(self.n_cbs)
         operation, busy = Signal(_Operation), Signal()
         chosen = Signal(2 * len(self.owners))  # acquires, then dones, as stage 2 works on them
@@ -183,16 +193,22 @@ class CircularBufferTable(wiring.Component):
         self._elaborate_answers(m, operation, busy, chosen, done, read.data, cause)
         return m
 
-    def _elaborate_choice(self, m: Module, operation: data.View, busy: Signal,
-                          chosen: Signal, enough: Signal) -> None:
+    def _elaborate_choice(
+        self, m: Module, operation: data.View, busy: Signal, chosen: Signal, enough: Signal
+    ) -> None:
         """Stage 1: pick a request and keep its payload, which stays at its port meanwhile."""
         n = len(self.owners)
         m.submodules.chooser = chooser = RoundRobin(n_requests=2 * n)
         wants, blocked = Signal(2 * n), Signal(n)
-        m.d.comb += wants.eq(Cat(
-            *(port.acquire.valid & ~blocked[i] & ~self.halt for i, port in enumerate(self.ports)),
-            *(port.done.valid for port in self.ports),
-        ))
+        m.d.comb += wants.eq(
+            Cat(
+                *(
+                    port.acquire.valid & ~blocked[i] & ~self.halt
+                    for i, port in enumerate(self.ports)
+                ),
+                *(port.done.valid for port in self.ports),
+            )
+        )
         # What stage 2 works on may leave in this cycle.
         with m.If(~self.setup.valid):
             m.d.comb += chooser.requests.eq(wants & ~chosen)
@@ -202,18 +218,25 @@ class CircularBufferTable(wiring.Component):
         with m.If(self.setup.valid):
             setup = self.setup.payload
             m.d.sync += [
-                operation.kind.eq(_Kind.SETUP), operation.cb.eq(setup.cb),
-                operation.extent.eq(setup.base), operation.advance.eq(setup.depth),
-                operation.shared.eq(setup.shared), operation.tag.eq(setup.tag),
+                operation.kind.eq(_Kind.SETUP),
+                operation.cb.eq(setup.cb),
+                operation.extent.eq(setup.base),
+                operation.advance.eq(setup.depth),
+                operation.shared.eq(setup.shared),
+                operation.tag.eq(setup.tag),
             ]
         with m.Switch(chooser.grant):
             for i, port in enumerate(self.ports):
-                for kind, bit, request in ((_Kind.ACQUIRE, i, port.acquire.payload),
-                                           (_Kind.DONE, n + i, port.done.payload)):
+                for kind, bit, request in (
+                    (_Kind.ACQUIRE, i, port.acquire.payload),
+                    (_Kind.DONE, n + i, port.done.payload),
+                ):
                     with m.Case(1 << bit):
                         m.d.sync += [
-                            operation.kind.eq(kind), operation.role.eq(request.role),
-                            operation.cb.eq(request.cb), operation.advance.eq(request.advance),
+                            operation.kind.eq(kind),
+                            operation.role.eq(request.role),
+                            operation.cb.eq(request.cb),
+                            operation.advance.eq(request.advance),
                             operation.unit.eq(self.owners[i]),
                         ]
                         if kind is _Kind.ACQUIRE:
@@ -225,8 +248,15 @@ class CircularBufferTable(wiring.Component):
         with m.Elif(busy & ~enough):
             m.d.sync += blocked.eq(blocked | chosen[:n])
 
-    def _elaborate_setup(self, m: Module, operation: data.View, row: data.View, known: Signal,
-                         moved: data.View, cause: Signal) -> None:
+    def _elaborate_setup(
+        self,
+        m: Module,
+        operation: data.View,
+        row: data.View,
+        known: Signal,
+        moved: data.View,
+        cause: Signal,
+    ) -> None:
         """An empty buffer, unless somebody works in it."""
         m.d.comb += [
             moved.base.eq(operation.extent),
@@ -237,30 +267,50 @@ class CircularBufferTable(wiring.Component):
         with m.If(known & ((row.pending != 0) | (row.held != 0))):
             m.d.comb += cause.eq(Trap.CB_BUSY)
 
-    def _elaborate_move(self, m: Module, operation: data.View, row: data.View, known: Signal,
-                        moved: data.View, enough: Signal, cause: Signal) -> None:
+    def _elaborate_move(
+        self,
+        m: Module,
+        operation: data.View,
+        row: data.View,
+        known: Signal,
+        moved: data.View,
+        enough: Signal,
+        cause: Signal,
+    ) -> None:
         """Acquire and done: move `advance` from one amount to the next, if it is there."""
         producer, acquires = Signal(), Signal()
         amount, user = Signal(self.width), Signal.like(row.producer)
-        advance = operation.advance[:self.width]
+        advance = operation.advance[: self.width]
         m.d.comb += [
             producer.eq(operation.role == CbRole.PRODUCER),
             acquires.eq(operation.kind == _Kind.ACQUIRE),
             user.eq(Mux(producer, row.producer, row.consumer)),
-            amount.eq(Mux(producer, Mux(acquires, row.room, row.pending),
-                          Mux(acquires, row.filled, row.held))),
-            enough.eq((operation.advance <= amount)
-                      & (~acquires | (operation.extent <= amount))),
+            amount.eq(
+                Mux(
+                    producer,
+                    Mux(acquires, row.room, row.pending),
+                    Mux(acquires, row.filled, row.held),
+                )
+            ),
+            enough.eq((operation.advance <= amount) & (~acquires | (operation.extent <= amount))),
             moved.eq(row),
         ]
-        moves = ((CbRole.PRODUCER, 1, "room", "pending"), (CbRole.PRODUCER, 0, "pending", "filled"),
-                 (CbRole.CONSUMER, 1, "filled", "held"), (CbRole.CONSUMER, 0, "held", "room"))
+        moves = (
+            (CbRole.PRODUCER, 1, "room", "pending"),
+            (CbRole.PRODUCER, 0, "pending", "filled"),
+            (CbRole.CONSUMER, 1, "filled", "held"),
+            (CbRole.CONSUMER, 0, "held", "room"),
+        )
         for role, first, source, target in moves:
             with m.If((operation.role == role) & (acquires == first)):
-                m.d.comb += [moved[source].eq(row[source] - advance),
-                             moved[target].eq(row[target] + advance)]
-        for role, pointer, side in ((CbRole.PRODUCER, "reserve", "producer"),
-                                    (CbRole.CONSUMER, "claim", "consumer")):
+                m.d.comb += [
+                    moved[source].eq(row[source] - advance),
+                    moved[target].eq(row[target] + advance),
+                ]
+        for role, pointer, side in (
+            (CbRole.PRODUCER, "reserve", "producer"),
+            (CbRole.CONSUMER, "claim", "consumer"),
+        ):
             with m.If((operation.role == role) & acquires):
                 straight = Signal(self.width + 1, name=f"{pointer}_straight")
                 m.d.comb += [
@@ -278,8 +328,16 @@ class CircularBufferTable(wiring.Component):
         with m.Elif(~acquires & ~enough):
             m.d.comb += cause.eq(Trap.CB_UNDERFLOW)
 
-    def _elaborate_answers(self, m: Module, operation: data.View, busy: Signal, chosen: Signal,
-                           done: Signal, row: data.View, cause: Signal) -> None:
+    def _elaborate_answers(
+        self,
+        m: Module,
+        operation: data.View,
+        busy: Signal,
+        chosen: Signal,
+        done: Signal,
+        row: data.View,
+        cause: Signal,
+    ) -> None:
         """Take the request, send the grant a cycle later, report a fault."""
         n = len(self.owners)
         grant, granted, accepts = Signal(CbGrant), Signal(n), Signal(n)
@@ -287,8 +345,11 @@ class CircularBufferTable(wiring.Component):
         m.d.sync += granted.eq(accepts)
         with m.If(accepts.any()):
             producer = operation.role == CbRole.PRODUCER
-            m.d.sync += [grant.base.eq(row.base), grant.depth.eq(row.depth),
-                         grant.pointer.eq(Mux(producer, row.reserve, row.claim))]
+            m.d.sync += [
+                grant.base.eq(row.base),
+                grant.depth.eq(row.depth),
+                grant.pointer.eq(Mux(producer, row.reserve, row.claim)),
+            ]
         for i, port in enumerate(self.ports):
             m.d.comb += [
                 port.acquire.ready.eq(accepts[i]),

@@ -30,8 +30,14 @@ from hw.arch.units import Unit
 from hw.config.tree import PeConfig
 from hw.iface.command_view import view
 
-__all__ = ["BASE_UNITS", "CheckLimits", "CommandChecker", "UNITS_OF_OPCODE", "Verdict",
-           "reserved_holes"]
+__all__ = [
+    "BASE_UNITS",
+    "CheckLimits",
+    "CommandChecker",
+    "UNITS_OF_OPCODE",
+    "Verdict",
+    "reserved_holes",
+]
 
 UNITS_OF_OPCODE: dict[Opcode, tuple[Unit, ...]] = {
     Opcode.DMA_IN: (Unit.FI_IN_ROW, Unit.FI_IN_COL),
@@ -76,8 +82,13 @@ class CheckLimits:
     with_fp: bool = True
 
     def __post_init__(self) -> None:
-        for name, top in (("cbs", 64), ("counters", 32), ("contexts", 16), ("banks", 16),
-                          ("ls_units", 8192)):
+        for name, top in (
+            ("cbs", 64),
+            ("counters", 32),
+            ("contexts", 16),
+            ("banks", 16),
+            ("ls_units", 8192),
+        ):
             value = getattr(self, name)
             if not 2 <= value <= top:
                 raise ValueError(f"CheckLimits {name} must be from 2 to {top}, not {value!r}.")
@@ -171,8 +182,10 @@ class CommandChecker(wiring.Component):
         command = COMMANDS[opcode]
         fields = view(self.command, opcode)
         rules = [(command.field(name).offset, wrong) for name, wrong in self._rules(opcode, fields)]
-        rules += [(offset, self.command[offset:offset + width].any())
-                  for offset, width in reserved_holes(opcode)]
+        rules += [
+            (offset, self.command[offset : offset + width].any())
+            for offset, width in reserved_holes(opcode)
+        ]
         for offset, wrong in sorted(rules, key=lambda rule: -rule[0]):
             with m.If(wrong):
                 m.d.comb += [
@@ -203,8 +216,10 @@ class CommandChecker(wiring.Component):
             case Opcode.CB:
                 yield "cb", f.cb >= limits.cbs
                 yield "base", f.base >= limits.ls_units
-                yield "depth", ((f.depth == 0) | (f.depth >= 1 << 13)
-                                | (f.base + f.depth > limits.ls_units))
+                yield (
+                    "depth",
+                    ((f.depth == 0) | (f.depth >= 1 << 13) | (f.base + f.depth > limits.ls_units)),
+                )
             case Opcode.DMA_IN:
                 yield from self._operand_rules(f, "")
                 for column, unit in enumerate(UNITS_OF_OPCODE[opcode]):
@@ -225,8 +240,10 @@ class CommandChecker(wiring.Component):
         step_level, adv_level = f[f"{prefix}step_level"], f[f"{prefix}adv_level"]
         yield f"{prefix}cb", f[f"{prefix}cb"] >= self.limits.cbs
         yield f"{prefix}step_level", (step_level == 0) | (step_level > LEVELS)
-        yield f"{prefix}adv_level", (adv_level < step_level) | (
-            (adv_level > LEVELS) & (adv_level != NEVER))
+        yield (
+            f"{prefix}adv_level",
+            (adv_level < step_level) | ((adv_level > LEVELS) & (adv_level != NEVER)),
+        )
 
     def _tile_rules(self, f: data.View) -> Iterator[tuple[str, Value]]:
         """What MML and DRAIN have in common."""
@@ -248,8 +265,14 @@ class CommandChecker(wiring.Component):
         yield "k_tail", f.k_tail > self.limits.k_bytes
         yield "a_format", ~_any_of(f.a_format, formats)
         # Integers mix; a floating-point format multiplies with itself only.
-        yield "b_format", Mux(_any_of(f.a_format, _INTEGER), ~_any_of(f.b_format, _INTEGER),
-                              f.b_format != f.a_format)
+        yield (
+            "b_format",
+            Mux(
+                _any_of(f.a_format, _INTEGER),
+                ~_any_of(f.b_format, _INTEGER),
+                f.b_format != f.a_format,
+            ),
+        )
 
     def _drain_rules(self, f: data.View) -> Iterator[tuple[str, Value]]:
         to_ls = f.destination == Destination.LS

@@ -13,8 +13,13 @@ from hw.iface.command_view import view
 __all__ = ["ContextStore"]
 
 _HEADER_FIELDS = ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
-_OFFSET_FIELDS = {Opcode.DMA_IN: "offset", Opcode.DMA_OUT: "offset", Opcode.MML: "a_offset",
-                  Opcode.DRAIN: "offset", Opcode.PRELOAD: "offset"}
+_OFFSET_FIELDS = {
+    Opcode.DMA_IN: "offset",
+    Opcode.DMA_OUT: "offset",
+    Opcode.MML: "a_offset",
+    Opcode.DRAIN: "offset",
+    Opcode.PRELOAD: "offset",
+}
 
 
 class ContextStore(wiring.Component):
@@ -52,28 +57,30 @@ class ContextStore(wiring.Component):
 
     def __init__(self, *, n_contexts: int, n_targets: int, n_lookups: int) -> None:
         if not 2 <= n_contexts <= 16:
-            raise ValueError("ContextStore n_contexts must be from 2 to 16, "
-                             f"not {n_contexts!r}.")
+            raise ValueError(f"ContextStore n_contexts must be from 2 to 16, not {n_contexts!r}.")
         self.n_contexts = n_contexts
         self.n_targets = n_targets
         self.n_lookups = n_lookups
-        super().__init__({
-            "context": In(4),
-            "run": In(LONG_BITS),
-            "moved": Out(LONG_BITS),
-            "present": Out(1),
-            "write": In(1),
-            "data": In(LONG_BITS),
-            "targets": In(n_targets),
-            "lookups": In(4).array(n_lookups),
-            "targets_of": Out(n_targets).array(n_lookups),
-        })
+        super().__init__(
+            {
+                "context": In(4),
+                "run": In(LONG_BITS),
+                "moved": Out(LONG_BITS),
+                "present": Out(1),
+                "write": In(1),
+                "data": In(LONG_BITS),
+                "targets": In(n_targets),
+                "lookups": In(4).array(n_lookups),
+                "targets_of": Out(n_targets).array(n_lookups),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.rows = rows = memory.Memory(shape=LONG_BITS, depth=self.n_contexts, init=[])
-        m.submodules.units = units = memory.Memory(shape=self.n_targets, depth=self.n_contexts,
-                                                   init=[])
+        m.submodules.units = units = memory.Memory(
+            shape=self.n_targets, depth=self.n_contexts, init=[]
+        )
         stored = Signal(self.n_contexts)
         read, write, note = rows.read_port(domain="comb"), rows.write_port(), units.write_port()
         kept = Signal(LONG_BITS)
@@ -93,8 +100,10 @@ class ContextStore(wiring.Component):
             m.d.sync += stored.bit_select(write.addr, 1).eq(1)
         for lookup, targets_of in zip(self.lookups, self.targets_of, strict=True):
             port = units.read_port(domain="comb")
-            m.d.comb += [port.addr.eq(lookup),
-                         targets_of.eq(Mux(stored.bit_select(port.addr, 1), port.data, 0))]
+            m.d.comb += [
+                port.addr.eq(lookup),
+                targets_of.eq(Mux(stored.bit_select(port.addr, 1), port.data, 0)),
+            ]
         self._elaborate_move(m, read.data)
         return m
 

@@ -10,21 +10,35 @@ from amaranth.lib.wiring import In, Out
 from hw.arch.csr import COUNTERS
 from hw.arch.units import State, Unit
 
-__all__ = ["COUNTED_UNITS", "COUNTER_BITS", "EVENTS", "EVENT_BITS", "STATE_COUNTERS", "CounterFile",
-           "StateCounters", "event_name"]
+__all__ = [
+    "COUNTED_UNITS",
+    "COUNTER_BITS",
+    "EVENTS",
+    "EVENT_BITS",
+    "STATE_COUNTERS",
+    "CounterFile",
+    "StateCounters",
+    "event_name",
+]
 
 COUNTER_BITS = 48
 EVENT_BITS = 8
 """Bits of what an event counter can add in one cycle."""
 _N_STATES = 16
 
-COUNTED_UNITS = tuple(unit for unit in Unit
-                      if any(counter.name == f"{unit.name.lower()}.busy" for counter in COUNTERS))
+COUNTED_UNITS = tuple(
+    unit
+    for unit in Unit
+    if any(counter.name == f"{unit.name.lower()}.busy" for counter in COUNTERS)
+)
 """Units whose states are counted."""
 
-STATE_COUNTERS = {f"{unit.name.lower()}.{state.name.lower()}": (unit, state)
-                  for unit in COUNTED_UNITS for state in State
-                  if state not in (State.IDLE, State.HALTED)}
+STATE_COUNTERS = {
+    f"{unit.name.lower()}.{state.name.lower()}": (unit, state)
+    for unit in COUNTED_UNITS
+    for state in State
+    if state not in (State.IDLE, State.HALTED)
+}
 """Counters of cycles that a unit spends in a state."""
 
 EVENTS = tuple(counter.name for counter in COUNTERS[1:] if counter.name not in STATE_COUNTERS)
@@ -57,14 +71,16 @@ class StateCounters(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__({
-            "state": In(4),
-            "enable": In(1),
-            "clear": In(1),
-            "snapshot": In(1),
-            "index": In(4),
-            "value": Out(COUNTER_BITS),
-        })
+        super().__init__(
+            {
+                "state": In(4),
+                "enable": In(1),
+                "clear": In(1),
+                "snapshot": In(1),
+                "index": In(4),
+                "value": Out(COUNTER_BITS),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -91,13 +107,13 @@ class StateCounters(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [touched.eq(0), saved.eq(0)]
         with m.Elif(counts | self.snapshot):
-            m.d.sync += [touched.eq(touched | one),
-                         saved.eq(Mux(self.snapshot, one, saved | one))]
+            m.d.sync += [touched.eq(touched | one), saved.eq(Mux(self.snapshot, one, saved | one))]
         self._elaborate_reading(m, live, frozen, touched, saved)
         return m
 
-    def _elaborate_reading(self, m: Module, live: memory.Memory, frozen: memory.Memory,
-                           touched: Signal, saved: Signal) -> None:
+    def _elaborate_reading(
+        self, m: Module, live: memory.Memory, frozen: memory.Memory, touched: Signal, saved: Signal
+    ) -> None:
         live_read, frozen_read = live.read_port(domain="comb"), frozen.read_port(domain="comb")
         m.d.comb += [live_read.addr.eq(self.index), frozen_read.addr.eq(self.index)]
         with m.If(saved.bit_select(self.index, 1)):
@@ -128,16 +144,18 @@ class CounterFile(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__({
-            "states": In(4).array(len(Unit) - 1),
-            **{event_name(name): In(EVENT_BITS) for name in EVENTS},
-            "enable": In(1),
-            "clear": In(1),
-            "snapshot": In(1),
-            "index": In(range(len(COUNTERS))),
-            "word": In(1),
-            "data": Out(32),
-        })
+        super().__init__(
+            {
+                "states": In(4).array(len(Unit) - 1),
+                **{event_name(name): In(EVENT_BITS) for name in EVENTS},
+                "enable": In(1),
+                "clear": In(1),
+                "snapshot": In(1),
+                "index": In(range(len(COUNTERS))),
+                "word": In(1),
+                "data": Out(32),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

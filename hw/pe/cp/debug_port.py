@@ -53,26 +53,29 @@ class DebugPort(wiring.Component):
     banks : In(ArrayLayout(BankState, n_banks)), states of accumulator banks.
     """
 
-    def __init__(self, *, units: tuple[Unit, ...], n_sources: int, n_banks: int,
-                 cb_width: int) -> None:
+    def __init__(
+        self, *, units: tuple[Unit, ...], n_sources: int, n_banks: int, cb_width: int
+    ) -> None:
         self.units = units
         self.n_sources = n_sources
         self.n_banks = n_banks
-        super().__init__({
-            "select": In(32),
-            "data": Out(_WORD),
-            "statuses": In(UnitStatus).array(Unit.CP),
-            "n_waiting": In(8).array(Unit.CP),
-            "heads": In(LONG_BITS).array(Unit.CP),
-            "cb": Out(6),
-            "row": In(cb_state_layout(cb_width)),
-            "row_valid": In(1),
-            "counter": Out(5),
-            "counter_value": In(32),
-            "sources": In(QUAD_BITS).array(n_sources),
-            "source_waiting": In(n_sources),
-            "banks": In(data.ArrayLayout(BankState, n_banks)),
-        })
+        super().__init__(
+            {
+                "select": In(32),
+                "data": Out(_WORD),
+                "statuses": In(UnitStatus).array(Unit.CP),
+                "n_waiting": In(8).array(Unit.CP),
+                "heads": In(LONG_BITS).array(Unit.CP),
+                "cb": Out(6),
+                "row": In(cb_state_layout(cb_width)),
+                "row_valid": In(1),
+                "counter": Out(5),
+                "counter_value": In(32),
+                "sources": In(QUAD_BITS).array(n_sources),
+                "source_waiting": In(n_sources),
+                "banks": In(data.ArrayLayout(BankState, n_banks)),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -86,22 +89,24 @@ class DebugPort(wiring.Component):
                 self._show(m, shown, word, Const(0), {0: self._cb()})
             with m.Case(DebugSpace.QUEUE):
                 for unit in self.units:
-                    with m.If((index == unit) & (word < LONG_BITS // _WORD)
-                              & (self.n_waiting[unit] != 0)):
+                    with m.If(
+                        (index == unit) & (word < LONG_BITS // _WORD) & (self.n_waiting[unit] != 0)
+                    ):
                         m.d.comb += shown.eq(self.heads[unit].word_select(word[:4], _WORD))
             with m.Case(DebugSpace.COUNTER):
                 self._show(m, shown, word, Const(0), {0: [self.counter_value]})
             with m.Case(DebugSpace.SOURCE):
-                self._show(m, shown, word, index,
-                           {i: self._source(i) for i in range(self.n_sources)})
+                self._show(
+                    m, shown, word, index, {i: self._source(i) for i in range(self.n_sources)}
+                )
             with m.Case(DebugSpace.BANK):
-                self._show(m, shown, word, index,
-                           {i: [self.banks[i]] for i in range(self.n_banks)})
+                self._show(m, shown, word, index, {i: [self.banks[i]] for i in range(self.n_banks)})
         m.d.sync += self.data.eq(shown)
         return m
 
-    def _show(self, m: Module, shown: Signal, word: Value, index: Value,
-              words: dict[int, list[Any]]) -> None:
+    def _show(
+        self, m: Module, shown: Signal, word: Value, index: Value, words: dict[int, list[Any]]
+    ) -> None:
         """Choose one of the words of one of the indices."""
         with m.Switch(index):
             for number, values in words.items():
@@ -114,8 +119,12 @@ class DebugPort(wiring.Component):
     def _unit(self, unit: Unit) -> list[Value]:
         status = self.statuses[unit]
         return [
-            Cat(_pad(status.state, 8), _pad(status.cb, 8), _pad(status.bank, 8),
-                self.n_waiting[unit]),
+            Cat(
+                _pad(status.state, 8),
+                _pad(status.cb, 8),
+                _pad(status.bank, 8),
+                self.n_waiting[unit],
+            ),
             Cat(status.tag, status.opcode),
             status.steps,
         ]
@@ -125,12 +134,16 @@ class DebugPort(wiring.Component):
         # The two pointers that are not stored trail those that are.
         commit = row.reserve - row.pending + Mux(row.reserve < row.pending, row.depth, 0)
         release = row.claim - row.held + Mux(row.claim < row.held, row.depth, 0)
-        users = Cat(_pad(row.producer.unit, 7), row.producer.known,
-                    _pad(row.consumer.unit, 7), row.consumer.known)
+        users = Cat(
+            _pad(row.producer.unit, 7),
+            row.producer.known,
+            _pad(row.consumer.unit, 7),
+            row.consumer.known,
+        )
         words = [
             Cat(_pad(row.base, 16), row.depth),
-            Cat(_pad(row.reserve, 16), commit[:len(row.reserve)]),
-            Cat(_pad(row.claim, 16), release[:len(row.claim)]),
+            Cat(_pad(row.reserve, 16), commit[: len(row.reserve)]),
+            Cat(_pad(row.claim, 16), release[: len(row.claim)]),
             Cat(_pad(Cat(self.row_valid, row.shared), 8), users),
             Cat(_pad(row.filled, 16), row.room),
         ]

@@ -83,33 +83,36 @@ class Dispatcher(wiring.Component):
     def __init__(self, *, limits: CheckLimits, n_sources: int) -> None:
         self.limits = limits
         self.n_sources = n_sources
-        super().__init__({
-            "sources": In(stream.Signature(LONG_BITS)).array(n_sources),
-            "halt": In(1),
-            "full": In(N_UNITS),
-            "one_left": In(N_UNITS),
-            "quiet": In(N_UNITS),
-            "signals_waiting": In(1),
-            "remote_room": In(1),
-            "remote_empty": In(1),
-            "watches": Out(CounterWatch).array(n_sources),
-            "reached": In(n_sources),
-            "issue": Out(N_UNITS),
-            "command": Out(LONG_BITS),
-            "update": Out(CounterUpdate),
-            "setup": Out(stream.Signature(CbSetup, always_ready=True)),
-            "job_done": Out(1),
-            "status": Out(32),
-            "fault": Out(DispatchFault),
-            "ran": Out(1),
-            "waiting": Out(n_sources),
-        })
+        super().__init__(
+            {
+                "sources": In(stream.Signature(LONG_BITS)).array(n_sources),
+                "halt": In(1),
+                "full": In(N_UNITS),
+                "one_left": In(N_UNITS),
+                "quiet": In(N_UNITS),
+                "signals_waiting": In(1),
+                "remote_room": In(1),
+                "remote_empty": In(1),
+                "watches": Out(CounterWatch).array(n_sources),
+                "reached": In(n_sources),
+                "issue": Out(N_UNITS),
+                "command": Out(LONG_BITS),
+                "update": Out(CounterUpdate),
+                "setup": Out(stream.Signature(CbSetup, always_ready=True)),
+                "job_done": Out(1),
+                "status": Out(32),
+                "fault": Out(DispatchFault),
+                "ran": Out(1),
+                "waiting": Out(n_sources),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.chooser = chooser = RoundRobin(n_requests=self.n_sources)
         m.submodules.contexts = contexts = ContextStore(
-            n_contexts=self.limits.contexts, n_targets=N_UNITS, n_lookups=self.n_sources)
+            n_contexts=self.limits.contexts, n_targets=N_UNITS, n_lookups=self.n_sources
+        )
         # Stage 2.
         self._busy, self._command = Signal(), Signal(LONG_BITS)
         self._targets, self._source = Signal(N_UNITS), Signal(self.n_sources)
@@ -124,15 +127,25 @@ class Dispatcher(wiring.Component):
                 self.waiting[i].eq(source.valid & ~may_go),
             ]
             with m.If(chooser.grant[i]):
-                m.d.sync += [self._command.eq(source.payload), self._targets.eq(targets),
-                             self._updates.eq(updates)]
+                m.d.sync += [
+                    self._command.eq(source.payload),
+                    self._targets.eq(targets),
+                    self._updates.eq(updates),
+                ]
         m.d.comb += chooser.served.eq(chooser.grant)
         m.d.sync += [self._busy.eq(chooser.grant.any()), self._source.eq(chooser.grant)]
         self._elaborate_action(m, contexts)
         return m
 
-    def _elaborate_source(self, m: Module, i: int, contexts: ContextStore, may_go: Signal,
-                          targets: Signal, updates: Signal) -> None:
+    def _elaborate_source(
+        self,
+        m: Module,
+        i: int,
+        contexts: ContextStore,
+        may_go: Signal,
+        targets: Signal,
+        updates: Signal,
+    ) -> None:
         """Stage 1: where the command of source i goes, and whether it can go now."""
         command = self.sources[i].payload
         opcode = command[:8]
@@ -156,16 +169,21 @@ class Dispatcher(wiring.Component):
                 with m.Case(code):
                     m.d.comb += targets.eq(Mux(long.store, 0, _units_of(command, code)))
             with m.Case(Opcode.RUN):
-                m.d.comb += [targets.eq(contexts.targets_of[i]),
-                             may_go.eq(room & ~(self._busy & self._stores))]
+                m.d.comb += [
+                    targets.eq(contexts.targets_of[i]),
+                    may_go.eq(room & ~(self._busy & self._stores)),
+                ]
             with m.Default():
                 # Counters change one at a time; a waiting signal of a unit gets its turn.
                 m.d.comb += [
-                    updates.eq(short.signal_en | (opcode == Opcode.SIGNAL)
-                               | (opcode == Opcode.SET_COUNTER)),
-                    may_go.eq(self._condition(command, i, follows, busy_units)
-                              & (~updates | ~self.signals_waiting | ~(self._busy & self._updates))
-                              & (~updates | ~remote | self.remote_room)),
+                    updates.eq(
+                        short.signal_en | (opcode == Opcode.SIGNAL) | (opcode == Opcode.SET_COUNTER)
+                    ),
+                    may_go.eq(
+                        self._condition(command, i, follows, busy_units)
+                        & (~updates | ~self.signals_waiting | ~(self._busy & self._updates))
+                        & (~updates | ~remote | self.remote_room)
+                    ),
                 ]
 
     def _condition(self, command: Value, i: int, follows: Value, busy_units: Value) -> Value:
@@ -173,8 +191,11 @@ class Dispatcher(wiring.Component):
         opcode = command[:8]
         fence, wait = view(command, Opcode.FENCE), view(command, Opcode.WAIT)
         n_busy = Mux(opcode == Opcode.END, busy_units, busy_units & fence.units[:N_UNITS]).any()
-        waits = (opcode == Opcode.WAIT) & (wait.counter < self.limits.counters) & (
-            follows | ~self.reached[i])
+        waits = (
+            (opcode == Opcode.WAIT)
+            & (wait.counter < self.limits.counters)
+            & (follows | ~self.reached[i])
+        )
         fences = (opcode == Opcode.FENCE) & n_busy
         ends = (opcode == Opcode.END) & (n_busy | ~self.remote_empty)
         return ~(waits | fences | ends)
@@ -207,8 +228,10 @@ class Dispatcher(wiring.Component):
             self.fault.tag.eq(header.tag),
         ]
         with m.If(checker.verdict.wrong):
-            m.d.comb += [self.fault.cause.eq(checker.verdict.cause),
-                         self.fault.info.eq(checker.verdict.info)]
+            m.d.comb += [
+                self.fault.cause.eq(checker.verdict.cause),
+                self.fault.info.eq(checker.verdict.info),
+            ]
         self._elaborate_short(m, acts)
 
     def _own_units(self) -> Value:

@@ -86,41 +86,44 @@ class CommandProcessor(wiring.Component):
 
     def __init__(self, *, limits: CheckLimits, queue_depth: int) -> None:
         if queue_depth < 2:
-            raise ValueError("CommandProcessor queue_depth must be at least 2 commands, "
-                             f"not {queue_depth!r}.")
+            raise ValueError(
+                f"CommandProcessor queue_depth must be at least 2 commands, not {queue_depth!r}."
+            )
         self.limits = limits
         self.queue_depth = queue_depth
         self.units = tuple(sorted(limits.units))
         self.cb_ports = tuple(port for port in CbPortId if CB_PORT_UNITS[port] in self.units)
         external = [name for name in EVENTS if name not in _OWN_EVENTS]
-        super().__init__({
-            **{f"source_{name}": In(stream.Signature(LONG_BITS)) for name in SOURCES},
-            **{unit.name.lower(): In(UnitControl()) for unit in self.units},
-            **{f"cb_{port.name.lower()}": In(CbPort()) for port in self.cb_ports},
-            "row": In(4),
-            "col": In(4),
-            "remote_signal": Out(stream.Signature(Completion)),
-            "signal_in": In(stream.Signature(Completion)),
-            "job_done": Out(1),
-            "status": Out(32),
-            "trap": Out(ElementTrap),
-            "halt_request": In(1),
-            "quiet": Out(1),
-            "wqe_trap": In(TrapReport),
-            "wqe_idle": In(1),
-            "wqe_halt": Out(1),
-            "debug_select": In(32),
-            "debug_data": Out(32),
-            "bank_states": In(data.ArrayLayout(BankState, limits.banks)),
-            "progress": Out(32),
-            "counter_enable": In(1),
-            "counter_clear": In(1),
-            "snapshot": In(1),
-            "counter_index": In(range(len(COUNTERS))),
-            "counter_word": In(1),
-            "counter_data": Out(32),
-            **{event_name(name): In(EVENT_BITS) for name in external},
-        })
+        super().__init__(
+            {
+                **{f"source_{name}": In(stream.Signature(LONG_BITS)) for name in SOURCES},
+                **{unit.name.lower(): In(UnitControl()) for unit in self.units},
+                **{f"cb_{port.name.lower()}": In(CbPort()) for port in self.cb_ports},
+                "row": In(4),
+                "col": In(4),
+                "remote_signal": Out(stream.Signature(Completion)),
+                "signal_in": In(stream.Signature(Completion)),
+                "job_done": Out(1),
+                "status": Out(32),
+                "trap": Out(ElementTrap),
+                "halt_request": In(1),
+                "quiet": Out(1),
+                "wqe_trap": In(TrapReport),
+                "wqe_idle": In(1),
+                "wqe_halt": Out(1),
+                "debug_select": In(32),
+                "debug_data": Out(32),
+                "bank_states": In(data.ArrayLayout(BankState, limits.banks)),
+                "progress": Out(32),
+                "counter_enable": In(1),
+                "counter_clear": In(1),
+                "snapshot": In(1),
+                "counter_index": In(range(len(COUNTERS))),
+                "counter_word": In(1),
+                "counter_data": Out(32),
+                **{event_name(name): In(EVENT_BITS) for name in external},
+            }
+        )
 
     def control(self, unit: Unit) -> Any:
         """Port of a present unit."""
@@ -128,15 +131,20 @@ class CommandProcessor(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.dispatcher = self._dispatcher = Dispatcher(limits=self.limits,
-                                                                n_sources=self.n_sources)
+        m.submodules.dispatcher = self._dispatcher = Dispatcher(
+            limits=self.limits, n_sources=self.n_sources
+        )
         m.submodules.cbs = self._cbs = CircularBufferTable(
-            n_cbs=self.limits.cbs, n_units=self.limits.ls_units,
-            owners=tuple(int(CB_PORT_UNITS[port]) for port in self.cb_ports))
+            n_cbs=self.limits.cbs,
+            n_units=self.limits.ls_units,
+            owners=tuple(int(CB_PORT_UNITS[port]) for port in self.cb_ports),
+        )
         m.submodules.counters = self._counters = SignalCounters(
-            n_counters=self.limits.counters, n_signals=len(self.units), n_watches=self.n_sources)
-        m.submodules.traps = self._traps = TrapCollector(n_reports=len(self.units) + 3,
-                                                         n_idle=len(self.units) + 1)
+            n_counters=self.limits.counters, n_signals=len(self.units), n_watches=self.n_sources
+        )
+        m.submodules.traps = self._traps = TrapCollector(
+            n_reports=len(self.units) + 3, n_idle=len(self.units) + 1
+        )
         self._queues = {unit: UnitQueue(depth=self.queue_depth) for unit in self.units}
         for unit, queue in self._queues.items():
             m.submodules[f"queue_{unit.name.lower()}"] = queue
@@ -198,8 +206,10 @@ class CommandProcessor(wiring.Component):
             dispatcher.remote_room.eq(counters.remote_room),
             dispatcher.remote_empty.eq(counters.remote_empty),
             dispatcher.reached.eq(counters.reached),
-            *(mine.eq(theirs) for mine, theirs in
-              zip(counters.watches, dispatcher.watches, strict=True)),
+            *(
+                mine.eq(theirs)
+                for mine, theirs in zip(counters.watches, dispatcher.watches, strict=True)
+            ),
         ]
 
     def _elaborate_traps(self, m: Module) -> None:
@@ -234,9 +244,12 @@ class CommandProcessor(wiring.Component):
 
     def _elaborate_debug(self, m: Module) -> None:
         """The debug port, looking at everybody."""
-        m.submodules.debug = debug = DebugPort(units=self.units, n_sources=self.n_sources,
-                                               n_banks=self.limits.banks,
-                                               cb_width=self._cbs.width)
+        m.submodules.debug = debug = DebugPort(
+            units=self.units,
+            n_sources=self.n_sources,
+            n_banks=self.limits.banks,
+            cb_width=self._cbs.width,
+        )
         for unit, queue in self._queues.items():
             m.d.comb += [
                 debug.statuses[unit].eq(self.control(unit).status),

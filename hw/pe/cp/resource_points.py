@@ -18,8 +18,11 @@ def _processor(name: str) -> CommandProcessor:
 
 def _cb_table(name: str) -> CircularBufferTable:
     limits = CheckLimits.of(get_config(name).pe)
-    return CircularBufferTable(n_cbs=limits.cbs, n_units=limits.ls_units,
-                               owners=tuple(int(unit) for unit in CB_PORT_UNITS.values()))
+    return CircularBufferTable(
+        n_cbs=limits.cbs,
+        n_units=limits.ls_units,
+        owners=tuple(int(unit) for unit in CB_PORT_UNITS.values()),
+    )
 
 
 RESOURCE_POINTS = {
@@ -28,7 +31,8 @@ RESOURCE_POINTS = {
     "CircularBufferTable, tiny": lambda: _cb_table("tiny"),
     "CircularBufferTable, mtia100-pe": lambda: _cb_table("mtia100-pe"),
     "CommandChecker, mtia100-pe": lambda: CommandChecker(
-        limits=CheckLimits.of(get_config("mtia100-pe").pe)),
+        limits=CheckLimits.of(get_config("mtia100-pe").pe)
+    ),
     "CounterFile": CounterFile,
     "WorkQueueEngine, 16-byte lines": lambda: WorkQueueEngine(link_bytes=16),
     "WorkQueueEngine, 64-byte lines": lambda: WorkQueueEngine(link_bytes=64),

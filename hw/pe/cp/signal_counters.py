@@ -81,31 +81,35 @@ class SignalCounters(wiring.Component):
 
     def __init__(self, *, n_counters: int, n_signals: int, n_watches: int) -> None:
         if not 2 <= n_counters <= _MAX_COUNTERS:
-            raise ValueError(f"SignalCounters n_counters must be from 2 to {_MAX_COUNTERS}, "
-                             f"not {n_counters!r}.")
+            raise ValueError(
+                f"SignalCounters n_counters must be from 2 to {_MAX_COUNTERS}, not {n_counters!r}."
+            )
         self.n_counters = n_counters
         self.n_signals = n_signals
         self.n_watches = n_watches
-        super().__init__({
-            "row": In(4),
-            "col": In(4),
-            "update": In(CounterUpdate),
-            "signals": In(stream.Signature(Completion)).array(n_signals),
-            "arriving": In(stream.Signature(Completion)),
-            "remote": Out(stream.Signature(Completion)),
-            "remote_room": Out(1),
-            "remote_empty": Out(1),
-            "waiting": Out(1),
-            "watches": In(CounterWatch).array(n_watches),
-            "reached": Out(n_watches),
-            "peek_counter": In(5),
-            "peek": Out(COUNTER_BITS),
-        })
+        super().__init__(
+            {
+                "row": In(4),
+                "col": In(4),
+                "update": In(CounterUpdate),
+                "signals": In(stream.Signature(Completion)).array(n_signals),
+                "arriving": In(stream.Signature(Completion)),
+                "remote": Out(stream.Signature(Completion)),
+                "remote_room": Out(1),
+                "remote_empty": Out(1),
+                "waiting": Out(1),
+                "watches": In(CounterWatch).array(n_watches),
+                "reached": Out(n_watches),
+                "peek_counter": In(5),
+                "peek": Out(COUNTER_BITS),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.values = values = memory.Memory(shape=COUNTER_BITS, depth=self.n_counters,
-                                                     init=[])
+        m.submodules.values = values = memory.Memory(
+            shape=COUNTER_BITS, depth=self.n_counters, init=[]
+        )
         self._written = Signal(self.n_counters)  # the others are still zero
         m.submodules.leaving = leaving = StreamFifo(shape=Completion, depth=self.REMOTE_DEPTH)
         wiring.connect(m, wiring.flipped(self.remote), leaving.o)
@@ -129,8 +133,10 @@ class SignalCounters(wiring.Component):
 
         for i, watch in enumerate(self.watches):
             ahead = Signal(COUNTER_BITS, name=f"ahead{i}")
-            m.d.comb += [ahead.eq(self._read(m, values, watch.counter) - watch.value),
-                         self.reached[i].eq(~ahead[-1])]
+            m.d.comb += [
+                ahead.eq(self._read(m, values, watch.counter) - watch.value),
+                self.reached[i].eq(~ahead[-1]),
+            ]
         m.d.comb += self.peek.eq(self._read(m, values, self.peek_counter))
         return m
 
@@ -144,8 +150,9 @@ class SignalCounters(wiring.Component):
         m.d.comb += port.addr.eq(counter)
         return Mux(self._written.bit_select(port.addr, 1), port.data, 0)
 
-    def _elaborate_signal(self, m: Module, leaving: StreamFifo, signal: data.View, is_local: Signal,
-                          wins: Signal) -> None:
+    def _elaborate_signal(
+        self, m: Module, leaving: StreamFifo, signal: data.View, is_local: Signal, wins: Signal
+    ) -> None:
         """Take the signal whose turn it is, unless a short command goes before it.
 
         A signal that cannot leave must not hold up those for this element, since other elements
@@ -172,12 +179,15 @@ class SignalCounters(wiring.Component):
         sent = Signal(Completion)
         m.d.comb += sent.eq(signal)
         with m.If(self.update.valid):
-            m.d.comb += [sent.tag.eq(self.update.tag), sent.signal_en.eq(1),
-                         sent.signal_counter.eq(self.update.counter),
-                         sent.signal_row.eq(self.update.row), sent.signal_col.eq(self.update.col)]
+            m.d.comb += [
+                sent.tag.eq(self.update.tag),
+                sent.signal_en.eq(1),
+                sent.signal_counter.eq(self.update.counter),
+                sent.signal_row.eq(self.update.row),
+                sent.signal_col.eq(self.update.col),
+            ]
         m.d.comb += [
-            leaving.i.valid.eq((self.update.valid & self._is_remote_update())
-                               | (wins & ~is_local)),
+            leaving.i.valid.eq((self.update.valid & self._is_remote_update()) | (wins & ~is_local)),
             leaving.i.payload.eq(sent),
             leaving.i.payload.signal_row.eq(sent.signal_row + self.row),
             leaving.i.payload.signal_col.eq(sent.signal_col + self.col),

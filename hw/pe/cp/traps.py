@@ -55,15 +55,17 @@ class TrapCollector(wiring.Component):
     def __init__(self, *, n_reports: int, n_idle: int) -> None:
         self.n_reports = n_reports
         self.n_idle = n_idle
-        super().__init__({
-            "reports": In(TrapReport).array(n_reports),
-            "units": In(4).array(n_reports),
-            "halt_request": In(1),
-            "idle": In(n_idle),
-            "trap": Out(ElementTrap),
-            "halt": Out(1),
-            "quiet": Out(1),
-        })
+        super().__init__(
+            {
+                "reports": In(TrapReport).array(n_reports),
+                "units": In(4).array(n_reports),
+                "halt_request": In(1),
+                "idle": In(n_idle),
+                "trap": Out(ElementTrap),
+                "halt": Out(1),
+                "quiet": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

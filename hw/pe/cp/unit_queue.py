@@ -54,16 +54,18 @@ class UnitQueue(wiring.Component):
         if depth < 1:
             raise ValueError(f"UnitQueue depth must be at least 1 command, not {depth!r}.")
         self.depth = depth
-        super().__init__({
-            "i": In(stream.Signature(LONG_BITS)),
-            "command": Out(stream.Signature(LONG_BITS)),
-            "completion": In(stream.Signature(Completion, always_ready=True)),
-            "signal": Out(stream.Signature(Completion)),
-            "halt": In(1),
-            "idle": In(1),
-            "n_waiting": Out(range(depth + 1)),
-            "quiet": Out(1),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(LONG_BITS)),
+                "command": Out(stream.Signature(LONG_BITS)),
+                "completion": In(stream.Signature(Completion, always_ready=True)),
+                "signal": Out(stream.Signature(Completion)),
+                "halt": In(1),
+                "idle": In(1),
+                "n_waiting": Out(range(depth + 1)),
+                "quiet": Out(1),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -85,8 +87,9 @@ class UnitQueue(wiring.Component):
             signals.i.valid.eq(ends & self.completion.payload.signal_en),
             signals.i.payload.eq(self.completion.payload),
             self.n_waiting.eq(commands.level),
-            self.quiet.eq(self.idle & (commands.level == 0) & (n_running == 0)
-                          & (signals.level == 0)),
+            self.quiet.eq(
+                self.idle & (commands.level == 0) & (n_running == 0) & (signals.level == 0)
+            ),
         ]
         with m.If(starts & ~ends):
             m.d.sync += n_running.eq(n_running + 1)

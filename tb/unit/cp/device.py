@@ -45,9 +45,20 @@ class UnitModel:
         self.rng = python_rng(f"unit {unit.name}")
         name = unit.name.lower()
         port = device.bench.port
-        self.pins = {pin: port(f"{name}__{pin}") for pin in (
-            "command__payload", "command__valid", "command__ready", "completion__valid",
-            "completion__payload", "halt", "idle", "trap", "status")}
+        self.pins = {
+            pin: port(f"{name}__{pin}")
+            for pin in (
+                "command__payload",
+                "command__valid",
+                "command__ready",
+                "completion__valid",
+                "completion__payload",
+                "halt",
+                "idle",
+                "trap",
+                "status",
+            )
+        }
         self.expected: deque[bytes] = deque()
         """Commands that the device has taken from its sources and not yet given to this unit."""
         self.running: list[tuple[int, dict[str, int]]] = []  # cycle of the end, fields
@@ -70,7 +81,8 @@ class UnitModel:
         halt = int(self.pins["halt"].value)
         if self._held is not None and not halt:
             assert valid and int(self.pins["command__payload"].value) == self._held, (
-                f"{self.unit.name}: an offered command changed in cycle {cycle}")
+                f"{self.unit.name}: an offered command changed in cycle {cycle}"
+            )
         self._held = None
         if halt:
             assert not valid, f"{self.unit.name}: a command is offered under halt"
@@ -85,7 +97,8 @@ class UnitModel:
     def _take(self, data: bytes, cycle: int) -> None:
         assert self.expected, f"{self.unit.name}: a command that nobody issued, in {cycle}"
         assert data == self.expected.popleft(), (
-            f"{self.unit.name}: another command in cycle {cycle}: {decode(data)[1]}")
+            f"{self.unit.name}: another command in cycle {cycle}: {decode(data)[1]}"
+        )
         _, values = decode(data)
         # Commands are complete in their order.
         start = max([cycle, *(end for end, _ in self.running)])
@@ -98,18 +111,27 @@ class UnitModel:
         ends = bool(self.running) and self.running[0][0] <= cycle and not self.stuck
         if ends:
             _, values = self.running.pop(0)
-            fields = {key: values[key] for key in
-                      ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")}
+            fields = {
+                key: values[key]
+                for key in ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
+            }
             self.pins["completion__payload"].value = pack(Completion, fields)
             if not self.pins["halt"].value:
                 self.device.completed(values)
         self.pins["completion__valid"].value = int(ends and not self.pins["halt"].value)
         self.pins["idle"].value = int(not self.running)
-        self.pins["command__ready"].value = int(len(self.running) < 2
-                                                and not self.pauses(self.rng))
-        self.pins["status"].value = pack(UnitStatus, {
-            "state": self.state, "cb": 3, "bank": 2, "tag": self.tag, "opcode": self.opcode,
-            "steps": self.n_taken})
+        self.pins["command__ready"].value = int(len(self.running) < 2 and not self.pauses(self.rng))
+        self.pins["status"].value = pack(
+            UnitStatus,
+            {
+                "state": self.state,
+                "cb": 3,
+                "bank": 2,
+                "tag": self.tag,
+                "opcode": self.opcode,
+                "steps": self.n_taken,
+            },
+        )
 
     def raise_trap(self, **fields: int) -> None:
         """Report an error and hold it."""
@@ -130,14 +152,25 @@ class UnitModel:
 class Device:
     """Bench, agents and model. Every command that is taken is run on the model at once."""
 
-    def __init__(self, dut: Any, *, source_pauses: Pauses | None = None,
-                 remote_pauses: Pauses | None = None) -> None:
+    def __init__(
+        self, dut: Any, *, source_pauses: Pauses | None = None, remote_pauses: Pauses | None = None
+    ) -> None:
         self.dut = dut
         self.bench = bench = Bench(dut)
         self.model = CommandProcessorModel(LIMITS)
-        for pin in ("halt_request", "row", "col", "wqe_trap", "debug_select", "bank_states",
-                    "counter_enable", "counter_clear", "snapshot", "counter_index",
-                    "counter_word"):
+        for pin in (
+            "halt_request",
+            "row",
+            "col",
+            "wqe_trap",
+            "debug_select",
+            "bank_states",
+            "counter_enable",
+            "counter_clear",
+            "snapshot",
+            "counter_index",
+            "counter_word",
+        ):
             bench.port(pin).value = 0
         bench.port("wqe_idle").value = 1
         self.place = (0, 0)
@@ -154,7 +187,8 @@ class Device:
             bench.add(unit)
         for port in [*LIMITS.units]:
             for cb in {Unit.DPE: ("dpe_a", "dpe_b"), Unit.RE: ("re_in", "re_out")}.get(
-                    port, (port.name.lower(),)):
+                port, (port.name.lower(),)
+            ):
                 bench.port(f"cb_{cb}__acquire__valid").value = 0
                 bench.port(f"cb_{cb}__done__valid").value = 0
 
@@ -195,7 +229,8 @@ class Device:
         mask = v.get("units", 0x7F)
         for unit, model in self.units.items():
             assert not mask >> unit & 1 or not model.open, (
-                f"{Opcode(data[0]).name} went on in cycle {cycle} with {unit.name} busy")
+                f"{Opcode(data[0]).name} went on in cycle {cycle} with {unit.name} busy"
+            )
 
     def completed(self, values: dict[str, int]) -> None:
         """A unit has finished a command."""
@@ -207,8 +242,9 @@ class Device:
     def _expect_remote(self, signal: Signal) -> None:
         if (signal.row, signal.col) != (0, 0):
             row, col = self.place
-            self.expected_remote[(row + signal.row) % 16, (col + signal.col) % 16,
-                                 signal.counter, signal.tag] += 1
+            self.expected_remote[
+                (row + signal.row) % 16, (col + signal.col) % 16, signal.counter, signal.tag
+            ] += 1
 
     def drive(self) -> None:
         """The device's own agent drives nothing."""
@@ -251,5 +287,7 @@ class Device:
     @property
     def remote_seen(self) -> Counter[tuple[int, int, int, int]]:
         """Signals that left the element."""
-        return Counter((item["signal_row"], item["signal_col"], item["signal_counter"],
-                        item["tag"]) for item in self.remote.items)
+        return Counter(
+            (item["signal_row"], item["signal_col"], item["signal_counter"], item["tag"])
+            for item in self.remote.items
+        )

@@ -41,19 +41,28 @@ def random_long(rng: random.Random, opcode: Opcode, **header: int) -> dict[str, 
     if opcode is Opcode.MML:
         held = rng.randint(1, LEVELS)
         values |= _operand(rng, "a_") | _operand(rng, "b_", held) | _formats(rng)
-        values |= {"held_level": held, "k_level": rng.randrange(LEVELS),
-                   "k_tail": rng.randint(0, LIMITS.k_bytes)}
+        values |= {
+            "held_level": held,
+            "k_level": rng.randrange(LEVELS),
+            "k_tail": rng.randint(0, LIMITS.k_bytes),
+        }
     else:
         values |= _operand(rng, "")
     if opcode in (Opcode.MML, Opcode.DRAIN):
         count0 = rng.randint(1, LIMITS.tile_rows)
-        values |= {"count0": count0, "m_tail": rng.randint(0, count0),
-                   "n_tail": rng.randint(0, LIMITS.columns),
-                   "m_level": rng.randrange(LEVELS), "n_level": rng.randrange(LEVELS)}
+        values |= {
+            "count0": count0,
+            "m_tail": rng.randint(0, count0),
+            "n_tail": rng.randint(0, LIMITS.columns),
+            "m_level": rng.randrange(LEVELS),
+            "n_level": rng.randrange(LEVELS),
+        }
     if opcode is Opcode.DRAIN:
-        values |= {"format": rng.choice((Format.INT32, Format.FP32)), "source": rng.randrange(3),
-                   "destination": rng.choice((Destination.LS, Destination.SOUTH,
-                                              Destination.EAST))}
+        values |= {
+            "format": rng.choice((Format.INT32, Format.FP32)),
+            "source": rng.randrange(3),
+            "destination": rng.choice((Destination.LS, Destination.SOUTH, Destination.EAST)),
+        }
     if opcode is Opcode.PRELOAD:
         values["count0"] = 1
     if "bank" in values:
@@ -73,8 +82,11 @@ def _random_short(rng: random.Random, opcode: Opcode) -> dict[str, int]:
         values["units"] &= 0x7F
     if opcode is Opcode.CB:
         base = rng.randrange(LIMITS.ls_units)
-        values |= {"cb": rng.randrange(LIMITS.cbs), "base": base,
-                   "depth": rng.randint(1, LIMITS.ls_units - base)}
+        values |= {
+            "cb": rng.randrange(LIMITS.cbs),
+            "base": base,
+            "depth": rng.randint(1, LIMITS.ls_units - base),
+        }
     del values["opcode"]
     return values
 
@@ -120,8 +132,17 @@ class RandomProgram:
 
     def generate(self, n: int) -> list[bytes]:
         """The next `n` commands."""
-        makers = ((self._long, 35), (self._store, 6), (self._run, 14), (self._signal, 8),
-                  (self._wait, 8), (self._set, 5), (self._fence, 3), (self._nop, 8), (self._cb, 4))
+        makers = (
+            (self._long, 35),
+            (self._store, 6),
+            (self._run, 14),
+            (self._signal, 8),
+            (self._wait, 8),
+            (self._set, 5),
+            (self._fence, 3),
+            (self._nop, 8),
+            (self._cb, 4),
+        )
         self.commands = []
         for _ in range(n):
             self.rng.choices([maker for maker, _ in makers], [share for _, share in makers])[0]()
@@ -131,10 +152,13 @@ class RandomProgram:
         """Random tag and signal; a local signal is counted, as it may be waited for."""
         rng = self.rng
         here = rng.random() < 0.8
-        header = {"tag": rng.getrandbits(16), "signal_en": int(certain or rng.random() < 0.4),
-                  "signal_counter": rng.choice(_SIGNALLED),
-                  "signal_row": 0 if here else rng.randrange(16),
-                  "signal_col": 0 if here else rng.randrange(1, 16)}
+        header = {
+            "tag": rng.getrandbits(16),
+            "signal_en": int(certain or rng.random() < 0.4),
+            "signal_counter": rng.choice(_SIGNALLED),
+            "signal_row": 0 if here else rng.randrange(16),
+            "signal_col": 0 if here else rng.randrange(1, 16),
+        }
         if header["signal_en"] and here:
             self.sent[header["signal_counter"]] += 1
         return header
@@ -156,9 +180,14 @@ class RandomProgram:
         if not self.contexts:
             return self._store()
         rng = self.rng
-        self._add(Opcode.RUN, ctx=rng.choice(self.contexts), keep=rng.getrandbits(1),
-                  mem_delta=rng.randint(-(1 << 39), (1 << 39) - 1),
-                  ls_delta=rng.randint(-(1 << 19), (1 << 19) - 1), **self._header())
+        self._add(
+            Opcode.RUN,
+            ctx=rng.choice(self.contexts),
+            keep=rng.getrandbits(1),
+            mem_delta=rng.randint(-(1 << 39), (1 << 39) - 1),
+            ls_delta=rng.randint(-(1 << 19), (1 << 19) - 1),
+            **self._header(),
+        )
 
     def _signal(self) -> None:
         header = self._header(certain=True)

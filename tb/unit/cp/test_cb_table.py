@@ -29,8 +29,9 @@ class Table:
         self.dut = dut
         self.bench = bench = Bench(dut)
         self.model = CbTableModel()
-        self.acquires = [bench.source(f"ports__{i}__acquire", CbAcquire, pauses())
-                         for i in range(N_PORTS)]
+        self.acquires = [
+            bench.source(f"ports__{i}__acquire", CbAcquire, pauses()) for i in range(N_PORTS)
+        ]
         self.dones = [bench.source(f"ports__{i}__done", CbDone, pauses()) for i in range(N_PORTS)]
         self.grants = [bench.monitor(f"ports__{i}__grant", CbGrant) for i in range(N_PORTS)]
         self.setups = bench.source("setup", CbSetup)
@@ -64,8 +65,9 @@ class Table:
 
     def _setup(self, item: dict) -> None:
         try:
-            self.model.setup(item["cb"], base=item["base"], depth=item["depth"],
-                             shared=bool(item["shared"]))
+            self.model.setup(
+                item["cb"], base=item["base"], depth=item["depth"], shared=bool(item["shared"])
+            )
         except CbError:
             pass
 
@@ -83,9 +85,13 @@ class Table:
         return False
 
     def _ask(self, port: int, item: dict) -> Grant | None:
-        return self.model.acquire(item["cb"], producer=item["role"] == CbRole.PRODUCER,
-                                  extent=item["extent"], advance=item["advance"],
-                                  unit=OWNERS[port])
+        return self.model.acquire(
+            item["cb"],
+            producer=item["role"] == CbRole.PRODUCER,
+            extent=item["extent"],
+            advance=item["advance"],
+            unit=OWNERS[port],
+        )
 
     def _could(self, port: int, bits: int) -> bool:
         item = unpack(CbAcquire, bits)
@@ -100,8 +106,9 @@ class Table:
         if source.cycles[-1:] == [cycle]:
             item = source.items[-1]
             try:
-                self.model.done(item["cb"], producer=item["role"] == CbRole.PRODUCER,
-                                advance=item["advance"])
+                self.model.done(
+                    item["cb"], producer=item["role"] == CbRole.PRODUCER, advance=item["advance"]
+                )
             except CbError:
                 pass
             self.done_waits[port] = 0
@@ -145,10 +152,11 @@ class RandomUser:
     def sample(self, cycle: int) -> None:
         """Note what was granted, and report it done some time later."""
         items = self.table.acquires[self.port].items
-        for item in items[self.n_seen:]:
+        for item in items[self.n_seen :]:
             if item["advance"]:
-                self.open.append((cycle + self.rng.choice((0, 1, 3, 20)), item["cb"],
-                                  item["advance"]))
+                self.open.append(
+                    (cycle + self.rng.choice((0, 1, 3, 20)), item["cb"], item["advance"])
+                )
         self.n_seen = len(items)
         while self.open and self.open[0][0] <= cycle:
             _, cb, advance = self.open.pop(0)
@@ -186,11 +194,16 @@ async def random_users_match_the_model(dut: object) -> None:
         table.set_up(cb, rng.randrange(200), rng.choice((1, 2, 3, 7, 8, 37)))
     await table.setups.drained()
     # One side walks one buffer only, else two units could wait for each other for ever.
-    writes, reads = (([0, 1], [2]), ([0], [1], [2])) if parameters.get("fan_out", True) \
+    writes, reads = (
+        (([0, 1], [2]), ([0], [1], [2]))
+        if parameters.get("fan_out", True)
         else (([3], [4], [5]), ([3, 4], [5]))
+    )
     users = [RandomUser(table, port, CbRole.PRODUCER, cbs) for port, cbs in enumerate(writes)]
-    users += [RandomUser(table, len(writes) + port, CbRole.CONSUMER, cbs)
-              for port, cbs in enumerate(reads)]
+    users += [
+        RandomUser(table, len(writes) + port, CbRole.CONSUMER, cbs)
+        for port, cbs in enumerate(reads)
+    ]
     await table.bench.wait(4000)
     assert not table.faults
     for user in users:
@@ -289,8 +302,11 @@ async def one_grant_a_cycle(dut: object) -> None:
     await table.acquires[0].drained()
     await bench.wait(2)
     first_valid = start + 1  # the source drives it after the edge of the cycle `start`
-    check_equal([table.acquires[0].cycles[-1], table.grants[0].cycles[-1]],
-                [first_valid + 1, first_valid + 2], "cycle")
+    check_equal(
+        [table.acquires[0].cycles[-1], table.grants[0].cycles[-1]],
+        [first_valid + 1, first_valid + 2],
+        "cycle",
+    )
     n = 20
     for _ in range(n):
         table.acquire(0, 0, CbRole.PRODUCER, 1, 0)
@@ -361,16 +377,22 @@ async def set_ups_pass_under_load(dut: object) -> None:
 @pytest.mark.parametrize("back_pressure", ["none", "source"])
 def test_table(back_pressure: str, fan_out: bool) -> None:
     """The table follows the model under all pauses, and keeps its promises about time."""
-    run_bench(CircularBufferTable(n_cbs=N_CBS, n_units=N_UNITS, owners=OWNERS), name="cb_table",
-              test_module=__name__,
-              parameters={"back_pressure": back_pressure, "fan_out": fan_out})
+    run_bench(
+        CircularBufferTable(n_cbs=N_CBS, n_units=N_UNITS, owners=OWNERS),
+        name="cb_table",
+        test_module=__name__,
+        parameters={"back_pressure": back_pressure, "fan_out": fan_out},
+    )
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    ({"n_cbs": 1}, "n_cbs must be from 2 to 64, not 1"),
-    ({"n_units": 8193}, "n_units must be from 1 to 8192"),
-    ({"owners": ()}, "owners must name 1 to 32 ports, not 0"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"n_cbs": 1}, "n_cbs must be from 2 to 64, not 1"),
+        ({"n_units": 8193}, "n_units must be from 1 to 8192"),
+        ({"owners": ()}, "owners must name 1 to 32 ports, not 0"),
+    ],
+)
 def test_wrong_parameters_are_refused(arguments: dict, sentence: str) -> None:
     """A size out of range is refused in one sentence."""
     with pytest.raises(ValueError, match=sentence):

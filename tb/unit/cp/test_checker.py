@@ -19,10 +19,19 @@ ELEMENTS = {
     "no_column_lane": Limits(units=tuple(u for u in UNITS_ONE if u is not Unit.FI_IN_COL)),
     "fi_only": Limits(units=(Unit.FI_IN_ROW, Unit.FI_IN_COL, Unit.FI_OUT)),
     "with_se": Limits(units=(*UNITS_ONE, Unit.SE)),
-    "odd": Limits(cbs=16, counters=4, contexts=2, banks=2, tile_rows=16, columns=16, k_bytes=8,
-                  ls_units=100),
-    "largest": Limits(cbs=64, counters=32, contexts=16, banks=16, tile_rows=32, columns=32,
-                      k_bytes=32, ls_units=8192),
+    "odd": Limits(
+        cbs=16, counters=4, contexts=2, banks=2, tile_rows=16, columns=16, k_bytes=8, ls_units=100
+    ),
+    "largest": Limits(
+        cbs=64,
+        counters=32,
+        contexts=16,
+        banks=16,
+        tile_rows=32,
+        columns=32,
+        k_bytes=32,
+        ls_units=8192,
+    ),
 }
 
 
@@ -34,10 +43,12 @@ def test_verdicts_match_the_model(name: str) -> None:
     rng = python_rng(f"checker {name}")
     commands = [random_fault(rng) for _ in range(250)]
     commands += [encode(opcode, **random_long(rng, opcode)) for opcode in LONG_OPCODES * 12]
-    commands += [encode(Opcode.CB, cb=1, base=base, depth=depth)
-                 for base in (0, 1, 99, 100, limits.ls_units - 1)
-                 for depth in (1, 100, 8191, 8192, limits.ls_units, limits.ls_units - base)
-                 if depth > 0]
+    commands += [
+        encode(Opcode.CB, cb=1, base=base, depth=depth)
+        for base in (0, 1, 99, 100, limits.ls_units - 1)
+        for depth in (1, 100, 8191, 8192, limits.ls_units, limits.ls_units - base)
+        if depth > 0
+    ]
     n_fine = 0
 
     async def bench(context: object) -> None:
@@ -57,10 +68,13 @@ def test_verdicts_match_the_model(name: str) -> None:
     assert n_fine > 5
 
 
-@pytest.mark.parametrize(("opcode", "cause", "info"), [
-    (Opcode.DRAIN, Trap.ILLEGAL_OPCODE, 0),
-    (Opcode.DMA_IN, Trap.ILLEGAL_FIELD, COMMANDS[Opcode.DMA_IN].field("column").offset),
-])
+@pytest.mark.parametrize(
+    ("opcode", "cause", "info"),
+    [
+        (Opcode.DRAIN, Trap.ILLEGAL_OPCODE, 0),
+        (Opcode.DMA_IN, Trap.ILLEGAL_FIELD, COMMANDS[Opcode.DMA_IN].field("column").offset),
+    ],
+)
 def test_a_command_for_an_absent_unit_traps(opcode: Opcode, cause: Trap, info: int) -> None:
     """It does not wait for room in a queue that is not there."""
     limits = Limits(units=(Unit.FI_IN_ROW, Unit.DPE))

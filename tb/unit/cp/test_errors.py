@@ -59,11 +59,14 @@ async def every_wrong_field_traps(dut: object) -> None:
         assert trap["tag"] == int.from_bytes(data[1:3], "little")
         seen.add((data[0], info))
         await device.bench.reset()
-    fields = {(opcode, field.offset) for opcode, command in COMMANDS.items()
-              for field in command.fields}
+    fields = {
+        (opcode, field.offset) for opcode, command in COMMANDS.items() for field in command.fields
+    }
     missed = {(Opcode(o).name, i) for o, i in fields if (o, i) not in seen}
-    print(f"{len(seen & fields)} of the fields were the reason of a trap; the others may hold "
-          f"anything or were not met: {sorted(missed)}")
+    print(
+        f"{len(seen & fields)} of the fields were the reason of a trap; the others may hold "
+        f"anything or were not met: {sorted(missed)}"
+    )
     assert len(seen & fields) > 60
 
 
@@ -139,8 +142,15 @@ async def buffer_faults_name_unit_and_command(dut: object) -> None:
     device = Device(dut)
     bench = device.bench
     await bench.start()
-    port_units = {"fi_in_row": Unit.FI_IN_ROW, "fi_in_col": Unit.FI_IN_COL, "fi_out": Unit.FI_OUT,
-                  "dpe_a": Unit.DPE, "dpe_b": Unit.DPE, "re_in": Unit.RE, "re_out": Unit.RE}
+    port_units = {
+        "fi_in_row": Unit.FI_IN_ROW,
+        "fi_in_col": Unit.FI_IN_COL,
+        "fi_out": Unit.FI_OUT,
+        "dpe_a": Unit.DPE,
+        "dpe_b": Unit.DPE,
+        "re_in": Unit.RE,
+        "re_out": Unit.RE,
+    }
     for name, unit in port_units.items():
         device.units[unit].tag, device.units[unit].opcode = 0x700 + unit, 0x42
         await bench.wait(2)
@@ -148,14 +158,21 @@ async def buffer_faults_name_unit_and_command(dut: object) -> None:
         bench.port(f"cb_{name}__acquire__payload").value = pack(CbAcquire, request)
         bench.port(f"cb_{name}__acquire__valid").value = 1
         trap = await halted(device)
-        assert trap == {"valid": 1, "cause": Trap.CB_UNINITIALISED, "unit": unit, "opcode": 0x42,
-                        "tag": 0x700 + unit, "info": 9}
+        assert trap == {
+            "valid": 1,
+            "cause": Trap.CB_UNINITIALISED,
+            "unit": unit,
+            "opcode": 0x42,
+            "tag": 0x700 + unit,
+            "info": 9,
+        }
         bench.port(f"cb_{name}__acquire__valid").value = 0
         await bench.reset()
     device.send(0, encode(Opcode.CB, cb=9, base=0, depth=4))
     await bench.wait(6)
     bench.port("cb_fi_out__done__payload").value = pack(
-        CbDone, {"cb": 9, "role": CbRole.CONSUMER, "advance": 1})
+        CbDone, {"cb": 9, "role": CbRole.CONSUMER, "advance": 1}
+    )
     bench.port("cb_fi_out__done__valid").value = 1
     trap = await halted(device)
     assert (trap["cause"], trap["unit"], trap["info"]) == (Trap.CB_UNDERFLOW, Unit.FI_OUT, 9)
@@ -164,7 +181,8 @@ async def buffer_faults_name_unit_and_command(dut: object) -> None:
     device.send(0, encode(Opcode.CB, cb=8, base=3, depth=4))
     await bench.wait(6)
     bench.port("cb_fi_in_row__acquire__payload").value = pack(
-        CbAcquire, {"cb": 8, "role": CbRole.PRODUCER, "extent": 3, "advance": 2})
+        CbAcquire, {"cb": 8, "role": CbRole.PRODUCER, "extent": 3, "advance": 2}
+    )
     bench.port("cb_fi_in_row__acquire__valid").value = 1
     await bench.until(lambda: bench.port("cb_fi_in_row__acquire__ready").value, 10)
     bench.port("cb_fi_in_row__acquire__valid").value = 0
@@ -173,8 +191,14 @@ async def buffer_faults_name_unit_and_command(dut: object) -> None:
     assert words == [3 | 4 << 16, 2, 0, 1 | 1 << 15 | Unit.FI_IN_ROW << 8, 2 << 16]
     device.send(0, encode(Opcode.CB, cb=8, base=3, depth=4, tag=0xABC))
     trap = await halted(device)
-    assert trap == {"valid": 1, "cause": Trap.CB_BUSY, "unit": Unit.CP, "opcode": Opcode.CB,
-                    "tag": 0xABC, "info": 8}
+    assert trap == {
+        "valid": 1,
+        "cause": Trap.CB_BUSY,
+        "unit": Unit.CP,
+        "opcode": Opcode.CB,
+        "tag": 0xABC,
+        "info": 8,
+    }
 
 
 @cocotb.test()
@@ -232,7 +256,8 @@ async def debug_port_shows_what_waits(dut: object) -> None:
     dut.bank_states.value = 4 | 2 << 3 | 6 << 9
     await bench.wait(20)
     assert await device.read_debug(DebugSpace.UNIT, Unit.DPE, 0) == (
-        State.WAIT_BANK | 3 << 8 | 2 << 16 | 4 << 24)
+        State.WAIT_BANK | 3 << 8 | 2 << 16 | 4 << 24
+    )
     assert await device.read_debug(DebugSpace.UNIT, Unit.DPE, 1) == 0x1234 | Opcode.MML << 16
     assert await device.read_debug(DebugSpace.UNIT, Unit.DPE, 2) == 0
     head = [await device.read_debug(DebugSpace.QUEUE, Unit.DPE, word) for word in range(17)]
@@ -245,7 +270,12 @@ async def debug_port_shows_what_waits(dut: object) -> None:
     assert sum(word << 32 * i for i, word in enumerate(quad[1:])) == int.from_bytes(fence, "little")
     assert len(fence) == QUAD_BITS // 8
     assert [await device.read_debug(DebugSpace.BANK, bank, 0) for bank in range(5)] == [
-        4, 2, 0, 6, 0]
+        4,
+        2,
+        0,
+        6,
+        0,
+    ]
     assert await device.read_debug(0x55, 0, 0) == 0
 
 
@@ -258,10 +288,12 @@ class CounterModel:
         self.totals = dict.fromkeys((counter.name for counter in COUNTERS), 0)
         self.frozen: dict[str, int] | None = None
         port = device.bench.port
-        self.events = {name: port(event_name(name)) for name in EVENTS
-                       if not name.startswith("cp.")}
-        self.controls = {name: port(name) for name in
-                         ("counter_enable", "counter_clear", "snapshot")}
+        self.events = {
+            name: port(event_name(name)) for name in EVENTS if not name.startswith("cp.")
+        }
+        self.controls = {
+            name: port(name) for name in ("counter_enable", "counter_clear", "snapshot")
+        }
         self.running = True
         device.bench.add(self)
 
@@ -316,7 +348,8 @@ async def counters_are_exact_in_every_snapshot(dut: object) -> None:
             if not counter.name.startswith("cp."):
                 seen = await device.read_counter(index)
                 assert seen == expected[counter.name], (
-                    f"{counter.name}: found {seen}, expected {expected[counter.name]}")
+                    f"{counter.name}: found {seen}, expected {expected[counter.name]}"
+                )
                 n_nonzero += seen != 0
     assert n_nonzero > 100
 
@@ -329,8 +362,16 @@ async def issued_and_short_commands_are_counted(dut: object) -> None:
     await bench.start()
     dut.counter_enable.value = 1
     progress = int(dut.progress.value)
-    device.send(0, NOP, job(store=1, context=1), encode(Opcode.RUN, ctx=1), job(), NOP,
-                job(Opcode.DRAIN), encode(Opcode.FENCE))
+    device.send(
+        0,
+        NOP,
+        job(store=1, context=1),
+        encode(Opcode.RUN, ctx=1),
+        job(),
+        NOP,
+        job(Opcode.DRAIN),
+        encode(Opcode.FENCE),
+    )
     await device.sources[0].drained()
     await bench.wait(5)
     names = [counter.name for counter in COUNTERS]

@@ -59,9 +59,15 @@ async def random_programs_match_the_model(dut: object) -> None:
     for i, program in enumerate(programs):
         device.send(i, *program.generate(250), rng=rng)
     for _ in range(40):
-        device.arriving.send({"tag": rng.getrandbits(16), "signal_en": 1,
-                              "signal_counter": rng.randrange(8),
-                              "signal_row": rng.randrange(16), "signal_col": rng.randrange(16)})
+        device.arriving.send(
+            {
+                "tag": rng.getrandbits(16),
+                "signal_en": 1,
+                "signal_counter": rng.randrange(8),
+                "signal_row": rng.randrange(16),
+                "signal_col": rng.randrange(16),
+            }
+        )
     await finish(device, status=rng.getrandbits(32))
     assert all(unit.n_taken > 20 for unit in device.units.values())
 
@@ -107,8 +113,12 @@ async def a_waiting_source_does_not_hold_up_others(dut: object) -> None:
     device = Device(dut)
     await device.bench.start()
     dpe = device.units[Unit.DPE]
-    for blocker in (encode(Opcode.FENCE, units=1 << Unit.DPE),
-                    encode(Opcode.WAIT, counter=3, value=1), encode(Opcode.END), job()):
+    for blocker in (
+        encode(Opcode.FENCE, units=1 << Unit.DPE),
+        encode(Opcode.WAIT, counter=3, value=1),
+        encode(Opcode.END),
+        job(),
+    ):
         dpe.stuck = True
         first = [job()] * (2 + 4 if blocker == job() else 1)
         device.send(0, *first, blocker)
@@ -140,8 +150,17 @@ async def a_counter_is_seen_by_the_next_command(dut: object) -> None:
     def waiter(value: int) -> bytes:
         return encode(Opcode.WAIT, counter=9, value=value)
 
-    device.send(0, setter(50), waiter(50), setter(0xFFFFFFFF), waiter(0xFFFFFFF0),
-                encode(Opcode.SIGNAL, signal_counter=9), waiter(0), setter(3), waiter(4))
+    device.send(
+        0,
+        setter(50),
+        waiter(50),
+        setter(0xFFFFFFFF),
+        waiter(0xFFFFFFF0),
+        encode(Opcode.SIGNAL, signal_counter=9),
+        waiter(0),
+        setter(3),
+        waiter(4),
+    )
     await device.bench.wait(60)
     assert len(device.sources[0].items) == 7 and device.sources[0].valid
     device.send(1, encode(Opcode.NOP, signal_en=1, signal_counter=9))
@@ -154,10 +173,14 @@ async def signals_of_units_pass_a_stream_of_counter_commands(dut: object) -> Non
     device = Device(dut)
     await device.bench.start()
     device.send(0, *[encode(Opcode.SIGNAL, signal_counter=1)] * 60)
-    device.send(1, job(signal_en=1, signal_counter=2, signal_row=0, signal_col=0),
-                encode(Opcode.WAIT, counter=2, value=1))
-    device.arriving.send({"tag": 0, "signal_en": 1, "signal_counter": 4, "signal_row": 3,
-                          "signal_col": 1})
+    device.send(
+        1,
+        job(signal_en=1, signal_counter=2, signal_row=0, signal_col=0),
+        encode(Opcode.WAIT, counter=2, value=1),
+    )
+    device.arriving.send(
+        {"tag": 0, "signal_en": 1, "signal_counter": 4, "signal_row": 3, "signal_col": 1}
+    )
     await device.sources[1].drained()
     assert len(device.sources[0].items) < 60
     await finish(device)
@@ -173,11 +196,16 @@ async def remote_signals_wait_without_blocking_local_ones(dut: object) -> None:
     device.send(0, *[job(Opcode.DMA_OUT, **remote)] * 12)
     device.send(1, *[encode(Opcode.SIGNAL, **remote)] * 4)
     await device.bench.wait(100)
-    device.send(2, job(signal_en=1, signal_counter=6, signal_row=0, signal_col=0),
-                encode(Opcode.WAIT, counter=6, value=1), encode(Opcode.SIGNAL, signal_counter=6),
-                encode(Opcode.WAIT, counter=7, value=1))
-    device.arriving.send({"tag": 0, "signal_en": 1, "signal_counter": 7, "signal_row": 0,
-                          "signal_col": 1})
+    device.send(
+        2,
+        job(signal_en=1, signal_counter=6, signal_row=0, signal_col=0),
+        encode(Opcode.WAIT, counter=6, value=1),
+        encode(Opcode.SIGNAL, signal_counter=6),
+        encode(Opcode.WAIT, counter=7, value=1),
+    )
+    device.arriving.send(
+        {"tag": 0, "signal_en": 1, "signal_counter": 7, "signal_row": 0, "signal_col": 1}
+    )
     await device.sources[2].drained()
     device.send(2, encode(Opcode.END))
     await device.bench.wait(60)
@@ -197,9 +225,13 @@ async def finish_again(device: Device) -> None:
 @pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
 def test_processor(back_pressure: str) -> None:
     """Programs run as on the model under all pauses; order, waiting and speed as documented."""
-    run_bench(command_processor(), name="command_processor", test_module=__name__,
-              parameters={"back_pressure": back_pressure},
-              testcase=None if back_pressure == "none" else "random_programs_match_the_model")
+    run_bench(
+        command_processor(),
+        name="command_processor",
+        test_module=__name__,
+        parameters={"back_pressure": back_pressure},
+        testcase=None if back_pressure == "none" else "random_programs_match_the_model",
+    )
 
 
 def test_layout_of_completion_is_shared() -> None:
@@ -208,12 +240,15 @@ def test_layout_of_completion_is_shared() -> None:
     assert pack(Completion, fields) == 1 | 1 << 16 | 2 << 17 | 3 << 22 | 4 << 26
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"queue_depth": 1}, "queue_depth must be at least 2 commands, not 1"),
-    ({"counters": 64}, "counters must be from 2 to 32, not 64"),
-    ({"contexts": 32}, "contexts must be from 2 to 16, not 32"),
-    ({"units": (Unit.CP,)}, "units must not name CP"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"queue_depth": 1}, "queue_depth must be at least 2 commands, not 1"),
+        ({"counters": 64}, "counters must be from 2 to 32, not 64"),
+        ({"contexts": 32}, "contexts must be from 2 to 16, not 32"),
+        ({"units": (Unit.CP,)}, "units must not name CP"),
+    ],
+)
 def test_wrong_parameters_are_refused(change: dict[str, Any], sentence: str) -> None:
     """A size that a part cannot have is refused in one sentence."""
     depth = change.get("queue_depth", 4)

@@ -25,15 +25,28 @@ NOP, END = encode(Opcode.NOP), encode(Opcode.END, status=3)
 class Engine:
     """The device and its surroundings."""
 
-    def __init__(self, dut: object, *, sink_pauses: Pauses | None = None,
-                 request_pauses: Pauses | None = None, latency: int = 12) -> None:
+    def __init__(
+        self,
+        dut: object,
+        *,
+        sink_pauses: Pauses | None = None,
+        request_pauses: Pauses | None = None,
+        latency: int = 12,
+    ) -> None:
         self.dut, self.bench = dut, Bench(dut)
         self.link_bytes = bench_parameters()["link_bytes"]
         self.start = self.bench.source("start", ListStart)
         self.memory = MemoryModel(
-            self.bench, "memory", read="memory", link_bytes=self.link_bytes,
-            tag_width=(N_LINES - 1).bit_length(), size=MEMORY_BYTES, latency=latency,
-            shuffle=latency > 0, pauses=request_pauses)
+            self.bench,
+            "memory",
+            read="memory",
+            link_bytes=self.link_bytes,
+            tag_width=(N_LINES - 1).bit_length(),
+            size=MEMORY_BYTES,
+            latency=latency,
+            shuffle=latency > 0,
+            pauses=request_pauses,
+        )
         self.requests = self.bench.monitor("memory__request")
         self.answers = self.bench.monitor("memory__response")
         self.commands = self.bench.sink("command", None, sink_pauses)
@@ -42,15 +55,18 @@ class Engine:
     def run(self, address: int, commands: list[bytes], quads: int | None = None) -> None:
         """Put a list into memory and start it."""
         data = b"".join(commands)
-        self.memory.data[address:address + len(data)] = data
+        self.memory.data[address : address + len(data)] = data
         self.start.send({"address": address, "quads": len(data) // 16 if quads is None else quads})
 
     async def receive(self, commands: list[bytes]) -> None:
         """The next commands must be these."""
         seen = await self.commands.receive(len(commands), idle_limit=400)
         mask = [(1 << 8 * len(command)) - 1 for command in commands]
-        check_equal([bits & m for bits, m in zip(seen, mask, strict=True)],
-                    [int.from_bytes(command, "little") for command in commands], "command")
+        check_equal(
+            [bits & m for bits, m in zip(seen, mask, strict=True)],
+            [int.from_bytes(command, "little") for command in commands],
+            "command",
+        )
 
     async def rest(self) -> None:
         """Wait until the engine is idle; no line may be on its way then."""
@@ -126,11 +142,18 @@ async def list_overrun_traps(dut: object) -> None:
     engine = Engine(dut)
     long = encode(Opcode.MML)
     await engine.bench.start()
-    for commands, quads in (([NOP, NOP], 2), ([NOP, long], 5), ([NOP, long], 4), ([long], 1),
-                            ([], 0), ([NOP], 1)):
+    for commands, quads in (
+        ([NOP, NOP], 2),
+        ([NOP, long], 5),
+        ([NOP, long], 4),
+        ([long], 1),
+        ([], 0),
+        ([NOP], 1),
+    ):
         engine.run(0x340, commands, quads)
-        whole = [c for i, c in enumerate(commands)
-                 if sum(map(len, commands[:i + 1])) <= 16 * quads]
+        whole = [
+            c for i, c in enumerate(commands) if sum(map(len, commands[: i + 1])) <= 16 * quads
+        ]
         await engine.bench.until(lambda: engine.read_trap()["valid"], 200)
         await engine.receive(whole)
         trap = engine.read_trap()
@@ -201,16 +224,22 @@ async def halt_at_any_moment(dut: object) -> None:
 @pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
 def test_engine(link_bytes: int, back_pressure: str) -> None:
     """Lists run under all pauses; errors, halt and speed as documented."""
-    run_bench(WorkQueueEngine(link_bytes=link_bytes, n_lines=N_LINES), name=f"wqe_{link_bytes}",
-              test_module=__name__,
-              parameters={"link_bytes": link_bytes, "back_pressure": back_pressure},
-              testcase=None if back_pressure == "none" else "random_lists_arrive_in_order")
+    run_bench(
+        WorkQueueEngine(link_bytes=link_bytes, n_lines=N_LINES),
+        name=f"wqe_{link_bytes}",
+        test_module=__name__,
+        parameters={"link_bytes": link_bytes, "back_pressure": back_pressure},
+        testcase=None if back_pressure == "none" else "random_lists_arrive_in_order",
+    )
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    ({"link_bytes": 8}, "link_bytes must be a power of two from 16 to 256, not 8"),
-    ({"link_bytes": 64, "n_lines": 3}, "n_lines must be a power of two, at least 2, not 3"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"link_bytes": 8}, "link_bytes must be a power of two from 16 to 256, not 8"),
+        ({"link_bytes": 64, "n_lines": 3}, "n_lines must be a power of two, at least 2, not 3"),
+    ],
+)
 def test_wrong_parameters_are_refused(arguments: dict, sentence: str) -> None:
     """A size out of range is refused in one sentence."""
     with pytest.raises(ValueError, match=sentence):
