@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tb.common.runner import add_wave_hook
 from tb.common.seeds import bench_seed
+from tb.common.wave_files import write_for_bench
 
 _KINDS = {
     "proof": "proved with SymbiYosys",
@@ -16,7 +18,8 @@ _PLURALS = {"proof": "proofs", "bench": "benches", "model": "models"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers."""
+    """Declare the markers, and have waveforms come with their save files."""
+    add_wave_hook(write_for_bench)
     for kind, meaning in _KINDS.items():
         config.addinivalue_line("markers", f"{kind}: {meaning}")
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache, content_key
 from sim.verilate import VerilatorJob, verilate

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from hw.config import ChipConfig, get_config
+from sim.waves import write_save_file
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
 from sw.runtime.gemm import GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
@@ -158,7 +159,8 @@ def _run(
     problem = job.plan.problem
     floor = max(problem.macs // member.pe.dpe.macs_per_cycle(problem.element_bytes), 1)
     with console.status("starting ...") as status:
-        chip, build = simulated_chip(member, waves=_waves(), progress=status.update)
+        waves = _waves()
+        chip, build = simulated_chip(member, waves=waves, progress=status.update)
         start, began = time.monotonic(), chip.port.cycles
 
         def show(cycles: int) -> None:
@@ -166,10 +168,13 @@ def _run(
             share = min(100 * cycles / floor, 99)
             status.update(f"{cycles:,} cycles, about {share:.0f} % ({rate:.0f} kHz)")
 
-        run = run_gemm(chip, job, stall_limit=stall_limit, progress=show)
-        elapsed = time.monotonic() - start
-    cycles = chip.port.cycles - began
-    chip.port.close()
+        try:
+            run = run_gemm(chip, job, stall_limit=stall_limit, progress=show)
+        finally:
+            cycles, elapsed = chip.port.cycles - began, time.monotonic() - start
+            chip.port.close()
+            if waves is not None:  # also of a run that failed
+                console.print(f"{waves.path} {write_save_file(waves.path)}")
     return run, {
         "simulated_khz": cycles / elapsed / 1000,
         "simulation_seconds": elapsed,
