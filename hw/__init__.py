@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hardware: Amaranth components, and the definitions (commands, registers, configuration) they are built from."""
+"""The hardware: Amaranth components, and the definitions that they are built from."""

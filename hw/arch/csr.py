@@ -110,7 +110,7 @@ REGISTERS: dict[str, Register] = {
             "SRAM_CLEAR",
             0x064,
             "rw",
-            "write 1: fill shared SRAM with zeros, as needed once after power-on; reads 1 meanwhile",
+            "write 1: fill shared SRAM with zeros, needed once after power-on; reads 1 meanwhile",
         ),
     )
 }

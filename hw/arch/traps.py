@@ -33,7 +33,7 @@ TRAP_TEXT: dict[Trap, str] = {
     Trap.ILLEGAL_OPCODE: "the opcode is not one of this element's commands",
     Trap.ILLEGAL_FIELD: "a field holds a value that the command does not allow",
     Trap.CB_UNINITIALISED: "the circular buffer was never set up with a CB command",
-    Trap.CB_TOO_SMALL: "a step needs more of the circular buffer than its depth; it could never start",
+    Trap.CB_TOO_SMALL: "a step needs more of the circular buffer than its depth, so never starts",
     Trap.CB_UNDERFLOW: "a pointer of the circular buffer was moved past the one it follows",
     Trap.CB_SHARED: "a second unit uses one side of a circular buffer that was not declared shared",
     Trap.CB_BUSY: "a CB command would set up a circular buffer that is still in use",

@@ -75,7 +75,7 @@ _VERILATOR_ARGS = (
 )
 # A bench runs for seconds, so compile time counts as much as speed.
 _MAKE_ARGS = ("OPT_FAST=-O1", "OPT_GLOBAL=-O1")
-_OLD_NAMES = {"TESTCASE": "COCOTB_TESTCASE", "MODULE": "COCOTB_TEST_MODULES"}
+_OLD_NAMES = {"TESTCASE": "COCOTB_TESTCASE"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The functional simulator: GEMM plans give NumPy's results, wrong lists trap or hang with a reason."""
+"""The functional simulator: GEMM plans give NumPy's results, wrong lists trap or hang."""
 
 import ml_dtypes
 import numpy as np
@@ -35,7 +35,7 @@ def operand(rng: np.random.Generator, shape: tuple[int, int], fmt: Format) -> np
 def run_plan(
     config: ChipConfig, a: np.ndarray, b: np.ndarray, fmt_a: Format, fmt_b: Format, skew: int = 0
 ) -> np.ndarray:
-    """Plan and execute a @ b with `skew` odd bytes before each matrix; checks the bytes around C."""
+    """Plan and execute a @ b, `skew` odd bytes before each matrix; checks bytes around C."""
     (m, k), n = a.shape, b.shape[1]
     a_at = 0x10_0000_0000 + skew
     b_at = a_at + a.nbytes + skew
