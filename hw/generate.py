@@ -53,7 +53,9 @@ def emit_verilog(
     without `clock_gating` every gated clock becomes an enable.
     """
     with emission(flat=flat, clock_gating=clock_gating) as collected:
-        top, _domains = module_rtlil(component, name=name, ports=ports and dict(ports))
+        top, _domains = module_rtlil(
+            component, name=name, ports=None if ports is None else dict(ports)
+        )
     for key in (*collected.rtlil, *collected.verilog):
         if key == name or key in collected.rtlil and key in collected.verilog:
             raise ValueError(f"Module name {key!r} is used twice in one design.")

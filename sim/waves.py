@@ -123,7 +123,8 @@ def write_save_file(
 def _signals(waves: Path) -> dict[str, list[tuple[str, int]]]:
     """Scope to its (name, width) pairs; parameters and duplicates left out."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for variable in pywellen.Waveform(str(waves)).all_vars():
+    file = pywellen.Waveform(str(waves))  # pyright: ignore[reportAttributeAccessIssue]
+    for variable in file.all_vars():
         scope, _, leaf = _split(variable.full_name)
         entry = (leaf, variable.bitwidth or 1)
         if entry not in found.setdefault(scope, []):

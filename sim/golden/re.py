@@ -33,8 +33,8 @@ def min_max(rows: Rows, fmt: Format, n_valid: int) -> Rows:
     order = np.where(negative, -1 - (values & np.uint32(0x7FFF_FFFF)).astype(np.int64), values)
     chosen = np.stack([order.argmin(axis=1), order.argmax(axis=1)], axis=1)
     pairs = np.take_along_axis(values, chosen, axis=1)
-    nan = np.isnan(values.view(np.float32)).any(axis=1)
-    return np.where(nan[:, None], CANONICAL_NAN, pairs).astype(np.uint32)
+    nan = np.isnan(values.view(np.float32)).any(axis=1, keepdims=True)
+    return np.where(nan, CANONICAL_NAN, pairs).astype(np.uint32)
 
 
 class AccumulatorModel:
