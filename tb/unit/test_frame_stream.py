@@ -111,15 +111,31 @@ async def reset_in_the_middle(dut: Any) -> None:
     check_equal(await sink.receive(2), [7, 8])
 
 
+@cocotb.test()
+async def internal_signal_is_seen(dut: Any) -> None:
+    """What `public` names can be read: the buffer fills, and stays full while nobody takes."""
+    bench = Bench(dut)
+    dut.fault.value = HONEST
+    source, _ = bench.source("i"), bench.sink("o", pauses=lambda rng: True)
+    await bench.start()
+    assert int(dut.full.value) == 0
+    source.send_all([1, 2])
+    assert await bench.until(lambda: int(dut.full.value), limit=5) > 0
+    await bench.wait(3)
+    assert int(dut.full.value) == 1
+
+
+def run_one_item(**options: Any) -> None:
+    """All tests here share one build."""
+    run_bench(
+        OneItem(), name="one_item", test_module=__name__, public=("one_item.full",), **options
+    )
+
+
 @pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
 def test_agents_deliver_under_back_pressure(back_pressure: str) -> None:
     """An honest buffer passes under all pauses, at full rate, and through a reset."""
-    run_bench(
-        OneItem(),
-        name="one_item",
-        test_module=__name__,
-        parameters={"back_pressure": back_pressure},
-    )
+    run_one_item(parameters={"back_pressure": back_pressure})
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -127,10 +143,7 @@ def test_a_broken_rule_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) ->
     """Each way to break the rules fails the bench, with its own sentence."""
     monkeypatch.setenv("WAVES_ON_FAILURE", "0")  # this failure is wanted, nobody will look at it
     with pytest.raises(pytest.fail.Exception, match=FAULTS[fault]):
-        run_bench(
-            OneItem(),
-            name="one_item",
-            test_module=__name__,
+        run_one_item(
             testcase="items_arrive_in_order",
             parameters={"fault": list(FAULTS).index(fault) + 1},
         )
