@@ -110,14 +110,39 @@ def write_save_file(
         save.dumpfile(str(waves.resolve()))
         save.savefile(str(target.resolve()))
         save.size(1500, 900)
-        save.signals_width(330)
+        save.signals_width(260)
+        _units_first(save, signals, folder)
         for scope in [*scopes, *sorted(signals, key=lambda s: (s.count("."), s))]:
             chosen = [v for v in signals.pop(scope, []) if _USUAL.search(v[0])][:_MOST_SIGNALS]
             if chosen:
-                with save.group(scope, closed=scope.count(".") > 1):
+                with save.group(scope, closed=scope.count(".") > 0):
                     for leaf, width in chosen:
                         _trace(save, scope, leaf, width, folder, enumerations or {})
     return target
+
+
+def _units_first(
+    save: GTKWSave, signals: Mapping[str, list[tuple[str, int]]], folder: Path
+) -> None:
+    """An open group that tells what every unit does: its state, command, CB and bank."""
+    units = {
+        (scope, leaf.removesuffix("state")): dict(leaves)
+        for scope, leaves in signals.items()
+        for leaf, _ in leaves
+        if re.fullmatch(r"(control__)?status\.state", leaf)
+    }
+    inner = {scope.rpartition(".")[0] for scope, _ in units if scope.rpartition(".")[0]}
+    shown = {key: leaves for key, leaves in units.items() if key[0] not in inner}
+    if not shown:
+        return
+    with save.group("units"):
+        for (scope, prefix), leaves in sorted(shown.items()):
+            # GTKWave shows what is behind the last dot only.
+            short = scope.split(".pe.")[-1].removesuffix(".engine").replace(".", "/")
+            fields = ("state", "opcode", "cb") + (() if "fi/" in short else ("bank",))
+            for field in fields:
+                if (leaf := prefix + field) in leaves:
+                    _trace(save, scope, leaf, leaves[leaf], folder, {}, f"{short} {field}")
 
 
 def _signals(waves: Path) -> dict[str, list[tuple[str, int]]]:
@@ -150,21 +175,23 @@ def _trace(
     width: int,
     folder: Path,
     enumerations: Mapping[tuple[str, str], Mapping[int, str]],
+    alias: str = "",
 ) -> None:
     """One line of the save file, with its translation if it has one."""
+    alias = alias or leaf
     name = f"{scope}.{leaf}" + (f"[{width - 1}:0]" if width > 1 else "")
     table = enumerations.get((scope, leaf)) or enumerations.get((_without_top(scope), leaf))
     if table:
         path = folder / f"{re.sub(r'[^A-Za-z0-9]+', '_', f'{scope}_{leaf}')}.txt"
         _write_table(path, table)
-        save.trace(name, alias=leaf, translate_filter_file=str(path.resolve()))
+        save.trace(name, alias=alias, translate_filter_file=str(path.resolve()))
     elif (kind := _kind(leaf, width)) is not None:
         path = (folder / f"{kind}.txt").resolve()
-        save.trace(name, alias=leaf, translate_filter_file=str(path))
+        save.trace(name, alias=alias, translate_filter_file=str(path))
     elif width in (16, 32) and _FLOAT_NAMES.search(leaf):
-        save.trace(name, alias=leaf, translate_filter_proc=str((folder / "float.py").resolve()))
+        save.trace(name, alias=alias, translate_filter_proc=str((folder / "float.py").resolve()))
     else:
-        save.trace(name, alias=leaf)
+        save.trace(name, alias=alias)
 
 
 def _kind(leaf: str, width: int) -> str | None:
