@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proofs of local memory's arbiter: one access per bank, no bank idle in vain, bounded waiting."""
+
+from amaranth.hdl import Cat, Mux, Signal
+
+from hw.pe.ls.arbiter import BankArbiter
+from tb.formal.common import Proof
+
+N_SLOTS, N_BANKS = 3, 2
+
+
+def _arbiter(name: str) -> tuple[Proof, BankArbiter]:
+    """An arbiter whose slots hold their requests until they are granted, as streams do."""
+    proof = Proof(name)
+    dut = proof.add(BankArbiter(n_slots=N_SLOTS, n_banks=N_BANKS))
+    for slot in range(N_SLOTS):
+        waits = proof.past(dut.valid[slot] & ~dut.grant[slot])
+        same = dut.valid[slot] & (dut.bank[slot] == proof.past(dut.bank[slot]))
+        proof.assume(~waits | same)
+    return proof, dut
+
+
+def test_a_bank_has_one_access_and_none_in_vain() -> None:
+    """Granted slots want different banks, and a refused slot's bank is granted to another."""
+    proof, dut = _arbiter("ls_arbiter_banks")
+    for slot in range(N_SLOTS):
+        others = [
+            dut.grant[other] & (dut.bank[other] == dut.bank[slot])
+            for other in range(N_SLOTS)
+            if other != slot
+        ]
+        proof.check(~dut.grant[slot] | dut.valid[slot], f"only who asks is granted, slot {slot}")
+        proof.check(~(dut.grant[slot] & Cat(others).any()), f"a bank has one access, slot {slot}")
+        proof.check(
+            ~dut.valid[slot] | dut.grant[slot] | Cat(others).any(),
+            f"no bank is idle in vain, slot {slot}",
+        )
+    proof.reach((dut.valid & ~dut.grant)[2] & dut.grant[1], "a slot is refused", cycles=4)
+    proof.prove()
+
+
+def test_nobody_waits_longer_than_max_wait() -> None:
+    """A request is refused in at most `max_wait` cycles, whatever the others ask for."""
+    proof, dut = _arbiter("ls_arbiter_wait")
+    m = proof.m
+    for slot in range(N_SLOTS):
+        n_refused = Signal(range(dut.max_wait + 3), name=f"n_refused{slot}")
+        refused = dut.valid[slot] & ~dut.grant[slot]
+        with m.If(~refused):
+            m.d.sync += n_refused.eq(0)
+        with m.Elif(n_refused != dut.max_wait + 2):
+            m.d.sync += n_refused.eq(n_refused + 1)
+        proof.check(
+            n_refused + Mux(refused, 1, 0) <= dut.max_wait, f"waiting is bounded, slot {slot}"
+        )
+        if slot == N_SLOTS - 1:
+            proof.reach(n_refused == 2 * dut.tick_period, "a slot waits two ticks", cycles=20)
+    proof.prove()
