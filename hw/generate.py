@@ -18,9 +18,9 @@ from typing import Any
 from amaranth.hdl import Elaboratable
 
 from hw.config import ChipConfig
-from hw.lib.emit_once import Boundary, emission, module_rtlil
+from hw.lib.emit_once import emission, module_rtlil
 from hw.memory_map import memory_map
-from hw.verilog_text import join_next_state
+from hw.verilog_text import join_next_state, mark_module
 
 __all__ = ["TOP_MODULE", "emit_verilog", "rtl_files"]
 
@@ -61,14 +61,7 @@ def emit_verilog(
             raise ValueError(f"Module name {key!r} is used twice in one design.")
     text = _yosys_verilog("\n".join([*collected.rtlil.values(), top]))
     for key, boundary in collected.boundaries.items():
-        if boundary is not Boundary.FREE:
-            text = re.sub(
-                rf"^module {key}\([^;]*\);",
-                rf"\g<0> /*verilator {boundary.value}*/",
-                text,
-                count=1,
-                flags=re.MULTILINE,
-            )
+        text = mark_module(text, key, boundary=boundary, own_inputs=collected.own_inputs[key])
     return "\n".join([text, *(source.strip() + "\n" for source in collected.verilog.values())])
 
 

@@ -5,8 +5,11 @@ They rely on the regular shape of that text, and leave alone whatever does not h
 """
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["join_next_state"]
+from hw.lib.emit_once import Boundary
+
+__all__ = ["join_next_state", "mark_module"]
 
 _NAME = r"(?:\\\S+ |[A-Za-z_]\w*)"
 _REGISTER = re.compile(
@@ -15,8 +18,7 @@ _REGISTER = re.compile(
 _NEXT_STATE = re.compile(
     r"  always @\* begin\n"
     r"    if \(\\\$start \) begin end\n"
-    r"    (\\\$\d+ ) = ([^\n]*);\n"
-    r"(.*?)"
+    r"(    (\\\$\d+ ).*?)"
     r"^  end\n",
     re.DOTALL | re.MULTILINE,
 )
@@ -38,8 +40,8 @@ def _join_in_module(module: str) -> str:
     bodies: dict[str, str] = {}
 
     def take_out(match: re.Match[str]) -> str:
-        temporary, default, statements = match.groups()
-        body = _clocked_body(temporary, default, statements, registers.get(temporary))
+        statements, temporary = match.groups()
+        body = _clocked_body(temporary, statements, registers.get(temporary))
         # The temporary's declaration and the register's assignment are its only other uses.
         uses = module.count(temporary) - match[0].count(temporary)
         if body is None or uses != 2:
@@ -61,19 +63,45 @@ def _join_in_module(module: str) -> str:
     )
 
 
-def _clocked_body(
-    temporary: str, default: str, statements: str, register: re.Match[str] | None
-) -> str | None:
+def _clocked_body(temporary: str, statements: str, register: re.Match[str] | None) -> str | None:
     """The statements with the register in the temporary's place, or None where this is unsafe."""
     if register is None:
         return None
     name = register[3]
-    lines = [] if default.strip() == name.strip() else [f"    {name} <= {default};\n"]
+    lines = []
+    is_default = True  # until the first condition
     for line in statements.splitlines(keepends=True):
         target, assigns, value = line.partition(" = ")
         if temporary in value or (temporary in target) != bool(assigns):
             return None
+        is_default = is_default and bool(assigns)
         if assigns:
-            line = f"{target.replace(temporary, name)} <= {value}"
+            target = target.replace(temporary, name)
+            if is_default and _plain(target) == _plain(value):
+                continue  # a register keeps its value anyway
+            line = f"{target} <= {value}"
         lines.append(line)
     return "".join(lines)
+
+
+def _plain(text: str) -> str:
+    """A reference without spaces and semicolon."""
+    return re.sub(r"[\s;]", "", text)
+
+
+def mark_module(text: str, name: str, *, boundary: Boundary, own_inputs: Sequence[str]) -> str:
+    """Tell Verilator, in comments, how to treat a module's boundary and some of its inputs."""
+    match = re.search(rf"^module {name}\([^;]*\);.*?^endmodule\n", text, re.DOTALL | re.MULTILINE)
+    if match is None:
+        raise ValueError(f"There is no module {name!r} in the Verilog.")
+    module = match[0]
+    if boundary is not Boundary.FREE:
+        module = module.replace(");\n", f"); /*verilator {boundary.value}*/\n", 1)
+    for member in own_inputs:
+        module = re.sub(
+            rf"^(  input [^;\n]*\b{member}(?:__\w+)?;\n  wire [^;\n]*);",
+            r"\1 /*verilator public_flat_rd*/;",
+            module,
+            flags=re.MULTILINE,
+        )
+    return text[: match.start()] + module + text[match.end() :]

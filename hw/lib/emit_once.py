@@ -8,7 +8,7 @@ Verilog from them is the duty of `hw.generate`.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -72,6 +72,8 @@ class Emission:
     """Hand-written Verilog modules, by module name."""
     boundaries: dict[str, Boundary] = field(default_factory=dict)
     """How Verilator shall treat each shared module."""
+    own_inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Ports of each shared module that stay variables of its own."""
     gates: Iterator[int] = field(default_factory=count)
     """Numbers for the domains of gated clocks; gates may be nested, so no two share a name."""
     _origins: dict[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class Emission:
             text, domains = module_rtlil(shared.component, name=key)
             self.rtlil[key], self._domains[key] = text, domains
             self.boundaries[key] = shared.boundary
+            self.own_inputs[key] = shared.own_inputs
         return self._domains[key]
 
 
@@ -169,9 +172,10 @@ def _signature_ports(component: Any) -> dict[str, tuple[Value, PortDirection]]:
 
 
 def _describe(origin: tuple[Any, ...]) -> str:
-    factory, parameters, boundary = origin
+    factory, parameters, boundary, own_inputs = origin
     arguments = [f"{name}={value!r}" for name, value in parameters.items()]
     suffix = "" if boundary is Boundary.FREE else f" as {boundary.value}"
+    suffix += f" with own {', '.join(own_inputs)}" if own_inputs else ""
     return f"{factory.__name__}({', '.join(arguments)}){suffix}"
 
 
@@ -192,12 +196,15 @@ class EmitOnce(wiring.Component):
     factory : the component's class, or a function that returns the component.
     key : name of the module in Verilog; unique for `factory`, `parameters` and `boundary`.
     boundary : how Verilator shall treat the module's boundary.
+    own_inputs : members that every instance gets from elsewhere, such as a byte or an enable of
+        its own. Verilator would put the parent's expression in their place, and then no function
+        could serve two instances; so these stay variables, at the price of a copy per cycle.
     parameters : keyword arguments of `factory`, comparable by `==`.
 
     Members: those of the component.
 
-    Raises: ValueError for a key that is no lower-case Verilog name and, while Verilog is emitted,
-    for a key that stands for two different components.
+    Raises: ValueError for a key that is no lower-case Verilog name, for an own input that is no
+    member and, while Verilog is emitted, for a key that stands for two different components.
     """
 
     def __init__(
@@ -206,18 +213,23 @@ class EmitOnce(wiring.Component):
         *,
         key: str,
         boundary: Boundary = Boundary.FREE,
+        own_inputs: Sequence[str] = (),
         **parameters: Any,
     ) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
             raise ValueError(f"Emit-once key {key!r} must be a lower-case Verilog name.")
         self.key = key
         self.boundary = boundary
-        self.origin = (factory, parameters, boundary)
+        self.own_inputs = tuple(own_inputs)
+        self.origin = (factory, parameters, boundary, self.own_inputs)
         self.component = factory(**parameters)
         # Of all components under one key only the first is elaborated; keep Amaranth from warning
         # about the others.
         self.component._MustUse__used = True
         super().__init__(self.component.signature)
+        for name in self.own_inputs:
+            if name not in self.signature.members:
+                raise ValueError(f"Own input {name!r} is no member of {_describe(self.origin)}.")
 
     def elaborate(self, platform: Any) -> Module | Instance:
         collected = current_emission()

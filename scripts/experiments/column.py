@@ -45,6 +45,8 @@ class Form:
     """Operands are registered with so many bits, products and sums have 32; 0: exact widths."""
     fp_words: bool = False
     """The floating-point path shifts by slicing and sums in whole machine words."""
+    own_input: bool = True
+    """The load enable stays a variable of each column."""
     one_memory: bool = False
     """The four accumulator banks are one memory."""
 
@@ -390,11 +392,14 @@ class Engine(wiring.Component):
             control[name] = Signal.like(getattr(self, name), name=f"{name}_q")
             inner.d.sync += control[name].eq(getattr(self, name))
         load_en = Signal(form.n_columns)
+        own = ("load_en",) if form.own_input else ()
         drains = []
         for c in range(form.n_columns):
             inner.d.comb += load_en[c].eq(self.load_en & (self.load_column == c))
             column = (
-                EmitOnce(Column, key="column", boundary=form.boundary, form=form)
+                EmitOnce(
+                    Column, key="column", boundary=form.boundary, own_inputs=own, form=form
+                )
                 if form.once
                 else Column(form=form)
             )
