@@ -11,7 +11,7 @@ from tb.common.wave_files import write_for_bench
 
 _KINDS = {
     "proof": "proved with SymbiYosys",
-    "bench": "cocotb tests in Verilator",
+    "bench": "RTL in Verilator",
     "model": "golden models, definitions and software, without RTL",
 }
 _PLURALS = {"proof": "proofs", "bench": "benches", "model": "models"}
@@ -38,9 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _kind(item: pytest.Item) -> str:
-    """A proof lies in `tb/formal`; a bench's module knows cocotb or the runner."""
+    """A proof lies in `tb/formal`; a bench's module knows cocotb, the runner or the simulator."""
     if "formal" in Path(item.path).parts:
         return "proof"
     module = getattr(item, "module", None)
-    is_bench = any(hasattr(module, name) for name in ("run_bench", "cocotb"))
+    is_bench = any(hasattr(module, name) for name in ("run_bench", "cocotb", "simulated_chip"))
     return "bench" if is_bench else "model"
