@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.lib.ecc import CODE_BITS, DATA_BITS, SecdedDecoder, SecdedEncoder
+from hw.lib.emit_once import EmitOnce
 from hw.lib.sram import Sram
 
 __all__ = ["WORD_BYTES", "EccArray"]
@@ -98,8 +99,10 @@ class EccArray(wiring.Component):
         for index in range(self.n_words):
             stored = memory.r_data.word_select(index, CODE_BITS)
             written = memory.w_data.word_select(index, CODE_BITS)
-            m.submodules[f"encoder{index}"] = encoder = SecdedEncoder()
-            m.submodules[f"decoder{index}"] = decoder = SecdedDecoder()
+            encoder = EmitOnce(SecdedEncoder, key="secded_encoder")
+            decoder = EmitOnce(SecdedDecoder, key="secded_decoder")
+            m.submodules[f"encoder{index}"] = encoder
+            m.submodules[f"decoder{index}"] = decoder
             m.d.comb += [
                 encoder.data.eq(self.w_data.word_select(index, DATA_BITS)),
                 encoder.poison.eq(self.poison[index]),

@@ -11,7 +11,16 @@ from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from tb.common.seeds import python_rng
 from tb.common.stream import Bench, Pauses, always
 
-__all__ = ["MemoryModel", "axi_master", "axi_pauses", "axi_ram", "payload_shapes"]
+__all__ = ["AxiMonitor", "MemoryModel", "axi_master", "axi_pauses", "axi_ram", "payload_shapes"]
+
+_CHANNELS = {
+    "aw": ("id", "addr", "len", "size", "burst"),
+    "ar": ("id", "addr", "len", "size", "burst"),
+    "w": ("data", "strb", "last"),
+    "b": ("id", "resp"),
+    "r": ("id", "data", "resp", "last"),
+}
+"""Signals of each AXI4 channel, without valid and ready."""
 
 
 def payload_shapes(port: MemoryReadPort | MemoryWritePort) -> tuple[Any, Any]:
@@ -117,15 +126,77 @@ class MemoryModel:
         return {"tag": request["tag"], "error": int(address in self.bad)}
 
 
+class AxiMonitor:
+    """Watches channels that the device drives and fails the test on a broken rule of AXI4.
+
+    What is offered stays until it is taken; no burst crosses 4 KB; `wlast` ends every burst's data.
+    """
+
+    def __init__(self, bench: Bench, port: str, *, manager: bool) -> None:
+        self._pins = {
+            channel: [bench.dut[f"{port}__{channel}{name}"] for name in ("valid", "ready", *names)]
+            for channel, names in _CHANNELS.items()
+            if (channel in ("aw", "ar", "w")) == manager
+        }
+        self._held: dict[str, list[int]] = {}
+        self._asked: list[int] = []  # beats of bursts whose data has not ended
+        self._sent: list[int] = []  # beats of data whose address has not come
+        self._beat = 0
+        bench.add(self)
+
+    def sample(self, cycle: int) -> None:
+        """Check every channel that offers something."""
+        for channel, (valid, ready, *payload) in self._pins.items():
+            held = self._held.pop(channel, None)
+            if not int(valid.value):
+                assert held is None, f"{channel}valid fell before the transfer, in cycle {cycle}"
+                continue
+            values = [int(pin.value) for pin in payload]
+            assert held in (None, values), f"{channel} changed while it waited, in cycle {cycle}"
+            if int(ready.value):
+                self._check(channel, dict(zip(_CHANNELS[channel], values, strict=True)))
+            else:
+                self._held[channel] = values
+
+    def _check(self, channel: str, item: dict[str, int]) -> None:
+        """Rules about what was transferred."""
+        if channel in ("aw", "ar"):
+            n_beats, size = item["len"] + 1, 1 << item["size"]
+            first = item["addr"] // size * size
+            assert first // 4096 == (first + n_beats * size - 1) // 4096, "a burst crosses 4 KB"
+        if channel == "aw":
+            self._asked.append(item["len"] + 1)
+        if channel == "w":
+            self._beat += 1
+            if item["last"]:
+                self._sent.append(self._beat)
+                self._beat = 0
+        while self._asked and self._sent:
+            asked, sent = self._asked.pop(0), self._sent.pop(0)
+            assert asked == sent, f"a burst of {asked} beats had wlast at beat {sent}"
+
+    def drive(self) -> None:
+        """A monitor drives nothing."""
+
+    def reset(self) -> None:
+        """A reset may take back what was offered."""
+        self._held.clear()
+        self._asked.clear()
+        self._sent.clear()
+        self._beat = 0
+
+
 def axi_master(bench: Bench, name: str, **options: Any) -> AxiMaster:
     """An AXI manager that drives the device's subordinate port `name`."""
     bus = AxiBus.from_prefix(bench.dut, name, bus_separator="__")
+    AxiMonitor(bench, name, manager=False)
     return AxiMaster(bus, bench.dut["clk"], bench.dut["rst"], **options)
 
 
 def axi_ram(bench: Bench, name: str, *, size: int) -> AxiRam:
     """A memory behind the device's manager port `name`."""
     bus = AxiBus.from_prefix(bench.dut, name, bus_separator="__")
+    AxiMonitor(bench, name, manager=True)
     return AxiRam(bus, bench.dut["clk"], bench.dut["rst"], size=size)
 
 
