@@ -29,7 +29,8 @@ component into it, says what the surroundings do (`assume`) and what must hold (
 * `prove()` is for ever; `prove(bound=20)` only for the first 20 cycles. Both fail the test with
   the counterexample's place. A missing tool is an error, never a skip.
 * The default engine `ABC_PDR` finds invariants by itself. `Z3_INDUCTION` (give it a `depth`) takes
-  over where memories or wide words are too much for it; it often needs helper checks.
+  over where memories or wide words are too much for it; it often needs helper checks. For long
+  bounded proofs `ABC_BMC` is much faster than the default.
 * Keep shapes small. Data of 2 or 3 bits prove the same as wide ones where no logic looks into it,
   and the time of a proof grows fast with every register.
 * Mark proofs of more than a minute with `@pytest.mark.slow`: `make test` leaves them out,
@@ -67,10 +68,12 @@ from amaranth.lib import wiring
 
 from sim.build_cache import content_key
 
-__all__ = ["ABC_PDR", "Z3_INDUCTION", "Proof"]
+__all__ = ["ABC_BMC", "ABC_PDR", "Z3_INDUCTION", "Proof"]
 
 ABC_PDR = "abc pdr"
 """Property-directed reachability: unbounded, finds its invariants itself."""
+ABC_BMC = "abc bmc3"
+"""Bounded proofs of much logic and many cycles, where z3 takes too long."""
 Z3_INDUCTION = "smtbmc z3"
 """k-induction: unbounded, needs properties that imply their own continuation. The same solver does
 bounded proofs and reaches situations."""
@@ -104,8 +107,10 @@ class Proof:
         self.m.domains.sync = self._domain
         self._labels: set[str] = set()
         self._reach_cycles = 0
+        # Helper registers run in every cycle, even when they are asked for inside an `m.If`.
+        self.m.submodules.helpers = self._helpers = Module()
         self.started = Signal(reset_less=True)
-        self.m.d.sync += self.started.eq(1)
+        self._helpers.d.sync += self.started.eq(1)
 
     def add(
         self, component: wiring.Component, *, name: str = "dut", driven: Iterable[str] = ()
@@ -138,15 +143,16 @@ class Proof:
         """An unknown value that never changes."""
         signal = self.free(shape, name)
         past = Signal(shape, name=f"{name}_past", reset_less=True)
-        self.m.d.comb += Assume(~self.started | (Value.cast(past) == Value.cast(signal)))
-        self.m.d.sync += past.eq(signal)
+        stays = ~self.started | (Value.cast(past) == Value.cast(signal))
+        self._helpers.d.comb += Assume(stays)
+        self._helpers.d.sync += past.eq(signal)
         return signal
 
     def past(self, value: ValueLike, name: str = "past") -> Signal:
         """The value one cycle before; 0 in the first cycle."""
         value = Value.cast(value)
         result = Signal(value.shape(), name=name)
-        self.m.d.sync += result.eq(value)
+        self._helpers.d.sync += result.eq(value)
         return result
 
     def assume(self, condition: ValueLike) -> None:
@@ -162,12 +168,14 @@ class Proof:
         self.m.d.comb += Cover(condition, self._new_label(label))
         self._reach_cycles = max(self._reach_cycles, cycles)
 
-    def prove(self, *, engine: str = ABC_PDR, depth: int = 20, bound: int | None = None) -> None:
+    def prove(
+        self, *, engine: str | None = None, depth: int = 20, bound: int | None = None
+    ) -> None:
         """Prove every check and reach every situation.
 
         Parameters
         ----------
-        engine : solver of the unbounded proof.
+        engine : solver; `ABC_PDR` when None, and `Z3_INDUCTION` for a bounded proof.
         depth : steps of induction, for `Z3_INDUCTION`.
         bound : prove the first `bound` cycles only.
 
@@ -176,9 +184,9 @@ class Proof:
         """
         netlist = self._netlist()
         if bound is None:
-            _solve(self.name, netlist, mode="prove", engine=engine, depth=depth)
+            _solve(self.name, netlist, mode="prove", engine=engine or ABC_PDR, depth=depth)
         else:
-            _solve(self.name, netlist, mode="bmc", engine=Z3_INDUCTION, depth=bound)
+            _solve(self.name, netlist, mode="bmc", engine=engine or Z3_INDUCTION, depth=bound)
         if self._reach_cycles:
             _solve(self.name, netlist, mode="cover", engine=Z3_INDUCTION, depth=self._reach_cycles)
 
@@ -200,7 +208,9 @@ class Proof:
 
 def _solve(name: str, netlist: str, *, mode: str, engine: str, depth: int) -> None:
     """Run SymbiYosys on one task unless the same task has passed before."""
-    options = f"mode {mode}\ndepth {depth}\n" + ("aigsmt z3\n" if engine == ABC_PDR else "")
+    options = f"mode {mode}\ndepth {depth}\n" + (
+        "aigsmt z3\n" if engine in (ABC_BMC, ABC_PDR) else ""
+    )
     script = (
         f"[options]\n{options}\n[engines]\n{engine}\n\n"
         "[script]\nread_rtlil design.il\nprep -top top\n\n[files]\ndesign.il\n"

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Signal
 
 from hw.lib.elastic import PipeStage
 from tb.formal import common
@@ -65,6 +66,16 @@ def test_constant_never_changes_and_inputs_are_open() -> None:
     past = proof.past(constant)
     proof.check(~proof.started | (constant == past), "it stays")
     proof.reach((constant == 3) & dut.i.valid & (dut.i.payload == 2), "any value", cycles=2)
+    proof.prove()
+
+
+def test_past_looks_back_even_inside_a_condition() -> None:
+    """The value of the cycle before is kept in every cycle, wherever it is asked for."""
+    proof = Proof("past_inside_if")
+    count, enable = Signal(3), proof.free(1, "enable")
+    proof.m.d.sync += count.eq(count + 1)
+    with proof.m.If(enable & proof.started):
+        proof.check(proof.past(count) + 1 == count + (count == 0) * 8, "one cycle before")
     proof.prove()
 
 
