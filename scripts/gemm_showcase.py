@@ -29,6 +29,7 @@ __all__ = ["Product", "Result", "main", "multiply"]
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "results"
+_TABLE_WIDTH = 100
 _TYPES: dict[Format, Any] = {
     Format.INT8: np.int8,
     Format.UINT8: np.uint8,
@@ -128,9 +129,9 @@ def _random(rng: np.random.Generator, shape: tuple[int, int], fmt: Format) -> ND
 def _show(config: str, results: list[Result]) -> None:
     """The table."""
     table = Table(title=f"matrix products on {config}", box=box.SIMPLE_HEAD)
-    table.add_column("C[MxN], K")
-    for head in ("bits", "cycles", "utilisation", "commands/1000", "kHz", "Verilog s", "build s"):
-        table.add_column(head, justify="right")
+    table.add_column("M x N x K", no_wrap=True)
+    for head in ("bits", "cycles", "busy", "commands/1000", "kHz", "Verilog s", "build s"):
+        table.add_column(head, justify="right", no_wrap=True)
     for result in results:
         perf = result.perf
         used = f"{100 * perf['utilisation']:.1f} %"
@@ -144,7 +145,9 @@ def _show(config: str, results: list[Result]) -> None:
             f"{perf['verilog_seconds']:.0f}",
             f"{perf['build_seconds']:.0f}",
         )
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, _TABLE_WIDTH)
+    console.print(table)
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ __all__ = ["Case", "Step", "main", "read_junit", "run_step", "write_results"]
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 _GIB = 1 << 30
-_CACHE_LIMIT = 6 * _GIB
+_CACHE_LIMIT = 4 * _GIB
 _STATES = ("passed", "failed", "skipped")
 
 
@@ -236,7 +236,8 @@ def main() -> int:
     folder = BUILD / "results"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        BuildCache(BUILD / "benches").prune(keep_bytes=_CACHE_LIMIT)
+        for cache in ("benches", "simulators"):
+            BuildCache(BUILD / cache).prune(keep_bytes=_CACHE_LIMIT)
         begin = time.monotonic()
         steps = _SUITES[arguments.suite](arguments.test)
         print(f"seed: {os.environ.get('SEED') or 1}")
