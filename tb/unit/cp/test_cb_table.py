@@ -76,6 +76,7 @@ class Table:
         source = self.acquires[port]
         if source.cycles[-1:] == [cycle]:
             grant = self._ask(port, source.items[-1])
+            assert not self.dut.halt.value, f"port {port}: granted in {cycle} under halt"
             assert grant is not None, f"port {port}: granted in {cycle} without data or room"
             self.expected[port] = grant
             self.waits[port] = 0
@@ -342,6 +343,16 @@ async def halt_grants_nothing_but_takes_dones(dut: object) -> None:
     await bench.wait(30)
     assert len(table.acquires[2].items) == n and len(table.acquires[0].items) == 1
     assert table.model.buffers[0].filled == 4
+    # Halt in every moment of an acquire's way: it is granted before, or never.
+    for delay in range(5):
+        dut.halt.value = 0
+        await bench.reset()
+        table.set_up(0, 0, 8)
+        await table.setups.drained()
+        table.acquire(0, 0, CbRole.PRODUCER, 1, 0)
+        await bench.wait(delay)
+        dut.halt.value = 1
+        await bench.wait(10)
 
 
 @cocotb.test()

@@ -158,11 +158,13 @@ async def a_counter_is_seen_by_the_next_command(dut: object) -> None:
         waiter(0xFFFFFFF0),
         encode(Opcode.SIGNAL, signal_counter=9),
         waiter(0),
+        setter(100),
+        waiter(100),
         setter(3),
-        waiter(4),
+        waiter(4),  # the value before would do, the new one does not
     )
     await device.bench.wait(60)
-    assert len(device.sources[0].items) == 7 and device.sources[0].valid
+    assert len(device.sources[0].items) == 9 and device.sources[0].valid
     device.send(1, encode(Opcode.NOP, signal_en=1, signal_counter=9))
     await finish(device)
 
