@@ -10,6 +10,8 @@ from pathlib import Path
 
 import matplotlib
 import pywellen
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from hw.arch.units import State
 from hw.config import get_config
@@ -40,7 +42,8 @@ COLOURS = {
 def states(waves: Path) -> tuple[dict[str, list[tuple[int, int, int]]], int]:
     """Unit to (from, to, state) in cycles, and the last cycle in which any unit was not idle."""
     found, end = {}, 0
-    variables = {v.full_name.replace("\\", ""): v for v in pywellen.Waveform(str(waves)).all_vars()}
+    file = pywellen.Waveform(str(waves))  # pyright: ignore[reportAttributeAccessIssue]
+    variables = {v.full_name.replace("\\", ""): v for v in file.all_vars()}
     for unit, suffix in UNITS.items():
         variable = next(v for name, v in variables.items() if name.strip().endswith(suffix))
         changes = [(time // 2, int(value)) for time, value in variable.tv]
@@ -66,7 +69,7 @@ def _merge(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def draw_activity(axes: plt.Axes, waves: Path) -> None:
+def draw_activity(axes: Axes, waves: Path) -> None:
     """One lane a unit."""
     lanes, end = states(waves)
     start = min(spans[0][0] for spans in lanes.values() if spans)
@@ -83,14 +86,14 @@ def draw_activity(axes: plt.Axes, waves: Path) -> None:
     axes.set_title("What the units do, side by side")
 
 
-def draw_blocks(axes: plt.Axes, m: int, n: int, rows: int, tile: int) -> None:
+def draw_blocks(axes: Axes, m: int, n: int, rows: int, tile: int) -> None:
     """C with its blocks (thick) and tiles (thin), whole blocks and rests in different colours."""
     for top in range(0, m, rows):
         for left in range(0, n, rows):
             height, width = min(rows, m - top), min(rows, n - left)
             rest = (height < rows) + 2 * (width < rows)
             colour = ("#dfeee3", "#fbe9cf", "#e3ecf5", "#f3dfe3")[rest]
-            axes.add_patch(plt.Rectangle((left, top), width, height, fc=colour, ec="k", lw=1.5))
+            axes.add_patch(Rectangle((left, top), width, height, fc=colour, ec="k", lw=1.5))
     for at in range(tile, max(m, n), tile):
         axes.plot([at, at], [0, m] if at < n else [0, 0], "k:", lw=0.5)
         axes.plot([0, n] if at < m else [0, 0], [at, at], "k:", lw=0.5)
@@ -104,7 +107,7 @@ def draw_blocks(axes: plt.Axes, m: int, n: int, rows: int, tile: int) -> None:
 
 def main() -> None:
     """Draw both into one picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("waves", type=Path)
     parser.add_argument("--config", default="tiny")
     parser.add_argument("--shape", type=int, nargs=3, metavar=("M", "N", "K"), required=True)
