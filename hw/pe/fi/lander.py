@@ -140,17 +140,18 @@ class Lander(wiring.Component):
         m.d.comb += kept.eq(
             Mux(place.zero_fill, below(place.end, self.geometry.link_bytes), ~Const(0, len(kept)))
         )
-        clean = line & spread(m, kept, name="kept")
-        turned = [
-            rotate_up(m, half, place.rotation, name=f"turned{index}")
-            for index, half in enumerate((clean[: 8 * word_bytes], clean[8 * word_bytes :]))
-        ]
+        mask = spread(m, kept, name="kept")
+        turned = []
+        for index in range(2):
+            half = slice(8 * word_bytes * index, 8 * word_bytes * (index + 1))
+            clean = merge(m, mask[half], line[half], Const(0, 8 * word_bytes), name=f"clean{index}")
+            turned.append(rotate_up(m, clean, place.rotation, name=f"turned{index}"))
         wrapped = spread(m, below(place.rotation, word_bytes), name="wrapped")
         words = [Signal(8 * word_bytes, name=f"word{index}") for index in range(MAX_PIECES)]
         m.d.comb += [
             words[0].eq(turned[0]),
             words[1].eq(merge(m, wrapped, turned[0], turned[1], name="middle")),
-            words[2].eq(turned[1] & wrapped),
+            words[2].eq(merge(m, wrapped, turned[1], Const(0, 8 * word_bytes), name="behind")),
         ]
 
         begin, end = Signal(word_log2), Signal(word_log2)

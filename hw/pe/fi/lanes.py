@@ -14,6 +14,7 @@ def rotate_up(m: Module, word: Value, amount: Value, *, name: str) -> Value:
     Stages of 1, 2 and 4 bytes join neighbouring chunks; stages above only choose among chunks.
     """
     chunk_bytes = min(_CHUNK_BYTES, len(word) // 8)
+    word = _named(m, word, f"{name}_in")
     chunks = _chunks(word, 8 * chunk_bytes)
     for stage in range(len(amount)):
         n_bytes = 1 << stage
@@ -37,6 +38,7 @@ def below(count: Value, width: int) -> Value:
 
 def spread(m: Module, lanes: Value, *, name: str) -> Value:
     """One bit per byte lane to the byte's 8 bits, chunk by chunk."""
+    lanes = _named(m, lanes, f"{name}_lanes")
     chunks = []
     for index, part in enumerate(_chunks(lanes, min(_CHUNK_BYTES, len(lanes)))):
         chunk = Signal(8 * len(part), name=f"{name}_c{index}")
@@ -55,6 +57,13 @@ def merge(m: Module, bits: Value, high: Value, low: Value, *, name: str) -> Valu
         m.d.comb += chunk.eq((one & mask) | (zero & ~mask))
         chunks.append(chunk)
     return Cat(chunks)
+
+
+def _named(m: Module, value: Value, name: str) -> Signal:
+    """`value` as a signal: slices of an expression would each be computed anew."""
+    signal = Signal(len(value), name=name)
+    m.d.comb += signal.eq(value)
+    return signal
 
 
 def _chunks(value: Value, size: int) -> list[Value]:
