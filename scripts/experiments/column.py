@@ -397,9 +397,7 @@ class Engine(wiring.Component):
         for c in range(form.n_columns):
             inner.d.comb += load_en[c].eq(self.load_en & (self.load_column == c))
             column = (
-                EmitOnce(
-                    Column, key="column", boundary=form.boundary, own_inputs=own, form=form
-                )
+                EmitOnce(Column, key="column", boundary=form.boundary, own_inputs=own, form=form)
                 if form.once
                 else Column(form=form)
             )
