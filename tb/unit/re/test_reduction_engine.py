@@ -197,6 +197,31 @@ async def drain_overlaps_accumulation(dut: object) -> None:
 
 
 @cocotb.test()
+async def a_step_is_reported_when_its_words_have_moved(dut: object) -> None:
+    """Commit never comes before the last word of the step, release never before the last answer."""
+    re = ReBench(dut, ls=bursts, cb=sometimes)
+    commits, releases = re.bench.monitor("cb_out__done"), re.bench.monitor("cb_in__done")
+    await re.bench.start()
+    plan = Plan(re, "reports")
+    n_rounds = 5
+    for _ in range(n_rounds):
+        banks = list(range(SHAPE.banks))
+        plan.preload(banks, Format.INT32, adv_level=1, stride1=0, adv=-(-4 * SHAPE.columns // 64))
+        fields = _block(0, SHAPE.banks)
+        _fill(plan, Format.INT32, fields, 1, preloaded=True)
+        plan.drain(Format.INT32, fields)
+    await re.complete(plan.n_commands)
+    n_steps = n_rounds * SHAPE.banks
+    assert len(commits.cycles) == len(releases.cycles) == n_steps
+    for step in range(n_steps):
+        last_word = max(slot.cycles[(step + 1) * SHAPE.rows - 1] for slot in re.slots)
+        assert commits.cycles[step] > last_word
+        last_read = re.reader.requests.cycles[(step + 1) * ROW_WORDS - 1]
+        assert releases.cycles[step] > last_read + 2
+    await plan.finish()
+
+
+@cocotb.test()
 async def banks_walk_through_their_states(dut: object) -> None:
     """Free, open, closing, full, draining, free; with preload filling and ready."""
     re = ReBench(dut, cb=sometimes)
