@@ -79,6 +79,12 @@ def command(
     scale: Annotated[
         float | None, typer.Option("--scale", help="Requantisation scale (not built yet).")
     ] = None,
+    preload: Annotated[
+        bool,
+        typer.Option(
+            "--preload", help="Multiply only when A and B are in local memory (measures)."
+        ),
+    ] = False,
     stall_limit: Annotated[
         int,
         typer.Option("--stall-limit", min=1000, help="Cycles without progress that are a hang."),
@@ -98,7 +104,7 @@ def command(
     for target in (output, perf):
         if target is not None and not target.parent.is_dir():
             raise UserError(f"There is no folder {target.parent} to write {target.name} into.")
-    job = prepare_gemm(member, left, right, where=place)
+    job = prepare_gemm(member, left, right, where=place, load_first=preload)
     run, extra = _run(Console(stderr=True), member, job, stall_limit)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
