@@ -18,6 +18,7 @@ from sim.functional.buffers import UNIT_BYTES, FunctionalTrap
 from sim.functional.walk import Nest, OperandSteps
 from sim.golden.dot import dot_chunk
 from sim.golden.fp import decode_fp, fp32_add, storage
+from sim.golden.re import min_max
 
 if TYPE_CHECKING:
     from sim.functional.machine import FunctionalMachine
@@ -222,20 +223,12 @@ def mml(machine: "FunctionalMachine", fields: Fields) -> Waiting:
     unit.b.leave()
 
 
-def _min_max(rows: NDArray[np.uint32], is_float: bool) -> NDArray[np.uint32]:
-    """Minimum and maximum of each row, as bit patterns; a NaN makes both the canonical NaN."""
-    values = rows.view(np.float32 if is_float else np.int32)
-    pair = np.stack([values.min(axis=1), values.max(axis=1)], axis=1)
-    return np.where(pair != pair, np.uint32(0x7FC00000), pair.view(np.uint32))
-
-
 def drain(machine: "FunctionalMachine", fields: Fields) -> Waiting:
     """DRAIN: accumulator banks to local memory (an element alone has no neighbours)."""
     if fields["destination"] != Destination.LS or fields["source"] != Source.NONE:
         raise FunctionalTrap(Trap.ILLEGAL_FIELD, "An element alone has no reduction neighbours.")
     nest = Nest.of(fields, ("m_level", "m_tail"))
     operand = _Operand(machine, OperandSteps.of(fields, nest, "", machine.word), producer=True)
-    is_float = fields["format"] == Format.FP32
     for index in nest.outer():
         bank = _bank(machine, fields, index)
         yield from operand.enter(index)
@@ -246,7 +239,7 @@ def drain(machine: "FunctionalMachine", fields: Fields) -> Waiting:
             columns = machine.columns
             if fields["n_tail"] and index[fields["n_level"]] == nest.counts[fields["n_level"]] - 1:
                 columns = fields["n_tail"]
-            rows = _min_max(np.ascontiguousarray(rows[:, :columns]), is_float)
+            rows = min_max(rows, Format(fields["format"]), columns)
         for row, values in enumerate(np.ascontiguousarray(rows).view(np.uint8)):
             start = operand.steps.relative((row, *index[1:]))
             words = operand.address(start + np.arange(0, values.size, machine.word))

@@ -386,10 +386,10 @@ def plan_gemm(pe: PeConfig, problem: GemmProblem, *, load_first: bool = False) -
         to 65535 blocks, or the member has no floating datapath; one sentence.
     """
     a, b = problem.a_format, problem.b_format
-    if a.is_float != b.is_float or a.n_bytes != b.n_bytes or a.n_bytes > 2:
+    if a.is_float != b.is_float or a.n_bytes > 2 or (a.is_float and a != b):
         raise ValueError(
-            f"{a.name} and {b.name} cannot be multiplied; both must be 8-bit integers or 16-bit"
-            f" floats."
+            f"{a.name} and {b.name} cannot be multiplied; both must be 8-bit integers (in any mix),"
+            " or both FP16, or both BF16."
         )
     if a.is_float and not pe.dpe.with_fp:
         raise ValueError(
