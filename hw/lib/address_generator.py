@@ -69,8 +69,10 @@ class AddressGenerator(wiring.Component):
            addresses.
         3. Levels below are walked when the step is granted; each iteration is one element of
            `addresses`: (pointer + offset + sum of index * stride) wrapped into the buffer.
-        4. `step_level` 5 and up makes the nest one step; `adv_level` 5 and 6 advance at its end.
-        5. `stop` drops everything, and takes no nest while it is high. A step that is being asked
+        4. While `tail_level` is at its last iteration, level `tail_inner` counts to `tail_count`,
+           and steps need and advance `tail_adv`; 0 changes nothing.
+        5. `step_level` 5 and up makes the nest one step; `adv_level` 5 and 6 advance at its end.
+        6. `stop` drops everything, and takes no nest while it is high. A step that is being asked
            for stays at `acquire` until it is granted (streams take nothing back), which is ignored.
 
     Timing

@@ -29,7 +29,8 @@ class RunSource(wiring.Component):
         1. A command is taken when the runs of the one before have left and `may_start` is high.
         2. Level 0 is the run itself; levels 1 and up give one run each iteration. A step consists
            of whole runs: step and advance levels of 0 count as 1.
-        3. A run outside of local memory is sent with `outside` set.
+        3. In the tail runs have `tail_count` bytes, or with `tail_inner` there are fewer of them.
+        4. A run outside of local memory is sent with `outside` set.
 
     Timing
         First run 6 cycles after the command is taken when the step is granted at once, then one per
