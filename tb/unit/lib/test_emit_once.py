@@ -117,7 +117,7 @@ class FormsOfRow(wiring.Component):
 async def forms_agree_in_every_cycle(dut: Any) -> None:
     """Shared, flat and enabled forms give equal outputs, through resets in the middle."""
     from cocotb.clock import Clock
-    from cocotb.triggers import FallingEdge
+    from cocotb.triggers import FallingEdge, RisingEdge, Timer
 
     rng = python_rng("forms")
     cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
@@ -133,6 +133,9 @@ async def forms_agree_in_every_cycle(dut: Any) -> None:
             assert totals["once"] == totals["flat"] == totals["enables"], (cycle, totals)
             changes += totals["flat"] != last
             last = totals["flat"]
+        # Like registers: a gate captures its enable at the falling edge.
+        await RisingEdge(dut.clk)
+        await Timer(2, unit="ns")
         dut.rst.value = int(cycle < 2 or rng.random() < 0.01)
         dut.value.value = rng.choice((0, 127, 128, 255, rng.randrange(256)))
         dut.enable.value = rng.choice((0, 15, rng.randrange(16)))
