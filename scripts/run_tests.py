@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim.build_cache import BuildCache
+from tb.common.seeds import bench_seed
 
 __all__ = ["Case", "Step", "main", "read_junit", "run_step", "write_results"]
 
@@ -181,7 +182,7 @@ def write_results(suite: str, cases: Iterable[Case], folder: Path) -> None:
     """Leave `SUITE.json` and `SUITE.junit.xml`."""
     cases = list(cases)
     counts = Counter(case.state for case in cases)
-    summary = {"suite": suite, "seed": os.environ.get("SEED") or "1"}
+    summary = {"suite": suite, "seed": str(bench_seed())}
     summary |= {state: counts[state] for state in _STATES}
     text = json.dumps({**summary, "cases": [vars(case) for case in cases]}, indent=2)
     (folder / f"{suite}.json").write_text(text + "\n")
@@ -240,7 +241,7 @@ def main() -> int:
             BuildCache(BUILD / cache).prune(keep_bytes=_CACHE_LIMIT)
         begin = time.monotonic()
         steps = _SUITES[arguments.suite](arguments.test)
-        print(f"seed: {os.environ.get('SEED') or 1}")
+        print(f"seed: {bench_seed()}")
         cases = [case for step in steps for case in run_step(step, folder)]
         write_results(arguments.suite, cases, folder)
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ import errno
 import os
 
 from hw.config import ConfigError
+from sim.compiled.simulator import AccessError
 from sim.toolchain import ToolchainError
 from sim.verilate import BuildError
 
@@ -15,7 +16,7 @@ class UserError(Exception):
     """Something the user can change; the message is one sentence that says what is wrong."""
 
 
-_SAID_WELL = (UserError, ConfigError, ToolchainError)
+_SAID_WELL = (UserError, ConfigError, ToolchainError, AccessError)
 
 _OS_SENTENCES = {
     errno.ENOSPC: "The disk is full",
@@ -43,7 +44,7 @@ def describe(error: BaseException) -> str | None:
         return f"{_OS_SENTENCES[errno.ENOMEM]}."
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted; nothing was left half-written."
-    if isinstance(error, OSError) and error.errno in _OS_SENTENCES:
+    if isinstance(error, OSError) and error.errno is not None:
         name = f": {os.fspath(error.filename)}" if error.filename else ""
-        return f"{_OS_SENTENCES[error.errno]}{name}."
+        return f"{_OS_SENTENCES.get(error.errno, os.strerror(error.errno))}{name}."
     return None

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["atomic_path", "write_atomic", "write_folder"]
+__all__ = ["atomic_path", "check_writable", "write_atomic", "write_folder"]
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def _atomic_paths(targets: list[Path]) -> Iterator[list[Path]]:
     paths = [target.with_name(f".{target.stem}{mark}{target.suffix}") for target in targets]
     try:
         for target in targets:
-            _check_writable(target)
+            check_writable(target)
         yield paths
         for path, target in zip(paths, targets, strict=True):
             path.replace(target)
@@ -59,7 +59,7 @@ def _atomic_paths(targets: list[Path]) -> Iterator[list[Path]]:
             path.unlink(missing_ok=True)
 
 
-def _check_writable(target: Path) -> None:
+def check_writable(target: Path) -> None:
     """Fail before the work, not after it."""
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", os.fspath(target))

@@ -73,9 +73,9 @@ class DpeConfig:
         _check(
             _power_of_two(self.columns)
             and self.columns >= self.k_bytes
-            and self.columns <= 8 * self.k_bytes,
+            and self.columns <= min(8 * self.k_bytes, 64),
             f"dpe.columns is {self.columns}; it must be a power of two from dpe.k_bytes"
-            f" ({self.k_bytes}) to 8 times that.",
+            f" ({self.k_bytes}) to {min(8 * self.k_bytes, 64)}.",
         )
         _check(
             self.columns >= 8,
@@ -227,6 +227,12 @@ class PeConfig:
             self.link_bytes == 2 * self.ls.word_bytes,
             f"link_bytes is {self.link_bytes}; it must be two local-memory words"
             f" ({2 * self.ls.word_bytes}).",
+        )
+        block = 4 * self.re.banks * self.dpe.columns**2
+        _check(
+            self.ls.size_bytes >= 4 * block,
+            f"ls.size_bytes is {self.ls.size_bytes}; results of all banks take {block} bytes, and"
+            f" local memory must hold four times that ({4 * block}).",
         )
         _check(
             4 * self.dpe.columns <= self.ls.banks * self.ls.word_bytes,

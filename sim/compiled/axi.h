@@ -41,6 +41,10 @@ public:
 
     bool busy() const { return m_state != IDLE; }
     int response() const { return m_response; }
+    void give_up(int response) {
+        m_state = IDLE;
+        m_response = response;
+    }
     const uint8_t* data() const { return m_data.data(); }
 
     // Starts a burst of whole bus beats, or of one narrow beat; `first` bytes in from the first beat's start.

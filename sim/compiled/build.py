@@ -4,6 +4,7 @@ both cached by content."""
 
 import importlib.metadata
 import json
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ __all__ = ["SimulatorBuild", "build_simulator", "chip_verilog"]
 _ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).resolve().parent
 _TOP = "mtia_chip"
+_CPUINFO = Path("/proc/cpuinfo")
 
 # The data-flow optimiser makes the code of the engine's columns larger and half as fast.
 _NO_DFG = "-fno-dfg"
@@ -34,6 +36,14 @@ class SimulatorBuild:
     verilog_seconds: float
     build_seconds: float
     from_cache: bool
+
+
+def _processor() -> str:
+    """A short name for what this machine's processor can do."""
+    flags = [
+        line for line in _CPUINFO.read_text().splitlines() if line.startswith(("flags", "Feat"))
+    ]
+    return content_key(platform.machine(), *flags[:1])
 
 
 def chip_verilog(config: ChipConfig, cache: BuildCache) -> tuple[str, float]:
@@ -88,7 +98,9 @@ def build_simulator(
     """
     progress(f"Verilog of {config.name} ...")
     text, verilog_seconds = chip_verilog(config, cache)
-    defines = f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
+    # With -march=native the result runs on this kind of processor only.
+    defines = f"-DPROCESSOR_{_processor()} "
+    defines += f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
     job = VerilatorJob(
         name=f"{config.name}{'-trace' if trace else ''}{'-test' if test else ''}.so",
         top=_TOP,

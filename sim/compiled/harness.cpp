@@ -10,6 +10,8 @@
 #include "verilated_fst_c.h"
 #endif
 
+static constexpr int kNoAnswer = 16;
+
 struct Sim {
     VerilatedContext context;
     std::unique_ptr<Vtop> top;
@@ -44,8 +46,12 @@ struct Sim {
         context.timeInc(2);
     }
 
+    // No access takes as long as this; a chip that hangs must not hang its user.
+    static constexpr uint64_t kPatience = 200'000;
+
     void finish_host() {
-        while (host.busy()) clock();
+        for (uint64_t i = 0; host.busy() && i < kPatience; ++i) clock();
+        if (host.busy()) host.give_up(kNoAnswer);
     }
 
     // Cuts an access into bursts that stay inside 4 KiB. `start(first beat's address, bytes before the data, size, done)`
@@ -154,9 +160,14 @@ uint64_t sim_cycles(const Sim* sim) { return sim->cycle; }
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to) {
 #if VM_TRACE_FST
     sim->trace = std::make_unique<VerilatedFstC>();
-    if (*scope) sim->trace->dumpvars(99, scope);
-    sim->top->trace(sim->trace.get(), 99);
-    sim->trace->open(path);
+    try {
+        if (*scope) sim->trace->dumpvars(99, scope);
+        sim->top->trace(sim->trace.get(), 99);
+        sim->trace->open(path);
+    } catch (const std::exception&) {
+        sim->trace.reset();
+        return 2;
+    }
     sim->trace_from = from;
     sim->trace_to = to;
     return sim->trace->isOpen() ? 0 : 1;

@@ -13,7 +13,8 @@ void sim_destroy(Sim* sim);
 // DRAM model: cycles from the last address beat to the first data beat; bytes that the model serves per 1024 cycles.
 void sim_dram_timing(Sim* sim, uint32_t latency, uint32_t bytes_per_1024_cycles);
 
-// Host accesses through the AXI4 port; they take cycles. Nonzero: the AXI response of the first beat that failed.
+// Host accesses through the AXI4 port; they take cycles. Nonzero: the AXI response of the first beat that failed, or
+// 16 when no answer came.
 int sim_host_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes);
 int sim_host_read(Sim* sim, uint64_t address, uint8_t* data, uint64_t n_bytes);
 int sim_register_write(Sim* sim, uint64_t address, uint32_t value);
@@ -27,6 +28,6 @@ void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes);
 int sim_run(Sim* sim, uint64_t n_cycles);
 uint64_t sim_cycles(const Sim* sim);
 
-// Waveform of cycles from..to below `scope` ("" for all); nonzero: this build has no trace.
+// Waveform of cycles from..to below `scope` ("" for all); 1: no file or no tracing build, 2: no such scope.
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to);
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 __all__ = ["AccessError", "CompiledSimulator"]
 
+_NO_ANSWER = 16
 _RESPONSES = {2: "SLVERR", 3: "DECERR"}
 
 
@@ -56,6 +57,8 @@ class CompiledSimulator:
             self._sim = None
 
     def _check(self, response: int, what: str, address: int) -> None:
+        if response == _NO_ANSWER:
+            raise AccessError(f"The chip did not answer a host {what} at 0x{address:010x}.")
         if response:
             name = _RESPONSES.get(response, str(response))
             raise AccessError(f"The chip answered {name} to a host {what} at 0x{address:010x}.")
@@ -116,5 +119,12 @@ class CompiledSimulator:
         AccessError
             If the build cannot trace, or the file cannot be written.
         """
-        if self._library.sim_trace(self._sim, str(path).encode(), scope.encode(), first, last):
+        top = "TOP.mtia_chip"
+        full = f"{top}.{scope.removeprefix('TOP.').removeprefix('mtia_chip').strip('.')}".rstrip(
+            "."
+        )
+        code = self._library.sim_trace(self._sim, str(path).encode(), full.encode(), first, last)
+        if code == 2:
+            raise AccessError(f"There is no instance {scope!r} in the chip to record.")
+        if code:
             raise AccessError(f"No waveform can be written to {path}.")

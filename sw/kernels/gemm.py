@@ -26,6 +26,8 @@ from sw.kernels.command_list import CommandList
 __all__ = ["GemmPlan", "GemmProblem", "plan_gemm"]
 
 CB_A, CB_B, CB_OUT = 0, 1, 2
+_MOST = 0xFFFF
+"""Iterations of one loop level."""
 UNIT = 64
 """Bytes of one unit of circular-buffer arithmetic."""
 
@@ -81,7 +83,13 @@ class _Span:
 
     @property
     def tiles(self) -> int:
+        """Tiles of one block."""
         return math.ceil(self.size / self.tile)
+
+    def blocks(self) -> list["_Span"]:
+        """Its blocks as spans of their own."""
+        starts = range(self.start, self.start + self.count * self.size, self.size)
+        return [dataclasses.replace(self, start=start, count=1) for start in starts]
 
     @property
     def last(self) -> int:
@@ -89,12 +97,13 @@ class _Span:
         return self.size % self.tile
 
 
-def _spans(total: int, block: int, tile: int) -> list[_Span]:
-    """Cut `total` into whole blocks and a rest."""
+def _spans(total: int, block: int, tile: int, most: int) -> list[_Span]:
+    """Cut `total` into whole blocks, at most `most` in one span, and a rest."""
     whole, rest = divmod(total, block)
-    spans = []
-    if whole:
-        spans.append(_Span(start=0, size=block, count=whole, tile=tile))
+    spans = [
+        _Span(start=first * block, size=block, count=min(most, whole - first), tile=tile)
+        for first in range(0, whole, most)
+    ]
     if rest:
         spans.append(_Span(start=whole * block, size=rest, count=1, tile=tile))
     return spans
@@ -111,6 +120,10 @@ class _Planner:
         self.step_elements = self.word // problem.element_bytes
         self.k_steps = math.ceil(problem.k / self.step_elements)
         self.k_tail_bytes = problem.k * problem.element_bytes % self.word
+        self.k_parts = [
+            range(first, min(first + _MOST, self.k_steps))
+            for first in range(0, self.k_steps, _MOST)
+        ]
         self.m_tiles, self.n_tiles = self._block_tiles()
         self._divide_local_memory()
 
@@ -141,7 +154,8 @@ class _Planner:
         left = size - self.out_bytes
         a_step, b_step = self.a_step_bytes(rows), self.b_step_bytes(self.n_tiles)
         panel = self.k_steps * b_step
-        self.resident = self.problem.m > rows and panel + min(panel, 4 * b_step) <= left // 2
+        fits = panel + min(panel, 4 * b_step) <= left // 2
+        self.resident = self.problem.m > rows and fits and len(self.k_parts) == 1
         b_bytes = min(2 * panel, left * 5 // 8) if self.resident else left // 2
         self.b_bytes = b_bytes // UNIT * UNIT
         self.a_bytes = (left - self.b_bytes) // UNIT * UNIT
@@ -177,16 +191,17 @@ class _Planner:
             self.commands.add(Opcode.CB, cb=cb, base=base // UNIT, depth=size // UNIT)
             base += size
 
-    def fetch_a(self, rows: _Span, columns: _Span) -> None:
+    def fetch_a(self, rows: _Span, columns: _Span, part: range) -> None:
         """A, one chunk of K steps at a time, for every block of the region."""
         p, step = self.problem, self.a_step_bytes(rows.size)
-        chunks = math.ceil(self.k_steps / self.chunk)
-        last_steps = self.k_steps - (chunks - 1) * self.chunk
+        chunks = math.ceil(len(part) / self.chunk)
+        last_steps = len(part) - (chunks - 1) * self.chunk
         run = self.chunk * self.word
-        last_run = p.k * p.element_bytes - (chunks - 1) * run
+        end = min(part.stop * self.word, p.k * p.element_bytes)
+        last_run = end - part.start * self.word - (chunks - 1) * run
         self.commands.add(
             Opcode.DMA_IN,
-            mem_addr=p.a_address + rows.start * p.a_pitch,
+            mem_addr=p.a_address + rows.start * p.a_pitch + part.start * self.word,
             count0=run,
             stride0=step,
             zero_fill=1,
@@ -208,22 +223,24 @@ class _Planner:
             tail_adv=last_steps * step // UNIT,
         )
 
-    def fetch_b(self, rows: _Span, columns: _Span) -> None:
+    def fetch_b(self, rows: _Span, columns: _Span, part: range) -> None:
         """B, one K step at a time: runs are rows of B within the block, pieces are column
         groups."""
         p, step = self.problem, self.b_step_bytes(columns.tiles)
         repeats = 1 if self.resident else rows.count
+        first_row = part.start * self.step_elements
+        last_rows = min(p.k - (part.stop - 1) * self.step_elements, self.step_elements)
         self.commands.add(
             Opcode.DMA_IN,
             column=1,
-            mem_addr=p.b_address + columns.start * p.element_bytes,
+            mem_addr=p.b_address + columns.start * p.element_bytes + first_row * p.b_pitch,
             count0=columns.size * p.element_bytes,
             stride0=self.step_elements * self.word,
             zero_fill=1,
             count1=self.step_elements,
             mem_stride1=p.b_pitch,
             stride1=self.word,
-            count2=self.k_steps,
+            count2=len(part),
             mem_stride2=self.step_elements * p.b_pitch,
             count3=repeats,
             count4=columns.count,
@@ -235,11 +252,12 @@ class _Planner:
             adv=step // UNIT,
             tail_level=2,
             tail_inner=1,
-            tail_count=p.k - (self.k_steps - 1) * self.step_elements,
+            tail_count=last_rows,
         )
 
-    def multiply(self, rows: _Span, columns: _Span, blocks: int) -> None:
+    def multiply(self, rows: _Span, columns: _Span, part: range, blocks: int) -> None:
         """One MML over `blocks` blocks; with a resident B these share one panel of B."""
+        is_last = part.stop == self.k_steps
         p = self.problem
         a_step, b_step = self.a_step_bytes(rows.size), self.b_step_bytes(columns.tiles)
         b_words = b_step // self.word
@@ -255,7 +273,7 @@ class _Planner:
             count0=min(rows.size, self.tile),
             count1=rows.tiles,
             count2=columns.tiles,
-            count3=self.k_steps,
+            count3=len(part),
             count4=blocks,
             a_cb=CB_A,
             a_stride0=1,
@@ -271,18 +289,18 @@ class _Planner:
             b_need=b_step // UNIT,
             **b_last,
             bank_stride1=1,
-            bank_stride2=rows.tiles,
+            bank_stride2=rows.tiles % self.pe.re.banks,
             held_level=2,
             k_level=3,
             m_level=1,
             n_level=2,
-            k_tail=self.k_tail_bytes,
+            k_tail=self.k_tail_bytes if is_last else 0,
             m_tail=rows.last,
             n_tail=columns.last,
             a_format=p.a_format,
             b_format=p.b_format,
-            init=1,
-            done=1,
+            init=part.start == 0,
+            done=is_last,
         )
 
     def drain(self, rows: _Span, columns: _Span) -> None:
@@ -305,7 +323,7 @@ class _Planner:
             need=block,
             adv=block,
             bank_stride1=1,
-            bank_stride2=rows.tiles,
+            bank_stride2=rows.tiles % self.pe.re.banks,
             m_level=1,
             m_tail=rows.last,
             format=self.problem.a_format.accumulator,
@@ -340,28 +358,39 @@ class _Planner:
 
     def region(self, rows: _Span, columns: _Span) -> None:
         """The five commands (more MMLs with a resident B) of one region."""
-        self.fetch_a(rows, columns)
-        self.fetch_b(rows, columns)
+        whole = self.k_parts[0]
+        self.fetch_a(rows, columns, whole)
+        self.fetch_b(rows, columns, whole)
         if self.load_first:
             self.commands.add(Opcode.FENCE, units=1 << Unit.FI_IN_ROW | 1 << Unit.FI_IN_COL)
-        if self.resident:
-            # The panel is popped when a command ends, so there is one command per panel.
-            self.multiply(rows, columns, rows.count)
-            self.drain(rows, columns)
-            self.store(rows, columns)
-            for _ in range(columns.count - 1):
-                self.multiply(rows, columns, rows.count)
-        else:
-            self.multiply(rows, columns, rows.count * columns.count)
-            self.drain(rows, columns)
-            self.store(rows, columns)
+        # A resident panel is popped when its command ends, so there is one command per panel.
+        blocks = [rows.count] * columns.count if self.resident else [rows.count * columns.count]
+        self.multiply(rows, columns, whole, blocks[0])
+        self.drain(rows, columns)
+        self.store(rows, columns)
+        for count in blocks[1:]:
+            self.multiply(rows, columns, whole, count)
+
+    def long_k(self, rows: _Span, columns: _Span) -> None:
+        """A region whose K has more steps than a level counts: block by block, part by part."""
+        for row in rows.blocks():
+            for column in columns.blocks():
+                # First, since the unit queues might be full of the parts' commands later.
+                self.drain(row, column)
+                self.store(row, column)
+                for part in self.k_parts:
+                    self.fetch_a(row, column, part)
+                    self.fetch_b(row, column, part)
+                    self.multiply(row, column, part, 1)
 
     def plan(self) -> GemmPlan:
         """Build the whole list."""
         self.set_up_buffers()
-        for columns in _spans(self.problem.n, self.n_tiles * self.tile, self.tile):
-            for rows in _spans(self.problem.m, self.m_tiles * self.tile, self.tile):
-                self.region(rows, columns)
+        add = self.region if len(self.k_parts) == 1 else self.long_k
+        for rows in _spans(self.problem.m, self.m_tiles * self.tile, self.tile, _MOST):
+            most = _MOST // rows.count
+            for columns in _spans(self.problem.n, self.n_tiles * self.tile, self.tile, most):
+                add(rows, columns)
         self.commands.add(Opcode.END)
         return GemmPlan(
             problem=self.problem,
@@ -382,8 +411,8 @@ def plan_gemm(pe: PeConfig, problem: GemmProblem, *, load_first: bool = False) -
     Raises
     ------
     ValueError
-        If the formats of A and B cannot be multiplied with each other, a dimension is not from 1
-        to 65535 blocks, or the member has no floating datapath; one sentence.
+        If the formats of A and B cannot be multiplied with each other, a dimension is less than 1,
+        or the member has no floating datapath; one sentence.
     """
     a, b = problem.a_format, problem.b_format
     if a.is_float != b.is_float or a.n_bytes > 2 or (a.is_float and a != b):

@@ -3,6 +3,7 @@
 and the counters."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,6 @@ _FORMATS: dict[Any, Format] = {
     np.dtype(np.float16): Format.FP16,
     np.dtype(ml_dtypes.bfloat16): Format.BF16,
 }
-_LIST_BYTES = 1 << 14
-"""Room kept for the command list."""
 _ALIGN = 64
 
 
@@ -118,8 +117,10 @@ def _convert(array: NDArray[Any], dtype: str, name: str) -> NDArray[Any]:
     return converted
 
 
-def place(config: ChipConfig, sizes: tuple[int, int, int], where: str) -> Placement:
-    """Choose addresses for A, B, C of `sizes` bytes in SRAM or DRAM (`auto`: SRAM if all fits).
+def place(config: ChipConfig, sizes: tuple[int, int, int, int], where: str) -> Placement:
+    """Choose addresses for A, B, C and the command list of `sizes` bytes, all in one memory.
+
+    `where` is `sram`, `dram` or `auto`: SRAM if all fits.
 
     Raises
     ------
@@ -131,12 +132,12 @@ def place(config: ChipConfig, sizes: tuple[int, int, int], where: str) -> Placem
         "dram": (address_map.DRAM.base, config.dram.size_bytes),
     }
     padded = [(size // _ALIGN + 1) * _ALIGN for size in sizes]
-    total = sum(padded) + _LIST_BYTES
+    total = sum(padded)
     for name in ("sram", "dram") if where == "auto" else (where,):
         base, size = memories[name]
         if total <= size:
-            a = base + _LIST_BYTES
-            return Placement(name, a, a + padded[0], a + padded[0] + padded[1], base)
+            a, b, c, commands, _ = itertools.accumulate(padded, initial=base)
+            return Placement(name, a, b, c, commands)
     room = max(size for name, (_, size) in memories.items() if where in ("auto", name))
     raise UserError(
         f"A, B, C and the command list need {total} bytes; {config.name} has"
@@ -170,14 +171,20 @@ def prepare_gemm(
         )
     (m, k), n = a.shape, b.shape[1]
     a_format, b_format = _FORMATS[a.dtype], _FORMATS[b.dtype]
-    spot = place(config, (a.nbytes, b.nbytes, 4 * m * n), where)
-    problem = GemmProblem(
-        m=m, n=n, k=k, a_format=a_format, b_format=b_format,
-        a_address=spot.a, b_address=spot.b, c_address=spot.c,
-        a_pitch=k * a_format.n_bytes, b_pitch=n * b_format.n_bytes, c_pitch=4 * n,
-    )  # fmt: skip
+
+    def plan(spot: Placement) -> GemmPlan:
+        problem = GemmProblem(
+            m=m, n=n, k=k, a_format=a_format, b_format=b_format,
+            a_address=spot.a, b_address=spot.b, c_address=spot.c,
+            a_pitch=k * a_format.n_bytes, b_pitch=n * b_format.n_bytes, c_pitch=4 * n,
+        )  # fmt: skip
+        return plan_gemm(config.pe, problem, load_first=load_first)
+
     try:
-        return GemmJob(a, b, spot, plan_gemm(config.pe, problem, load_first=load_first))
+        # A list is as long at any addresses, so one planned at 0 tells how much room it takes.
+        list_bytes = len(bytes(plan(Placement("", 0, 0, 0, 0)).commands))
+        spot = place(config, (a.nbytes, b.nbytes, 4 * m * n, list_bytes), where)
+        return GemmJob(a, b, spot, plan(spot))
     except ValueError as error:
         raise UserError(str(error)) from None
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from hw.config import ChipConfig, get_config
 from sim.waves import write_save_file
 from sw.errors import UserError
-from sw.files import atomic_path, write_atomic
+from sw.files import atomic_path, check_writable, write_atomic
 from sw.runtime.gemm import GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
 from sw.runtime.simulated import Waves, simulated_chip
 
@@ -101,11 +101,10 @@ def command(
     left = as_operand(_load(a, "A"), dtype, f"A ({a})")
     right = as_operand(_load(b, "B"), dtype, f"B ({b})")
     _check_out(out, left)
-    for target in (output, perf):
-        if target is not None and not target.parent.is_dir():
-            raise UserError(f"There is no folder {target.parent} to write {target.name} into.")
+    waves = _waves()
+    _check_outputs(output, perf, waves)
     job = prepare_gemm(member, left, right, where=place, load_first=preload)
-    run, extra = _run(Console(stderr=True), member, job, stall_limit)
+    run, extra = _run(Console(stderr=True), member, job, stall_limit, waves)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
     figures = {**run.perf, **extra}
@@ -128,7 +127,7 @@ def _check_out(out: OutFormat | None, left: NDArray[Any]) -> None:
     natural = OutFormat.INT32 if left.dtype.kind in "iu" else OutFormat.FP32
     if out not in (None, natural):
         raise UserError(
-            f"--out {out} needs the SIMD engine, which this version does not have yet;"
+            f"--out is {out}; without the SIMD engine, which this version does not have yet,"
             f" the result of {left.dtype} operands is {natural}."
         )
 
@@ -150,9 +149,25 @@ def _waves() -> Waves | None:
     return Waves(
         path=Path("dump.fst"),
         scope=os.environ.get("WAVES_SCOPE", ""),
-        first=int(os.environ.get("WAVES_FROM") or 0),
-        last=int(os.environ.get("WAVES_TO") or 2**62),
+        first=_cycle("WAVES_FROM", 0),
+        last=_cycle("WAVES_TO", 2**62),
     )
+
+
+def _cycle(name: str, otherwise: int) -> int:
+    text = os.environ.get(name) or str(otherwise)
+    if not text.isdecimal():
+        raise UserError(f"{name} is {text!r}; it must be a number of cycles.")
+    return int(text)
+
+
+def _check_outputs(output: Path, perf: Path | None, waves: Waves | None) -> None:
+    """Find what cannot be written before the work, not after it."""
+    targets = [output, *([perf] if perf else []), *([waves.path] if waves else [])]
+    for target in targets:
+        check_writable(target)
+    if len({target.resolve() for target in targets}) < len(targets):
+        raise UserError(f"Two outputs have the same name, {output}; give them different ones.")
 
 
 def _run(
@@ -160,12 +175,12 @@ def _run(
     member: ChipConfig,
     job: GemmJob,
     stall_limit: int,
+    waves: Waves | None,
 ) -> tuple[GemmRun, dict[str, Any]]:
     """Build, run, and time the simulation."""
     problem = job.plan.problem
     floor = max(problem.macs // member.pe.dpe.macs_per_cycle(problem.element_bytes), 1)
     with console.status("starting ...") as status:
-        waves = _waves()
         chip, build = simulated_chip(member, waves=waves, progress=status.update)
         start, began = time.monotonic(), chip.port.cycles
 
@@ -179,7 +194,7 @@ def _run(
         finally:
             cycles, elapsed = chip.port.cycles - began, time.monotonic() - start
             chip.port.close()
-            if waves is not None:  # also of a run that failed
+            if waves is not None and waves.path.is_file():  # also of a run that failed
                 console.print(f"{waves.path} {write_save_file(waves.path)}")
     return run, {
         "simulated_khz": cycles / elapsed / 1000,

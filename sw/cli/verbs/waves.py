@@ -30,7 +30,10 @@ def command(
             raise UserError(f"There is no waveform {path}; run the test with WAVES=1 first.")
         save = path.with_suffix(".gtkw")
         if not save.exists() or save.stat().st_mtime < path.stat().st_mtime:
-            save = write_save_file(path)
+            try:
+                save = write_save_file(path)
+            except RuntimeError:
+                raise UserError(f"{path} is not a waveform that can be read.") from None
         print(path)
         print(save)
     viewer = shutil.which("gtkwave")

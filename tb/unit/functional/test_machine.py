@@ -15,6 +15,7 @@ from sim.functional import FunctionalMachine, FunctionalTrap, Hang
 from sim.golden.dot import gemm_golden
 from sw.kernels.command_list import CommandList
 from sw.kernels.gemm import GemmProblem, plan_gemm
+from sw.runtime.gemm import prepare_gemm
 
 TYPES = {
     Format.INT8: np.int8,
@@ -64,7 +65,7 @@ def expected(a: np.ndarray, b: np.ndarray, fa: Format, fb: Format, chunk: int) -
 @pytest.mark.parametrize("name", ["tiny", "odd", "fpga", "mtia100-pe"])
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
-    m=st.integers(1, 100),
+    m=st.integers(1, 300),
     n=st.integers(1, 100),
     k=st.integers(1, 150),
     formats=st.sampled_from(
@@ -162,3 +163,39 @@ def test_contexts_and_signals() -> None:
     assert machine.run(bytes(commands)) == 9
     assert np.array_equal(machine.ls[:32], data[:32])
     assert np.array_equal(machine.ls[64:96], data[32:])
+
+
+@pytest.mark.parametrize("name", ["tiny", "fpga"])
+def test_one_block_column_of_many_rows(name: str) -> None:
+    """Would break if a block of all banks in one column overflowed a bank stride."""
+    config = get_config(name)
+    rng = np.random.default_rng(2)
+    a, b = operand(rng, (129, 3), Format.INT8), operand(rng, (3, 1), Format.INT8)
+    result = run_plan(config, a, b, Format.INT8, Format.INT8)
+    assert np.array_equal(result, expected(a, b, Format.INT8, Format.INT8, 4))
+
+
+def test_k_of_more_steps_than_a_level_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would break if a long K lost a part, its tail, or the accumulators in between."""
+    monkeypatch.setattr("sw.kernels.gemm._MOST", 5)
+    rng = np.random.default_rng(3)
+    for k in (41, 87, 120):
+        a, b = operand(rng, (20, k), Format.FP16), operand(rng, (k, 19), Format.FP16)
+        result = run_plan(PRESETS["tiny"], a, b, Format.FP16, Format.FP16)
+        assert np.array_equal(result, expected(a, b, Format.FP16, Format.FP16, 4))
+
+
+def test_the_list_lies_beside_the_operands_however_long_it_is() -> None:
+    """Would break if a long command list overwrote A, as a fixed room for it once did."""
+    a, b = np.zeros((17, 8), np.int8), np.zeros((8, 1984), np.int8)
+    job = prepare_gemm(PRESETS["tiny"], a, b)
+    spans = sorted(
+        [
+            (job.spot.a, a.nbytes),
+            (job.spot.b, b.nbytes),
+            (job.spot.c, 4 * 17 * 1984),
+            (job.spot.commands, len(bytes(job.plan.commands))),
+        ]
+    )
+    assert len(bytes(job.plan.commands)) > 1 << 14
+    assert all(one + size <= two for (one, size), (two, _) in zip(spans, spans[1:], strict=False))

@@ -85,6 +85,7 @@ class Scoreboard:
         self.counts = dict.fromkeys(("first", "second"), 0)
         self.totals = {"conflicts": 0, "reads": 0, "writes": 0, "checked": 0}
         self._last: dict[str, int] | None = None
+        self._reset = bench.port("rst")
         self._inject = bench.port("inject")
         if self._inject is not None:
             self._inject.value = 0
@@ -96,6 +97,8 @@ class Scoreboard:
 
     def sample(self, cycle: int) -> None:
         """One cycle: answers that are due, counts of the last cycle, accesses of this one."""
+        if int(self._reset.value):
+            return  # what was on its way may still show in the first cycle of a reset
         for slot in self.slots:
             if slot.reads:
                 self._check_answer(slot, cycle)

@@ -56,8 +56,8 @@ def files(tmp_path: Path) -> dict[str, str]:
         ("huge", "huge", ("--place", "sram"), "need .* bytes; tiny has"),
         ("a", "b", ("--relu",), "--relu needs the SIMD engine"),
         ("a", "b", ("--scale", "0.5"), "--scale needs the SIMD engine"),
-        ("a", "b", ("--out", "int8"), "--out int8 needs the SIMD engine"),
-        ("a", "b", ("--out", "fp32"), "--out fp32 needs the SIMD engine"),
+        ("a", "b", ("--out", "int8"), "--out is int8; without the SIMD engine"),
+        ("a", "b", ("--out", "fp32"), "int8 operands is int32"),
         ("a", "b", ("--out", "float"), "--out"),
     ],
 )
@@ -84,6 +84,32 @@ def test_unwritable_output_is_found_before_the_work(
     """Would break if a long simulation ended in an error about the output's folder."""
     code, error = run(capsys, files["a"], files["b"], "-o", "/nowhere/c.npy")
     assert code != 0 and "/nowhere" in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("-o", "/proc/c.npy"), ("-o", "."), ("-o", "c", "--json", "c")]
+)
+def test_outputs_that_cannot_be_are_refused(
+    options: tuple[str, ...], files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would break if a folder, a protected place or one name for two files passed."""
+    code, error = run(capsys, files["a"], files["b"], *options)
+    assert code != 0 and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("name", "text"), [("WAVES_FROM", "abc"), ("WAVES_TO", "-1")])
+def test_a_wave_window_is_a_number_of_cycles(
+    name: str,
+    text: str,
+    files: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Would break if a wrong window were a traceback."""
+    monkeypatch.setenv("WAVES", "1")
+    monkeypatch.setenv(name, text)
+    code, error = run(capsys, files["a"], files["b"], "-o", files["out"])
+    assert code != 0 and name in error and len(error.splitlines()) == 1
 
 
 def test_bfloat16_arrives_as_a_two_byte_void() -> None:
