@@ -40,9 +40,8 @@ class SimulatorBuild:
 
 def _processor() -> str:
     """A short name for what this machine's processor can do."""
-    flags = [
-        line for line in _CPUINFO.read_text().splitlines() if line.startswith(("flags", "Feat"))
-    ]
+    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
+    flags = [line for line in lines if line.startswith(("flags", "Feat"))]
     return content_key(platform.machine(), *flags[:1])
 
 

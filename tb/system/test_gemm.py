@@ -19,7 +19,7 @@ from sw.kernels.command_list import CommandList
 from sw.runtime.chip import Chip, JobError, JobHang
 from sw.runtime.gemm import prepare_gemm, run_gemm
 from sw.runtime.simulated import simulated_chip
-from tb.common.seeds import numpy_rng
+from tb.common.seeds import bench_seed, numpy_rng
 
 CONFIG = PRESETS["tiny"]
 TYPES = {
@@ -33,8 +33,8 @@ LIST = 0x20000
 
 @pytest.fixture
 def chip() -> Iterator[Chip]:
-    """A fresh chip; the build is shared by all tests."""
-    device, _ = simulated_chip(CONFIG)
+    """A fresh chip in the build with assertions; what nothing initialises comes from the seed."""
+    device, _ = simulated_chip(CONFIG, test=True, seed=bench_seed())
     yield device
     device.port.close()
 
