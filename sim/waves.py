@@ -20,7 +20,7 @@ from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import State
 
-__all__ = ["fsm_names", "write_save_file"]
+__all__ = ["fsm_names", "has_instance", "write_save_file"]
 
 _BANK_STATES = ("FREE", "READY", "OPEN", "CLOSING", "FULL", "DRAINING", "FILLING")
 
@@ -56,6 +56,19 @@ def _tables() -> dict[str, dict[int, str]]:
         "format": table(Format),
         "bank_state": dict(enumerate(_BANK_STATES)),
     }
+
+
+def has_instance(verilog: str, top: str, path: str) -> bool:
+    """Whether module `top` of a Verilog text has an instance at `path` (dots between levels)."""
+    bodies = dict(re.findall(r"^module (\\?\S+?)\s*\(.*?\n(.*?)^endmodule", verilog, re.M | re.S))
+    module = top
+    for name in filter(None, path.split(".")):
+        pattern = rf"^\s+(\\?\S+)\s+(?:#\(.*?\)\s*)?\\?{re.escape(name)}\s*\("
+        found = re.search(pattern, bodies.get(module, ""), re.M)
+        if found is None:
+            return False
+        module = found[1]
+    return True
 
 
 def fsm_names(rtlil: str) -> dict[tuple[str, str], dict[int, str]]:

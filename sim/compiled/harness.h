@@ -28,6 +28,6 @@ void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes);
 int sim_run(Sim* sim, uint64_t n_cycles);
 uint64_t sim_cycles(const Sim* sim);
 
-// Waveform of cycles from..to below `scope` ("" for all); 1: no file or no tracing build, 2: no such scope.
+// Waveform of cycles from..to below `scope` ("" for all); 1: no file or no tracing build.
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to);
 }

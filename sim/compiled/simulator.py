@@ -124,7 +124,5 @@ class CompiledSimulator:
             "."
         )
         code = self._library.sim_trace(self._sim, str(path).encode(), full.encode(), first, last)
-        if code == 2:
-            raise AccessError(f"There is no instance {scope!r} in the chip to record.")
         if code:
             raise AccessError(f"No waveform can be written to {path}.")

@@ -8,6 +8,9 @@ from pathlib import Path
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache
 from sim.compiled import CompiledSimulator, SimulatorBuild, build_simulator
+from sim.compiled.build import chip_verilog
+from sim.waves import has_instance
+from sw.errors import UserError
 from sw.runtime.chip import Chip
 
 __all__ = ["Waves", "simulators_folder", "simulated_chip"]
@@ -26,6 +29,15 @@ class Waves:
 def simulators_folder() -> Path:
     """Where built simulators are kept: `build/simulators` of the checkout."""
     return Path(__file__).resolve().parents[2] / "build" / "simulators"
+
+
+def _check_scope(config: ChipConfig, scope: str) -> None:
+    """Verilator ends the whole process over an instance that does not exist."""
+    text, _seconds = chip_verilog(config, BuildCache(simulators_folder()))
+    if not has_instance(text, "mtia_chip", scope):
+        raise UserError(
+            f"WAVES_SCOPE is {scope!r}; the chip has no such instance (pe.dpe is one, for example)."
+        )
 
 
 def simulated_chip(
@@ -56,6 +68,8 @@ def simulated_chip(
     BuildError
         When the simulator cannot be built.
     """
+    if waves is not None:
+        _check_scope(config, waves.scope)
     build = build_simulator(
         config,
         BuildCache(simulators_folder()),

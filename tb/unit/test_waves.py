@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from vcd import VCDWriter
 
-from sim.waves import fsm_names, write_save_file
+from sim.waves import fsm_names, has_instance, write_save_file
 
 RTLIL = """
 module \\chip.reader
@@ -61,3 +61,28 @@ def test_the_filter_shows_floats(waves: Path, text: str, value: str) -> None:
     program = waves.parent / "translate" / "float.py"
     run = subprocess.run([program], input=text + "\n", capture_output=True, text=True, check=True)
     assert run.stdout.strip() == value
+
+
+VERILOG = """
+module top(clk);
+  \\top.pe  pe (
+    .clk(clk)
+  );
+endmodule
+module \\top.pe (clk);
+  engine dpe (
+    .clk(clk)
+  );
+endmodule
+module engine(clk);
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "exists"),
+    [("", True), ("pe", True), ("pe.dpe", True), ("dpe", False), ("pe.dpe.x", False)],
+)
+def test_instances_are_known_by_their_path(path: str, exists: bool) -> None:
+    """Would break if a mistyped scope reached Verilator, which aborts over it."""
+    assert has_instance(VERILOG, "top", path) is exists
