@@ -106,7 +106,7 @@ def _convert(array: NDArray[Any], dtype: str, name: str) -> NDArray[Any]:
         raise UserError(f"{name} holds {array.dtype}, which is not a number type.")
     target = np.dtype(wanted[dtype])
     with np.errstate(over="ignore", invalid="ignore"):
-        converted = array.astype(target)
+        converted = _to_bfloat16(array) if dtype == "bfloat16" else array.astype(target)
     if target.kind in "iu":
         if not np.array_equal(converted.astype(np.float64), array.astype(np.float64)):
             raise UserError(
@@ -115,6 +115,17 @@ def _convert(array: NDArray[Any], dtype: str, name: str) -> NDArray[Any]:
     elif np.any(np.isinf(converted.astype(np.float64)) & np.isfinite(array.astype(np.float64))):
         raise UserError(f"{name} has values that are too large for {dtype}.")
     return converted
+
+
+def _to_bfloat16(array: NDArray[Any]) -> NDArray[Any]:
+    """Round once, to nearest even. A cast from float64 alone would round to float32 on its way."""
+    wide = array.astype(np.float64)
+    single = wide.astype(np.float32)
+    # Round to odd: with two bits more than the result has, the last rounding is then right.
+    single = np.where(np.abs(single) > np.abs(wide), np.nextafter(single, np.float32(0)), single)
+    inexact = np.isfinite(wide) & (single.astype(np.float64) != wide)
+    odd = single.astype(np.float32).view(np.uint32) | inexact.astype(np.uint32)
+    return odd.view(np.float32).astype(ml_dtypes.bfloat16)
 
 
 def place(config: ChipConfig, sizes: tuple[int, int, int, int], where: str) -> Placement:

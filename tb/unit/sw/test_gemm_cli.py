@@ -132,3 +132,26 @@ def test_conversion_keeps_what_fits() -> None:
     """Would break if --dtype refused exact values, or infinities that were there before."""
     assert as_operand(np.array([[1.0, -128.0]]), "int8", "A").tolist() == [[1, -128]]
     assert np.isinf(as_operand(np.array([[np.inf, 1.0]]), "float16", "A")[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("value", "nearest"),
+    [
+        (1 + 2**-8 + 2**-40, 1 + 2**-7),
+        (1 + 2**-8, 1.0),
+        (1 + 3 * 2**-8 - 2**-40, 1 + 2**-7),
+        (-1 - 2**-8 - 2**-40, -1 - 2**-7),
+        (3.0, 3.0),
+    ],
+)
+def test_bfloat16_is_rounded_once(value: float, nearest: float) -> None:
+    """Would break if a double were rounded to single precision before."""
+    assert float(as_operand(np.array([[value]]), "bfloat16", "A")[0, 0]) == nearest
+
+
+def test_bfloat16_keeps_infinities_and_refuses_overflow() -> None:
+    """Would break if rounding to odd touched what is no number, or hid an overflow."""
+    kept = as_operand(np.array([[np.inf, np.nan, 0.0]]), "bfloat16", "A").astype(np.float64)[0]
+    assert np.isinf(kept[0]) and np.isnan(kept[1]) and kept[2] == 0
+    with pytest.raises(UserError):
+        as_operand(np.array([[1e300]]), "bfloat16", "A")
