@@ -17,10 +17,22 @@ __all__ = [
     "NEVER",
     "QUAD_BITS",
     "QUAD_BYTES",
+    "Addend",
+    "BMode",
     "Command",
     "Destination",
+    "Factor",
     "Field",
+    "Function",
+    "LayoutOp",
+    "LayoutTarget",
     "Opcode",
+    "Post",
+    "Pre",
+    "Reduce",
+    "ScatterMode",
+    "SimdOut",
+    "SimdSource",
     "Source",
     "decode",
     "encode",
@@ -53,6 +65,11 @@ class Opcode(enum.IntEnum):
     MML = 0x42
     DRAIN = 0x43
     PRELOAD = 0x44
+    SE_PROGRAM = 0x45
+    SIMD = 0x46
+    LAYOUT = 0x47
+    GATHER = 0x48
+    SCATTER = 0x49
 
 
 class Destination(enum.IntEnum):
@@ -70,6 +87,130 @@ class Source(enum.IntEnum):
     NONE = 0
     NORTH = 1
     WEST = 2
+
+
+class BMode(enum.IntEnum):
+    """Where SIMD's values b (and c) come from."""
+
+    NONE = 0
+    """The program's immediates."""
+    ELEMENT = 1
+    """A second operand, element by element; strides of 0 repeat a row."""
+    ROW = 2
+    """One FP32 value (with `b_pair` two, one after the other) for each row."""
+    HELD = 3
+    """A row of at most `columns` elements, read once for each iteration of level 2 and up and
+    held meanwhile; with `b_pair` a second row of FP32 follows at the next word."""
+
+
+class Pre(enum.IntEnum):
+    """First operation of SIMD, on a and b."""
+
+    PASS = 0
+    ADD = 1
+    SUB = 2
+    RSUB = 3
+    MIN = 4
+    MAX = 5
+    SELECT = 6
+    """a is not zero ? b : c."""
+    SELECT_POSITIVE = 7
+    """a > 0 ? b : c."""
+
+
+class Factor(enum.IntEnum):
+    """What SIMD multiplies with."""
+
+    NONE = 0
+    IMMEDIATE = 1
+    B = 2
+    C = 3
+    SELF = 4
+
+
+class Addend(enum.IntEnum):
+    """What SIMD adds after the multiplication."""
+
+    NONE = 0
+    IMMEDIATE = 1
+    B = 2
+    C = 3
+
+
+class Function(enum.IntEnum):
+    """Table functions of the SIMD engine."""
+
+    NONE = 0
+    EXP = 1
+    LOG = 2
+    RECIPROCAL = 3
+    RSQRT = 4
+    SIGMOID = 5
+    TANH = 6
+    GELU = 7
+    SILU = 8
+
+
+class Post(enum.IntEnum):
+    """Factor after the function; TANH, GELU and SILU use the multiplier themselves."""
+
+    NONE = 0
+    STATISTIC = 1
+    """The row's own statistic: the row waits in the row buffer until it is known."""
+    B = 2
+    C = 3
+
+
+class Reduce(enum.IntEnum):
+    """Reduction of a row (of what the function gives)."""
+
+    NONE = 0
+    SUM = 1
+    MAX = 2
+    MIN = 3
+    ABSMAX = 4
+
+
+class SimdOut(enum.IntEnum):
+    """What SIMD writes."""
+
+    ELEMENTS = 0
+    STATISTICS = 1
+    """One FP32 value for each row, without the elements."""
+    BOTH = 2
+    """The elements, and at the next word the row's statistic before its function (FP32)."""
+
+
+class SimdSource(enum.IntEnum):
+    """Where SIMD's rows come from."""
+
+    LS = 0
+    RE = 1
+    """A DRAIN with destination SE sends them."""
+
+
+class LayoutOp(enum.IntEnum):
+    """Operations of the memory layout unit."""
+
+    COPY = 0
+    TRANSPOSE = 1
+    DIAGONAL = 2
+    FILL = 3
+
+
+class LayoutTarget(enum.IntEnum):
+    """Where the memory layout unit sends words."""
+
+    LS = 0
+    DPE_A = 1
+    DPE_B = 2
+
+
+class ScatterMode(enum.IntEnum):
+    """What SCATTER does with a row."""
+
+    STORE = 0
+    ADD = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,11 +297,19 @@ class _Layout:
             )
         return self
 
-    def operand(self, prefix: str, stride_width: int, unit: str) -> "_Layout":
+    def operand(
+        self,
+        prefix: str,
+        stride_width: int,
+        unit: str,
+        *,
+        first_level: int = 0,
+        amount_width: int = 16,
+    ) -> "_Layout":
         """A circular-buffer operand; `unit` is the unit of its offset and strides."""
         self.add(f"{prefix}cb", 8, "circular buffer")
         self.add(f"{prefix}offset", stride_width, f"start, in {unit} from the CB pointer")
-        for level in range(LEVELS):
+        for level in range(first_level, LEVELS):
             self.add(
                 f"{prefix}stride{level}",
                 stride_width,
@@ -174,8 +323,12 @@ class _Layout:
             "the CB pointer moves when all levels below this one end; 7: it does not move",
             default=NEVER,
         )
-        self.add(f"{prefix}need", 16, "extent of one step, in 64-byte units from the step's start")
-        self.add(f"{prefix}adv", 16, "how far the CB pointer moves, in 64-byte units")
+        self.add(
+            f"{prefix}need",
+            amount_width,
+            "extent of one step, in 64-byte units from the step's start",
+        )
+        self.add(f"{prefix}adv", amount_width, "how far the CB pointer moves, in 64-byte units")
         return self
 
     def banks(self) -> "_Layout":
@@ -204,14 +357,17 @@ def _header() -> _Layout:
     )
 
 
-def _long() -> _Layout:
+def _long_header() -> _Layout:
     return (
         _header()
         .add("store", 1, "store the command in a context instead of running it")
         .add("context", 4, "context that `store` fills")
         .skip_to(48)
-        .counts()
     )
+
+
+def _long() -> _Layout:
+    return _long_header().counts()
 
 
 def _short() -> _Layout:
@@ -228,6 +384,61 @@ def _dma(doc_mem: str) -> _Layout:
     layout.add("tail_count", 16, "count of that level in that iteration; 0: no tail")
     return layout.add(
         "tail_adv", 10, "need and adv in that iteration, in 64-byte units; 0: as ever"
+    )
+
+
+def _indexed(doc_mem: str) -> _Layout:
+    return (
+        _long()
+        .add("mem_addr", 40, f"{doc_mem}, byte address of row 0")
+        .add("row_pitch", 32, "bytes from row to row of the table")
+        .add("index_limit", 32, "rows of the table; an index must be less")
+        .add("index_cb", 8, "circular buffer of the indices")
+        .add("index_offset", 16, "first index, in 4-byte units from the CB pointer")
+        .add("index_need", 13, "extent of all indices, in 64-byte units")
+        .add("index_adv", 13, "how far the index buffer's pointer moves at the end, 64-byte units")
+    )
+
+
+def _program() -> tuple[Field, ...]:
+    layout = (
+        _long_header()
+        .add("program", 4, "program slot")
+        .add("a_format", 3, "format of a", default=5)
+        .add("b_format", 3, "format of b (b_mode ELEMENT, HELD)", default=5)
+        .add("out_format", 3, "format of the elements written", default=5)
+        .add("b_mode", 2, "where b comes from: 0 immediate, 1 elements, 2 rows, 3 held row")
+        .add("b_pair", 1, "b's operand (ROW, HELD) holds c too")
+        .add("pre", 3, "0 a, 1 a+b, 2 a-b, 3 b-a, 4 min, 5 max, 6 a!=0 ? b : c, 7 a>0 ? b : c")
+        .add("relu", 1, "replace negative values by 0")
+        .add("factor", 3, "times: 0 nothing, 1 imm_factor, 2 b, 3 c, 4 itself")
+        .add("addend", 2, "plus: 0 nothing, 1 imm_addend, 2 b, 3 c")
+        .add("function", 4, "table function, 0: none")
+        .add("reduce", 3, "of a row: 0 nothing, 1 sum, 2 max, 3 min, 4 largest magnitude")
+        .add("post", 2, "times: 0 nothing, 1 the row's statistic, 2 b, 3 c")
+        .add("out", 2, "writes: 0 elements, 1 a statistic for each row, 2 both")
+        .add("clamp", 1, "limit to clamp_low .. clamp_high")
+        .add("stochastic", 1, "round by the hash of (seed, tensor, element index)")
+        .add("stat_function", 4, "function of the statistic, after factor and addend")
+        .skip_to(96)
+    )
+    for name, doc, default in (
+        ("imm_b", "b where no operand gives it", 0),
+        ("imm_c", "c where no operand gives it", 0),
+        ("imm_factor", "factor", 0x3F800000),
+        ("imm_addend", "addend", 0),
+        ("clamp_low", "least value", 0xFF800000),
+        ("clamp_high", "largest value", 0x7F800000),
+        ("stat_factor", "the statistic is first multiplied with it", 0x3F800000),
+        ("stat_addend", "then this is added", 0),
+    ):
+        layout.add(name, 32, f"{doc} (bits of an FP32)", default=default)
+    return (
+        layout.add("seed", 32, "stochastic rounding: seed")
+        .add("tensor", 32, "stochastic rounding: tensor id")
+        .add("index_base", 32, "stochastic rounding: index of the first element")
+        .add("index_pitch", 32, "stochastic rounding: indices from row to row")
+        .tuple()
     )
 
 
@@ -356,6 +567,71 @@ _COMMANDS = (
         " Level 1"
         " and up walk the banks; count0 is 1.",
         _long().operand("", 16, "words").banks().tuple(),
+    ),
+    Command(
+        Opcode.SE_PROGRAM,
+        "Fill a program slot of the SIMD engine: what every element goes through in a SIMD command"
+        " that names it. In order: a and b become FP32; `pre`; `relu`; times `factor`; plus"
+        " `addend`; `function`; reduction; times `post`; clamp; conversion.",
+        _program(),
+    ),
+    Command(
+        Opcode.SIMD,
+        "Run a program of the SIMD engine over rows. Level 0 counts the elements of a row, which"
+        " lie one after the other in every operand and begin at a word. With `accumulate` the rows"
+        " of level 2 are added up, element by element, before the function, and only the sums go"
+        " on.",
+        _long()
+        .operand("a_", 16, "words", first_level=1, amount_width=13)
+        .operand(
+            "b_", 16, "words (b_mode ROW: FP32 values)", first_level=1, amount_width=13
+        )
+        .operand(
+            "", 16, "words (statistics: FP32 values)", first_level=1, amount_width=13
+        )
+        .add("program", 4, "program slot")
+        .add("source", 1, "rows of a: 0 local memory, 1 reduction engine (operand a is not used)")
+        .add("tail_level", 3, "loop level (2 to 4) whose last iteration has fewer rows")
+        .add("tail_count", 7, "count of level 1 in that iteration; 0: no tail")
+        .add("accumulate", 1, "add up the iterations of level 2")
+        .tuple(),
+    ),
+    Command(
+        Opcode.LAYOUT,
+        "Memory layout unit: copy, transpose or expand within local memory, or into the"
+        " dot-product engine.",
+        _long()
+        .operand("src_", 20, "bytes", amount_width=13)
+        .operand("", 20, "bytes", amount_width=13)
+        .add("operation", 2, "0 copy, 1 transpose, 2 diagonal, 3 fill")
+        .add("element", 2, "element: 0 4 bits, 1 8 bits, 2 16 bits, 3 32 bits")
+        .add("target", 2, "0 local memory, 1 operand A of the next MML, 2 operand B")
+        .add("out_count", 16, "TRANSPOSE: words written for each block", default=0)
+        .add("tail_level", 3, "loop level whose last iteration is smaller")
+        .add("tail_inner", 1, "level (0 or 1, below tail_level) with fewer iterations in it")
+        .add("tail_count", 16, "count of that level in that iteration; 0: no tail")
+        .add("value", 8, "FILL: byte to write")
+        .tuple(),
+    ),
+    Command(
+        Opcode.GATHER,
+        "Copy rows of a table in memory into local memory, in the order of a list of 32-bit"
+        " indices in local memory. Level 0 is one row of count0 bytes, laid out as in DMA_IN; every"
+        " iteration of the levels above takes the next index.",
+        _indexed("source")
+        .operand("", 20, "bytes", amount_width=13)
+        .add("zero_fill", 1, "fill the last word of every row with zeros")
+        .tuple(),
+    ),
+    Command(
+        Opcode.SCATTER,
+        "Write rows from local memory into a table in memory, in the order of a list of 32-bit"
+        " indices in local memory; layout as in GATHER. An index may occur more than once.",
+        _indexed("destination")
+        .operand("", 20, "bytes", amount_width=13)
+        .add("mode", 1, "0 store, 1 add to what is there")
+        .add("format", 3, "ADD: format of the elements, FP32 or INT32", default=5)
+        .tuple(),
     ),
 )
 

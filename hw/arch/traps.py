@@ -26,6 +26,8 @@ class Trap(enum.IntEnum):
     CONTEXT_EMPTY = 13
     LIST_OVERRUN = 14
     ABORTED = 15
+    INDEX_RANGE = 16
+    MEMORY_RANGE = 17
 
 
 TRAP_TEXT: dict[Trap, str] = {
@@ -45,5 +47,7 @@ TRAP_TEXT: dict[Trap, str] = {
     Trap.CONTEXT_EMPTY: "RUN names a context that was never stored",
     Trap.LIST_OVERRUN: "the command list ended without END, or inside a command",
     Trap.ABORTED: "the host aborted the job",
+    Trap.INDEX_RANGE: "an index of a gather or scatter is not below the table's number of rows",
+    Trap.MEMORY_RANGE: "a memory access outside the address ranges that the job may use",
 }
 """One clause for each cause, for people."""

@@ -18,13 +18,13 @@ class Unit(enum.IntEnum):
     FI_OUT = 2
     """Fabric interface, writes."""
     MLU = 3
-    """Memory layout unit (next part)."""
+    """Memory layout unit."""
     DPE = 4
     """Dot-product engine."""
     RE = 5
     """Reduction engine: drains and preloads of accumulator banks."""
     SE = 6
-    """SIMD engine (next part)."""
+    """SIMD engine."""
     CP = 7
     """Command processor itself: never a queue, only a code in errors."""
 
@@ -39,6 +39,15 @@ class CbPortId(enum.IntEnum):
     DPE_B = 4
     RE_IN = 5
     RE_OUT = 6
+    MLU_IN = 7
+    MLU_OUT = 8
+    SE_A = 9
+    SE_B = 10
+    SE_OUT = 11
+    FI_IN_INDEX = 12
+    """Index lists of GATHER."""
+    FI_OUT_INDEX = 13
+    """Index lists of SCATTER."""
 
 
 class State(enum.IntEnum):

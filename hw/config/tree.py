@@ -185,19 +185,36 @@ class FiConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeConfig:
-    """SIMD engine lanes (the engine itself arrives with the next part of the family)."""
+    """SIMD engine."""
 
     drain_lanes: int
-    """Accumulator values converted per cycle on the integer drain path."""
+    """Accumulator values requantised per cycle on the integer drain path."""
     fp_lanes: int
     """FP32 lanes."""
+    row_beats: int = 128
+    """Beats of `fp_lanes` elements in the row buffer, hence the longest row that can wait for its
+    own statistic."""
+    sum_beats: int = 64
+    """Beats of `fp_lanes` sums that `accumulate` can hold."""
+    programs: int = 4
+    """Program slots."""
+    with_fp: bool = True
+    """The FP32 lanes; False leaves only the integer drain path."""
+    with_functions: bool = True
+    """Table functions."""
 
     def validate(self) -> None:
-        """Raise `ConfigError` unless lane counts are powers of two."""
-        for name, value in (("drain_lanes", self.drain_lanes), ("fp_lanes", self.fp_lanes)):
+        """Raise `ConfigError` unless lanes and buffers are powers of two."""
+        for name, value, low, high in (
+            ("drain_lanes", self.drain_lanes, 4, 64),
+            ("fp_lanes", self.fp_lanes, 2, 64),
+            ("row_beats", self.row_beats, 64, 1024),
+            ("sum_beats", self.sum_beats, 16, 1024),
+            ("programs", self.programs, 2, 16),
+        ):
             _check(
-                _power_of_two(value) and value <= 64,
-                f"se.{name} is {value}; it must be a power of two, at most 64.",
+                _power_of_two(value) and low <= value <= high,
+                f"se.{name} is {value}; it must be a power of two from {low} to {high}.",
             )
 
 
@@ -227,6 +244,19 @@ class PeConfig:
             self.link_bytes == 2 * self.ls.word_bytes,
             f"link_bytes is {self.link_bytes}; it must be two local-memory words"
             f" ({2 * self.ls.word_bytes}).",
+        )
+        _check(
+            self.se.fp_lanes in (self.ls.word_bytes // 4, self.ls.word_bytes // 2),
+            f"se.fp_lanes is {self.se.fp_lanes}; it must be a quarter or half of ls.word_bytes"
+            f" ({self.ls.word_bytes // 4} or {self.ls.word_bytes // 2}), so that a beat of FP32 is"
+            " one or two words.",
+        )
+        _check(
+            self.ls.word_bytes <= self.se.drain_lanes <= self.dpe.columns
+            or self.se.drain_lanes == self.dpe.columns,
+            f"se.drain_lanes is {self.se.drain_lanes}; it must be from ls.word_bytes"
+            f" ({self.ls.word_bytes}) to dpe.columns ({self.dpe.columns}), so that whole words"
+            " come out.",
         )
         block = 4 * self.re.banks * self.dpe.columns**2
         _check(

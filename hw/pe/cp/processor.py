@@ -33,6 +33,13 @@ CB_PORT_UNITS: dict[CbPortId, Unit] = {
     CbPortId.DPE_B: Unit.DPE,
     CbPortId.RE_IN: Unit.RE,
     CbPortId.RE_OUT: Unit.RE,
+    CbPortId.MLU_IN: Unit.MLU,
+    CbPortId.MLU_OUT: Unit.MLU,
+    CbPortId.SE_A: Unit.SE,
+    CbPortId.SE_B: Unit.SE,
+    CbPortId.SE_OUT: Unit.SE,
+    CbPortId.FI_IN_INDEX: Unit.FI_IN_ROW,
+    CbPortId.FI_OUT_INDEX: Unit.FI_OUT,
 }
 """Unit behind each port of the buffer table."""
 
