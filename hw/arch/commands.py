@@ -169,6 +169,8 @@ class Reduce(enum.IntEnum):
     MAX = 2
     MIN = 3
     ABSMAX = 4
+    SUM_SQUARES = 5
+    """Sum of the squares of what `relu` gives; the elements themselves go on unsquared."""
 
 
 class SimdOut(enum.IntEnum):
@@ -414,7 +416,11 @@ def _program() -> tuple[Field, ...]:
         .add("factor", 3, "times: 0 nothing, 1 imm_factor, 2 b, 3 c, 4 itself")
         .add("addend", 2, "plus: 0 nothing, 1 imm_addend, 2 b, 3 c")
         .add("function", 4, "table function, 0: none")
-        .add("reduce", 3, "of a row: 0 nothing, 1 sum, 2 max, 3 min, 4 largest magnitude")
+        .add(
+            "reduce",
+            3,
+            "of a row: 0 nothing, 1 sum, 2 max, 3 min, 4 largest magnitude, 5 sum of squares",
+        )
         .add("post", 2, "times: 0 nothing, 1 the row's statistic, 2 b, 3 c")
         .add("out", 2, "writes: 0 elements, 1 a statistic for each row, 2 both")
         .add("clamp", 1, "limit to clamp_low .. clamp_high")
@@ -583,12 +589,8 @@ _COMMANDS = (
         " on.",
         _long()
         .operand("a_", 16, "words", first_level=1, amount_width=13)
-        .operand(
-            "b_", 16, "words (b_mode ROW: FP32 values)", first_level=1, amount_width=13
-        )
-        .operand(
-            "", 16, "words (statistics: FP32 values)", first_level=1, amount_width=13
-        )
+        .operand("b_", 16, "words (b_mode ROW: FP32 values)", first_level=1, amount_width=13)
+        .operand("", 16, "words (statistics: FP32 values)", first_level=1, amount_width=13)
         .add("program", 4, "program slot")
         .add("source", 1, "rows of a: 0 local memory, 1 reduction engine (operand a is not used)")
         .add("tail_level", 3, "loop level (2 to 4) whose last iteration has fewer rows")
