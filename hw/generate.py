@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ from hw.lib.emit_once import emission, module_rtlil
 from hw.memory_map import memory_map
 from hw.verilog_text import join_next_state, mark_module
 
-__all__ = ["TOP_MODULE", "emit_verilog", "rtl_files"]
+__all__ = ["TOP_MODULE", "WRITING_PASSES", "emit_verilog", "rtl_files"]
+
+WRITING_PASSES = ("proc -nomux -norom", "memory_collect")
+"""Yosys's passes between Amaranth's netlist and Verilog that reads, and simulates, well."""
 
 TOP_MODULE = "mtia_chip"
 """Name of the chip's module in Verilog."""
@@ -44,13 +47,15 @@ def emit_verilog(
     ports: Mapping[str, Any] | None = None,
     flat: bool = False,
     clock_gating: bool = True,
+    passes: Sequence[str] = WRITING_PASSES,
 ) -> str:
     """Verilog text of `component` as module `name`, with every module it needs.
 
     Ports default to the component's signature, nested members joined by two underscores, plus the
     clock and reset of every domain that the component uses and does not define: `clk` and `rst`
     for `sync`, `x_clk` and `x_rst` for a domain `x`. `flat` expands every `EmitOnce` in place, and
-    without `clock_gating` every gated clock becomes an enable.
+    without `clock_gating` every gated clock becomes an enable. Other `passes` of Yosys give another
+    form of the same design, such as a synthesised netlist; they see hand-written modules too.
     """
     with emission(flat=flat, clock_gating=clock_gating) as collected:
         top, _domains = module_rtlil(
@@ -59,7 +64,10 @@ def emit_verilog(
     for key in (*collected.rtlil, *collected.verilog):
         if key == name or key in collected.rtlil and key in collected.verilog:
             raise ValueError(f"Module name {key!r} is used twice in one design.")
-    text = _yosys_verilog("\n".join([*collected.rtlil.values(), top]))
+    netlist = "\n".join([*collected.rtlil.values(), top])
+    if tuple(passes) != WRITING_PASSES:
+        return _yosys_verilog(netlist, passes, "\n".join(collected.verilog.values()))
+    text = _yosys_verilog(netlist, passes)
     for key, boundary in collected.boundaries.items():
         text = mark_module(text, key, boundary=boundary, own_inputs=collected.own_inputs[key])
     return "\n".join([text, *(source.strip() + "\n" for source in collected.verilog.values())])
@@ -81,15 +89,16 @@ def rtl_files(config: ChipConfig) -> dict[str, str]:
     }
 
 
-def _yosys_verilog(rtlil_text: str) -> str:
-    """Translate Amaranth's RTLIL to Verilog."""
+def _yosys_verilog(rtlil_text: str, passes: Sequence[str], more_verilog: str = "") -> str:
+    """Translate Amaranth's RTLIL, and Verilog beside it, to Verilog."""
     with tempfile.TemporaryDirectory() as folder:
-        source, result = Path(folder, "in.il"), Path(folder, "out.v")
+        source, more, result = Path(folder, "in.il"), Path(folder, "in.v"), Path(folder, "out.v")
         source.write_text(rtlil_text)
+        more.write_text(more_verilog)
         script = (
             f"read_rtlil {source}",
-            "proc -nomux -norom",
-            "memory_collect",
+            *((f"read_verilog -sv {more}",) if more_verilog else ()),
+            *passes,
             f"write_verilog -norename -noattr {result}",
         )
         run = subprocess.run(

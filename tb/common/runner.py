@@ -16,6 +16,7 @@ Environment (all optional):
 ``WAVES_ON_FAILURE=1``         replay a failed bench with it
 ``WAVES_FROM``, ``WAVES_TO``   first and last cycle in it
 ``WAVES_SCOPE``                instance in it, such as ``column.array``, dots between levels
+``MUTANTS``, ``NETLIST``       another form of the design, see `tb.common.variants`
 =============================  ===================================================================
 
 A build depends on the Verilog, the flags and the tools; a change of the test alone builds nothing.
@@ -37,11 +38,11 @@ import find_libpython
 import pytest
 from amaranth.lib import wiring
 
-from hw.generate import emit_verilog
 from sim.build_cache import BuildCache
 from sim.toolchain import ToolchainError, has_fst_headers
 from sim.verilate import BuildError, VerilatorJob, verilate
 from tb.common.seeds import bench_seed
+from tb.common.variants import design_verilog, simulator_arguments, verilator_arguments
 
 __all__ = ["CLOCK_PERIOD_NS", "BenchRun", "add_wave_hook", "run_bench"]
 
@@ -144,7 +145,7 @@ def run_bench(
     """
     seed = bench_seed() if seed is None else seed
     trace = trace or _is_on("WAVES")
-    files = {f"{name}.v": verilog or emit_verilog(component, name=name)}
+    files = {f"{name}.v": verilog or design_verilog(component, name=name)}
     files |= {path.name: path.read_text() for path in sources}
     files["ports.vlt"] = _control_file(files[f"{name}.v"], name, public)
     folder = _RUN_FOLDER / _run_name(name)
@@ -187,7 +188,11 @@ def _build(name: str, files: Mapping[str, str], trace: bool) -> Path:
         name=name,
         top=name,
         files=files,
-        args=(*_VERILATOR_ARGS, *(("--trace-fst", "--trace-structs") if trace else ())),
+        args=(
+            *_VERILATOR_ARGS,
+            *verilator_arguments(),
+            *(("--trace-fst", "--trace-structs") if trace else ()),
+        ),
         cxx_sources=(_HERE / "bench_main.cpp",),
         cxx_depends=(_COCOTB_MAIN / "verilator.cpp",),
         make_args=_MAKE_ARGS,
@@ -212,6 +217,7 @@ def _simulate(
     results.unlink(missing_ok=True)
     # Verilator takes 31 bits and reads 0 as "choose one".
     command = [str(program), "+verilator+rand+reset+2", f"+verilator+seed+{seed % (2**31 - 1) + 1}"]
+    command += simulator_arguments()
     if trace:
         command += ["--trace", "--trace-file", str(folder / "dump.fst")]
     with (folder / "bench.log").open("w") as log:
