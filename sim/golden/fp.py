@@ -22,6 +22,9 @@ __all__ = [
     "decode_fp",
     "decode_int",
     "fp32_add",
+    "fp32_max",
+    "fp32_min",
+    "fp32_mul",
     "storage",
 ]
 
@@ -99,3 +102,33 @@ def fp32_add(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
     """IEEE 754 sum, rounded to nearest even, with canonical NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
         return canonical(np.add(a, b, dtype=np.float32))
+
+
+def fp32_mul(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """IEEE 754 product, rounded to nearest even, with canonical NaN."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return canonical(np.multiply(a, b, dtype=np.float32))
+
+
+def fp32_min(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The smaller value; -0 is below +0, a NaN on either side gives the canonical NaN."""
+    return _chosen(a, b, np.less(_order(a), _order(b)))
+
+
+def fp32_max(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The larger value; -0 is below +0, a NaN on either side gives the canonical NaN."""
+    return _chosen(a, b, np.greater(_order(a), _order(b)))
+
+
+def _order(array: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Integers in the order of the values, -0 below +0; bits of negative numbers count down."""
+    bits = np.asarray(array).view(np.int32)
+    return bits ^ ((bits >> 31) & 0x7FFF_FFFF)
+
+
+def _chosen(
+    a: NDArray[np.float32], b: NDArray[np.float32], first: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """`a` where `first`, else `b`; NaN where either is one."""
+    chosen = np.where(first, a, b)
+    return canonical(np.where(np.isnan(a) | np.isnan(b), np.float32(np.nan), chosen))
