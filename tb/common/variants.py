@@ -23,6 +23,7 @@ __all__ = ["MUTANT_PORT", "design_verilog", "simulator_arguments", "verilator_ar
 MUTANT_PORT = "mutant"
 _MUTANT_BITS = 12
 _MUTATE_SEED = 1
+_CELL_NAMES = ("LUT2", "LUT4", "L6MUX21", "PFUMX", "CCU2C", "TRELLIS_FF", "TRELLIS_DPR16X4")
 _CELLS = Path(pyosys.__file__).parent / "share" / "ecp5"
 
 
@@ -45,7 +46,7 @@ def simulator_arguments() -> list[str]:
 def verilator_arguments() -> tuple[str, ...]:
     """A variant is not written to be read, and a mutant may well close a loop: no warning stops."""
     is_variant = os.environ.get("MUTANTS") or os.environ.get("NETLIST")
-    return ("-Wno-fatal", "-Wno-lint", "-Wno-style") if is_variant else ()
+    return ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-SPECIFYIGN") if is_variant else ()
 
 
 def _with_mutants(component: wiring.Component, name: str, n_mutants: int) -> str:
@@ -86,16 +87,19 @@ def _as_comments(lines: list[str]) -> str:
 def _ecp5_netlist(component: wiring.Component, name: str) -> str:
     """LUTs, carries and flip-flops, with the vendor cells' models behind them.
 
-    Block RAMs and multipliers are made of the same cells, since the open library has no simulation
-    model of the hard ones.
+    Block RAMs and multipliers are made of the same cells, since the open library has no complete
+    simulation models of the hard ones.
     """
-    synthesise = f"synth_ecp5 -nobram -nolutram -nodsp -noabc9 -top {name}"
+    synthesise = f"synth_ecp5 -nobram -nodsp -noabc9 -top {name}"
     text = emit_verilog(component, name=name, clock_gating=False, passes=(synthesise,))
     return text + _ecp5_cells()
 
 
 @functools.cache
 def _ecp5_cells() -> str:
-    """Models of the cells in one text."""
-    text = (_CELLS / "cells_sim.v").read_text()
-    return re.sub(r'`include "(\w+\.vh)"', lambda include: (_CELLS / include[1]).read_text(), text)
+    """Models of the cells that such a netlist has, without their timing."""
+    files = ("cells_sim.v", "ccu2c_sim.vh", "common_sim.vh")
+    text = "\n".join((_CELLS / file).read_text() for file in files)
+    text = re.sub(r"^\s*specify\b.*?^\s*endspecify\n", "", text, flags=re.DOTALL | re.MULTILINE)
+    modules = re.findall(r"^module \w+\b.*?^endmodule\n", text, re.DOTALL | re.MULTILINE)
+    return "\n".join(text for text in modules if re.match(r"module (\w+)", text)[1] in _CELL_NAMES)
