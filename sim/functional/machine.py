@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hw.arch import address_map
 from hw.arch.commands import LEVELS, Opcode, decode, encode
+from hw.arch.csr import COUNTERS
 from hw.arch.traps import TRAP_TEXT, Trap
 from hw.arch.units import Unit
 from hw.config import ChipConfig
@@ -65,6 +66,12 @@ class Memory:
         for page, low, here, size in self._spans(address, data.size):
             self._page(page)[low : low + size] = data[here : here + size]
 
+    def clear_sram(self) -> None:
+        """Fill shared SRAM with zeros."""
+        first, size = address_map.SRAM.base, self._sizes[address_map.SRAM.base]
+        for number in range(first // self.PAGE, -(-(first + size) // self.PAGE)):
+            self._pages.pop(number, None)
+
     def _spans(self, address: int, n_bytes: int) -> list[tuple[int, int, int, int]]:
         """(page, offset in it, offset in the data, bytes) of each page touched."""
         spans, here = [], 0
@@ -99,6 +106,8 @@ class FunctionalMachine:
     ----------
     config : ChipConfig
         The member; only one element of it is modelled.
+    police : bool
+        Report what the hardware does not: reads of bytes that nothing wrote, for example.
 
     Raises
     ------
@@ -108,8 +117,9 @@ class FunctionalMachine:
         From `run`, when nothing can go on.
     """
 
-    def __init__(self, config: ChipConfig) -> None:
+    def __init__(self, config: ChipConfig, *, police: bool = True) -> None:
         pe = config.pe
+        self.police = police
         self.config = config
         self.word = pe.ls.word_bytes
         self.columns = pe.dpe.columns
@@ -117,12 +127,21 @@ class FunctionalMachine:
         self.memory = Memory(config)
         self.ls = np.zeros(pe.ls.size_bytes, np.uint8)
         self.banks = np.zeros((pe.re.banks, pe.dpe.tile_rows, pe.dpe.columns), np.uint32)
-        self.bank_states = ["free"] * pe.re.banks
+        self._reset()
+
+    def _reset(self) -> None:
+        """What every job finds: nothing but the memories' contents."""
+        cp = self.config.pe.cp
+        self.bank_states = ["free"] * self.n_banks
         self.steps = 0
         self._buffers: dict[int, CircularBuffer] = {}
-        self._counters = [0] * pe.cp.counters
+        self._counters = [0] * cp.counters
         self._contexts: dict[int, tuple[Opcode, Fields]] = {}
-        self._units = {unit: _Running(unit, pe.cp.queue_depth) for unit in Unit if unit != Unit.CP}
+        self._units = {unit: _Running(unit, cp.queue_depth) for unit in Unit if unit != Unit.CP}
+
+    def counters(self) -> dict[str, int | None]:
+        """Performance counters of the last job; None where they count time."""
+        return {counter.name: None for counter in COUNTERS}
 
     def buffer(self, cb: int) -> CircularBuffer:
         """The circular buffer `cb`; traps if it was never set up."""
@@ -133,7 +152,8 @@ class FunctionalMachine:
         return self._buffers[cb]
 
     def run(self, commands: bytes) -> int:
-        """Execute a command list; return the status of its END."""
+        """Execute a command list as one job; return the status of its END."""
+        self._reset()
         source = self._execute(commands)
         waits = ""
         while True:

@@ -3,6 +3,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from hw.arch import address_map
 from hw.arch.commands import COMMANDS, QUAD_BYTES, Opcode
@@ -16,6 +17,8 @@ from sw.runtime.triage import triage
 
 __all__ = ["Chip", "JobError", "JobHang", "JobResult"]
 
+_BUILD = ("verilog_seconds", "build_seconds", "build_from_cache")
+"""Keys of `Chip.build`: what it took to make the device, None if there was nothing to make."""
 _UNIT_NAMES = {int(unit): unit.name for unit in Unit}
 _TRAP_TEXT = {int(cause): text for cause, text in TRAP_TEXT.items()}
 
@@ -38,9 +41,10 @@ class JobResult:
 
     status: int
     """Status field of its END command."""
-    cycles: int
-    """Hardware counter: from the start register's write to the completion flag."""
-    harness_cycles: int
+    cycles: int | None
+    """Hardware counter: from the start register's write to the completion flag; None on a device
+    without time."""
+    harness_cycles: int | None
     """The same counted outside the chip, with the host's own register accesses."""
 
 
@@ -60,8 +64,12 @@ class Chip:
         If the device is not a chip of this configuration.
     """
 
+    device = "rtl"
+    """Back end, as `--device` names it."""
+
     def __init__(self, port: HostPort, config: ChipConfig) -> None:
         self.port, self.config = port, config
+        self.build: dict[str, Any] = dict.fromkeys(_BUILD)
         found, wanted = self.register("CONFIG"), int(config.digest(), 16)
         if found != wanted:
             raise UserError(
@@ -138,15 +146,15 @@ class Chip:
         self._raise_error()
         return JobResult(self.register("JOB_STATUS"), self.job_cycles(), harness_cycles)
 
-    def job_cycles(self) -> int:
+    def job_cycles(self) -> int | None:
         """Cycles of the running or last job."""
         return self.register("JOB_CYCLES_LO") | self.register("JOB_CYCLES_HI") << 32
 
-    def counters(self) -> dict[str, int]:
+    def counters(self) -> dict[str, int | None]:
         """All performance counters, read as one snapshot."""
         self.set_register("SNAPSHOT", 1)
         base = address_map.CONTROL.base
-        values = {}
+        values: dict[str, int | None] = {}
         for counter in COUNTERS:
             address = base + counter_offset(counter.name)
             low, high = self.port.read_register(address), self.port.read_register(address + 4)

@@ -231,7 +231,8 @@ def run_gemm(
     dtype = np.dtype(np.float32 if problem.a_format.is_float else np.int32)
     data = chip.port.read(spot.c, c_bytes)
     perf = {
-        "config": chip.config.name, "m": problem.m, "n": problem.n, "k": problem.k,
+        "config": chip.config.name, "device": chip.device,
+        "m": problem.m, "n": problem.n, "k": problem.k,
         "dtype_a": str(job.a.dtype), "dtype_b": str(job.b.dtype),
         "out": dtype.name, "place": spot.memory,
         **_figures(chip.config, job.plan, result, counters),
@@ -239,31 +240,44 @@ def run_gemm(
     return GemmRun(np.frombuffer(data, dtype).reshape(problem.m, problem.n), result, perf)
 
 
+def _ratio(part: float, whole: float | None) -> float | None:
+    """part / whole, None if the device does not know the whole."""
+    return None if whole is None else part / max(whole, 1)
+
+
+def _times(count: int | None, size: int) -> int | None:
+    return None if count is None else count * size
+
+
+def _dpe_span(counters: dict[str, int | None]) -> int | None:
+    """Cycles from the engine's first command to its last."""
+    names = [name for name in counters if name.startswith(("dpe.busy", "dpe.wait_"))]
+    values = [value for name in names if (value := counters[name]) is not None]
+    return sum(values) if len(values) == len(names) else None
+
+
 def _figures(
-    config: ChipConfig, plan: GemmPlan, job: JobResult, counters: dict[str, int]
+    config: ChipConfig, plan: GemmPlan, job: JobResult, counters: dict[str, int | None]
 ) -> dict[str, Any]:
-    """Performance figures of one job."""
+    """Performance figures of one job; None for what a device without time cannot know."""
     problem = plan.problem
     peak = config.pe.dpe.macs_per_cycle(problem.element_bytes)
-    busy = counters["dpe.busy"]
-    span = sum(
-        value for name, value in counters.items() if name.startswith(("dpe.busy", "dpe.wait_"))
-    )
+    issued = counters["cp.commands"] or 0
     link = config.pe.link_bytes
     return {
         "cycles": job.cycles,
         "harness_cycles": job.harness_cycles,
         "macs": problem.macs,
         "peak_macs_per_cycle": peak,
-        "utilisation": problem.macs / (job.cycles * peak),
-        "dpe_utilisation": problem.macs / (max(span, 1) * peak),
+        "utilisation": _ratio(problem.macs, _times(job.cycles, peak)),
+        "dpe_utilisation": _ratio(problem.macs, _times(_dpe_span(counters), peak)),
         "bytes": {
-            "sram_read": counters["sram.read_lines"] * link,
-            "sram_write": counters["sram.write_lines"] * link,
+            "sram_read": _times(counters["sram.read_lines"], link),
+            "sram_write": _times(counters["sram.write_lines"], link),
             "dram_read": counters["dram.read_bytes"],
             "dram_write": counters["dram.write_bytes"],
-            "link_in": counters["fi.read_lines"] * link,
-            "link_out": counters["fi.write_lines"] * link,
+            "link_in": _times(counters["fi.read_lines"], link),
+            "link_out": _times(counters["fi.write_lines"], link),
             "landed": counters["fi.read_bytes"],
             "stored": counters["fi.write_bytes"],
         },
@@ -271,7 +285,7 @@ def _figures(
             "issued": counters["cp.commands"],
             "short": counters["cp.short_commands"],
             "in_list": plan.commands.n_long + plan.commands.n_short,
-            "per_1000_busy_dpe_cycles": 1000 * counters["cp.commands"] / max(busy, 1),
+            "per_1000_busy_dpe_cycles": _ratio(1000 * issued, counters["dpe.busy"]),
         },
         "counters": counters,
     }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtia gemm`: C = A @ B computed by the RTL in the compiled simulator."""
+"""`mtia gemm`: C = A @ B computed by the RTL in the compiled simulator, or by the functional
+simulator."""
 
 import enum
 import json
@@ -16,10 +17,12 @@ from rich.console import Console
 
 from hw.config import ChipConfig, get_config
 from sim.waves import write_save_file
+from sw.cli.options import CONFIG, DEVICE
 from sw.errors import UserError
 from sw.files import atomic_path, check_writable, write_atomic
+from sw.runtime.device import DeviceName, open_device
 from sw.runtime.gemm import GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
-from sw.runtime.simulated import Waves, simulated_chip
+from sw.runtime.simulated import Waves
 
 __all__ = ["command"]
 
@@ -56,9 +59,8 @@ def command(
     a: Annotated[Path, typer.Argument(metavar="A.npy", help="Matrix A [M,K].")],
     b: Annotated[Path, typer.Argument(metavar="B.npy", help="Matrix B [K,N].")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Result C [M,N], .npy.")],
-    config: Annotated[
-        str, typer.Option("--config", help="Member, see 'mtia configs'.")
-    ] = "mtia100-pe",
+    config: CONFIG = "mtia100-pe",
+    device: DEVICE = DeviceName.RTL,
     perf: Annotated[
         Path | None, typer.Option("--json", metavar="PERF", help="Write performance figures here.")
     ] = None,
@@ -104,7 +106,7 @@ def command(
     waves = _waves()
     _check_outputs(output, perf, waves)
     job = prepare_gemm(member, left, right, where=place, load_first=preload)
-    run, extra = _run(Console(stderr=True), member, job, stall_limit, waves)
+    run, extra = _run(Console(stderr=True), device, member, job, stall_limit, waves)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
     figures = {**run.perf, **extra}
@@ -172,6 +174,7 @@ def _check_outputs(output: Path, perf: Path | None, waves: Waves | None) -> None
 
 def _run(
     console: Console,
+    device: DeviceName,
     member: ChipConfig,
     job: GemmJob,
     stall_limit: int,
@@ -181,7 +184,7 @@ def _run(
     problem = job.plan.problem
     floor = max(problem.macs // member.pe.dpe.macs_per_cycle(problem.element_bytes), 1)
     with console.status("starting ...") as status:
-        chip, build = simulated_chip(member, waves=waves, progress=status.update)
+        chip = open_device(device, member, waves=waves, progress=status.update)
         start, began = time.monotonic(), chip.port.cycles
 
         def show(cycles: int) -> None:
@@ -197,20 +200,22 @@ def _run(
             if waves is not None and waves.path.is_file():  # also of a run that failed
                 console.print(f"{waves.path} {write_save_file(waves.path)}")
     return run, {
-        "simulated_khz": cycles / elapsed / 1000,
+        "simulated_khz": cycles / elapsed / 1000 if cycles else None,
         "simulation_seconds": elapsed,
-        "simulated_cycles": cycles,
-        "verilog_seconds": build.verilog_seconds,
-        "build_seconds": build.build_seconds,
-        "build_from_cache": build.from_cache,
+        "simulated_cycles": cycles or None,
+        **chip.build,
     }
 
 
 def _summary(figures: dict[str, Any], output: Path) -> str:
-    return (
+    what = (
         f"{figures['m']} x {figures['n']} x {figures['k']} {figures['dtype_a']} on"
-        f" {figures['config']}"
-        f" from {figures['place'].upper()}: {figures['cycles']:,} cycles,"
+        f" {figures['config']} from {figures['place'].upper()}"
+    )
+    if figures["cycles"] is None:
+        return f"{what}: functional, {figures['simulation_seconds']:.3f} s -> {output}"
+    return (
+        f"{what}: {figures['cycles']:,} cycles,"
         f" {100 * figures['utilisation']:.1f} % of {figures['peak_macs_per_cycle']} MAC/cycle"
         f" ({figures['simulated_khz']:.0f} kHz) -> {output}"
     )

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that every verb which runs something has."""
+
+from typing import Annotated
+
+import typer
+
+from sw.runtime.device import DeviceName
+
+__all__ = ["CONFIG", "DEVICE"]
+
+CONFIG = Annotated[str, typer.Option("--config", help="Member, see 'mtia configs'.")]
+DEVICE = Annotated[
+    DeviceName,
+    typer.Option(
+        "--device",
+        help="rtl: the RTL in the compiled simulator; functional: the same bits from the golden"
+        " models, much faster, without cycles.",
+    ),
+]

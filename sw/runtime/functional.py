@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The functional simulator as a chip: the same jobs, memory and errors; no time."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hw.arch import address_map
+from hw.arch.csr import REGISTERS, JobState
+from hw.arch.traps import Trap
+from hw.config import ChipConfig
+from sim.functional import FunctionalMachine, FunctionalTrap, Hang
+from sw.errors import UserError
+from sw.runtime.chip import Chip, JobError, JobHang, JobResult
+
+__all__ = ["FunctionalChip", "FunctionalPort"]
+
+_ID = 0x4D54_4941
+_NAMES = {
+    address_map.CONTROL.base + register.offset: register.name for register in REGISTERS.values()
+}
+
+
+class FunctionalPort:
+    """Host port of a functional machine: memory, and the registers that make sense without time.
+
+    Parameters
+    ----------
+    machine : FunctionalMachine
+        Whose memories the host reaches.
+    config : ChipConfig
+        Its member.
+    """
+
+    cycles = 0
+
+    def __init__(self, machine: FunctionalMachine, config: ChipConfig) -> None:
+        self.machine = machine
+        self.registers = {"ID": _ID, "CONFIG": int(config.digest(), 16), "SRAM_CLEAR": 0}
+        self.registers |= {"JOB_STATE": JobState.IDLE, "JOB_STATUS": 0, "ERROR_CAUSE": Trap.NONE}
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes to memory."""
+        self._reach(lambda: self.machine.memory.write(address, np.frombuffer(data, np.uint8)))
+
+    def read(self, address: int, n_bytes: int) -> bytes:
+        """Read bytes from memory."""
+        out: list[bytes] = []
+        self._reach(lambda: out.append(self.machine.memory.read(address, n_bytes).tobytes()))
+        return out[0]
+
+    def _reach(self, access: Callable[[], None]) -> None:
+        try:
+            access()
+        except FunctionalTrap as trap:
+            raise UserError(f"The host cannot reach this: {trap}") from None
+
+    def write_register(self, address: int, value: int) -> None:
+        """Write a register; only SRAM_CLEAR does anything."""
+        if _NAMES.get(address) == "SRAM_CLEAR" and value & 1:
+            self.machine.memory.clear_sram()
+            return
+        raise UserError(f"{self._name(address)} cannot be written on the functional device.")
+
+    def read_register(self, address: int) -> int:
+        """Read a register."""
+        name = self._name(address)
+        if name not in self.registers:
+            raise UserError(f"{name} cannot be read on the functional device.")
+        return int(self.registers[name])
+
+    @staticmethod
+    def _name(address: int) -> str:
+        name = _NAMES.get(address)
+        return f"Register {name}" if name is None else name
+
+    def run(self, n_cycles: int) -> bool:
+        """Nothing happens between jobs; whether the last one has ended."""
+        return self.registers["JOB_STATE"] != JobState.IDLE
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class FunctionalChip(Chip):
+    """A chip that executes jobs on the golden models.
+
+    Parameters
+    ----------
+    config : ChipConfig
+        The member; one element of it works.
+    police : bool
+        Report reads of bytes that nothing wrote, and broken circular-buffer rules.
+    """
+
+    device = "functional"
+
+    def __init__(self, config: ChipConfig, *, police: bool = True) -> None:
+        self.machine = FunctionalMachine(config, police=police)
+        self._registers = (port := FunctionalPort(self.machine, config)).registers
+        super().__init__(port, config)
+
+    def start(self, list_address: int, n_quads: int) -> None:
+        """Refused: a job runs as a whole."""
+        raise UserError("The functional device runs a job as a whole; use run_job.")
+
+    def run_job(
+        self,
+        list_address: int,
+        commands: bytes,
+        *,
+        stall_limit: int = 20_000,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> JobResult:
+        """Store a command list and execute it; `stall_limit` and `progress` have no meaning here.
+
+        Raises
+        ------
+        JobError
+            If the hardware would trap, or a rule is broken that it does not check.
+        JobHang
+            If nothing can go on.
+        """
+        self.port.write(list_address, commands)
+        try:
+            status = self.machine.run(commands)
+        except FunctionalTrap as trap:
+            self._registers |= {"JOB_STATE": JobState.ERROR, "ERROR_CAUSE": trap.cause}
+            raise JobError(str(trap), trap.cause) from None
+        except Hang as hang:
+            self._registers |= {"JOB_STATE": JobState.ERROR, "ERROR_CAUSE": Trap.ABORTED}
+            raise JobHang(f"No unit can go on.\n{hang}") from None
+        self._registers |= {"JOB_STATE": JobState.DONE, "JOB_STATUS": status}
+        return JobResult(status, None, None)
+
+    def job_cycles(self) -> None:
+        """None: no time passes."""
+        return None
+
+    def counters(self) -> dict[str, int | None]:
+        """Counters of the last job; None where they count time."""
+        return self.machine.counters()
