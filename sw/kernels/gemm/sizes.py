@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a GEMM divides an element: tiles of a block, local memory among the circular buffers."""
+
+import math
+
+from hw.config import PeConfig
+from sw.kernels.gemm.problem import GemmProblem
+from sw.kernels.gemm.spans import MOST, Span
+
+__all__ = ["UNIT", "Sizes"]
+
+UNIT = 64
+"""Bytes of one unit of circular-buffer arithmetic."""
+
+
+class Sizes:
+    """Sizes shared by all regions of one problem.
+
+    Raises
+    ------
+    ValueError
+        If one block of results takes more than a quarter of local memory.
+    """
+
+    def __init__(self, pe: PeConfig, problem: GemmProblem) -> None:
+        self.pe, self.problem = pe, problem
+        self.word = pe.ls.word_bytes
+        self.tile = pe.dpe.columns
+        self.step_elements = self.word // problem.element_bytes
+        self.k_steps = math.ceil(problem.k / self.step_elements)
+        self.k_tail_bytes = problem.k * problem.element_bytes % self.word
+        self.k_parts = [
+            range(first, min(first + MOST, self.k_steps)) for first in range(0, self.k_steps, MOST)
+        ]
+        self.m_tiles, self.n_tiles = self._block_tiles()
+        self._divide_local_memory()
+
+    def _block_tiles(self) -> tuple[int, int]:
+        """Tiles of a block: all banks, as square as the problem's edges allow."""
+        banks = self.pe.re.banks
+        m_limit = math.ceil(self.problem.m / self.tile)
+        n_limit = math.ceil(self.problem.n / self.tile)
+        best = (1, 1)
+        for m_tiles in range(1, min(banks, m_limit) + 1):
+            n_tiles = min(banks // m_tiles, n_limit)
+            key = (m_tiles * n_tiles, -abs(m_tiles - n_tiles), m_tiles)
+            if key > (best[0] * best[1], -abs(best[0] - best[1]), best[0]):
+                best = (m_tiles, n_tiles)
+        return best
+
+    def _divide_local_memory(self) -> None:
+        """Depths of the circular buffers in bytes, K steps of one A chunk, and whether B is
+        resident."""
+        rows, columns = self.m_tiles * self.tile, self.n_tiles * self.tile
+        size = self.pe.ls.size_bytes
+        block = rows * columns * self.problem.out_bytes
+        self.out_bytes = min(2 * block, size // 4)
+        if self.out_bytes < block:
+            raise ValueError(
+                f"One output block of {block} bytes needs more than a quarter of the local memory"
+                f" ({size} bytes)."
+            )
+        self._place_vectors()
+        left = size - self.out_bytes - self.vector_bytes
+        a_step, b_step = self.a_step_bytes(rows), self.b_step_bytes(self.n_tiles)
+        panel = self.k_steps * b_step
+        fits = panel + min(panel, 4 * b_step) <= left // 2
+        self.resident = self.problem.m > rows and fits and len(self.k_parts) == 1
+        b_bytes = min(2 * panel, left * 5 // 8) if self.resident else left // 2
+        self.b_bytes = b_bytes // UNIT * UNIT
+        self.a_bytes = (left - self.b_bytes) // UNIT * UNIT
+        wanted = max(1, 256 // self.word)
+        self.chunk = max(1, min(wanted, self.k_steps, self.a_bytes // (3 * a_step)))
+
+    def _place_vectors(self) -> None:
+        """Room for bias and factors: those of two regions, so that the next region's are fetched
+        under the present one; a region has as many column blocks as a 32nd of the memory
+        serves."""
+        block = self.vector_block_bytes(self.n_tiles)
+        if not block:
+            self.vector_bytes, self.most_column_blocks = 0, MOST
+            return
+        blocks = math.ceil(self.problem.n / (self.n_tiles * self.tile))
+        self.most_column_blocks = max(1, min(self.pe.ls.size_bytes // 32 // block, blocks))
+        self.vector_bytes = 2 * self.most_column_blocks * block
+
+    def operands_fit(self) -> bool:
+        """Whether all of A and B fit into their circular buffers, as one block."""
+        one_block = self.problem.m <= self.m_tiles * self.tile and (
+            self.problem.n <= self.n_tiles * self.tile
+        )
+        a_bytes = self.k_steps * self.a_step_bytes(self.problem.m)
+        b_bytes = self.k_steps * self.b_step_bytes(self.n_tiles)
+        return one_block and a_bytes <= self.a_bytes and b_bytes <= self.b_bytes
+
+    def a_step_bytes(self, rows: int) -> int:
+        """Bytes of one K step of A in local memory: whole 64-byte units."""
+        unit = max(1, UNIT // self.word)
+        return math.ceil(rows / unit) * unit * self.word
+
+    def b_step_bytes(self, tiles: int) -> int:
+        """Bytes of one K step of B in local memory."""
+        return tiles * self.tile * self.word
+
+    def vector_block_bytes(self, tiles: int) -> int:
+        """Bytes of bias and factors of one block of columns in local memory."""
+        n_bytes = tiles * 4 * self.tile * self.problem.epilogue.n_vectors
+        return math.ceil(n_bytes / UNIT) * UNIT
+
+    def out_pitch_bytes(self, columns: Span) -> int:
+        """Bytes from row to row of a result block in local memory."""
+        return columns.tiles * self.tile * self.problem.out_bytes
+
+    def out_block_bytes(self, rows: Span, columns: Span) -> int:
+        """Bytes of one result block in local memory."""
+        return math.ceil(rows.size * self.out_pitch_bytes(columns) / UNIT) * UNIT
