@@ -93,11 +93,12 @@ class SimdRows(NamedTuple):
 
 def is_integer_drain(program: Program) -> bool:
     """Whether rows of INT32 from the reduction engine take the integer drain path."""
-    bias = program.b_mode is BMode.NONE and program.immediate("imm_b").view(np.uint32) == 0
+    zero = program.b_mode is BMode.NONE and program.imm_b == 0
     held = program.b_mode is BMode.HELD and program.b_format is Format.INT32
     plain = (
         program.a_format is Format.INT32
-        and (program.pre is Pre.PASS or (program.pre is Pre.ADD and (bias or held)))
+        and program.b_mode in (BMode.NONE, BMode.HELD)
+        and (program.pre is Pre.PASS or (program.pre is Pre.ADD and (zero or held)))
         and program.function is Function.NONE
         and program.addend is Addend.NONE
         and program.reduce is Reduce.NONE
