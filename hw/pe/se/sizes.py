@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes that all parts of the SIMD engine share."""
+
+from dataclasses import dataclass
+
+from amaranth.lib import data
+
+from hw.config.tree import SeConfig
+from hw.iface.pe import LsReadPort, LsWritePort
+
+__all__ = ["Sizes", "place_layout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What follows from the member's configuration.
+
+    Parameters
+    ----------
+    config : lanes and buffers.
+    columns : values of a row of the reduction engine.
+    address_width : bits of a word address in local memory.
+    word_bytes : bytes of a word.
+
+    Raises: ValueError when a beat is not one or two words, or a row of results does not divide.
+    """
+
+    config: SeConfig
+    columns: int
+    address_width: int
+    word_bytes: int
+
+    def __post_init__(self) -> None:
+        self.config.validate()
+        lanes, drain_lanes = self.config.fp_lanes, self.config.drain_lanes
+        if lanes not in (self.word_bytes // 4, self.word_bytes // 2):
+            raise ValueError(
+                f"fp_lanes is {lanes}; it must be {self.word_bytes // 4} or"
+                f" {self.word_bytes // 2}, so that a beat of FP32 is one or two words."
+            )
+        if drain_lanes not in (self.word_bytes, 2 * self.word_bytes):
+            raise ValueError(
+                f"drain_lanes is {drain_lanes}; it must be {self.word_bytes} or"
+                f" {2 * self.word_bytes}, so that one or two words come out."
+            )
+        if self.columns < drain_lanes or self.columns & (self.columns - 1):
+            raise ValueError(
+                f"columns is {self.columns}; it must be a power of two, at least drain_lanes"
+                f" ({drain_lanes})."
+            )
+
+    @property
+    def lanes(self) -> int:
+        """FP32 lanes."""
+        return self.config.fp_lanes
+
+    @property
+    def integer_lanes(self) -> int:
+        """Values that leave in a cycle as INT32: two words."""
+        return self.word_bytes // 2
+
+    @property
+    def unit_bytes(self) -> int:
+        """Unit of addresses: the smallest beat, but at most an FP32 value."""
+        return min(4, self.lanes)
+
+    @property
+    def unit_shift(self) -> int:
+        """log2 of units in a word."""
+        return (self.word_bytes // self.unit_bytes).bit_length() - 1
+
+    @property
+    def value_shift(self) -> int:
+        """log2 of units in an FP32 value."""
+        return (4 // self.unit_bytes).bit_length() - 1
+
+    @property
+    def unit_address_width(self) -> int:
+        """Bits of an address in units."""
+        return self.address_width + self.unit_shift
+
+    @property
+    def stride_width(self) -> int:
+        """Bits of strides in units."""
+        return 16 + self.unit_shift
+
+    @property
+    def read_port(self) -> LsReadPort:
+        """A read slot of local memory."""
+        return LsReadPort(address_width=self.address_width, word_bytes=self.word_bytes)
+
+    @property
+    def write_port(self) -> LsWritePort:
+        """A write slot of local memory."""
+        return LsWritePort(address_width=self.address_width, word_bytes=self.word_bytes)
+
+
+def place_layout(sizes: Sizes) -> data.StructLayout:
+    """Where a beat lies in local memory, and the circular buffer in which it wraps."""
+    return data.StructLayout(
+        {
+            "address": sizes.address_width,
+            "inside": sizes.unit_shift,  # units from the start of the word
+            "outside": 1,
+            "base": 13,
+            "depth": 13,
+            "cb": 6,
+            "step_end": 1,
+            "advance": 16,
+        }
+    )
