@@ -547,6 +547,8 @@ _COMMANDS = (
         .add("by_row", 1, "a row of B's block is a column's vector (B is N x K), else K x N")
         .add("init", 1, "the first visit of a bank overwrites it, else it adds to what is there")
         .add("done", 1, "the last visit of a bank makes it ready to drain")
+        .add("a_from_mlu", 1, "words of A come from the layout unit; its buffer only paces steps")
+        .add("b_from_mlu", 1, "words of B come from the layout unit; its buffer only paces steps")
         .tuple(),
     ),
     Command(
@@ -600,15 +602,18 @@ _COMMANDS = (
     ),
     Command(
         Opcode.LAYOUT,
-        "Memory layout unit: copy, transpose or expand within local memory, or into the"
-        " dot-product engine.",
+        "Memory layout unit: rearrange local memory, or feed the dot-product engine. Level 0 is one"
+        " run (COPY, FILL: count0 bytes, laid out on each side as in DMA_IN), one block of count0"
+        " words (TRANSPOSE), or one word with count0 elements (DIAGONAL). The source is a consumer,"
+        " the other operand a producer.",
         _long()
         .operand("src_", 20, "bytes", amount_width=13)
         .operand("", 20, "bytes", amount_width=13)
         .add("operation", 2, "0 copy, 1 transpose, 2 diagonal, 3 fill")
         .add("element", 2, "element: 0 4 bits, 1 8 bits, 2 16 bits, 3 32 bits")
         .add("target", 2, "0 local memory, 1 operand A of the next MML, 2 operand B")
-        .add("out_count", 16, "TRANSPOSE: words written for each block", default=0)
+        .add("out_level", 3, "loop level whose last iteration has out_count; 7: all have")
+        .add("out_count", 8, "words per block (TRANSPOSE), per word (DIAGONAL); 0: a full block")
         .add("tail_level", 3, "loop level whose last iteration is smaller")
         .add("tail_inner", 1, "level (0 or 1, below tail_level) with fewer iterations in it")
         .add("tail_count", 16, "count of that level in that iteration; 0: no tail")
