@@ -320,8 +320,9 @@ def _current_test() -> str:
 
 
 def _run_name(name: str) -> str:
-    """Folder name of this run: the pytest test, or the bench."""
-    return re.sub(r"[^\w.-]+", "_", _current_test() or name)[-150:]
+    """Folder name of this run: the pytest test, or the bench; BENCH_RUN keeps repeats apart."""
+    apart = os.environ.get("BENCH_RUN", "")
+    return re.sub(r"[^\w.-]+", "_", (_current_test() or name) + apart)[-150:]
 
 
 def _shown(path: Path) -> str:
