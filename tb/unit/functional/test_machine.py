@@ -177,7 +177,7 @@ def test_one_block_column_of_many_rows(name: str) -> None:
 
 def test_k_of_more_steps_than_a_level_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Would break if a long K lost a part, its tail, or the accumulators in between."""
-    monkeypatch.setattr("sw.kernels.gemm._MOST", 5)
+    monkeypatch.setattr("sw.kernels.gemm.sizes.MOST", 5)
     rng = np.random.default_rng(3)
     for k in (41, 87, 120):
         a, b = operand(rng, (20, k), Format.FP16), operand(rng, (k, 19), Format.FP16)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses for the arrays of a job, all in one memory."""
+
+import itertools
+from collections.abc import Mapping
+
+from hw.arch import address_map
+from hw.config import ChipConfig
+from sw.errors import UserError
+from sw.runtime.port import HostPort
+
+__all__ = ["ALIGN", "PLACES", "allocate", "clear_last_line", "store_array", "whole_lines"]
+
+ALIGN = 64
+"""Every array begins at a multiple of it."""
+PLACES = ("auto", "sram", "dram")
+
+
+def allocate(
+    config: ChipConfig, sizes: Mapping[str, int], where: str
+) -> tuple[str, dict[str, int]]:
+    """Choose an address for each named size in bytes; the memory's name, and the addresses.
+
+    `where` is `sram`, `dram` or `auto`: SRAM if all fits.
+
+    Raises
+    ------
+    UserError
+        If they do not fit.
+    """
+    memories = {
+        "sram": (address_map.SRAM.base, config.sram.size_bytes),
+        "dram": (address_map.DRAM.base, config.dram.size_bytes),
+    }
+    padded = [(size // ALIGN + 1) * ALIGN if size else 0 for size in sizes.values()]
+    total = sum(padded)
+    for name in ("sram", "dram") if where == "auto" else (where,):
+        base, size = memories[name]
+        if total <= size:
+            addresses = itertools.accumulate(padded[:-1], initial=base)
+            return name, dict(zip(sizes, addresses, strict=True))
+    room = max(size for name, (_, size) in memories.items() if where in ("auto", name))
+    names = [name for name, size in sizes.items() if size]
+    raise UserError(
+        f"{', '.join(names[:-1])} and {names[-1]} need {total} bytes; {config.name} has"
+        f" {room} in {'its largest memory' if where == 'auto' else where.upper()}."
+    )
+
+
+def whole_lines(data: bytes) -> bytes:
+    """`data` with zeros up to a whole line, so that no part of a line stays unwritten."""
+    return data + bytes(-len(data) % ALIGN)
+
+
+def store_array(port: HostPort, address: int, data: bytes) -> None:
+    """Write an array and the rest of its last line."""
+    port.write(address, whole_lines(data))
+
+
+def clear_last_line(port: HostPort, address: int, n_bytes: int) -> None:
+    """Prepare a result's last line, which is stored in part: memory that was never written has no
+    valid check bits."""
+    port.write(address + n_bytes // ALIGN * ALIGN, bytes(ALIGN))
