@@ -15,6 +15,7 @@ __all__ = [
     "LEVELS",
     "LONG_BITS",
     "NEVER",
+    "OFFSET_FIELDS",
     "QUAD_BITS",
     "QUAD_BYTES",
     "Addend",
@@ -318,7 +319,7 @@ class _Layout:
                 f"{unit} per iteration of level {level}",
                 True,
             )
-        self.add(f"{prefix}step_level", 3, "levels below this one form one step")
+        self.add(f"{prefix}step_level", 3, "levels below this one form one step", default=1)
         self.add(
             f"{prefix}adv_level",
             3,
@@ -494,17 +495,16 @@ _COMMANDS = (
     Command(
         Opcode.RUN,
         "Run the long command stored in a context, moved: `mem_delta` is added to its memory"
-        " address"
-        " (DMA), `ls_delta` to its operand offset (of `a` for MML). With `keep` the context keeps"
-        " the"
-        " new values, so the next RUN goes on from there. The header's tag and signal fields"
-        " replace the stored ones.",
+        " address, `ls_delta` to the offset of its operand: `a_offset` of MML and SIMD,"
+        " `src_offset` of LAYOUT, `offset` of all others. SE_PROGRAM has neither and runs as it"
+        " is. With `keep` the context keeps the new values, so the next RUN goes on from there."
+        " The header's tag and signal fields replace the stored ones.",
         _short()
         .add("ctx", 4, "context")
         .add("keep", 1, "store the moved command back")
         .skip_to(64)
         .add("mem_delta", 40, "bytes added to mem_addr", True)
-        .add("ls_delta", 20, "added to offset (bytes; words for MML, DRAIN, PRELOAD)", True)
+        .add("ls_delta", 20, "added to the offset, in its unit", True)
         .tuple(),
     ),
     Command(
@@ -644,6 +644,19 @@ _COMMANDS = (
 
 COMMANDS: dict[Opcode, Command] = {command.opcode: command for command in _COMMANDS}
 """Every command by opcode."""
+
+OFFSET_FIELDS: dict[Opcode, str] = {
+    Opcode.DMA_IN: "offset",
+    Opcode.DMA_OUT: "offset",
+    Opcode.MML: "a_offset",
+    Opcode.DRAIN: "offset",
+    Opcode.PRELOAD: "offset",
+    Opcode.SIMD: "a_offset",
+    Opcode.LAYOUT: "src_offset",
+    Opcode.GATHER: "offset",
+    Opcode.SCATTER: "offset",
+}
+"""Field to which RUN adds `ls_delta`; `mem_delta` goes to `mem_addr` of those that have one."""
 
 
 def encode(opcode: Opcode, **values: int) -> bytes:

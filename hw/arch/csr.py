@@ -135,16 +135,20 @@ COUNTERS: tuple[Counter, ...] = (
             f"cycles in which {unit.name} was {state.name}",
         )
         for unit in Unit
-        if unit not in (Unit.CP, Unit.MLU, Unit.SE)
+        if unit is not Unit.CP
         for state in (State.BUSY, *_STALLS)
     ),
     Counter("cp.commands", "commands issued to units"),
     Counter("cp.short_commands", "commands the command processor ran itself"),
     Counter("dpe.rows", "rows streamed through the dot-product engine"),
     Counter("dpe.held_blocks", "blocks loaded as held operand"),
+    Counter("se.elements", "elements that left the SIMD engine"),
+    Counter("mlu.words", "words that the memory layout unit wrote or sent to the engine"),
     Counter("ls.conflicts_dpe", "local-memory requests of the dot-product engine that lost a bank"),
     Counter("ls.conflicts_fi", "local-memory requests of the fabric interface that lost a bank"),
     Counter("ls.conflicts_re", "local-memory requests of the reduction engine that lost a bank"),
+    Counter("ls.conflicts_se", "local-memory requests of the SIMD engine that lost a bank"),
+    Counter("ls.conflicts_mlu", "local-memory requests of the memory layout unit that lost a bank"),
     Counter("ls.reads", "words read"),
     Counter("ls.writes", "words written"),
     Counter("fi.read_bytes", "useful bytes landed"),

@@ -3,8 +3,11 @@
 report."""
 
 import enum
+from collections.abc import Mapping
 
-__all__ = ["CbPortId", "State", "Unit"]
+from hw.arch.commands import Opcode
+
+__all__ = ["UNITS_OF_OPCODE", "CbPortId", "State", "Unit", "unit_of"]
 
 
 class Unit(enum.IntEnum):
@@ -27,6 +30,29 @@ class Unit(enum.IntEnum):
     """SIMD engine."""
     CP = 7
     """Command processor itself: never a queue, only a code in errors."""
+
+
+UNITS_OF_OPCODE: dict[Opcode, tuple[Unit, ...]] = {
+    Opcode.DMA_IN: (Unit.FI_IN_ROW, Unit.FI_IN_COL),
+    Opcode.DMA_OUT: (Unit.FI_OUT,),
+    Opcode.MML: (Unit.DPE,),
+    Opcode.DRAIN: (Unit.RE,),
+    Opcode.PRELOAD: (Unit.RE,),
+    Opcode.SE_PROGRAM: (Unit.SE,),
+    Opcode.SIMD: (Unit.SE,),
+    Opcode.LAYOUT: (Unit.MLU,),
+    Opcode.GATHER: (Unit.FI_IN_ROW,),
+    Opcode.SCATTER: (Unit.FI_OUT,),
+}
+"""Units that run a long command; DMA_IN has one for each value of its `column` bit."""
+
+
+def unit_of(opcode: int, fields: Mapping[str, int]) -> Unit | None:
+    """Unit that runs a decoded command; None for a short one."""
+    units = UNITS_OF_OPCODE.get(Opcode(opcode))
+    if units is None:
+        return None
+    return units[fields["column"] if len(units) > 1 else 0]
 
 
 class CbPortId(enum.IntEnum):

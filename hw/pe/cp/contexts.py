@@ -7,19 +7,12 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.commands import LONG_BITS, Opcode
+from hw.arch.commands import COMMANDS, LONG_BITS, OFFSET_FIELDS, Opcode
 from hw.iface.command_view import view
 
 __all__ = ["ContextStore"]
 
 _HEADER_FIELDS = ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
-_OFFSET_FIELDS = {
-    Opcode.DMA_IN: "offset",
-    Opcode.DMA_OUT: "offset",
-    Opcode.MML: "a_offset",
-    Opcode.DRAIN: "offset",
-    Opcode.PRELOAD: "offset",
-}
 
 
 class ContextStore(wiring.Component):
@@ -114,9 +107,9 @@ class ContextStore(wiring.Component):
         for name in _HEADER_FIELDS:
             m.d.comb += view(self.moved, Opcode.MML)[name].eq(run[name])
         with m.Switch(row[:8]):
-            for opcode, offset in _OFFSET_FIELDS.items():
+            for opcode, offset in OFFSET_FIELDS.items():
                 with m.Case(opcode):
                     before, after = view(row, opcode), view(self.moved, opcode)
                     m.d.comb += after[offset].eq(before[offset] + run.ls_delta)
-                    if opcode in (Opcode.DMA_IN, Opcode.DMA_OUT):
+                    if any(field.name == "mem_addr" for field in COMMANDS[opcode].fields):
                         m.d.comb += after.mem_addr.eq(before.mem_addr + run.mem_delta)

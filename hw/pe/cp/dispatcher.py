@@ -13,12 +13,13 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LONG_BITS, Opcode
 from hw.arch.traps import Trap
-from hw.arch.units import Unit
+from hw.arch.units import UNITS_OF_OPCODE, Unit
 from hw.iface.command_view import view
 from hw.lib.arbiter import RoundRobin
 from hw.pe.cp.cb_table import CbSetup
-from hw.pe.cp.checker import UNITS_OF_OPCODE, CheckLimits, CommandChecker
+from hw.pe.cp.checker import CommandChecker
 from hw.pe.cp.contexts import ContextStore
+from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.signal_counters import CounterUpdate, CounterWatch
 
 __all__ = ["DispatchFault", "Dispatcher", "N_UNITS"]

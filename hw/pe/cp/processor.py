@@ -12,10 +12,10 @@ from hw.arch.csr import COUNTERS
 from hw.arch.units import CbPortId, State, Unit
 from hw.iface.pe import BankState, CbPort, Completion, TrapReport, UnitControl
 from hw.pe.cp.cb_table import CircularBufferTable
-from hw.pe.cp.checker import CheckLimits
 from hw.pe.cp.counter_file import EVENT_BITS, EVENTS, CounterFile, event_name
 from hw.pe.cp.debug_port import DebugPort
 from hw.pe.cp.dispatcher import Dispatcher
+from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.signal_counters import SignalCounters
 from hw.pe.cp.traps import ElementTrap, TrapCollector
 from hw.pe.cp.unit_queue import UnitQueue

@@ -3,8 +3,9 @@
 
 from hw.config.presets import get_config
 from hw.pe.cp.cb_table import CircularBufferTable
-from hw.pe.cp.checker import CheckLimits, CommandChecker
+from hw.pe.cp.checker import CommandChecker
 from hw.pe.cp.counter_file import CounterFile
+from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.processor import CB_PORT_UNITS, CommandProcessor
 from hw.pe.wqe import WorkQueueEngine
 

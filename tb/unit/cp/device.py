@@ -6,9 +6,9 @@ from collections import Counter, deque
 from typing import Any
 
 from hw.arch.commands import Opcode, decode
-from hw.arch.units import State, Unit
+from hw.arch.units import CbPortId, State, Unit
 from hw.iface.pe import Completion, TrapReport, UnitStatus
-from hw.pe.cp.checker import CheckLimits
+from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.processor import SOURCES, CommandProcessor
 from hw.pe.cp.traps import ElementTrap
 from sim.golden.command_processor import (
@@ -185,12 +185,9 @@ class Device:
         bench.add(self)
         for unit in self.units.values():
             bench.add(unit)
-        for port in [*LIMITS.units]:
-            for cb in {Unit.DPE: ("dpe_a", "dpe_b"), Unit.RE: ("re_in", "re_out")}.get(
-                port, (port.name.lower(),)
-            ):
-                bench.port(f"cb_{cb}__acquire__valid").value = 0
-                bench.port(f"cb_{cb}__done__valid").value = 0
+        for cb_port in CbPortId:
+            bench.port(f"cb_{cb_port.name.lower()}__acquire__valid").value = 0
+            bench.port(f"cb_{cb_port.name.lower()}__done__valid").value = 0
 
     def sample(self, cycle: int) -> None:
         """Run what was taken on the model, after checking that it was allowed to go."""

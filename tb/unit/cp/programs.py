@@ -4,7 +4,21 @@
 import random
 from collections import Counter
 
-from hw.arch.commands import COMMANDS, LEVELS, NEVER, Destination, Opcode, encode, is_long
+from hw.arch.commands import (
+    COMMANDS,
+    LEVELS,
+    NEVER,
+    Destination,
+    Factor,
+    Function,
+    LayoutTarget,
+    Opcode,
+    Reduce,
+    SimdOut,
+    Source,
+    encode,
+    is_long,
+)
 from hw.arch.formats import Format
 from sim.golden.command_processor import Limits, illegal
 
@@ -12,6 +26,7 @@ __all__ = ["LIMITS", "LONG_OPCODES", "RandomProgram", "random_fault", "random_lo
 
 LIMITS = Limits()
 LONG_OPCODES = tuple(opcode for opcode in COMMANDS if is_long(opcode))
+_WIDE = (Format.INT32, Format.FP32)
 _SIGNALLED = range(8)
 """Counters that signals increment; the others are set and waited for by one source each."""
 
@@ -36,39 +51,84 @@ def random_long(rng: random.Random, opcode: Opcode, **header: int) -> dict[str, 
     command = COMMANDS[opcode]
     values = {field.name: rng.randint(field.low, field.high) for field in command.fields}
     values |= {"store": 0, "signal_en": 0, "signal_counter": rng.choice(_SIGNALLED)}
-    values |= {f"count{level}": rng.choice((1, 2, 0xFFFF)) for level in range(LEVELS)}
+    values |= {name: rng.choice((1, 2, 0xFFFF)) for name in values if name[:-1] == "count"}
     values["context"] = rng.randrange(LIMITS.contexts)
-    if opcode is Opcode.MML:
-        held = rng.randint(1, LEVELS)
-        values |= _operand(rng, "a_") | _operand(rng, "b_", held) | _formats(rng)
-        values |= {
-            "held_level": held,
-            "k_level": rng.randrange(LEVELS),
-            "k_tail": rng.randint(0, LIMITS.k_bytes),
-        }
-    else:
-        values |= _operand(rng, "")
-    if opcode in (Opcode.MML, Opcode.DRAIN):
-        count0 = rng.randint(1, LIMITS.tile_rows)
-        values |= {
-            "count0": count0,
-            "m_tail": rng.randint(0, count0),
-            "n_tail": rng.randint(0, LIMITS.columns),
-            "m_level": rng.randrange(LEVELS),
-            "n_level": rng.randrange(LEVELS),
-        }
-    if opcode is Opcode.DRAIN:
-        values |= {
-            "format": rng.choice((Format.INT32, Format.FP32)),
-            "source": rng.randrange(3),
-            "destination": rng.choice((Destination.LS, Destination.SOUTH, Destination.EAST)),
-        }
+    for name in list(values):
+        prefix, found, _ = name.partition("step_level")
+        values |= _operand(rng, prefix) if found else {}
+    values |= {
+        Opcode.MML: _mml,
+        Opcode.DRAIN: _drain,
+        Opcode.SE_PROGRAM: _program,
+        Opcode.SIMD: _simd,
+    }.get(opcode, _other)(rng, values)
     if opcode is Opcode.PRELOAD:
         values["count0"] = 1
     if "bank" in values:
         values["bank"] = rng.randrange(LIMITS.banks)
     del values["opcode"]
     return values | header
+
+
+def _tile(rng: random.Random) -> dict[str, int]:
+    count0 = rng.randint(1, LIMITS.tile_rows)
+    return {
+        "count0": count0,
+        "m_tail": rng.randint(0, count0),
+        "n_tail": rng.randint(0, LIMITS.columns),
+        "m_level": rng.randrange(LEVELS),
+        "n_level": rng.randrange(LEVELS),
+    }
+
+
+def _mml(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
+    held = rng.randint(1, LEVELS)
+    return (
+        _tile(rng)
+        | _operand(rng, "b_", held)
+        | _formats(rng)
+        | {
+            "held_level": held,
+            "k_level": rng.randrange(LEVELS),
+            "k_tail": rng.randint(0, LIMITS.k_bytes),
+        }
+    )
+
+
+def _drain(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
+    return _tile(rng) | {
+        "format": rng.choice(_WIDE),
+        "source": rng.choice(list(Source)),
+        "destination": rng.choice(list(Destination)),
+    }
+
+
+def _program(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
+    return {
+        "program": rng.randrange(LIMITS.programs),
+        **{name: rng.choice(list(Format)) for name in ("a_format", "b_format", "out_format")},
+        **{name: rng.choice(list(Function)) for name in ("function", "stat_function")},
+        "factor": rng.choice(list(Factor)),
+        "reduce": rng.choice(list(Reduce)),
+        "out": rng.choice(list(SimdOut)),
+    }
+
+
+def _simd(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
+    return {
+        "program": rng.randrange(LIMITS.programs),
+        "tail_level": rng.choice((2, 3, 4)),
+        "tail_count": rng.randint(0, min(values["count1"], 127)),
+    }
+
+
+def _other(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
+    legal = {
+        "target": rng.choice(list(LayoutTarget)),
+        "index_cb": rng.randrange(LIMITS.cbs),
+        "format": rng.choice(_WIDE),
+    }
+    return {name: value for name, value in legal.items() if name in values}
 
 
 def _random_short(rng: random.Random, opcode: Opcode) -> dict[str, int]:

@@ -9,16 +9,18 @@ from hw.arch.traps import Trap
 from hw.arch.units import Unit
 from hw.pe.cp.checker import CommandChecker, reserved_holes
 from hw.pe.cp.processor import CommandProcessor
-from sim.golden.command_processor import UNITS_ONE, Limits, illegal
+from sim.golden.command_checks import UNITS_BASE, UNITS_WHOLE, Limits, illegal
 from tb.common.seeds import python_rng
 from tb.unit.cp.device import check_limits
 from tb.unit.cp.programs import LONG_OPCODES, random_fault, random_long
 
 ELEMENTS = {
     "no_fp": Limits(with_fp=False),
-    "no_column_lane": Limits(units=tuple(u for u in UNITS_ONE if u is not Unit.FI_IN_COL)),
+    "no_column_lane": Limits(units=tuple(u for u in UNITS_WHOLE if u is not Unit.FI_IN_COL)),
     "fi_only": Limits(units=(Unit.FI_IN_ROW, Unit.FI_IN_COL, Unit.FI_OUT)),
-    "with_se": Limits(units=(*UNITS_ONE, Unit.SE)),
+    "base": Limits(units=UNITS_BASE),
+    "with_se": Limits(units=(*UNITS_BASE, Unit.SE), programs=2),
+    "with_mlu": Limits(units=(*UNITS_BASE, Unit.MLU)),
     "odd": Limits(
         cbs=16, counters=4, contexts=2, banks=2, tile_rows=16, columns=16, k_bytes=8, ls_units=100
     ),
@@ -31,6 +33,7 @@ ELEMENTS = {
         columns=32,
         k_bytes=32,
         ls_units=8192,
+        programs=16,
     ),
 }
 
@@ -95,6 +98,46 @@ def test_a_command_for_an_absent_unit_traps(opcode: Opcode, cause: Trap, info: i
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
+
+
+@pytest.mark.parametrize(
+    ("opcode", "prefix", "unused", "used"),
+    [
+        (Opcode.DRAIN, "", {"destination": 3}, {"destination": 0}),
+        (Opcode.SIMD, "a_", {"source": 1}, {"source": 0}),
+        (Opcode.LAYOUT, "src_", {"operation": 3}, {"operation": 0}),
+        (Opcode.LAYOUT, "", {"target": 1}, {"target": 0}),
+    ],
+)
+def test_an_unused_operand_may_hold_anything(
+    opcode: Opcode, prefix: str, unused: dict[str, int], used: dict[str, int]
+) -> None:
+    """Fields that the command itself makes meaningless do not trap; the same in use do."""
+    checker = CommandChecker(limits=check_limits(Limits()))
+    wrong = {f"{prefix}cb": 255, f"{prefix}step_level": 0, f"{prefix}adv_level": 6}
+    field = COMMANDS[opcode].field(f"{prefix}cb")
+
+    async def bench(context: object) -> None:
+        for values, expected in ((unused, (0, 0)), (used, (Trap.ILLEGAL_FIELD, field.offset))):
+            data = encode(opcode, **wrong, **values)
+            context.set(checker.command, int.from_bytes(data, "little"))
+            await context.delay(1e-9)
+            verdict = context.get(checker.verdict)
+            assert (verdict.cause, verdict.info) == expected
+            assert illegal(data, Limits()) == (expected if expected[0] else None)
+
+    simulator = Simulator(checker)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("opcode", COMMANDS, ids=lambda opcode: opcode.name.lower())
+def test_defaults_are_legal(opcode: Opcode) -> None:
+    """A command without fields names nothing that is not there, but for a CB's depth."""
+    expected = None
+    if opcode is Opcode.CB:
+        expected = (Trap.ILLEGAL_FIELD, COMMANDS[opcode].field("depth").offset)
+    assert illegal(encode(opcode), Limits()) == expected
 
 
 @pytest.mark.parametrize("opcode", COMMANDS, ids=lambda opcode: opcode.name.lower())

@@ -9,7 +9,7 @@ from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
 from hw.iface.pe import CbAcquire, CbDone, CbRole, TrapReport
 from hw.pe.cp.counter_file import EVENTS, STATE_COUNTERS, event_name
-from hw.pe.cp.processor import SOURCES
+from hw.pe.cp.processor import CB_PORT_UNITS, SOURCES
 from sim.golden.command_processor import illegal
 from tb.common.payload import pack
 from tb.common.runner import run_bench
@@ -142,16 +142,8 @@ async def buffer_faults_name_unit_and_command(dut: object) -> None:
     device = Device(dut)
     bench = device.bench
     await bench.start()
-    port_units = {
-        "fi_in_row": Unit.FI_IN_ROW,
-        "fi_in_col": Unit.FI_IN_COL,
-        "fi_out": Unit.FI_OUT,
-        "dpe_a": Unit.DPE,
-        "dpe_b": Unit.DPE,
-        "re_in": Unit.RE,
-        "re_out": Unit.RE,
-    }
-    for name, unit in port_units.items():
+    for port_id, unit in CB_PORT_UNITS.items():
+        name = port_id.name.lower()
         device.units[unit].tag, device.units[unit].opcode = 0x700 + unit, 0x42
         await bench.wait(2)
         request = {"cb": 9, "role": CbRole.CONSUMER, "extent": 1, "advance": 1}
