@@ -51,7 +51,8 @@ def verilator_arguments() -> tuple[str, ...]:
 
 def _with_mutants(component: wiring.Component, name: str, n_mutants: int) -> str:
     """All mutants at once: each is active when the top's `mutant` holds its number."""
-    prepare = ("proc", "memory_collect")
+    # Without constant and unused bits, in which a mutant would change nothing.
+    prepare = ("proc", "opt", "wreduce", "opt", "memory_collect")
     with tempfile.TemporaryDirectory() as folder:
         chosen = Path(folder, "mutants.txt")
         choose = f"mutate -list {n_mutants} -seed {_MUTATE_SEED} -o {chosen}"
