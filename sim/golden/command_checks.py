@@ -122,10 +122,7 @@ def _check_long(opcode: Opcode, v: dict[str, int], limits: Limits, check: Check)
     unused = {
         Opcode.DRAIN: {"": v.get("destination") != Destination.LS},
         Opcode.SIMD: {"a_": v.get("source") == SimdSource.RE},
-        Opcode.LAYOUT: {
-            "src_": v.get("operation") == LayoutOp.FILL,
-            "": v.get("target") != LayoutTarget.LS,
-        },
+        Opcode.LAYOUT: {"src_": v.get("operation") == LayoutOp.FILL},
     }.get(opcode, {})
     for name in v:
         prefix, found, _ = name.partition("step_level")
@@ -153,6 +150,8 @@ def _check_mml(v: dict[str, int], limits: Limits, check: Check) -> None:
     check("held_level", 1 <= v["held_level"] <= LEVELS)
     check("k_level", v["k_level"] < LEVELS)
     check("k_tail", v["k_tail"] <= limits.k_bytes)
+    for name in ("a_from_mlu", "b_from_mlu"):
+        check(name, not v[name] or Unit.MLU in limits.units)
     a, b = v["a_format"], v["b_format"]
     integers = (Format.INT8, Format.UINT8)
     floats = (Format.FP16, Format.BF16) if limits.with_fp else ()
@@ -195,6 +194,7 @@ def _check_others(v: dict[str, int], limits: Limits, check: Check) -> None:
             check("count0", v["count0"] == 1)
         case Opcode.LAYOUT:
             check("target", v["target"] in list(LayoutTarget))
+            check("out_level", v["out_level"] < LEVELS or v["out_level"] == NEVER)
         case Opcode.GATHER | Opcode.SCATTER:
             check("index_cb", v["index_cb"] < limits.cbs)
             check("format", v.get("format", Format.FP32) in (Format.INT32, Format.FP32))

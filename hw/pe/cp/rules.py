@@ -8,9 +8,9 @@ rows than a bank has; tails beyond what they are a tail of; codes that name noth
 pairs of formats that the unit does not take; a circular buffer that is empty or leaves local
 memory; a mask bit of no unit.
 
-An operand that the command itself says is not used may hold anything: that of a DRAIN or LAYOUT
-that does not write to local memory, `a` of a SIMD that takes rows from the reduction engine, the
-source of a FILL. Whether SIMD uses `b` depends on a program slot, which is not known here, so it is
+An operand that the command itself says is not used may hold anything: that of a DRAIN that does not
+write to local memory, `a` of a SIMD that takes rows from the reduction engine, the source of a
+FILL. Whether SIMD uses `b` depends on a program slot, which is not known here, so it is
 always checked; the defaults of its fields pass.
 """
 
@@ -105,6 +105,9 @@ def _mml(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
     yield "held_level", (f.held_level == 0) | (f.held_level > LEVELS)
     yield "k_level", f.k_level > _TOP_LEVEL
     yield "k_tail", f.k_tail > limits.k_bytes
+    if Unit.MLU not in limits.units:
+        yield "a_from_mlu", f.a_from_mlu
+        yield "b_from_mlu", f.b_from_mlu
     yield "a_format", ~_any_of(f.a_format, formats)
     # Integers mix; a floating-point format multiplies with itself only.
     yield (
@@ -157,7 +160,8 @@ def _simd(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
 
 def _layout(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
     yield from _operand(f, "src_", limits, used=f.operation != LayoutOp.FILL)
-    yield from _operand(f, "", limits, used=f.target == LayoutTarget.LS)
+    yield from _operand(f, "", limits)
+    yield "out_level", (f.out_level > _TOP_LEVEL) & (f.out_level != NEVER)
     yield "target", f.target > max(LayoutTarget)
 
 

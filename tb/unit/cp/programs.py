@@ -125,6 +125,7 @@ def _simd(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
 def _other(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
     legal = {
         "target": rng.choice(list(LayoutTarget)),
+        "out_level": rng.choice((*range(LEVELS), NEVER)),
         "index_cb": rng.randrange(LIMITS.cbs),
         "format": rng.choice(_WIDE),
     }

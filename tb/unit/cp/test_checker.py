@@ -106,7 +106,6 @@ def test_a_command_for_an_absent_unit_traps(opcode: Opcode, cause: Trap, info: i
         (Opcode.DRAIN, "", {"destination": 3}, {"destination": 0}),
         (Opcode.SIMD, "a_", {"source": 1}, {"source": 0}),
         (Opcode.LAYOUT, "src_", {"operation": 3}, {"operation": 0}),
-        (Opcode.LAYOUT, "", {"target": 1}, {"target": 0}),
     ],
 )
 def test_an_unused_operand_may_hold_anything(
