@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.num.bits import shift_right_jam
 from hw.num.rounding import CANONICAL_NAN, FP32_INFINITY, Fp32Rounder
+from hw.num.stage import stage
 
 __all__ = ["Fp32Adder"]
 
@@ -18,12 +19,12 @@ class Fp32Adder(wiring.Component):
     """Adds two FP32 numbers with one rounding to nearest even.
 
     Operation: (1) order by magnitude and align the smaller operand; (2) add or subtract;
-    (3) normalise and round. There is no enable: one addition enters and one leaves at every clock
-    edge of `domain`, and the parent carries the valid bit.
+    (3) normalise and round. One addition enters and one leaves at every clock edge with `en`;
+    the parent carries the valid bit.
 
-    Timing: `latency` clock edges from `a`, `b` to `o`; one addition per cycle. Registers stand
-    after (3), then also after (1), then also after (2), for a latency of 1, 2 and 3; with 0 the
-    path is combinational.
+    Timing: `latency` clock edges with `en` from `a`, `b` to `o`; one addition per cycle. Registers
+    stand after (3), then also after (1), then also after (2), for a latency of 1, 2 and 3; with 0
+    the path is combinational.
 
     Numerics: subnormals in and out; overflow to infinity; any NaN in, or infinity minus infinity,
     gives 0x7FC00000. A sum of opposite numbers is +0; (-0) + (-0) is -0, as in IEEE 754.
@@ -37,6 +38,8 @@ class Fp32Adder(wiring.Component):
 
     Members
     -------
+    en : In(1)
+        All registers keep their values without it; 1 where it is not connected.
     a : In(32)
         First operand.
     b : In(32)
@@ -55,12 +58,12 @@ class Fp32Adder(wiring.Component):
             raise ValueError(f"latency is {latency}; it must be 0, 1, 2 or 3.")
         self.latency = latency
         self.domain = domain
-        super().__init__({"a": In(32), "b": In(32), "o": Out(32)})
+        super().__init__({"en": In(1, init=1), "a": In(32), "b": In(32), "o": Out(32)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         aligned = self._elaborate_align(m)
-        s1 = self._stage(m, aligned, registered=self.latency >= 2, prefix="s1")
+        s1 = self._stage(m, aligned, self.latency >= 2, "s1")
 
         # Stage 2: the larger operand leads, so the difference is never negative.
         total = Signal(28)
@@ -75,7 +78,7 @@ class Fp32Adder(wiring.Component):
             "is_special": s1["is_special"],
             "special": s1["special"],
         }
-        s2 = self._stage(m, summed, registered=self.latency >= 3, prefix="s2")
+        s2 = self._stage(m, summed, self.latency >= 3, "s2")
 
         # Stage 3.
         m.submodules.rounder = rounder = Fp32Rounder(magnitude_width=28)
@@ -86,7 +89,7 @@ class Fp32Adder(wiring.Component):
             rounder.exponent.eq(s2["exponent"] + 1),
         ]
         rounded = {"o": Mux(s2["is_special"], s2["special"], rounder.o)}
-        s3 = self._stage(m, rounded, registered=self.latency >= 1, prefix="s3")
+        s3 = self._stage(m, rounded, self.latency >= 1, "s3")
         m.d.comb += self.o.eq(s3["o"])
         return m
 
@@ -129,11 +132,7 @@ class Fp32Adder(wiring.Component):
         }
 
     def _stage(
-        self, m: Module, values: dict[str, Value], *, registered: bool, prefix: str
+        self, m: Module, values: dict[str, Value], registered: bool, name: str
     ) -> dict[str, Signal]:
-        """Name the values of a stage, in registers if `registered`."""
-        signals = {}
-        for name, value in values.items():
-            signals[name] = Signal(len(value), name=f"{prefix}_{name}", reset_less=True)
-            m.d[self.domain if registered else "comb"] += signals[name].eq(value)
-        return signals
+        """Values of a stage, in registers if `registered`."""
+        return stage(m, values, name=name, en=self.en, registered=registered, domain=self.domain)

@@ -1,18 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Normalisation and the one rounding step from an exact integer to FP32."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.num.bits import leading_zeros, shift_right_jam
 
-__all__ = ["CANONICAL_NAN", "FP32_INFINITY", "Fp32Rounder"]
+__all__ = ["CANONICAL_NAN", "FP32_INFINITY", "Fp32Rounder", "lift_underflow"]
 
 CANONICAL_NAN = 0x7FC0_0000
 """The only NaN that any unit produces."""
 FP32_INFINITY = 0x7F80_0000
 """Positive infinity; with the sign bit, the result of every overflow."""
+
+
+def lift_underflow(m: Module, magnitude: Value, exponent: Value) -> tuple[Signal, Signal]:
+    """Magnitude and signed exponent, shifted right (with a jam bit) where the exponent is below 1.
+
+    What an `Fp32Rounder` with `deep_underflow` does first; a pipeline may do it a stage earlier.
+    """
+    deep = Signal()
+    amount = Signal(len(exponent))
+    lifted = Signal(len(exponent))
+    shifted = Signal(len(magnitude))
+    m.d.comb += [
+        deep.eq(exponent < 1),
+        amount.eq(1 - exponent),
+        lifted.eq(Mux(deep, 1, exponent)),
+    ]
+    jammed = shift_right_jam(m, magnitude, amount, name="deep")
+    m.d.comb += shifted.eq(Mux(deep, jammed, magnitude))
+    return shifted, lifted
 
 
 class Fp32Rounder(wiring.Component):
@@ -108,19 +127,8 @@ class Fp32Rounder(wiring.Component):
             m.d.comb += self.o.eq(Cat(Cat(*[0] * 31), self.sign))
         return m
 
-    def _above_underflow(self, m: Module) -> tuple[Signal, Signal]:
+    def _above_underflow(self, m: Module) -> tuple[Value, Value]:
         """Magnitude and exponent, shifted right where the exponent is below 1."""
         if not self.deep_underflow:
             return self.magnitude, self.exponent
-        deep = Signal()
-        amount = Signal(self.exponent_width)
-        exponent = Signal(self.exponent_width)
-        magnitude = Signal(self.magnitude_width)
-        m.d.comb += [
-            deep.eq(self.exponent < 1),
-            amount.eq(1 - self.exponent),
-            exponent.eq(Mux(deep, 1, self.exponent)),
-        ]
-        jammed = shift_right_jam(m, self.magnitude, amount, name="deep")
-        m.d.comb += magnitude.eq(Mux(deep, jammed, self.magnitude))
-        return magnitude, exponent
+        return lift_underflow(m, self.magnitude, self.exponent)
