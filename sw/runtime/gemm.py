@@ -162,7 +162,8 @@ def run_gemm(
     dtype = DTYPES[problem.out_format]
     data = chip.port.read(spot.c, c_bytes)
     perf = {
-        "config": chip.config.name, "m": problem.m, "n": problem.n, "k": problem.k,
+        "config": chip.config.name, "device": chip.device,
+        "m": problem.m, "n": problem.n, "k": problem.k,
         "dtype_a": str(job.a.dtype), "dtype_b": str(job.b.dtype),
         "out": dtype.name, "place": spot.memory,
         **gemm_figures(chip.config, job.plan, result, counters),

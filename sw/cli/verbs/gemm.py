@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtia gemm`: C = A @ B computed by the RTL in the compiled simulator, or by the functional
-simulator."""
+"""`mtia gemm`: C = A @ B with everything that may follow it, on one element."""
 
 import enum
 import json
-import os
 import time
-import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,13 +12,16 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
+from hw.arch.commands import Function
+from hw.arch.formats import Format
 from hw.config import ChipConfig, get_config
 from sim.waves import write_save_file
+from sw.cli.files import check_outputs, load_array, waves_wanted
 from sw.cli.options import CONFIG, DEVICE
 from sw.errors import UserError
-from sw.files import atomic_path, check_writable, write_atomic
+from sw.files import atomic_path, write_atomic
 from sw.runtime.device import DeviceName, open_device
-from sw.runtime.gemm import GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
+from sw.runtime.gemm import Finish, GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
 from sw.runtime.simulated import Waves
 
 __all__ = ["command"]
@@ -55,6 +55,16 @@ class Dtype(enum.StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class Activation(enum.StrEnum):
+    """Functions of the SIMD engine that make sense behind a product."""
+
+    RELU = "relu"
+    SIGMOID = "sigmoid"
+    TANH = "tanh"
+    GELU = "gelu"
+    SILU = "silu"
+
+
 def command(
     a: Annotated[Path, typer.Argument(metavar="A.npy", help="Matrix A [M,K].")],
     b: Annotated[Path, typer.Argument(metavar="B.npy", help="Matrix B [K,N].")],
@@ -71,15 +81,22 @@ def command(
         Dtype | None, typer.Option("--dtype", help="Convert A and B to this format first.")
     ] = None,
     bias: Annotated[
-        Path | None, typer.Option("--bias", metavar="V.npy", help="Bias [N] (not built yet).")
+        Path | None,
+        typer.Option("--bias", metavar="V.npy", help="Add V [N]: int32, or float32 for floats."),
     ] = None,
-    relu: Annotated[bool, typer.Option("--relu", help="ReLU (not built yet).")] = False,
+    relu: Annotated[
+        bool, typer.Option("--relu", help="Replace negative sums by 0, after the bias.")
+    ] = False,
     out: Annotated[
         OutFormat | None,
-        typer.Option("--out", help="Format of C: int32 for integers, fp32 for floats."),
+        typer.Option("--out", help="Format of C; without it int32 for integers, fp32 for floats."),
     ] = None,
     scale: Annotated[
-        float | None, typer.Option("--scale", help="Requantisation scale (not built yet).")
+        str | None,
+        typer.Option("--scale", metavar="S", help="Multiply by S, or by S.npy [N] by column."),
+    ] = None,
+    activation: Annotated[
+        Activation | None, typer.Option("--activation", help="Function, after the scale.")
     ] = None,
     preload: Annotated[
         bool,
@@ -92,21 +109,20 @@ def command(
         typer.Option("--stall-limit", min=1000, help="Cycles without progress that are a hang."),
     ] = 20_000,
 ) -> None:
-    """Multiply two matrices on the simulated chip: C[M,N] = A[M,K] @ B[K,N].
+    """Multiply two matrices on the chip: C[M,N] = convert(f(relu(A[M,K] @ B[K,N] + bias) * scale)).
 
-    int8 and uint8 (any mix) give int32, float16 and bfloat16 give float32, bit for bit as
-    docs/numerics.md says. Set WAVES=1 to record dump.fst (WAVES_FROM, WAVES_TO in cycles,
-    WAVES_SCOPE an instance).
+    int8 and uint8 (any mix) are summed in int32, float16 and bfloat16 in float32, bit for bit as
+    docs/numerics.md says. Without options C holds the sums. Set WAVES=1 to record dump.fst
+    (WAVES_FROM, WAVES_TO in cycles, WAVES_SCOPE an instance).
     """
-    _refuse_epilogue(bias, relu, scale)
     member = get_config(config)
-    left = as_operand(_load(a, "A"), dtype, f"A ({a})")
-    right = as_operand(_load(b, "B"), dtype, f"B ({b})")
-    _check_out(out, left)
-    waves = _waves()
-    _check_outputs(output, perf, waves)
-    job = prepare_gemm(member, left, right, where=place, load_first=preload)
-    run, extra = _run(Console(stderr=True), device, member, job, stall_limit, waves)
+    left = as_operand(load_array(a, "A"), dtype, f"A ({a})")
+    right = as_operand(load_array(b, "B"), dtype, f"B ({b})")
+    finish = _finish(out, bias, relu, scale, activation)
+    waves = waves_wanted()
+    check_outputs([output, perf, waves.path if waves else None])
+    job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
+    run, extra = _run(Console(stderr=True), member, device, job, stall_limit, waves)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
     figures = {**run.perf, **extra}
@@ -115,72 +131,46 @@ def command(
     print(_summary(figures, output))
 
 
-def _refuse_epilogue(bias: Path | None, relu: bool, scale: float | None) -> None:
-    for name, given in (
-        ("--bias", bias is not None),
-        ("--relu", relu),
-        ("--scale", scale is not None),
-    ):
-        if given:
-            raise UserError(f"{name} needs the SIMD engine, which this version does not have yet.")
-
-
-def _check_out(out: OutFormat | None, left: NDArray[Any]) -> None:
-    natural = OutFormat.INT32 if left.dtype.kind in "iu" else OutFormat.FP32
-    if out not in (None, natural):
-        raise UserError(
-            f"--out is {out}; without the SIMD engine, which this version does not have yet,"
-            f" the result of {left.dtype} operands is {natural}."
-        )
-
-
-def _load(path: Path, name: str) -> NDArray[Any]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        raise UserError(f"{name} ({path}) is not a .npy file of numbers.") from None
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{name} ({path}) is an archive of arrays; it must be one .npy array.")
-    return array
-
-
-def _waves() -> Waves | None:
-    """What the environment asks to be recorded."""
-    if os.environ.get("WAVES", "0") in ("", "0"):
-        return None
-    return Waves(
-        path=Path("dump.fst"),
-        scope=os.environ.get("WAVES_SCOPE", ""),
-        first=_cycle("WAVES_FROM", 0),
-        last=_cycle("WAVES_TO", 2**62),
+def _finish(
+    out: OutFormat | None,
+    bias: Path | None,
+    relu: bool,
+    scale: str | None,
+    activation: Activation | None,
+) -> Finish:
+    """What the options ask for."""
+    is_relu = activation is Activation.RELU
+    function = Function.NONE
+    if activation is not None and not is_relu:
+        function = Function[activation.name]
+    return Finish(
+        out=None if out is None else Format[out.name],
+        bias=None if bias is None else load_array(bias, "--bias"),
+        relu=relu or is_relu,
+        scale=None if scale is None else _scale(scale),
+        activation=function,
     )
 
 
-def _cycle(name: str, otherwise: int) -> int:
-    text = os.environ.get(name) or str(otherwise)
-    if not text.isdecimal():
-        raise UserError(f"{name} is {text!r}; it must be a number of cycles.")
-    return int(text)
-
-
-def _check_outputs(output: Path, perf: Path | None, waves: Waves | None) -> None:
-    """Find what cannot be written before the work, not after it."""
-    targets = [output, *([perf] if perf else []), *([waves.path] if waves else [])]
-    for target in targets:
-        check_writable(target)
-    if len({target.resolve() for target in targets}) < len(targets):
-        raise UserError(f"Two outputs have the same name, {output}; give them different ones.")
+def _scale(text: str) -> float | NDArray[Any]:
+    """A number, or the vector in a file."""
+    if text.endswith(".npy"):
+        return load_array(Path(text), "--scale")
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"--scale is {text}; it must be a number or a .npy file.") from None
 
 
 def _run(
     console: Console,
-    device: DeviceName,
     member: ChipConfig,
+    device: DeviceName,
     job: GemmJob,
     stall_limit: int,
     waves: Waves | None,
 ) -> tuple[GemmRun, dict[str, Any]]:
-    """Build, run, and time the simulation."""
+    """Open the device, run, and time it."""
     problem = job.plan.problem
     floor = max(problem.macs // member.pe.dpe.macs_per_cycle(problem.element_bytes), 1)
     with console.status("starting ...") as status:
@@ -193,27 +183,29 @@ def _run(
             status.update(f"{cycles:,} cycles, about {share:.0f} % ({rate:.0f} kHz)")
 
         try:
+            status.update("running ...")
             run = run_gemm(chip, job, stall_limit=stall_limit, progress=show)
         finally:
             cycles, elapsed = chip.port.cycles - began, time.monotonic() - start
             chip.port.close()
             if waves is not None and waves.path.is_file():  # also of a run that failed
                 console.print(f"{waves.path} {write_save_file(waves.path)}")
+    has_time = run.job.cycles is not None
     return run, {
-        "simulated_khz": cycles / elapsed / 1000 if cycles else None,
+        "simulated_khz": cycles / elapsed / 1000 if has_time else None,
         "simulation_seconds": elapsed,
-        "simulated_cycles": cycles or None,
+        "simulated_cycles": cycles if has_time else None,
         **chip.build,
     }
 
 
 def _summary(figures: dict[str, Any], output: Path) -> str:
     what = (
-        f"{figures['m']} x {figures['n']} x {figures['k']} {figures['dtype_a']} on"
-        f" {figures['config']} from {figures['place'].upper()}"
+        f"{figures['m']} x {figures['n']} x {figures['k']} {figures['dtype_a']} to"
+        f" {figures['out']} on {figures['config']} from {figures['place'].upper()}"
     )
     if figures["cycles"] is None:
-        return f"{what}: functional, {figures['simulation_seconds']:.3f} s -> {output}"
+        return f"{what}: {figures['simulation_seconds']:.2f} s, functional -> {output}"
     return (
         f"{what}: {figures['cycles']:,} cycles,"
         f" {100 * figures['utilisation']:.1f} % of {figures['peak_macs_per_cycle']} MAC/cycle"

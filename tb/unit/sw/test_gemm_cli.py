@@ -32,6 +32,10 @@ def files(tmp_path: Path) -> dict[str, str]:
         "fraction": INT8 + 0.5,
         "cube": np.zeros((2, 2, 2), np.int8),
         "empty": np.zeros((0, 4), np.int8),
+        "halves": INT8.astype(np.float16),
+        "row": np.zeros(4, np.int32),
+        "floats": np.zeros(3),
+        "long": np.full(3, 1 << 31),
         "text": np.array([["x"]]),
         "huge": np.zeros((9000, 9000), np.int8),
     }
@@ -54,10 +58,19 @@ def files(tmp_path: Path) -> dict[str, str]:
         ("noise", "b", (), "is not a .npy file"),
         ("missing", "b", (), "no such file"),
         ("huge", "huge", ("--place", "sram"), "need .* bytes; tiny has"),
-        ("a", "b", ("--relu",), "--relu needs the SIMD engine"),
-        ("a", "b", ("--scale", "0.5"), "--scale needs the SIMD engine"),
-        ("a", "b", ("--out", "int8"), "--out is int8; without the SIMD engine"),
-        ("a", "b", ("--out", "fp32"), "int8 operands is int32"),
+        ("a", "b", ("--scale", "0.5"), "An int32 result is the sum itself"),
+        ("a", "b", ("--out", "int32", "--activation", "gelu"), "An int32 result is the sum"),
+        ("a", "b", ("--out", "int8", "--activation", "gelu"), "needs a result of fp32, fp16"),
+        ("a", "b", ("--out", "fp32", "--activation", "silu", "--relu"), "exclude each other"),
+        ("a", "b", ("--out", "int8", "--scale", "0"), "The scale is 0.0; it must be a finite"),
+        ("a", "b", ("--out", "int8", "--scale", "1e60"), "it must be a finite FP32 number"),
+        ("a", "b", ("--out", "int8", "--scale", "much"), "it must be a number or a .npy file"),
+        ("a", "b", ("--out", "int8", "--scale", "row.npy"), "no such file"),
+        ("halves", "half", ("--out", "int32"), "Floating-point operands do not give int32"),
+        ("a", "b", ("--bias", "{row}"), r"The bias has shape \(4,\); it must be a vector of 3"),
+        ("a", "b", ("--bias", "{floats}"), "The bias holds float64; it must hold int32"),
+        ("a", "b", ("--bias", "{long}"), "The bias has values that do not fit int32"),
+        ("a", "b", ("--bias", "missing.npy"), "no such file"),
         ("a", "b", ("--out", "float"), "--out"),
     ],
 )
@@ -71,7 +84,8 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     """Would break if a fault gave a traceback, several lines, or an output file."""
     paths = (files.get(a, f"{a}.npy"), files.get(b, f"{b}.npy"))
-    code, error = run(capsys, *paths, "-o", files["out"], *options)
+    chosen = [option.format_map(files) for option in options]
+    code, error = run(capsys, *paths, "-o", files["out"], *chosen)
     assert code != 0
     assert len(error.splitlines()) == 1
     assert re.search(sentence, error), error

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several verbs share: files of arrays, waves that the environment asks for, outputs that are
+checked before the work."""
+
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sw.errors import UserError
+from sw.files import check_writable
+from sw.runtime.simulated import Waves
+
+__all__ = ["check_outputs", "load_array", "waves_wanted"]
+
+
+def load_array(path: Path, name: str) -> NDArray[Any]:
+    """The array in a `.npy` file; `name` is for messages.
+
+    Raises
+    ------
+    UserError
+        If the file holds no single array of numbers.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        raise UserError(f"{name} ({path}) is not a .npy file of numbers.") from None
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{name} ({path}) is an archive of arrays; it must be one .npy array.")
+    return array
+
+
+def waves_wanted() -> Waves | None:
+    """What WAVES, WAVES_FROM, WAVES_TO and WAVES_SCOPE ask to be recorded."""
+    if os.environ.get("WAVES", "0") in ("", "0"):
+        return None
+    return Waves(
+        path=Path("dump.fst"),
+        scope=os.environ.get("WAVES_SCOPE", ""),
+        first=_cycle("WAVES_FROM", 0),
+        last=_cycle("WAVES_TO", 2**62),
+    )
+
+
+def _cycle(name: str, otherwise: int) -> int:
+    text = os.environ.get(name) or str(otherwise)
+    if not text.isdecimal():
+        raise UserError(f"{name} is {text!r}; it must be a number of cycles.")
+    return int(text)
+
+
+def check_outputs(targets: Sequence[Path | None]) -> None:
+    """Find what cannot be written before the work, not after it.
+
+    Raises
+    ------
+    UserError, OSError
+        If two have the same name, or one cannot be written.
+    """
+    wanted = [target for target in targets if target is not None]
+    for target in wanted:
+        check_writable(target)
+    if len({target.resolve() for target in wanted}) < len(wanted):
+        raise UserError(f"Two outputs have the same name, {wanted[0]}; give them different ones.")
