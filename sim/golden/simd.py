@@ -17,15 +17,13 @@ from hw.arch.commands import Addend, BMode, Factor, Function, Post, Pre, Reduce,
 from hw.arch.formats import Format
 from sim.golden.convert import from_fp32, to_fp32
 from sim.golden.fp import canonical, fp32_add, fp32_max, fp32_min, fp32_mul
+from sim.golden.functions import evaluate
 from sim.golden.hash import rounding_hash
 from sim.golden.row_reduce import reduce_rows
 
-__all__ = ["TIMES_ITSELF", "Program", "SimdRows", "is_integer_drain", "run_rows"]
+__all__ = ["Program", "SimdRows", "is_integer_drain", "run_rows"]
 
 Floats = NDArray[np.float32]
-
-TIMES_ITSELF = (Function.TANH, Function.GELU, Function.SILU)
-"""Functions that are a table's value times the argument; the multiplier of `post` does it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +158,7 @@ def run_rows(
     products = _factor(program, opened, second, third)
     # The addend and the multiplier behind the function see b and c of the last iteration.
     second, third = _last(second), _last(third)
-    summed = _addend(program, _accumulate(products), second, third)
-    result = _function(program, summed)
+    result = _function(program, _addend(program, _accumulate(products), second, third))
     statistic = appended = None
     if program.reduce is not Reduce.NONE:
         squares = program.reduce is Reduce.SUM_SQUARES
@@ -171,7 +168,7 @@ def run_rows(
             lanes,
         )
         statistic, appended = _statistics(program, value)
-    result = _post(program, result, summed, statistic, second, third)
+    result = _post(program, result, statistic, second, third)
     random = _random(program, result.shape, first_index_row) if program.stochastic else None
     elements = from_fp32(_clamp(program, result), program.out_format, random)
     return SimdRows(elements, statistic, appended)
@@ -276,16 +273,10 @@ def _addend(program: Program, values: Floats, b: Floats, c: Floats) -> Floats:
 
 
 def _function(program: Program, values: Floats) -> Floats:
-    """Step 6: the table's value."""
+    """Step 6, for TANH, GELU and SILU with the product of step 8."""
     if program.function is Function.NONE:
         return values
-    return _evaluate(program.function, values)
-
-
-def _evaluate(function: Function, values: Floats) -> Floats:
-    from sim.golden.functions import evaluate
-
-    return evaluate(function, values)
+    return evaluate(program.function, values)
 
 
 def _statistics(program: Program, value: Floats) -> tuple[Floats, Floats]:
@@ -294,20 +285,13 @@ def _statistics(program: Program, value: Floats) -> tuple[Floats, Floats]:
     appended = fp32_add(product, program.immediate("stat_addend"))
     if program.stat_function is Function.NONE:
         return appended, appended
-    return _evaluate(program.stat_function, appended), appended
+    return evaluate(program.stat_function, appended), appended
 
 
 def _post(
-    program: Program,
-    values: Floats,
-    argument: Floats,
-    statistic: Floats | None,
-    b: Floats,
-    c: Floats,
+    program: Program, values: Floats, statistic: Floats | None, b: Floats, c: Floats
 ) -> Floats:
-    """Step 8; `argument` is what the function was applied to."""
-    if program.function in TIMES_ITSELF:
-        return fp32_mul(values, argument)
+    """Step 8."""
     match program.post:
         case Post.NONE:
             return values

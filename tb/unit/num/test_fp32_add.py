@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The FP32 adder, bit for bit against NumPy's float32 addition."""
 
-import itertools
 from typing import Any
 
 import cocotb
@@ -10,30 +9,14 @@ import pytest
 
 from hw.num.fp32_add import Fp32Adder
 from tb.common.runner import run_bench
-from tb.common.seeds import bench_parameters, numpy_rng
+from tb.common.seeds import bench_parameters
 from tb.common.stream import Bench, check_equal
-
-# Zero, subnormals, around the smallest and the largest normal, one, half units of 1, inf, NaNs.
-CORNERS = [
-    0, 1, 2, 0x7FFFFF, 0x800000, 0x800001, 0xFFFFFF, 0x1000000, 0x33800000, 0x33800001, 0x34000000,
-    0x3F7FFFFF, 0x3F800000, 0x3F800001, 0x4B7FFFFF, 0x4B800000, 0x73800000, 0x7E800000, 0x7F7FFFFE,
-    0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000,
-]  # fmt: skip
+from tb.unit.num.fp32_values import corner_pairs, random_pairs
 
 
 def stimulus() -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of corner values, and random pairs of like, near, tiny and opposite size."""
-    signed = [bits | sign for bits in CORNERS for sign in (0, 1 << 31)]
-    corners = np.array(list(itertools.product(signed, repeat=2)), np.uint32)
-    rng = numpy_rng("pairs")
-    n = 3000
-    a, b = rng.integers(0, 1 << 32, (2, n), dtype=np.uint32)
-    exponent = np.clip((a >> 23 & 0xFF).astype(int) + rng.integers(-27, 28, n), 0, 255)
-    near = (b & 0x807FFFFF) | exponent.astype(np.uint32) << 23
-    tiny = rng.integers(0, 1 << 26, (2, n), dtype=np.uint32)
-    tiny |= rng.integers(0, 2, (2, n), dtype=np.uint32) << 31
-    opposite = a ^ (1 << 31) ^ rng.integers(0, 16, n, dtype=np.uint32)
-    pairs = [corners.T, (a, b), (a, near), tiny, (a, opposite)]
+    """All pairs of corner values, and random pairs."""
+    pairs = (corner_pairs(), random_pairs(2000))
     first, second = (np.concatenate([pair[i] for pair in pairs]) for i in range(2))
     return first, second
 
@@ -51,6 +34,7 @@ async def sums_match_numpy_after_exactly_the_latency(dut: Any) -> None:
     bench = Bench(dut)
     a, b = stimulus()
     found = []
+    dut.en.value = 1
     await bench.start()
     for left, right in zip(a.tolist(), b.tolist(), strict=True):
         dut.a.value, dut.b.value = left, right
