@@ -44,7 +44,7 @@ def _run(bench: UnitBench, n_mutants: int, mutant: int, *, quiet: bool = True) -
         "MUTANT": str(mutant),
         "BENCH_RUN": f"mutant_{mutant}",
         "WAVES_ON_FAILURE": "0",
-        "COVERAGE": "0",
+        "COVERAGE_FOLDER": "0",
     }
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *bench.tests]
     output = subprocess.DEVNULL if quiet else None

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from scripts.coverage_report import report
 from sim.build_cache import BuildCache
 from tb.common.seeds import bench_seed
 
@@ -203,6 +205,14 @@ def write_results(suite: str, cases: Iterable[Case], folder: Path) -> None:
     )
 
 
+def _fresh_coverage() -> Path:
+    """An empty folder for what this run's processes see, unless they are told another."""
+    folder = Path(os.environ.setdefault("COVERAGE_FOLDER", str(BUILD / "coverage")))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def _show(suite: str, cases: list[Case], seconds: float) -> None:
     """The table, then the line that says it all."""
     table = Table("checked", *_STATES, "seconds", title=f"make {suite}", box=box.SIMPLE_HEAD)
@@ -239,6 +249,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for cache in ("benches", "simulators"):
             BuildCache(BUILD / cache).prune(keep_bytes=_CACHE_LIMIT)
+        coverage = _fresh_coverage()
         begin = time.monotonic()
         steps = _SUITES[arguments.suite](arguments.test)
         print(f"seed: {bench_seed()}")
@@ -250,6 +261,8 @@ def main() -> int:
     except OSError as error:
         print(f"run_tests: {error.strerror}: {error.filename}.", file=sys.stderr)
         return 1
+    if any(coverage.iterdir()):
+        report(coverage, Console())
     _show(arguments.suite, cases, time.monotonic() - begin)
     return int(any(case.state == "failed" for case in cases) or not cases)
 

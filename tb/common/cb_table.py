@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hw.iface.pe import CbAcquire, CbDone, CbGrant, CbRole
+from tb.common.coverage import cover_wrap
 from tb.common.payload import pack, unpack
 from tb.common.seeds import python_rng
 from tb.common.stream import Bench, Pauses, always
@@ -65,6 +66,7 @@ class CbPortModel:
         eager: bool = False,
     ) -> None:
         self.name = name
+        self._top = str(getattr(bench.dut, "_name", ""))
         self.buffers = buffers
         self.eager = eager
         self._pauses = pauses or always()
@@ -106,6 +108,8 @@ class CbPortModel:
             state = self.buffers[item["cb"]]
             producer = item["role"] is CbRole.PRODUCER
             pointer = state.grant(producer=producer, advance=item["advance"])
+            if pointer + item["extent"] > state.depth:
+                cover_wrap(self._top, self.name)
             self._grant = {"base": state.base, "depth": state.depth, "pointer": pointer}
         self._n_acquires = len(self.acquires)
 

@@ -23,6 +23,9 @@ from cocotb.clock import Clock
 from cocotb.handle import LogicArrayObject, LogicObject
 from cocotb.triggers import Event, ReadOnly, RisingEdge, SimTimeoutError, Timer, with_timeout
 
+from hw.arch.commands import LONG_BITS
+from hw.arch.units import Unit
+from tb.common.coverage import cover_command, cover_state, cover_trap
 from tb.common.payload import pack, unpack
 from tb.common.runner import CLOCK_PERIOD_NS
 from tb.common.seeds import python_rng
@@ -46,6 +49,8 @@ Pauses = Callable[[random.Random], bool]
 
 _PROBE_SHARE = 1 / 32
 _IDLE_LIMIT = 5_000
+_STATE_BITS = 0xF  # the low bits of a unit's status
+_STATE_EVERY = 4  # cycles between looks at it, since looking takes time
 
 
 def always() -> Pauses:
@@ -111,6 +116,7 @@ class StreamMonitor:
         self._valid = bench.port(f"{name}__valid")
         self._ready = bench.port(f"{name}__ready")
         self._held: int | None = None
+        self._is_command = self._payload is not None and len(self._payload) == LONG_BITS
         bench.add(self)
 
     @property
@@ -145,6 +151,8 @@ class StreamMonitor:
             self.items.append(bits if self.shape is None else unpack(self.shape, bits))
             self.cycles.append(cycle)
             self.transferred.set()
+            if self._is_command:
+                cover_command(bits.to_bytes(LONG_BITS // 8, "little"))
         else:
             self._held = bits
 
@@ -287,8 +295,21 @@ class Bench:
         self._probes: list[StreamSink] = []
         self._tick = Event()
         self._rng = python_rng("bench")
+        self._statuses = self._find_statuses()
         if self._clock is None:
             raise ValueError(f"The device has no clock port '{clock}'.")
+
+    def _find_statuses(self) -> list[tuple[Unit, Any, Any]]:
+        """Status and trap ports of the units that the device consists of."""
+        top = str(getattr(self.dut, "_name", "")).split("_")[0].upper()
+        names = {unit: unit.name.lower() for unit in Unit}
+        if top in Unit.__members__:
+            names = {Unit[top]: "control"}
+        found = [
+            (unit, self.port(f"{name}__status"), self.port(f"{name}__trap"))
+            for unit, name in names.items()
+        ]
+        return [item for item in found if None not in item]
 
     def port(self, name: str) -> Any:
         """Handle of a port, or None if the device has none of that name."""
@@ -361,6 +382,10 @@ class Bench:
             for agent in self._agents:
                 agent.drive()
             self._tick.set()
+            if self.cycle % _STATE_EVERY == 0:
+                for unit, status, trap in self._statuses:
+                    cover_state(unit, _bits(status) & _STATE_BITS)
+                    cover_trap(_bits(trap))
             probed = [sink for sink in self._probes if sink.wants_probe()]
             if probed:
                 await self._probe(probed)
