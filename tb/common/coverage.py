@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functional coverage: which situations the tests brought about, and which they never did.
 
-With `COVERAGE_FOLDER` naming a folder, every process of a run leaves there what it saw: commands that
-units or whole elements were given (opcode, formats, options, tails), operands that wrapped, states
-that units stalled in, causes of traps. `scripts/coverage_report.py` adds them up. Without it
-nothing is recorded.
+With `COVERAGE_FOLDER` naming a folder, every process of a run leaves there what it saw: commands
+that units or whole elements were given (opcode, formats, options, tails), operands that wrapped,
+states that units stalled in, causes of traps. `scripts/coverage_report.py` adds them up. Without
+it nothing is recorded.
 """
 
 import atexit
