@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.arch.formats import Format
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.kernels.gemm import GemmPlan, GemmProblem, plan_gemm
@@ -18,7 +19,16 @@ from sw.runtime.finish import Finish, Vectors
 from sw.runtime.operands import DTYPES, as_operand, format_of
 from sw.runtime.placement import allocate, clear_last_line, store_array
 
-__all__ = ["Finish", "GemmJob", "GemmRun", "Placement", "as_operand", "prepare_gemm", "run_gemm"]
+__all__ = [
+    "Finish",
+    "GemmJob",
+    "GemmRun",
+    "Placement",
+    "as_operand",
+    "gemm_problem",
+    "prepare_gemm",
+    "run_gemm",
+]
 
 _NAMES = {"a": "A", "b": "B", "c": "C", "bias": "bias", "scales": "scales"}
 _LIST = "the command list"
@@ -58,10 +68,12 @@ class GemmRun:
     perf: dict[str, Any]
 
 
-def _problem(a: NDArray[Any], b: NDArray[Any], finish: Finish, spot: Placement) -> GemmProblem:
-    """The problem with its operands at `spot`."""
-    a_format, b_format, epilogue = format_of(a), format_of(b), finish.epilogue()
-    (m, k), n = a.shape, b.shape[1]
+def gemm_problem(
+    shape: tuple[int, int, int], formats: tuple[Format, Format], finish: Finish, spot: Placement
+) -> GemmProblem:
+    """The problem M, N, K of contiguous operands of two formats that lie at `spot`."""
+    (m, n, k), (a_format, b_format) = shape, formats
+    epilogue = finish.epilogue()
     out = epilogue.out_format(a_format.accumulator)
     return GemmProblem(
         m=m, n=n, k=k, a_format=a_format, b_format=b_format,
@@ -104,7 +116,9 @@ def prepare_gemm(
     finish = finish or Finish()
 
     def plan(spot: Placement) -> GemmPlan:
-        return plan_gemm(config.pe, _problem(a, b, finish, spot), load_first=load_first)
+        shape, formats = (a.shape[0], b.shape[1], a.shape[1]), (format_of(a), format_of(b))
+        problem = gemm_problem(shape, formats, finish, spot)
+        return plan_gemm(config.pe, problem, load_first=load_first)
 
     try:
         # A list is as long at any addresses, so one planned at 0 tells how much room it takes.

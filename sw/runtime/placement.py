@@ -17,11 +17,12 @@ PLACES = ("auto", "sram", "dram")
 
 
 def allocate(
-    config: ChipConfig, sizes: Mapping[str, int], where: str
+    config: ChipConfig, sizes: Mapping[str, int], where: str, *, what: str = ""
 ) -> tuple[str, dict[str, int]]:
     """Choose an address for each named size in bytes; the memory's name, and the addresses.
 
-    `where` is `sram`, `dram` or `auto`: SRAM if all fits.
+    `where` is `sram`, `dram` or `auto`: SRAM if all fits. `what` names it all in the sentence that
+    says it does not.
 
     Raises
     ------
@@ -41,8 +42,9 @@ def allocate(
             return name, dict(zip(sizes, addresses, strict=True))
     room = max(size for name, (_, size) in memories.items() if where in ("auto", name))
     names = [name for name, size in sizes.items() if size]
+    subject = f"{what} needs" if what else f"{', '.join(names[:-1])} and {names[-1]} need"
     raise UserError(
-        f"{', '.join(names[:-1])} and {names[-1]} need {total} bytes; {config.name} has"
+        f"{subject} {total} bytes; {config.name} has"
         f" {room} in {'its largest memory' if where == 'auto' else where.upper()}."
     )
 
