@@ -8,7 +8,8 @@ TEST_OPTION = $(if $(TEST),--test '$(TEST)')
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup doctor sim test lint rtl synth waves bench formal nightly docs clean
+.PHONY: help setup doctor sim test lint rtl synth waves bench formal mutate netlist coverage \
+  nightly docs clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -47,6 +48,15 @@ bench: setup ## measure the figures of README on CONFIG
 
 formal: setup ## all proofs
 	@$(RUN) scripts/run_tests.py formal $(TEST_OPTION)
+
+mutate: setup ## how many small faults each unit's bench notices; UNIT= one unit
+	@$(RUN) scripts/mutate.py $(UNIT)
+
+netlist: setup ## each unit's bench on its ECP5 netlist; UNIT= one unit
+	@$(RUN) scripts/netlist.py $(UNIT)
+
+coverage: setup ## what the last 'make test' or 'make sim' brought about, and what never
+	@$(RUN) scripts/coverage_report.py
 
 nightly: setup ## everything, slow tests too, under a fresh seed
 	@$(RUN) scripts/run_tests.py nightly

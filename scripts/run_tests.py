@@ -125,7 +125,13 @@ def _lint_suite(test: str) -> list[Step]:
 def _nightly_suite(test: str) -> list[Step]:
     """Everything, the slow tests too, under a fresh seed."""
     os.environ.setdefault("SEED", str(secrets.randbelow(1 << 31)))
-    return [*_test_suite("")[:-1], _pytest("tests", *_selection(test)), *_sim_suite("")[1:]]
+    return [
+        *_test_suite("")[:-1],
+        _pytest("tests", *_selection(test)),
+        *_sim_suite("")[1:],
+        _python("netlists", "scripts/netlist.py"),
+        _python("mutation", "scripts/mutate.py"),
+    ]
 
 
 _SUITES: dict[str, Callable[[str], list[Step]]] = {
