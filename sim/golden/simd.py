@@ -160,14 +160,11 @@ def run_rows(
     second, third = _last(second), _last(third)
     result = _function(program, _addend(program, _accumulate(products), second, third))
     statistic = appended = None
-    if program.reduce is not Reduce.NONE:
-        squares = program.reduce is Reduce.SUM_SQUARES
-        value = reduce_rows(
-            fp32_mul(opened[-1], opened[-1]) if squares else result,
-            Reduce.SUM if squares else program.reduce,
-            lanes,
-        )
-        statistic, appended = _statistics(program, value)
+    if program.reduce is Reduce.SUM_SQUARES:
+        squares = fp32_mul(opened[-1], opened[-1])
+        statistic, appended = _statistics(program, reduce_rows(squares, Reduce.SUM, lanes))
+    elif program.reduce is not Reduce.NONE:
+        statistic, appended = _statistics(program, reduce_rows(result, program.reduce, lanes))
     result = _post(program, result, statistic, second, third)
     random = _random(program, result.shape, first_index_row) if program.stochastic else None
     elements = from_fp32(_clamp(program, result), program.out_format, random)
