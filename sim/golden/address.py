@@ -2,15 +2,18 @@
 """Loop nests over circular buffers in plain Python: the steps of a command and their addresses."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hw.arch.commands import LEVELS, NEVER
 
-__all__ = ["CB_UNIT_BYTES", "Address", "Buffer", "Nest", "Step", "walk"]
+__all__ = ["CB_UNIT_BYTES", "Address", "Buffer", "Index", "Nest", "Step", "walk"]
 
 CB_UNIT_BYTES = 64
 _NOT_GRANTABLE = 0xFFFF
+
+Index = tuple[int, ...]
+"""Iteration of every level, level 0 first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,78 @@ class Nest:
     tail_count: int = 0
     tail_adv: int = 0
 
+    @classmethod
+    def of(
+        cls,
+        fields: Mapping[str, int],
+        prefix: str = "",
+        *,
+        unit_bytes: int = 1,
+        tail: tuple[int, int, int] = (0, 0, 0),
+        tail_adv: int = 0,
+    ) -> "Nest":
+        """One operand of a decoded command, in bytes; `tail` is level, inner level and count."""
+        return cls(
+            counts=tuple(fields[f"count{level}"] for level in range(LEVELS)),
+            strides=tuple(
+                fields.get(f"{prefix}stride{level}", 0) * unit_bytes for level in range(LEVELS)
+            ),
+            offset=fields[f"{prefix}offset"] * unit_bytes,
+            cb=fields[f"{prefix}cb"],
+            step_level=fields[f"{prefix}step_level"],
+            adv_level=fields[f"{prefix}adv_level"],
+            need=fields[f"{prefix}need"],
+            adv=fields[f"{prefix}adv"],
+            tail_level=tail[0],
+            tail_inner=tail[1],
+            tail_count=tail[2],
+            tail_adv=tail_adv if tail[2] else 0,
+        )
+
+    def in_tail(self, index: Index) -> bool:
+        """Whether the tail level (1 or higher) is at its last iteration."""
+        level = self.tail_level
+        return 1 <= level < LEVELS and index[level] == self.counts[level] - 1
+
+    def counts_at(self, index: Index) -> tuple[int, ...]:
+        """The counts at `index`: fewer of `tail_inner` in the tail level's last iteration."""
+        if not (self.tail_count and self.tail_level > self.tail_inner and self.in_tail(index)):
+            return self.counts
+        counts = list(self.counts)
+        counts[self.tail_inner] = self.tail_count
+        return tuple(counts)
+
+    def indices(self, lowest: int) -> Iterator[Index]:
+        """Iterations of levels `lowest` and up, in order; the levels below are given as 0."""
+        ranges = [range(count) for count in reversed(self.counts[lowest:])]
+        # product() counts its last argument fastest, and level 0 is the innermost.
+        for high in itertools.product(*ranges):
+            index = (0,) * lowest + high[::-1]
+            counts = self.counts_at(index)
+            if index[0] < counts[0] and index[1] < counts[1]:
+                yield index
+
+    def relative(self, index: Index, lowest: int = 0) -> int:
+        """Offset from the granted pointer at `index`, counting levels from `lowest` up."""
+        return self.offset + sum(index[i] * self.strides[i] for i in range(lowest, LEVELS))
+
+    def demand(self, index: Index, unit_bytes: int = 1) -> tuple[int, int]:
+        """Extent and advance of the step that begins at `index`, in units of the buffer."""
+        need, adv = self.need, self.adv
+        if self.tail_adv and self.in_tail(index):
+            need = adv = self.tail_adv
+        start = self.relative(index, self.step_level)
+        extent = -(-start * unit_bytes // CB_UNIT_BYTES) + need
+        if start < 0 or extent > _NOT_GRANTABLE:
+            extent = _NOT_GRANTABLE
+        return extent, adv if self._ends_group(index) else 0
+
+    def _ends_group(self, index: Index) -> bool:
+        if self.adv_level == NEVER:
+            return False
+        ends = _ends(index, self.counts_at(index))
+        return all(ends[self.step_level : min(self.adv_level, LEVELS)])
+
 
 @dataclass(kw_only=True)
 class Buffer:
@@ -46,7 +121,7 @@ class Address:
 
     address: int
     last: int
-    index: tuple[int, ...]
+    index: Index
 
 
 @dataclass(frozen=True)
@@ -70,63 +145,24 @@ def walk(nest: Nest, buffer: Buffer, unit_bytes: int) -> Iterator[Step]:
     unit_bytes
         Bytes of one unit of offset and strides.
     """
-    units = CB_UNIT_BYTES // unit_bytes
-    level = min(nest.step_level, LEVELS)
-    outer = [range(count) for count in nest.counts[level:]]
-    # product() counts its last argument fastest, and level 0 is the innermost.
-    for high in itertools.product(*reversed(outer)):
-        high = high[::-1]
-        index = (0,) * level + high
-        if any(i >= count for i, count in zip(index, _counts_at(nest, index), strict=True)):
-            continue
-        start = nest.offset + _dot(high, nest.strides[level:])
-        ends = _ends(index, _counts_at(nest, index))
-        advances = nest.adv_level != NEVER and all(ends[level : min(nest.adv_level, LEVELS)])
-        need, adv = nest.need, nest.adv
-        if nest.tail_adv and _in_tail(nest, index):
-            need = adv = nest.tail_adv
-        advance = adv if advances else 0
-        extent = -(-start // units) + need
-        if start < 0 or extent > _NOT_GRANTABLE:
-            extent = _NOT_GRANTABLE
-        yield Step(extent, advance, tuple(_inside(nest, buffer, units, level, high)))
+    for index in nest.indices(min(nest.step_level, LEVELS)):
+        extent, advance = nest.demand(index, unit_bytes)
+        yield Step(extent, advance, tuple(_inside(nest, buffer, unit_bytes, index)))
         buffer.pointer = (buffer.pointer + advance) % buffer.depth
 
 
-def _inside(
-    nest: Nest, buffer: Buffer, units: int, level: int, high: tuple[int, ...]
-) -> Iterator[Address]:
+def _inside(nest: Nest, buffer: Buffer, unit_bytes: int, start: Index) -> Iterator[Address]:
     """The addresses of one step."""
+    units, level = CB_UNIT_BYTES // unit_bytes, min(nest.step_level, LEVELS)
     for low in itertools.product(*(range(count) for count in reversed(nest.counts[:level]))):
-        index = low[::-1] + high
-        counts = _counts_at(nest, index)
+        index = low[::-1] + start[level:]
+        counts = nest.counts_at(index)
         if index[0] >= counts[0] or index[1] >= counts[1]:
             continue
-        place = (buffer.pointer * units + nest.offset + _dot(index, nest.strides)) % (
-            buffer.depth * units
-        )
+        place = (buffer.pointer * units + nest.relative(index)) % (buffer.depth * units)
         last = sum(end << at for at, end in enumerate(_ends(index, counts)))
         yield Address(buffer.base * units + place, last, index)
 
 
-def _counts_at(nest: Nest, index: tuple[int, ...]) -> tuple[int, ...]:
-    """The counts that hold at `index`: fewer of `tail_inner` in the tail level's last iteration."""
-    if not (nest.tail_count and nest.tail_level > nest.tail_inner and _in_tail(nest, index)):
-        return nest.counts
-    counts = list(nest.counts)
-    counts[nest.tail_inner] = nest.tail_count
-    return tuple(counts)
-
-
-def _in_tail(nest: Nest, index: tuple[int, ...]) -> bool:
-    """Whether the tail level (1 or higher) is at its last iteration."""
-    level = nest.tail_level
-    return 1 <= level < LEVELS and index[level] == nest.counts[level] - 1
-
-
-def _dot(index: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    return sum(i * stride for i, stride in zip(index, strides, strict=True))
-
-
-def _ends(index: tuple[int, ...], counts: tuple[int, ...]) -> tuple[bool, ...]:
+def _ends(index: Index, counts: tuple[int, ...]) -> tuple[bool, ...]:
     return tuple(i == count - 1 for i, count in zip(index, counts, strict=True))
