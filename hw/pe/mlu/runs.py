@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From LAYOUT commands to runs: where each begins on both sides, how many words it takes."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.commands import COMMANDS, LEVELS, LONG_BITS, LayoutOp, LayoutTarget, Opcode
+from hw.iface.command_view import view
+from hw.iface.pe import CbAcquire, CbGrant, CbRole
+from hw.lib.address_generator import AddressGenerator
+from hw.lib.elastic import PipeStage, StreamFifo
+from hw.pe.mlu.geometry import MluGeometry
+
+__all__ = ["LayoutRuns"]
+
+_STRIDE_WIDTH = 20  # of both operands
+_CB_UNIT_LOG2 = 6
+# Runs that the reading side may be ahead: more than the cycles from a request to its word, so that
+# runs of a single word still come one a cycle.
+_JOBS_AHEAD = 8
+_SIDES = {"source": ("src_", CbRole.CONSUMER), "target": ("", CbRole.PRODUCER)}
+_WIDEST = 24  # of counts of words
+
+
+class LayoutRuns(wiring.Component):
+    """Takes LAYOUT commands one after another, and sends each run to its reader and its writer.
+
+    Operation
+        1. A command is taken when the runs of the one before have left and `may_start` is high.
+        2. Levels 1 and up give one run each iteration; both sides walk the same levels, each with
+           its own strides and steps. A side that the command does not use (the source of FILL, the
+           destination of words for the dot-product engine) asks for no step.
+        3. A run is sent when both sides have been granted its step.
+        4. A command that says something impossible starts nothing: `illegal` is high.
+        5. A run that begins outside of local memory or of its buffer stays: `outside` is high.
+
+    Timing
+        First run 6 cycles after the command is taken when steps are granted at once, then one per
+        cycle as long as steps have 3 runs or more; see `AddressGenerator`.
+
+    Parameters
+    ----------
+    geometry : sizes.
+
+    Members
+    -------
+    command : In(stream.Signature(LONG_BITS)), commands.
+    source_acquire, target_acquire : Out(stream.Signature(CbAcquire)), to the CB table.
+    source_grant, target_grant : In(stream.Signature(CbGrant, always_ready=True)), from it.
+    fetches : Out(stream.Signature(geometry.fetch_layout)), what to read.
+    jobs : Out(stream.Signature(geometry.job_layout)), what to write.
+    may_start : In(1), a command may be taken.
+    stop : In(1), send nothing more and forget the command.
+    started : Out(1), a command is being taken.
+    illegal : Out(1), it is impossible.
+    illegal_bit : Out(10), offset of the field that makes it so.
+    outside : Out(1), the next run cannot be.
+    outside_cb : Out(6), its circular buffer.
+    tag : Out(16), of the command taken last.
+    waits_for_data, waits_for_room : Out(1), a side has no run since a step is not granted.
+    source_cb, target_cb : Out(6), circular buffers of the command taken last.
+    """
+
+    def __init__(self, *, geometry: MluGeometry) -> None:
+        self.geometry = geometry
+        grant = stream.Signature(CbGrant, always_ready=True)
+        super().__init__(
+            {
+                "command": In(stream.Signature(LONG_BITS)),
+                "source_acquire": Out(stream.Signature(CbAcquire)),
+                "source_grant": In(grant),
+                "target_acquire": Out(stream.Signature(CbAcquire)),
+                "target_grant": In(grant),
+                "fetches": Out(stream.Signature(geometry.fetch_layout)),
+                "jobs": Out(stream.Signature(geometry.job_layout)),
+                "may_start": In(1),
+                "stop": In(1),
+                "started": Out(1),
+                "illegal": Out(1),
+                "illegal_bit": Out(10),
+                "outside": Out(1),
+                "outside_cb": Out(6),
+                "tag": Out(16),
+                "waits_for_data": Out(1),
+                "waits_for_room": Out(1),
+                "source_cb": Out(6),
+                "target_cb": Out(6),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        command = view(self.command.payload, Opcode.LAYOUT)
+        uses = {
+            "source": command.operation != LayoutOp.FILL,
+            "target": command.target == LayoutTarget.LS,
+        }
+        used = {name: Signal(name=f"uses_{name}") for name in _SIDES}
+        walks = {name: self._elaborate_side(m, command, name, uses[name]) for name in _SIDES}
+        self._elaborate_start(m, command, walks)
+        with m.If(self.started):
+            m.d.sync += [used[name].eq(uses[name]) for name in _SIDES]
+        self._elaborate_runs(m, command, walks, used)
+        return m
+
+    def _elaborate_side(
+        self, m: Module, command: data.View, name: str, uses: Value
+    ) -> AddressGenerator:
+        """One operand's walk over the runs: level 0 is the run, so it counts 1 there."""
+        prefix, role = _SIDES[name]
+        generator = AddressGenerator(
+            address_width=self.geometry.address_width + self.geometry.word_log2,
+            unit_bytes=1,
+            role=role,
+            stride_width=_STRIDE_WIDTH,
+        )
+        m.submodules[name] = generator
+        acquire, grant = getattr(self, f"{name}_acquire"), getattr(self, f"{name}_grant")
+        wiring.connect(m, wiring.flipped(acquire), generator.acquire)
+        wiring.connect(m, generator.grant, wiring.flipped(grant))
+        nest = generator.nest.payload
+        m.d.comb += [
+            generator.nest.valid.eq(self.started & uses & ~self.illegal),
+            generator.stop.eq(self.stop),
+            nest.counts[0].eq(1),
+            nest.strides[0].eq(0),
+            *(nest[field].eq(command[f"{prefix}{field}"]) for field in ("offset", "need", "adv")),
+            nest.cb.eq(command[f"{prefix}cb"]),
+            nest.step_level.eq(_at_least_1(command[f"{prefix}step_level"])),
+            nest.adv_level.eq(_at_least_1(command[f"{prefix}adv_level"])),
+            nest.tail_level.eq(command.tail_level),
+            nest.tail_inner.eq(1),
+            nest.tail_count.eq(Mux(command.tail_inner, command.tail_count, 0)),
+            nest.tail_adv.eq(0),
+        ]
+        for level in range(1, LEVELS):
+            m.d.comb += [
+                nest.counts[level].eq(command[f"count{level}"]),
+                nest.strides[level].eq(command[f"{prefix}stride{level}"]),
+            ]
+        with m.If(self.started):
+            m.d.sync += getattr(self, f"{name}_cb").eq(command[f"{prefix}cb"])
+        return generator
+
+    def _elaborate_start(
+        self, m: Module, command: data.View, walks: dict[str, AddressGenerator]
+    ) -> None:
+        """Take a command; say which field of it, if any, is impossible."""
+        elements = Signal(8)
+        by_element = (command.operation == LayoutOp.TRANSPOSE) | (
+            command.operation == LayoutOp.DIAGONAL
+        )
+        m.d.comb += [
+            elements.eq(self.geometry.n_nibbles >> command.element),
+            self.started.eq(self.command.valid & self.command.ready),
+            self.command.ready.eq(
+                ~walks["source"].busy & ~walks["target"].busy & self.may_start & ~self.stop
+            ),
+            self.waits_for_data.eq(walks["source"].waiting),
+            self.waits_for_room.eq(walks["target"].waiting),
+        ]
+        is_fill, sends = command.operation == LayoutOp.FILL, command.target != LayoutTarget.LS
+        wrong = {
+            "count0": by_element & (command.count0 > elements),
+            "target": (command.target > LayoutTarget.DPE_B) | (is_fill & sends),
+            "out_count": (command.operation == LayoutOp.TRANSPOSE) & (command.out_count > elements),
+            "tail_count": by_element & ~command.tail_inner & (command.tail_count > elements),
+        }
+        m.d.comb += self.illegal.eq(self.started & Cat(wrong.values()).any())
+        for name in reversed(wrong):  # the first one counts
+            with m.If(wrong[name]):
+                m.d.comb += self.illegal_bit.eq(COMMANDS[Opcode.LAYOUT].field(name).offset)
+        with m.If(self.started):
+            m.d.sync += self.tag.eq(command.tag)
+
+    def _elaborate_runs(
+        self,
+        m: Module,
+        command: data.View,
+        walks: dict[str, AddressGenerator],
+        used: dict[str, Signal],
+    ) -> None:
+        """Pair the addresses of both sides, and register what follows from them."""
+        m.submodules.fetch_stage = fetch_stage = PipeStage(shape=self.geometry.fetch_layout)
+        m.submodules.job_queue = job_queue = StreamFifo(
+            shape=self.geometry.job_layout, depth=_JOBS_AHEAD
+        )
+        m.submodules.job_stage = job_stage = PipeStage(shape=self.geometry.job_layout)
+        wiring.connect(m, wiring.flipped(self.fetches), fetch_stage.o)
+        wiring.connect(m, job_stage.o, job_queue.i)
+        wiring.connect(m, wiring.flipped(self.jobs), job_queue.o)
+
+        ready, goes = Signal(), Signal()
+        outside = Signal(2)
+        addresses = {name: walks[name].addresses for name in _SIDES}
+        fetch, job = fetch_stage.i, job_stage.i
+        m.d.comb += [
+            ready.eq(
+                Cat(~used[name] | addresses[name].valid for name in _SIDES).all()
+                & (used["source"] | used["target"])
+                & Cat(addresses[name].valid for name in _SIDES).any()
+            ),
+            goes.eq(
+                ready & ~outside.any() & job.ready & (fetch.ready | ~used["source"]) & ~self.stop
+            ),
+            *(addresses[name].ready.eq(goes & used[name]) for name in _SIDES),
+            fetch.valid.eq(goes & used["source"]),
+            job.valid.eq(goes),
+            self.outside.eq(ready & outside.any()),
+            self.outside_cb.eq(Mux(outside[0], self.source_cb, self.target_cb)),
+        ]
+        for index, (name, item) in enumerate(zip(_SIDES, (fetch, job), strict=True)):
+            prefix, address = _SIDES[name][0], addresses[name].payload
+            beyond = self._elaborate_place(
+                m, command[f"{prefix}stride0"], address, item.payload.place, name
+            )
+            m.d.comb += [
+                outside[index].eq(used[name] & (address.outside | beyond)),
+                item.payload.cb.eq(address.cb),
+                item.payload.advance.eq(address.advance),
+                item.payload.step_end.eq(address.step_end & used[name]),
+            ]
+        last = Signal(LEVELS)
+        m.d.comb += last.eq(
+            Mux(used["source"], addresses["source"].payload.last, addresses["target"].payload.last)
+        )
+        lanes = {}
+        for name in _SIDES:
+            lanes[name] = Signal(self.geometry.word_log2, name=f"{name}_lane")
+            m.d.comb += lanes[name].eq(Mux(used[name], addresses[name].payload.address, 0))
+        self._elaborate_sizes(m, command, last, lanes, goes, fetch.payload, job.payload)
+
+    def _elaborate_place(
+        self, m: Module, stride0: Value, address: data.View, place: data.View, name: str
+    ) -> Value:
+        """Words of the buffer, and the way to the run's next one. Returns: it ends outside."""
+        geometry = self.geometry
+        stride = Signal(signed(_STRIDE_WIDTH - geometry.word_log2), name=f"{name}_stride")
+        with m.If(self.started):
+            m.d.sync += stride.eq(stride0 >> geometry.word_log2)
+        unit_log2 = _CB_UNIT_LOG2 - geometry.word_log2
+        depth = address.depth << unit_log2
+        limit = (address.base + address.depth) << unit_log2
+        m.d.comb += [
+            place.word.eq(address.address >> geometry.word_log2),
+            place.depth.eq(depth),
+            place.limit.eq(limit),
+            place.one_on.eq(Mux(stride < 0, stride + depth, stride)),
+        ]
+        return limit > 1 << geometry.address_width
+
+    def _elaborate_sizes(
+        self,
+        m: Module,
+        command: data.View,
+        last: Value,
+        lanes: dict[str, Signal],
+        goes: Signal,
+        fetch: data.View,
+        job: data.View,
+    ) -> None:
+        """How many words a run takes and gives."""
+        setting = Signal(self.geometry.setting_layout)
+        length, n_out = self._elaborate_counts(m, command, setting, last)
+        elements = self._elements(setting)
+        word_log2, round_up = self.geometry.word_log2, self.geometry.word_bytes - 1
+        is_copy, is_fill = (
+            setting.operation == LayoutOp.COPY,
+            setting.operation == LayoutOp.FILL,
+        )
+        is_transpose = setting.operation == LayoutOp.TRANSPOSE
+        by_byte = is_copy | is_fill
+        ends = {name: Signal(unsigned(18), name=f"{name}_ends") for name in _SIDES}
+        n_used = Mux(is_transpose, n_out, length)  # elements in use of a word
+        used_end = ((n_used << setting.element) + 1 >> 1) - 1
+        late = is_copy & (lanes["source"] > lanes["target"]) & (fetch.n_words > 1)
+        n_given = Mux(by_byte, (ends["target"] + round_up) >> word_log2, n_out)
+        skip = Signal(_WIDEST)
+        with m.If(self.started):
+            m.d.sync += skip.eq(0)
+        with m.Elif(goes):
+            m.d.sync += skip.eq(Mux(last[1], 0, skip + elements))
+        m.d.comb += [
+            *(ends[name].eq(lanes[name] + length) for name in _SIDES),
+            fetch.n_words.eq(
+                Mux(
+                    is_copy,
+                    (ends["source"] + round_up) >> word_log2,
+                    Mux(is_transpose, length, 1),
+                )
+            ),
+            fetch.begin.eq(Mux(is_copy, lanes["source"], 0)),
+            fetch.end.eq(Mux(is_copy, ends["source"] - 1, used_end)),
+            fetch.every.eq(is_transpose),
+            fetch.note.transpose.eq(is_transpose),
+            fetch.note.element.eq(setting.element),
+            fetch.note.n_columns.eq(n_out),
+            fetch.note.tag.eq(self.tag),
+            job.lane.eq(lanes["target"]),
+            job.end.eq(ends["target"] - 1),
+            job.rotation.eq(Mux(is_copy, lanes["target"] - lanes["source"], 0)),
+            job.n_taken.eq(Mux(is_transpose | is_fill, 0, fetch.n_words)),
+            job.late.eq(late),
+            job.n_beats.eq(n_given + late),
+            job.length.eq(length),
+            job.skip.eq(skip),
+            job.setting.eq(setting),
+            job.command_end.eq(last.all()),
+        ]
+
+    def _elaborate_counts(
+        self, m: Module, command: data.View, setting: data.View, last: Value
+    ) -> tuple[Signal, Signal]:
+        """Length of this run (count0 or the tail's), and words of this block."""
+        kept = data.StructLayout(
+            {"count": 16, "level": 3, "tail": 16, "out_level": 3, "out_count": 8}
+        )
+        held = Signal(kept)
+        with m.If(self.started):
+            m.d.sync += [
+                held.count.eq(command.count0),
+                held.level.eq(command.tail_level),
+                held.tail.eq(Mux(command.tail_inner, 0, command.tail_count)),
+                held.out_level.eq(command.out_level),
+                held.out_count.eq(command.out_count),
+                *(setting[name].eq(command[name]) for name in ("operation", "element")),
+                *(setting[name].eq(command[name]) for name in ("target", "value")),
+            ]
+        length, n_out = Signal(16), Signal(8)
+        levels = Cat(Const(0, 1), last[1:], Const(0, 8 - LEVELS))
+        in_tail = levels.bit_select(held.level, 1) & (held.tail != 0)
+        always = Cat(levels[:-1], Const(1, 1))
+        narrow = always.bit_select(held.out_level, 1) & (held.out_count != 0)
+        m.d.comb += [
+            length.eq(Mux(in_tail, held.tail, held.count)),
+            n_out.eq(Mux(narrow, held.out_count, self._elements(setting))),
+        ]
+        return length, n_out
+
+    def _elements(self, setting: data.View) -> Value:
+        """Elements of a word."""
+        return Const(self.geometry.n_nibbles, 8) >> setting.element
+
+
+def _at_least_1(level: Value) -> Value:
+    return Mux(level == 0, 1, level)
