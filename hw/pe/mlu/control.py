@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -108,12 +108,7 @@ class LayoutControl(wiring.Component):
         return m
 
     def _elaborate_status(self, m: Module) -> None:
-        state, progress = self.status.state, self.progress
-        m.d.comb += [
-            self.status.cb.eq(self.cb),
-            self.status.tag.eq(self.tag),
-            self.status.opcode.eq(Mux(self.running, Opcode.LAYOUT, 0)),
-        ]
+        state, steps, progress = Signal(4), Signal(32), self.progress
         with m.If(self.stop):
             m.d.comb += state.eq(State.HALTED)
         with m.Elif(~self.running):
@@ -130,7 +125,17 @@ class LayoutControl(wiring.Component):
             m.d.comb += state.eq(State.WAIT_CB_DATA)
         with m.Else():
             m.d.comb += state.eq(State.BUSY)
-        steps = Signal.like(self.status.steps)
-        m.d.comb += self.status.steps.eq(steps)
         with m.If(self.step_done):
             m.d.sync += steps.eq(steps + 1)
+        # Put together at once: a field that is always 0 makes no statement of its own in Verilog.
+        status = {
+            "state": state,
+            "cb": self.cb,
+            "bank": Const(0, 4),
+            "tag": self.tag,
+            "opcode": Mux(self.running, Const(Opcode.LAYOUT, 8), 0),
+            "steps": steps,
+        }
+        m.d.comb += Value.cast(self.status).eq(
+            Cat(status[name] for name in UnitStatus.as_shape().members)
+        )
