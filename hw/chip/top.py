@@ -40,6 +40,7 @@ class OneElementChip(wiring.Component):
     -------
     host : In(Axi4Port), `link_bytes` wide. dram : Out(Axi4Port), `dram.bytes_per_cycle` wide.
     irq : Out(1), high from the end of a job to the next start.
+    trace : Out(TracePort()), what the element's units and buffers do.
 
     Raises: ConfigError when the configuration cannot be built.
     """
@@ -81,6 +82,7 @@ class OneElementChip(wiring.Component):
                 "host": self._host.signature.members["axi"],
                 "dram": self._dram.signature.members["axi"],
                 "irq": Out(1),
+                "trace": self._pe.signature.members["trace"],
             }
         )
 
@@ -143,6 +145,7 @@ class OneElementChip(wiring.Component):
         ]
         m.submodules.pe = DomainRenamer(domain.name)(pe)
         wiring.connect(m, control.job, pe.start)
+        wiring.connect(m, pe.trace, wiring.flipped(self.trace))
         m.d.comb += [
             pe.halt_request.eq(control.halt_request),
             pe.debug_select.eq(control.debug_select),

@@ -40,6 +40,7 @@ _CP_PORTS = (
     "debug_select",
     "debug_data",
     "progress",
+    "trace",
     "counter_enable",
     "counter_clear",
     "snapshot",

@@ -116,7 +116,9 @@ def build_simulator(
             "-shared",
         ),
         cxx_sources=(_HERE / "harness.cpp",),
-        cxx_depends=(_HERE / "harness.h", _HERE / "axi.h", _HERE / "memory.h"),
+        cxx_depends=tuple(
+            _HERE / name for name in ("harness.h", "axi.h", "memory.h", "recorder.h")
+        ),
         make_args=("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2"),
     )
     progress(f"Verilator build of {config.name} ...")

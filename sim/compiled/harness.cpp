@@ -5,6 +5,7 @@
 
 #include "Vtop.h"
 #include "axi.h"
+#include "recorder.h"
 #include "verilated.h"
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
@@ -17,6 +18,7 @@ struct Sim {
     std::unique_ptr<Vtop> top;
     HostModel host;
     DramModel dram;
+    Recorder recorder;
     uint64_t cycle = 0;
 #if VM_TRACE_FST
     std::unique_ptr<VerilatedFstC> trace;
@@ -39,6 +41,7 @@ struct Sim {
         dump(2 * cycle);
         host.sample(*top);
         dram.sample(*top, cycle);
+        if (recorder.on) recorder.sample(*top, cycle);
         top->clk = 1;
         top->eval();
         dump(2 * cycle + 1);
@@ -156,6 +159,17 @@ int sim_run(Sim* sim, uint64_t n_cycles) {
 }
 
 uint64_t sim_cycles(const Sim* sim) { return sim->cycle; }
+
+void sim_record(Sim* sim, int on) {
+    if (on)
+        sim->recorder.start();
+    else
+        sim->recorder.on = false;
+}
+
+uint64_t sim_records(Sim* sim, SimRecord* records, uint64_t room) {
+    return records ? sim->recorder.take(records, room) : sim->recorder.size();
+}
 
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to) {
 #if VM_TRACE_FST

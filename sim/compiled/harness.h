@@ -28,6 +28,19 @@ void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes);
 int sim_run(Sim* sim, uint64_t n_cycles);
 uint64_t sim_cycles(const Sim* sim);
 
+// What units and circular buffers did. `track` is a unit's code, `value` then its state | opcode << 4 | tag << 12; or 64 and
+// a CB's number, `value` then its fill | depth << 13 in 64-byte units.
+struct SimRecord {
+    uint64_t cycle;
+    uint32_t value;
+    uint32_t track;
+};
+
+// Start or stop recording; moves up to `room` of the oldest records out and returns their number. Without an array it
+// returns how many there are.
+void sim_record(Sim* sim, int on);
+uint64_t sim_records(Sim* sim, SimRecord* records, uint64_t room);
+
 // Waveform of cycles from..to below `scope` ("" for all); 1: no file or no tracing build.
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to);
 }

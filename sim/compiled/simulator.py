@@ -4,6 +4,10 @@
 import ctypes
 from pathlib import Path
 
+import numpy as np
+
+from sim.trace.log import EVENT, TraceLog
+
 __all__ = ["AccessError", "CompiledSimulator"]
 
 _NO_ANSWER = 16
@@ -29,6 +33,7 @@ class CompiledSimulator:
         self._library = ctypes.CDLL(str(library))
         self._declare()
         self._sim = self._library.sim_create(seed)
+        self._log: TraceLog | None = None
 
     def _declare(self) -> None:
         u32, u64, sim = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
@@ -46,13 +51,16 @@ class CompiledSimulator:
             ("sim_run", ctypes.c_int, [sim, u64]),
             ("sim_cycles", u64, [sim]),
             ("sim_trace", ctypes.c_int, [sim, text, text, u64, u64]),
+            ("sim_record", None, [sim, ctypes.c_int]),
+            ("sim_records", u64, [sim, ctypes.c_void_p, u64]),
         ):
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
 
     def close(self) -> None:
-        """End the simulation and complete its waveform."""
+        """End the simulation and complete its waveform and trace."""
         if self._sim is not None:
+            self.record(None)
             self._library.sim_destroy(self._sim)
             self._sim = None
 
@@ -109,7 +117,24 @@ class CompiledSimulator:
 
     def run(self, n_cycles: int) -> bool:
         """Clock until the interrupt is high, at most `n_cycles`; return whether it is."""
-        return bool(self._library.sim_run(self._sim, n_cycles))
+        finished = bool(self._library.sim_run(self._sim, n_cycles))
+        self._collect()
+        return finished
+
+    def record(self, log: TraceLog | None) -> None:
+        """From now on put what units and buffers do into `log`; None: complete it and stop."""
+        self._collect()
+        if self._log is not None:
+            self._log.end(self.cycles)
+        self._log = log
+        self._library.sim_record(self._sim, log is not None)
+
+    def _collect(self) -> None:
+        """Move what was recorded into the log."""
+        if self._log is not None:
+            records = np.empty(self._library.sim_records(self._sim, None, 0), EVENT)
+            self._library.sim_records(self._sim, records.ctypes.data, records.size)
+            self._log.add(records)
 
     def trace(self, path: Path, *, scope: str = "", first: int = 0, last: int = 2**63) -> None:
         """Write an FST waveform of cycles `first` to `last` below instance `scope`.

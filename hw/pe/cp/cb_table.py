@@ -15,6 +15,7 @@ from amaranth.utils import bits_for
 
 from hw.arch.traps import Trap
 from hw.iface.pe import CbGrant, CbPort, CbRole
+from hw.iface.trace import BufferTrace
 from hw.lib.arbiter import RoundRobin
 
 __all__ = ["CbFault", "CbSetup", "CircularBufferTable", "cb_state_layout"]
@@ -116,6 +117,8 @@ class CircularBufferTable(wiring.Component):
     setup : In(stream.Signature(CbSetup, always_ready=True)), checked CB commands.
     halt : In(1), grant nothing.
     fault : Out(CbFault), an operation that traps.
+    moved : Out(stream.Signature(BufferTrace, always_ready=True)), the buffer that the operation of
+        the cycle before has changed.
     peek_cb : In(6), buffer to look at.
     peek : Out(cb_state_layout(width)), its row, in the same cycle.
     peek_valid : Out(1), the row was set up.
@@ -145,6 +148,7 @@ class CircularBufferTable(wiring.Component):
                 "setup": In(stream.Signature(CbSetup, always_ready=True)),
                 "halt": In(1),
                 "fault": Out(CbFault),
+                "moved": Out(stream.Signature(BufferTrace, always_ready=True)),
                 "peek_cb": In(6),
                 "peek": Out(cb_state_layout(self.width)),
                 "peek_valid": Out(1),
@@ -188,6 +192,13 @@ class CircularBufferTable(wiring.Component):
             write.en.eq(done),
             write.data.eq(moved),
         ]
+        m.d.sync += self.moved.valid.eq(done)
+        with m.If(done):
+            m.d.sync += [
+                self.moved.payload.cb.eq(operation.cb),
+                self.moved.payload.fill.eq(moved.filled + moved.held),
+                self.moved.payload.depth.eq(moved.depth),
+            ]
         with m.If(done & (operation.kind == _Kind.SETUP)):
             m.d.sync += is_set_up.bit_select(write.addr, 1).eq(1)
         self._elaborate_answers(m, operation, busy, chosen, done, read.data, cause)

@@ -11,6 +11,7 @@ from hw.arch.commands import LONG_BITS, QUAD_BITS, Opcode
 from hw.arch.csr import COUNTERS
 from hw.arch.units import CbPortId, State, Unit
 from hw.iface.pe import BankState, CbPort, Completion, TrapReport, UnitControl
+from hw.iface.trace import TracePort
 from hw.pe.cp.cb_table import CircularBufferTable
 from hw.pe.cp.counter_file import EVENT_BITS, EVENTS, CounterFile, event_name
 from hw.pe.cp.debug_port import DebugPort
@@ -71,8 +72,8 @@ class CommandProcessor(wiring.Component):
     -------
     source_core_a, source_core_b, source_wqe : In(stream.Signature(512)), commands; short ones in
         the low 128 bits.
-    <unit> : Out(flipped UnitControl) for each present unit (`fi_in_row` ... `re`).
-    cb_<port> : In(CbPort()) for each port of a present unit (`cb_fi_in_row` ... `cb_re_out`).
+    <unit> : Out(flipped UnitControl) for each present unit (`fi_in_row` ... `se`).
+    cb_<port> : In(CbPort()) for each port of a present unit (`cb_fi_in_row` ... `cb_se_out`).
     row, col : In(4), the element's place in the grid.
     remote_signal : Out(stream.Signature(Completion)), signals for other elements; row and col are
         counted from the grid's origin.
@@ -83,6 +84,7 @@ class CommandProcessor(wiring.Component):
     debug_select : In(32), debug_data : Out(32), see `DebugPort`.
     bank_states : In(ArrayLayout(BankState, banks)), for the debug port.
     progress : Out(32), changes with every cycle of useful work.
+    trace : Out(TracePort()), what units and buffers do, for whoever records it.
     counter_enable, counter_clear, snapshot : In(1); counter_index, counter_word : In;
         counter_data : Out(32); event_<name> : In(8); see `CounterFile`.
 
@@ -122,6 +124,7 @@ class CommandProcessor(wiring.Component):
                 "debug_data": Out(32),
                 "bank_states": In(data.ArrayLayout(BankState, limits.banks)),
                 "progress": Out(32),
+                "trace": Out(TracePort()),
                 "counter_enable": In(1),
                 "counter_clear": In(1),
                 "snapshot": In(1),
@@ -161,6 +164,7 @@ class CommandProcessor(wiring.Component):
         self._elaborate_traps(m)
         self._elaborate_debug(m)
         self._elaborate_counters(m)
+        self._elaborate_trace(m)
         return m
 
     def _elaborate_dispatch(self, m: Module) -> None:
@@ -301,3 +305,11 @@ class CommandProcessor(wiring.Component):
         m.d.comb += works.eq(issues | self._dispatcher.ran | busy.any())
         with m.If(works):
             m.d.sync += self.progress.eq(self.progress + 1)
+
+    def _elaborate_trace(self, m: Module) -> None:
+        """What units and buffers do."""
+        wiring.connect(m, self._cbs.moved, wiring.flipped(self.trace.buffer))
+        for unit in self.units:
+            status = self.control(unit).status
+            for name in ("state", "opcode", "tag"):
+                m.d.comb += self.trace.units[unit][name].eq(status[name])
