@@ -2,20 +2,11 @@
 """Traces: what each unit of an element did and how full its circular buffers were, over time.
 
 A device fills a `TraceLog`, event by event: the compiled simulator with its cycles, the functional
-simulator, which knows no cycles, with its steps. `write_trace` makes a file for Perfetto's viewer
-of it, `read_trace` reads such a file again, `sim.trace.picture` draws it.
+simulator, which knows no cycles, with its steps. `sim.trace.writer` makes a file for Perfetto's
+viewer of it, `sim.trace.reader` reads such a file again, `sim.trace.picture` draws it. These three
+load large packages, so they are named where they are needed.
 """
 
 from sim.trace.log import EVENT, TraceLog, TraceSource
-from sim.trace.reader import ElementTrace, Slice, read_trace
-from sim.trace.writer import write_trace
 
-__all__ = [
-    "EVENT",
-    "ElementTrace",
-    "Slice",
-    "TraceLog",
-    "TraceSource",
-    "read_trace",
-    "write_trace",
-]
+__all__ = ["EVENT", "TraceLog", "TraceSource"]

@@ -7,7 +7,11 @@ __all__ = ["CommandList"]
 
 
 class CommandList:
-    """Collects commands; `bytes(list)` is what the work-queue engine reads from memory."""
+    """Collects commands; `bytes(list)` is what the work-queue engine reads from memory.
+
+    A command without a tag gets its place in the list (modulo 2^16), so that traps, hangs and
+    traces tell which one they mean.
+    """
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -16,7 +20,8 @@ class CommandList:
 
     def add(self, opcode: Opcode, **fields: int) -> None:
         """Append one command; raises ValueError with a sentence if a field does not fit."""
-        self._parts.append(encode(opcode, **fields))
+        place = len(self._parts) & 0xFFFF
+        self._parts.append(encode(opcode, **{"tag": place, **fields}))
         if is_long(opcode):
             self.n_long += 1
         else:
