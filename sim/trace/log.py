@@ -13,7 +13,7 @@ methods as things happen, with a time that never goes back:
 A state holds until the next one of the same unit; repeating it changes nothing.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,7 @@ class TraceLog:
             self._new = []
 
 
+@runtime_checkable
 class TraceSource(Protocol):
     """A device that can be traced."""
 

@@ -16,13 +16,14 @@ from rich.table import Table
 
 from hw.config import ChipConfig, get_config
 from sw.cli.files import check_outputs, load_array
-from sw.cli.options import CONFIG
+from sw.cli.options import CONFIG, TRACE
 from sw.files import write_atomic
 from sw.runtime.compare import LayerDifference, compare_layers
 from sw.runtime.device import DeviceName, open_device
 from sw.runtime.infer import LayerRun, NetworkJob, prepare_network, run_network
 from sw.runtime.network import Network, load_network
 from sw.runtime.operands import DTYPES
+from sw.runtime.tracing import recorded
 
 __all__ = ["command"]
 
@@ -40,6 +41,7 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--json", metavar="REPORT", help="Write the figures here.")
     ] = None,
+    trace: TRACE = None,
 ) -> None:
     """Run a network on RTL, functional model and float64, and show where they part.
 
@@ -49,9 +51,9 @@ def command(
     member = get_config(config)
     net = load_network(network)
     values = _inputs(net, inputs)
-    check_outputs([report])
+    check_outputs([report, trace])
     job = prepare_network(member, net, values.shape[0])
-    rtl, functional = _run_both(member, job, values)
+    rtl, functional = _run_both(member, job, values, trace)
     layers = compare_layers(net, values, rtl, functional)
     if report is not None:
         write_atomic(report, json.dumps(_figures(member, net, layers), indent=2) + "\n")
@@ -75,9 +77,9 @@ def _inputs(net: Network, path: Path | None) -> NDArray[Any]:
 
 
 def _run_both(
-    member: ChipConfig, job: NetworkJob, values: NDArray[Any]
+    member: ChipConfig, job: NetworkJob, values: NDArray[Any], trace: Path | None
 ) -> tuple[list[LayerRun], list[LayerRun]]:
-    """The same job on both devices, with a bar."""
+    """The same job on both devices, with a bar; `trace` is of the RTL."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
@@ -94,7 +96,8 @@ def _run_both(
 
             chip = open_device(device, member, progress=say)
             try:
-                found.append(run_network(chip, job, values, progress=show))
+                with recorded(chip, trace if device is DeviceName.RTL else None):
+                    found.append(run_network(chip, job, values, progress=show))
             finally:
                 chip.port.close()
             bar.update(task, completed=len(job.steps), description=f"{device}: done")

@@ -17,12 +17,13 @@ from hw.arch.formats import Format
 from hw.config import ChipConfig, get_config
 from sim.waves import write_save_file
 from sw.cli.files import check_outputs, load_array, waves_wanted
-from sw.cli.options import CONFIG, DEVICE
+from sw.cli.options import CONFIG, DEVICE, TRACE
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
 from sw.runtime.device import DeviceName, open_device
 from sw.runtime.gemm import Finish, GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
 from sw.runtime.simulated import Waves
+from sw.runtime.tracing import recorded
 
 __all__ = ["command"]
 
@@ -108,6 +109,7 @@ def command(
         int,
         typer.Option("--stall-limit", min=1000, help="Cycles without progress that are a hang."),
     ] = 20_000,
+    trace: TRACE = None,
 ) -> None:
     """Multiply two matrices on the chip: C[M,N] = convert(f(relu(A[M,K] @ B[K,N] + bias) * scale)).
 
@@ -120,9 +122,9 @@ def command(
     right = as_operand(load_array(b, "B"), dtype, f"B ({b})")
     finish = _finish(out, bias, relu, scale, activation)
     waves = waves_wanted()
-    check_outputs([output, perf, waves.path if waves else None])
+    check_outputs([output, perf, trace, waves.path if waves else None])
     job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
-    run, extra = _run(Console(stderr=True), member, device, job, stall_limit, waves)
+    run, extra = _run(Console(stderr=True), member, device, job, stall_limit, waves, trace)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
     figures = {**run.perf, **extra}
@@ -169,6 +171,7 @@ def _run(
     job: GemmJob,
     stall_limit: int,
     waves: Waves | None,
+    trace: Path | None,
 ) -> tuple[GemmRun, dict[str, Any]]:
     """Open the device, run, and time it."""
     problem = job.plan.problem
@@ -184,7 +187,8 @@ def _run(
 
         try:
             status.update("running ...")
-            run = run_gemm(chip, job, stall_limit=stall_limit, progress=show)
+            with recorded(chip, trace):
+                run = run_gemm(chip, job, stall_limit=stall_limit, progress=show)
         finally:
             cycles, elapsed = chip.port.cycles - began, time.monotonic() - start
             chip.port.close()
