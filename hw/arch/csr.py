@@ -14,6 +14,9 @@ __all__ = [
     "Counter",
     "DebugSpace",
     "JobState",
+    "N_RANGES",
+    "RANGE_BLOCK_BYTES",
+    "RANGE_REGISTERS",
     "Register",
     "counter_offset",
 ]
@@ -28,6 +31,8 @@ class Register:
     access: str
     """`ro`, `rw`, or `wo`."""
     doc: str
+    reset: int = 0
+    """What a `rw` register holds after reset."""
 
 
 class JobState(enum.IntEnum):
@@ -62,7 +67,40 @@ class DebugSpace(enum.IntEnum):
     draining, 6 filling)."""
 
 
+N_RANGES = 4
+"""Address ranges that a job may be confined to."""
+RANGE_BLOCK_BYTES = 256
+"""Ranges begin and end at blocks of so many bytes."""
+_ALL = 0xFFFF_FFFF
+
 _R = Register
+
+
+def _range_registers(index: int) -> tuple[Register, ...]:
+    """The three registers of a range; after reset range 0 allows everything, the others nothing."""
+    base = 0x080 + 16 * index
+    return (
+        _R(f"RANGE{index}_FIRST", base, "rw", f"range {index}: first block of 256 bytes"),
+        _R(
+            f"RANGE{index}_LAST",
+            base + 4,
+            "rw",
+            f"range {index}: last block of 256 bytes, included",
+            _ALL if index == 0 else 0,
+        ),
+        _R(
+            f"RANGE{index}_ACCESS",
+            base + 8,
+            "rw",
+            f"range {index}: 1 may be read, 2 may be written, 3 both, 0 neither",
+            3 if index == 0 else 0,
+        ),
+    )
+
+
+RANGE_REGISTERS = tuple(_range_registers(index) for index in range(N_RANGES))
+"""First block, last block and access of each range that the fabric interface may touch; to be
+changed while no job runs."""
 REGISTERS: dict[str, Register] = {
     register.name: register
     for register in (
@@ -112,6 +150,14 @@ REGISTERS: dict[str, Register] = {
             "rw",
             "write 1: fill shared SRAM with zeros, needed once after power-on; reads 1 meanwhile",
         ),
+        _R(
+            "FI_READ_SHAPE",
+            0x070,
+            "rw",
+            "limit of reads: bytes per 256 cycles | bytes at once << 16; a rate of 0: no limit",
+        ),
+        _R("FI_WRITE_SHAPE", 0x074, "rw", "the same for writes"),
+        *(register for registers in RANGE_REGISTERS for register in registers),
     )
 }
 """Register by name."""

@@ -7,10 +7,11 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.csr import COUNTERS, JobState
+from hw.arch.csr import COUNTERS, RANGE_REGISTERS, JobState
 from hw.chip.job_machine import JobMachine
 from hw.chip.registers import RegisterFile
 from hw.iface.control import ControlPort
+from hw.iface.limits import FabricLimits
 from hw.mem.sram_slice import EccFault
 from hw.pe.cp.traps import ElementTrap
 from hw.pe.wqe import ListStart
@@ -40,6 +41,7 @@ class ControlBlock(wiring.Component):
     -------
     port : In(ControlPort), from the host port.
     job : Out(stream), to the work-queue engine. job_done, job_status : In, from it.
+    limits : Out(FabricLimits), what the fabric interface may do.
     trap, quiet, settled : In, state of the element. halt_request, element_reset : Out, to it.
     progress, debug_data : In(32). debug_select : Out(32).
     counting : Out(1), performance counters count. snapshot : Out(1), freeze them.
@@ -57,6 +59,7 @@ class ControlBlock(wiring.Component):
                 "job": Out(stream.Signature(ListStart)),
                 "job_done": In(1),
                 "job_status": In(32),
+                "limits": Out(FabricLimits),
                 "trap": In(ElementTrap),
                 "quiet": In(1),
                 "settled": In(1),
@@ -87,6 +90,7 @@ class ControlBlock(wiring.Component):
         wiring.connect(m, jobs.job, wiring.flipped(self.job))
         self._elaborate_job(m, registers, jobs)
         self._elaborate_memory(m, registers)
+        self._elaborate_limits(m, registers)
         m.d.comb += [
             registers.id_read.eq(IDENTITY),
             registers.config_read.eq(self.config_id),
@@ -155,3 +159,18 @@ class ControlBlock(wiring.Component):
             ]
         with m.Elif(self.inject.ready):
             m.d.sync += self.inject.valid.eq(0)
+
+    def _elaborate_limits(self, m: Module, registers: RegisterFile) -> None:
+        """Address ranges and rates."""
+        for one, names in zip(self.limits.ranges, RANGE_REGISTERS, strict=True):
+            first, last, access = (getattr(registers, r.name.lower()) for r in names)
+            m.d.comb += [
+                one.first.eq(first),
+                one.last.eq(last),
+                one.may_read.eq(access[0]),
+                one.may_write.eq(access[1]),
+            ]
+        m.d.comb += [
+            Cat(self.limits.read.rate, self.limits.read.burst).eq(registers.fi_read_shape),
+            Cat(self.limits.write.rate, self.limits.write.burst).eq(registers.fi_write_shape),
+        ]

@@ -21,8 +21,9 @@ class RegisterFile(wiring.Component):
 
     Operation: every register of `REGISTERS` has members of its own, by its access. A write to a
     register that is not `ro` raises `<name>_write` for a cycle, with the data in `written`; `rw`
-    registers keep the data as well, in `<name>`. Reads show `<name>_read`; a `rw` register shows
-    what it keeps unless `live` names it. Offsets from `COUNTER_BASE` on show performance counters.
+    registers keep the data as well, in `<name>`, which starts with their reset value. Reads show
+    `<name>_read`; a `rw` register shows what it keeps unless `live` names it. Offsets from
+    `COUNTER_BASE` on show performance counters.
 
     Timing: a write strobe comes 1 cycle after the write was taken, an answer `_READ_CYCLES` + 1
     cycles after the read.
@@ -53,7 +54,7 @@ class RegisterFile(wiring.Component):
             if register.access != "ro":
                 members[f"{name}_write"] = Out(1)
             if register.access == "rw":
-                members[name] = Out(32)
+                members[name] = Out(32, init=register.reset)
             if register.access == "ro" or register.name in live:
                 members[f"{name}_read"] = In(32)
         super().__init__(members)

@@ -148,6 +148,7 @@ class OneElementChip(wiring.Component):
         wiring.connect(m, pe.trace, wiring.flipped(self.trace))
         m.d.comb += [
             pe.halt_request.eq(control.halt_request),
+            pe.limits.eq(control.limits),
             pe.debug_select.eq(control.debug_select),
             pe.counter_enable.eq(control.counting),
             pe.snapshot.eq(control.snapshot),

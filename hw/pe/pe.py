@@ -69,6 +69,7 @@ class ProcessingElement(wiring.Component):
     -------
     start : In(stream.Signature(ListStart)), a command list to run.
     memory_read, memory_write : Out, the fabric interface's memory ports.
+    limits : In(FabricLimits), what it may do there.
     list_read : Out(MemoryReadPort), the work-queue engine's.
     settled : Out(1), every unit is idle and nothing is on its way.
     source_core_a, source_core_b : In(stream), the cores' commands.
@@ -111,7 +112,7 @@ class ProcessingElement(wiring.Component):
             re_latency=self._re.latency,
         )
         self._outer: dict[str, Any] = dict.fromkeys(_CP_PORTS, self._cp)
-        self._outer |= dict.fromkeys(("memory_read", "memory_write"), self._fi)
+        self._outer |= dict.fromkeys(("memory_read", "memory_write", "limits"), self._fi)
         self._outer |= dict.fromkeys(_LINKS if with_links else (), self._re)
         self._outer |= dict.fromkeys(("core_read", "core_write") if with_cores else (), self._ls)
         super().__init__(
@@ -134,6 +135,7 @@ class ProcessingElement(wiring.Component):
             LsSlots(name="re_out", kind=write, group="re", count=n_row_words),
             LsSlots(name="fi_out", kind=read, group="fi", count=2),
             LsSlots(name="re_in", kind=read, group="re"),
+            LsSlots(name="fi_index", kind=read, group="fi"),
         )
         if with_cores:
             slots += (
@@ -198,6 +200,8 @@ class ProcessingElement(wiring.Component):
             (fi.cb_fi_in_row, cp.cb_fi_in_row),
             (fi.cb_fi_in_col, cp.cb_fi_in_col),
             (fi.cb_fi_out, cp.cb_fi_out),
+            (fi.cb_fi_in_index, cp.cb_fi_in_index),
+            (fi.cb_fi_out_index, cp.cb_fi_out_index),
             (dpe.cb_a, cp.cb_dpe_a),
             (dpe.cb_b, cp.cb_dpe_b),
             (re.cb_in, cp.cb_re_in),
@@ -217,6 +221,7 @@ class ProcessingElement(wiring.Component):
             (ls.fi_in, fi.ls_in),
             (ls.re_out, re.ls_out),
             (ls.fi_out, fi.ls_out),
+            (ls.fi_index, [fi.ls_index]),
             (ls.re_in, [re.ls_in]),
         ):
             for unit_port, slot in zip(unit_ports, slots, strict=True):

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """DMA commands, byte by byte: which byte of memory belongs to which byte of local memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from hw.arch.commands import LEVELS
 from sim.golden.address import CB_UNIT_BYTES, Buffer, Nest, walk
 
-__all__ = ["Dma", "Move", "Run", "moves", "runs"]
+__all__ = ["Dma", "Move", "Run", "moves", "runs", "runs_at"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,33 @@ def runs(dma: Dma, buffer: Buffer, word_bytes: int) -> Iterator[Run]:
     word_bytes
         Bytes of a local-memory word.
     """
-    nest = dma.nest
+
+    def address(number: int, index: tuple[int, ...]) -> int:
+        strides = zip(index[1:], dma.mem_strides, strict=True)
+        return dma.mem_addr + sum(count * stride for count, stride in strides)
+
+    yield from runs_at(dma.nest, address, buffer, word_bytes, zero_fill=dma.zero_fill)
+
+
+def runs_at(
+    nest: Nest,
+    address: Callable[[int, tuple[int, ...]], int],
+    buffer: Buffer,
+    word_bytes: int,
+    *,
+    zero_fill: bool,
+) -> Iterator[Run]:
+    """Yield the runs of a nest; `address` gives each one's place in memory.
+
+    Parameters
+    ----------
+    nest, buffer, word_bytes
+        As for `runs`.
+    address
+        Called in order with the number of the run and its loop index.
+    zero_fill
+        Whether the rest of a run's last word is cleared.
+    """
     starts = replace(
         nest,
         counts=(1, *nest.counts[1:]),
@@ -60,21 +86,18 @@ def runs(dma: Dma, buffer: Buffer, word_bytes: int) -> Iterator[Run]:
         tail_count=nest.tail_count if nest.tail_inner else 0,
         tail_adv=nest.tail_adv if nest.tail_count else 0,
     )
+    n_runs = 0
     for step in walk(starts, buffer, 1):
         for number, start in enumerate(step.addresses):
-            memory = dma.mem_addr
-            for level in range(1, LEVELS):
-                memory += start.index[level] * dma.mem_strides[level - 1]
+            memory = address(n_runs, start.index)
             length = nest.counts[0]
             tail = nest.tail_level
             if nest.tail_count and not nest.tail_inner and 1 <= tail < LEVELS:
                 if start.index[tail] == nest.counts[tail] - 1:
                     length = nest.tail_count
-            yield Run(
-                tuple(_run(dma, buffer, word_bytes, start.address, memory, length)),
-                number == len(step.addresses) - 1,
-                step.advance,
-            )
+            moved = _run(nest, buffer, word_bytes, start.address, memory, length, zero_fill)
+            yield Run(tuple(moved), number == len(step.addresses) - 1, step.advance)
+            n_runs += 1
 
 
 def moves(dma: Dma, buffer: Buffer, word_bytes: int) -> list[Move]:
@@ -83,14 +106,20 @@ def moves(dma: Dma, buffer: Buffer, word_bytes: int) -> list[Move]:
 
 
 def _run(
-    dma: Dma, buffer: Buffer, word_bytes: int, local: int, memory: int, length: int
+    nest: Nest,
+    buffer: Buffer,
+    word_bytes: int,
+    local: int,
+    memory: int,
+    length: int,
+    zero_fill: bool,
 ) -> Iterator[Move]:
     """The bytes of one run, then the cleared ones."""
     base, size = buffer.base * CB_UNIT_BYTES, buffer.depth * CB_UNIT_BYTES
     lane = local % word_bytes
     first_word = local - base - lane
-    n_cleared = -(lane + length) % word_bytes if dma.zero_fill else 0
+    n_cleared = -(lane + length) % word_bytes if zero_fill else 0
     for number in range(length + n_cleared):
         word, byte = divmod(lane + number, word_bytes)
-        place = base + (first_word + word * dma.nest.strides[0]) % size + byte
+        place = base + (first_word + word * nest.strides[0]) % size + byte
         yield Move((memory + number) % (1 << 40) if number < length else None, place)

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,13 +19,20 @@ _COMMANDS_IN_FLIGHT = 4
 
 def fault_layout() -> data.StructLayout:
     """An error, as an engine sees it."""
-    return data.StructLayout({"cause": 8, "tag": 16, "info": 32})
+    return data.StructLayout({"cause": 8, "indexed": 1, "tag": 16, "info": 32})
 
 
 def progress_layout() -> data.StructLayout:
     """What happens in a cycle; the first that is set names the state."""
     return data.StructLayout(
-        {"moves": 1, "lacks_tag": 1, "lacks_ls": 1, "lacks_cb": 1, "lacks_memory": 1}
+        {
+            "moves": 1,
+            "lacks_tag": 1,
+            "lacks_ls": 1,
+            "lacks_index": 1,
+            "lacks_cb": 1,
+            "lacks_memory": 1,
+        }
     )
 
 
@@ -43,6 +50,7 @@ class EngineControl(wiring.Component):
     Parameters
     ----------
     opcode : the engine's command.
+    indexed_opcode : its command with an index list.
 
     Members
     -------
@@ -58,6 +66,7 @@ class EngineControl(wiring.Component):
     transfers : In(1), transfers are in flight.
     runs_left : In(1), the present command has more to send.
     progress : In(progress_layout()), what happens.
+    indexed : In(1), the command in use has an index list.
     cb : In(6), circular buffer in use.
     tag : In(16), of the command in use.
     stop : Out(1), start nothing new.
@@ -66,8 +75,9 @@ class EngineControl(wiring.Component):
     status : Out(UnitStatus), for counters and triage.
     """
 
-    def __init__(self, *, opcode: Opcode) -> None:
+    def __init__(self, *, opcode: Opcode, indexed_opcode: Opcode) -> None:
         self.opcode = opcode
+        self.indexed_opcode = indexed_opcode
         super().__init__(
             {
                 "halt": In(1),
@@ -82,6 +92,7 @@ class EngineControl(wiring.Component):
                 "transfers": In(1),
                 "runs_left": In(1),
                 "progress": In(progress_layout()),
+                "indexed": In(1),
                 "cb": In(6),
                 "tag": In(16),
                 "stop": Out(1),
@@ -108,7 +119,7 @@ class EngineControl(wiring.Component):
             m.d.sync += [
                 self.trap.valid.eq(1),
                 self.trap.cause.eq(self.fault.cause),
-                self.trap.opcode.eq(self.opcode),
+                self.trap.opcode.eq(self._opcode(self.fault.indexed)),
                 self.trap.tag.eq(self.fault.tag),
                 self.trap.info.eq(self.fault.info),
             ]
@@ -128,6 +139,8 @@ class EngineControl(wiring.Component):
             m.d.comb += state.eq(State.WAIT_TAGS)
         with m.Elif(self.progress.lacks_ls):
             m.d.comb += state.eq(State.WAIT_LS)
+        with m.Elif(self.progress.lacks_index):
+            m.d.comb += state.eq(State.WAIT_CB_DATA)
         with m.Elif(self.progress.lacks_cb):
             m.d.comb += state.eq(wait_cb)
         with m.Elif(self.progress.lacks_memory | ~self.runs_left):
@@ -138,7 +151,11 @@ class EngineControl(wiring.Component):
             self.status.state.eq(state),
             self.status.cb.eq(self.cb),
             self.status.tag.eq(self.tag),
-            self.status.opcode.eq(Mux(self.idle, 0, self.opcode)),
+            self.status.opcode.eq(Mux(self.idle, 0, self._opcode(self.indexed))),
         ]
         with m.If(self.step_done):
             m.d.sync += self.status.steps.eq(self.status.steps + 1)
+
+    def _opcode(self, indexed: Value) -> Value:
+        """One of the engine's two commands."""
+        return Mux(indexed, self.indexed_opcode, self.opcode)

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fabric interface: the element's DMA engines, two in and one out."""
+"""The fabric interface: the element's DMA engines, two in and one out, and access from outside."""
 
 from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
-from hw.iface.memory import MemoryReadPort, MemoryWritePort
-from hw.iface.pe import CbPort, LsReadPort, LsWritePort, UnitControl
-from hw.pe.fi.fetcher import N_READ_SLOTS
+from hw.iface.limits import FabricLimits
+from hw.iface.pe import CbPort, LsReadPort, UnitControl
 from hw.pe.fi.geometry import FiGeometry
-from hw.pe.fi.lander import N_WRITE_SLOTS
+from hw.pe.fi.indices import IndexSlot
 from hw.pe.fi.reader import FabricReader
 from hw.pe.fi.writer import FabricWriter
 
@@ -19,7 +18,7 @@ __all__ = ["FabricInterface"]
 
 
 class FabricInterface(wiring.Component):
-    """Moves bytes between memory and local memory: DMA_IN on two engines, DMA_OUT on one.
+    """Moves bytes between memory and local memory: two engines read, one writes.
 
     Operation
         1. Runs may begin at any byte on either side. A run's bytes are contiguous in memory; in
@@ -29,9 +28,12 @@ class FabricInterface(wiring.Component):
            local memory. With `zero_fill` the rest of a run's last word is cleared.
         3. Out: steps are released when read; a command is complete when all its writes are
            acknowledged.
-        4. The first fault of an engine is its trap: LS_RANGE, MEMORY_ERROR, MEMORY_POISON or
-           LS_PARITY. After it, and under `halt`, the engine sends nothing new and turns idle when
-           everything in flight has come back.
+        4. GATHER (row engine) and SCATTER find their rows by a list of indices in local memory.
+        5. No line outside of `limits.ranges` is asked for; `limits.read` and `limits.write` hold
+           down the rate of lines.
+        6. The first fault of an engine is its trap: LS_RANGE, MEMORY_ERROR, MEMORY_POISON,
+           MEMORY_RANGE, INDEX_RANGE or LS_PARITY. After it, and under `halt`, the engine sends
+           nothing new and turns idle when everything in flight has come back.
 
     Timing
         One line per cycle in all for both engines in, and one out, at any alignment; see
@@ -47,10 +49,13 @@ class FabricInterface(wiring.Component):
     -------
     fi_in_row, fi_in_col, fi_out : Out(UnitControl()), commands of the three engines.
     cb_fi_in_row, cb_fi_in_col, cb_fi_out : Out(CbPort()), their circular-buffer ports.
+    cb_fi_in_index, cb_fi_out_index : Out(CbPort()), of index lists of GATHER and SCATTER.
+    limits : In(FabricLimits), what the job may do.
     memory_read : Out(MemoryReadPort(...)), reads.
     memory_write : Out(MemoryWritePort(...)), writes.
     ls_in : Out(LsWritePort(...)).array(4), local-memory write slots.
     ls_out : Out(LsReadPort(...)).array(2), local-memory read slots.
+    ls_index : Out(LsReadPort(...)), local-memory read slot of index lists.
     event_read_lines, event_write_lines : Out(1), a line was requested.
     event_read_bytes, event_write_bytes : Out(range(link_bytes + 1)), useful bytes landed, sent.
 
@@ -69,12 +74,14 @@ class FabricInterface(wiring.Component):
                 raise ValueError(
                     f"Fabric interface {name} must be a power of two from 4 to 64, not {count!r}."
                 )
-        self.reads_in_flight = reads_in_flight
-        self.writes_in_flight = writes_in_flight
-        word = {
-            "address_width": geometry.word_address_width,
-            "word_bytes": geometry.word_bytes,
-        }
+        self._reader = FabricReader(
+            geometry=geometry,
+            reads_in_flight=reads_in_flight,
+            guest_tag_width=(writes_in_flight - 1).bit_length(),
+        )
+        self._writer = FabricWriter(geometry=geometry, writes_in_flight=writes_in_flight)
+        slot = LsReadPort(address_width=geometry.word_address_width, word_bytes=geometry.word_bytes)
+        reader, writer = self._reader.signature.members, self._writer.signature.members
         super().__init__(
             {
                 "fi_in_row": Out(UnitControl()),
@@ -83,18 +90,14 @@ class FabricInterface(wiring.Component):
                 "cb_fi_in_row": Out(CbPort()),
                 "cb_fi_in_col": Out(CbPort()),
                 "cb_fi_out": Out(CbPort()),
-                "memory_read": Out(
-                    MemoryReadPort(
-                        link_bytes=link_bytes, tag_width=(reads_in_flight - 1).bit_length()
-                    )
-                ),
-                "memory_write": Out(
-                    MemoryWritePort(
-                        link_bytes=link_bytes, tag_width=(writes_in_flight - 1).bit_length()
-                    )
-                ),
-                "ls_in": Out(LsWritePort(**word)).array(N_WRITE_SLOTS),
-                "ls_out": Out(LsReadPort(**word)).array(N_READ_SLOTS),
+                "cb_fi_in_index": Out(CbPort()),
+                "cb_fi_out_index": Out(CbPort()),
+                "limits": In(FabricLimits),
+                "memory_read": reader["memory"],
+                "memory_write": writer["memory"],
+                "ls_in": reader["ls"],
+                "ls_out": writer["ls"],
+                "ls_index": Out(slot),
                 "event_read_lines": Out(1),
                 "event_read_bytes": Out(range(link_bytes + 1)),
                 "event_write_lines": Out(1),
@@ -104,12 +107,9 @@ class FabricInterface(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.reader = reader = FabricReader(
-            geometry=self.geometry, reads_in_flight=self.reads_in_flight
-        )
-        m.submodules.writer = writer = FabricWriter(
-            geometry=self.geometry, writes_in_flight=self.writes_in_flight
-        )
+        m.submodules.reader = reader = self._reader
+        m.submodules.writer = writer = self._writer
+        m.submodules.index_slot = slot = IndexSlot(geometry=self.geometry, n_readers=2)
         for inner, outer in (
             (reader.control_row, self.fi_in_row),
             (reader.control_col, self.fi_in_col),
@@ -117,13 +117,23 @@ class FabricInterface(wiring.Component):
             (reader.cb_row, self.cb_fi_in_row),
             (reader.cb_col, self.cb_fi_in_col),
             (writer.cb, self.cb_fi_out),
+            (reader.index_cb, self.cb_fi_in_index),
+            (writer.index_cb, self.cb_fi_out_index),
             (reader.memory, self.memory_read),
             (writer.memory, self.memory_write),
+            (slot.ls, self.ls_index),
             *zip(reader.ls, self.ls_in, strict=True),
             *zip(writer.ls, self.ls_out, strict=True),
         ):
             wiring.connect(m, inner, wiring.flipped(outer))
+        wiring.connect(m, writer.memory_read, reader.guest)
+        wiring.connect(m, reader.index_ls, slot.readers[0])
+        wiring.connect(m, writer.index_ls, slot.readers[1])
         m.d.comb += [
+            reader.ranges.eq(self.limits.ranges),
+            reader.rate.eq(self.limits.read),
+            writer.ranges.eq(self.limits.ranges),
+            writer.rate.eq(self.limits.write),
             self.event_read_lines.eq(reader.read_line),
             self.event_read_bytes.eq(reader.read_bytes),
             self.event_write_lines.eq(writer.write_line),

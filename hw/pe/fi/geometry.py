@@ -4,14 +4,25 @@
 from dataclasses import dataclass
 
 from amaranth.hdl import unsigned
-from amaranth.lib import data
+from amaranth.lib import data, enum
 
 from hw.arch.address_map import ADDRESS_BITS
 
-__all__ = ["FiGeometry", "MAX_PIECES"]
+__all__ = ["FiGeometry", "LineKind", "MAX_PIECES"]
 
 MAX_PIECES = 3
 """Local-memory words that one line can touch: two words long, at any offset."""
+
+
+class LineKind(enum.Enum, shape=2):
+    """What kind of command a line belongs to; bit 1 says that its values are added."""
+
+    PLAIN = 0
+    """DMA_IN or DMA_OUT."""
+    INDEXED = 1
+    """GATHER, or SCATTER that stores."""
+    ADD_INT = 2
+    ADD_FP = 3
 
 
 def _power_of_two(value: int) -> bool:
@@ -85,6 +96,7 @@ class FiGeometry:
             "step_end": 1,  # last of its step
             "command_end": 1,  # last of its command
             "tag": unsigned(16),  # of the command
+            "kind": LineKind,
         }
 
     @property
@@ -93,7 +105,7 @@ class FiGeometry:
         words = unsigned(self.word_address_width + 1)
         return data.StructLayout(
             {
-                "address": unsigned(ADDRESS_BITS),  # first byte in memory
+                "address": unsigned(ADDRESS_BITS),  # first byte in memory; info of a trap
                 "length": unsigned(16),  # bytes
                 "word": unsigned(self.word_address_width),  # where the first byte lies in LS
                 "lane": unsigned(self.word_log2),  # its place in that word
@@ -102,7 +114,7 @@ class FiGeometry:
                 "one_on": words,  # from a word to the run's next one, modulo depth
                 "two_on": words,  # and to the one after
                 "zero_fill": 1,
-                "outside": 1,  # not in local memory: to be refused
+                "cause": unsigned(8),  # trap: not to be moved; 0: none
                 **self._origin_fields,
             }
         )

@@ -23,7 +23,7 @@ N_WRITE_SLOTS = 4
 
 def landing_layout(geometry: FiGeometry) -> data.StructLayout:
     """What is kept of a read until its answer lands."""
-    return data.StructLayout({"place": geometry.place_layout, "engine": 1, "tag": 16})
+    return data.StructLayout({"place": geometry.place_layout, "engine": 1, "indexed": 1, "tag": 16})
 
 
 class Lander(wiring.Component):

@@ -8,16 +8,22 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import Opcode
+from hw.arch.csr import N_RANGES
 from hw.arch.traps import Trap
+from hw.iface.limits import AddressRange, RateLimit
 from hw.iface.memory import MemoryReadPort
 from hw.iface.pe import CbPort, CbRole, LsWritePort, UnitControl
 from hw.lib.address_generator import StepReporter
 from hw.lib.arbiter import RoundRobin
 from hw.lib.elastic import PipeStage
 from hw.pe.fi.control import EngineControl, fault_layout
-from hw.pe.fi.geometry import FiGeometry
+from hw.pe.fi.front import connect_runs, elaborate_faults
+from hw.pe.fi.geometry import FiGeometry, LineKind
+from hw.pe.fi.guard import RangeGuard
 from hw.pe.fi.lander import N_WRITE_SLOTS, Lander
-from hw.pe.fi.runs import LineSplitter, RunSource
+from hw.pe.fi.runs import RunSource
+from hw.pe.fi.shaper import Shaper
+from hw.pe.fi.splitter import LineSplitter
 from hw.pe.fi.tag_pool import TagPool
 
 __all__ = ["FabricReader", "ReadEngine", "retire_layout"]
@@ -31,14 +37,14 @@ def retire_layout() -> data.StructLayout:
 
 
 class ReadEngine(wiring.Component):
-    """One landing port: turns DMA_IN commands into lines to read, and commits what landed.
+    """One landing port: turns commands into lines to read, and commits what landed.
 
     Operation
         1. Lines of a command leave in order, those of a step when its room is reserved.
         2. They come back in order on `landed`; a step's last one reports the step to the CB table,
            a command's last one completes it.
-        3. A run outside of local memory traps LS_RANGE, its info the circular buffer; `failed`
-           lines trap as told.
+        3. A run that must not be moved traps as `RunSource` says, a line outside of `ranges`
+           MEMORY_RANGE, its info the line's address; `failed` lines trap as told.
 
     Timing
         A line per cycle, see `RunSource` and `LineSplitter`.
@@ -46,11 +52,14 @@ class ReadEngine(wiring.Component):
     Parameters
     ----------
     geometry : sizes.
+    gathers : whether it takes GATHER too.
 
     Members
     -------
     control : Out(UnitControl()), from and to the command processor.
     cb : Out(CbPort()), circular-buffer table.
+    index_cb, index_ls : Out, of index lists; with `gathers` only.
+    ranges : In(ArrayLayout(AddressRange, N_RANGES)), what may be read.
     lines : Out(stream.Signature(geometry.line_layout)), lines to read.
     landed : In(stream.Signature(retire_layout())), lines that landed, in order.
     failed : In(1), a line of this engine failed.
@@ -60,12 +69,21 @@ class ReadEngine(wiring.Component):
     ls_blocked : In(1), local memory keeps landing words waiting.
     """
 
-    def __init__(self, *, geometry: FiGeometry) -> None:
+    def __init__(self, *, geometry: FiGeometry, gathers: bool) -> None:
         self.geometry = geometry
+        self.gathers = gathers
+        self.source = RunSource(
+            geometry=geometry,
+            opcode=Opcode.DMA_IN,
+            indexed_opcode=Opcode.GATHER if gathers else None,
+        )
+        names = ("index_cb", "index_ls") if gathers else ()
         super().__init__(
             {
                 "control": Out(UnitControl()),
                 "cb": Out(CbPort()),
+                **{name: self.source.signature.members[name] for name in names},
+                "ranges": In(data.ArrayLayout(AddressRange, N_RANGES)),
                 "lines": Out(stream.Signature(geometry.line_layout)),
                 "landed": In(stream.Signature(retire_layout())),
                 "failed": In(1),
@@ -78,29 +96,31 @@ class ReadEngine(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.source = source = RunSource(geometry=self.geometry, opcode=Opcode.DMA_IN)
+        m.submodules.source = source = self.source
         m.submodules.splitter = splitter = LineSplitter(geometry=self.geometry)
-        m.submodules.out = out = PipeStage(shape=self.geometry.line_layout)
+        m.submodules.guard = guard = RangeGuard(geometry=self.geometry, writes=False)
         m.submodules.reporter = reporter = StepReporter(role=CbRole.PRODUCER)
-        m.submodules.engine = engine = EngineControl(opcode=Opcode.DMA_IN)
+        m.submodules.engine = engine = EngineControl(
+            opcode=Opcode.DMA_IN, indexed_opcode=Opcode.GATHER
+        )
+        if self.gathers:
+            wiring.connect(m, source.index_cb, wiring.flipped(self.index_cb))
+            wiring.connect(m, source.index_ls, wiring.flipped(self.index_ls))
         wiring.connect(m, source.command, wiring.flipped(self.control.command))
         wiring.connect(m, source.acquire, wiring.flipped(self.cb.acquire))
         wiring.connect(m, source.grant, wiring.flipped(self.cb.grant))
         wiring.connect(m, reporter.done, wiring.flipped(self.cb.done))
         wiring.connect(m, engine.completion, wiring.flipped(self.control.completion))
-        wiring.connect(m, splitter.lines, out.i)
+        wiring.connect(m, splitter.lines, guard.i)
 
-        run, landed, stop = source.runs, self.landed.payload, engine.stop
-        outside = run.valid & run.payload.outside & ~stop
+        landed, stop = self.landed.payload, engine.stop
         retires = self.landed.valid & self.landed.ready
+        connect_runs(m, source, splitter, stop)
         m.d.comb += [
-            # A run out of bounds stays where it is: the engine stops.
-            splitter.runs.payload.eq(run.payload),
-            splitter.runs.valid.eq(run.valid & ~run.payload.outside & ~stop),
-            run.ready.eq(splitter.runs.ready & ~run.payload.outside & ~stop),
-            self.lines.payload.eq(out.o.payload),
-            self.lines.valid.eq(out.o.valid & ~stop),
-            out.o.ready.eq(self.lines.ready & ~stop),
+            guard.ranges.eq(self.ranges),
+            self.lines.payload.eq(guard.o.payload),
+            self.lines.valid.eq(guard.o.valid & ~stop),
+            guard.o.ready.eq(self.lines.ready & ~stop),
             reporter.step.payload.cb.eq(landed.cb),
             reporter.step.payload.advance.eq(landed.advance),
             reporter.step.valid.eq(self.landed.valid & landed.step_end & ~stop),
@@ -112,28 +132,24 @@ class ReadEngine(wiring.Component):
             engine.header.eq(source.header),
             engine.ends.eq(retires & landed.command_end),
             engine.step_done.eq(retires & landed.step_end),
-            engine.fault_valid.eq(self.failed | outside),
-            engine.transfers.eq(self.transfers | reporter.pending),
+            engine.transfers.eq(self.transfers | reporter.pending | source.index_moving),
             engine.runs_left.eq(source.busy),
             engine.cb.eq(source.cb),
             engine.tag.eq(source.tag),
+            engine.indexed.eq(source.indexed),
             self.control.idle.eq(engine.idle),
             self.control.trap.eq(engine.trap),
             self.control.status.eq(engine.status),
             engine.progress.moves.eq(self.lines.valid & self.lines.ready),
             engine.progress.lacks_tag.eq(self.lines.valid & ~self.tag_free),
             engine.progress.lacks_ls.eq(self.ls_blocked),
+            engine.progress.lacks_index.eq(source.index_waiting),
             engine.progress.lacks_cb.eq(source.waiting),
             engine.progress.lacks_memory.eq(self.lines.valid),
         ]
-        with m.If(self.failed):
-            m.d.comb += engine.fault.eq(self.failure)
-        with m.Else():
-            m.d.comb += [
-                engine.fault.cause.eq(Trap.LS_RANGE),
-                engine.fault.tag.eq(run.payload.tag),
-                engine.fault.info.eq(run.payload.cb),
-            ]
+        elaborate_faults(
+            m, engine, source, guard, failures=[(self.failed, self.failure)], geometry=self.geometry
+        )
         return m
 
 
@@ -146,30 +162,37 @@ class FabricReader(wiring.Component):
 
     Timing
         min(1, reads_in_flight / (L + 5)) lines per cycle, where L is the number of cycles from a
-        request at the port to its answer, when local memory grants every word at once.
+        request at the port to its answer, when local memory grants every word at once. Guests take
+        turns with the engines.
 
     Parameters
     ----------
     geometry : sizes.
     reads_in_flight : reads at a time.
+    guest_tag_width : bits of a tag of the guest, who uses the port too.
 
     Members
     -------
     control_row, control_col : Out(UnitControl()), the engines' commands.
     cb_row, cb_col : Out(CbPort()), their circular-buffer ports.
+    index_cb, index_ls : Out, of the row engine's index lists.
+    ranges : In(ArrayLayout(AddressRange, N_RANGES)), what may be read. rate : In(RateLimit).
+    guest : In(MemoryReadPort(...)), somebody else's reads; `response.ready` is always high.
     memory : Out(MemoryReadPort(...)), the port.
     ls : Out(LsWritePort(...)).array(4), local-memory slots.
     read_line : Out(1), event: a line was asked for.
     read_bytes : Out(range(link_bytes + 1)), event: so many useful bytes landed.
     """
 
-    def __init__(self, *, geometry: FiGeometry, reads_in_flight: int) -> None:
+    def __init__(self, *, geometry: FiGeometry, reads_in_flight: int, guest_tag_width: int) -> None:
         self.geometry = geometry
         self.n_tags = reads_in_flight
+        self.row = ReadEngine(geometry=geometry, gathers=True)
         self.pool = TagPool(n_tags=reads_in_flight, n_queues=N_ENGINES, entry=retire_layout())
-        port = MemoryReadPort(
-            link_bytes=geometry.link_bytes, tag_width=(reads_in_flight - 1).bit_length()
-        )
+        # The guest's tags have one bit more, which is set.
+        self.own_tag_width = max((reads_in_flight - 1).bit_length(), guest_tag_width)
+        port = MemoryReadPort(link_bytes=geometry.link_bytes, tag_width=self.own_tag_width + 1)
+        guest = MemoryReadPort(link_bytes=geometry.link_bytes, tag_width=guest_tag_width)
         slot = LsWritePort(
             address_width=geometry.word_address_width, word_bytes=geometry.word_bytes
         )
@@ -179,6 +202,11 @@ class FabricReader(wiring.Component):
                 "control_col": Out(UnitControl()),
                 "cb_row": Out(CbPort()),
                 "cb_col": Out(CbPort()),
+                "index_cb": self.row.signature.members["index_cb"],
+                "index_ls": self.row.signature.members["index_ls"],
+                "ranges": In(data.ArrayLayout(AddressRange, N_RANGES)),
+                "rate": In(RateLimit),
+                "guest": In(guest),
                 "memory": Out(port),
                 "ls": Out(slot).array(N_WRITE_SLOTS),
                 "read_line": Out(1),
@@ -188,18 +216,21 @@ class FabricReader(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.row = row = ReadEngine(geometry=self.geometry)
-        m.submodules.col = col = ReadEngine(geometry=self.geometry)
+        m.submodules.row = row = self.row
+        m.submodules.col = col = ReadEngine(geometry=self.geometry, gathers=False)
         m.submodules.pool = pool = self.pool
         m.submodules.lander = lander = Lander(geometry=self.geometry, n_tags=self.n_tags)
         for engine, name in ((row, "row"), (col, "col")):
             wiring.connect(m, engine.control, wiring.flipped(getattr(self, f"control_{name}")))
             wiring.connect(m, engine.cb, wiring.flipped(getattr(self, f"cb_{name}")))
+            m.d.comb += engine.ranges.eq(self.ranges)
+        wiring.connect(m, row.index_cb, wiring.flipped(self.index_cb))
+        wiring.connect(m, row.index_ls, wiring.flipped(self.index_ls))
         for mine, outer in zip(lander.ls, self.ls, strict=True):
             wiring.connect(m, mine, wiring.flipped(outer))
-        wiring.connect(m, lander.response, wiring.flipped(self.memory.response))
 
         request = self._elaborate_requests(m, (row, col), pool, lander)
+        self._elaborate_answers(m, lander)
         m.d.comb += [
             self.read_line.eq(request.valid & request.ready),
             self.read_bytes.eq(lander.n_landed),
@@ -218,6 +249,7 @@ class FabricReader(wiring.Component):
                 engine.failure.cause.eq(
                     Mux(lander.poisoned, Trap.MEMORY_POISON, Trap.MEMORY_ERROR)
                 ),
+                engine.failure.indexed.eq(lander.origin.indexed),
                 engine.failure.tag.eq(lander.origin.tag),
                 engine.failure.info.eq(place.line << self.geometry.link_log2),
             ]
@@ -227,27 +259,55 @@ class FabricReader(wiring.Component):
         self, m: Module, engines: tuple[ReadEngine, ...], pool: TagPool, lander: Lander
     ) -> stream.Interface:
         """One line a cycle: take a tag, book the place, send the request."""
-        m.submodules.turns = turns = RoundRobin(n_requests=len(engines))
+        geometry, guest = self.geometry, self.guest.request
+        m.submodules.turns = turns = RoundRobin(n_requests=len(engines) + 1)
+        m.submodules.shaper = shaper = Shaper(line_bytes=geometry.link_bytes)
         m.submodules.request = stage = PipeStage(shape=self.memory.request.payload.shape())
         wiring.connect(m, stage.o, wiring.flipped(self.memory.request))
-        chosen = Signal(self.geometry.line_layout)
-        goes = Signal()
+        chosen = Signal(geometry.line_layout)
+        own, goes, guest_goes = Signal(), Signal(), Signal()
         m.d.comb += [
-            turns.requests.eq(Cat(engine.lines.valid for engine in engines)),
-            goes.eq(turns.requests.any() & pool.available & stage.i.ready),
+            turns.requests.eq(
+                Cat(*(engine.lines.valid & pool.available for engine in engines), guest.valid)
+            ),
+            goes.eq(turns.requests.any() & shaper.may_go & stage.i.ready),
+            guest_goes.eq(goes & turns.grant[-1]),
+            own.eq(goes & ~turns.grant[-1]),
             turns.served.eq(Mux(goes, turns.grant, 0)),
             chosen.eq(Mux(turns.grant[0], engines[0].lines.payload, engines[1].lines.payload)),
             *(engine.lines.ready.eq(turns.served[at]) for at, engine in enumerate(engines)),
-            pool.take.eq(goes),
+            guest.ready.eq(guest_goes),
+            shaper.limit.eq(self.rate),
+            shaper.went.eq(goes),
+            pool.take.eq(own),
             pool.queue.eq(turns.grant[1]),
             *(pool.entry[name].eq(chosen[name]) for name in retire_layout().members),
-            lander.book.eq(goes),
+            lander.book.eq(own),
             lander.book_tag.eq(pool.tag),
             lander.place.place.eq(chosen.place),
             lander.place.engine.eq(turns.grant[1]),
+            lander.place.indexed.eq(chosen.kind != LineKind.PLAIN),
             lander.place.tag.eq(chosen.tag),
             stage.i.valid.eq(goes),
-            stage.i.payload.address.eq(Cat(Const(0, self.geometry.link_log2), chosen.place.line)),
+            stage.i.payload.address.eq(Cat(Const(0, geometry.link_log2), chosen.place.line)),
             stage.i.payload.tag.eq(pool.tag),
         ]
+        with m.If(turns.grant[-1]):
+            m.d.comb += [
+                stage.i.payload.address.eq(guest.payload.address),
+                stage.i.payload.tag.eq(guest.payload.tag | 1 << self.own_tag_width),
+            ]
         return stage.o
+
+    def _elaborate_answers(self, m: Module, lander: Lander) -> None:
+        """Each answer to the lander or to the guest, by its tag."""
+        answer, guest = self.memory.response, self.guest.response
+        for_guest = answer.payload.tag[self.own_tag_width]
+        m.d.comb += [
+            lander.response.valid.eq(answer.valid & ~for_guest),
+            guest.valid.eq(answer.valid & for_guest),
+            answer.ready.eq(for_guest | lander.response.ready),
+        ]
+        for port in (lander.response, guest):
+            for name in ("data", "tag", "error", "poison"):
+                m.d.comb += port.payload[name].eq(answer.payload[name])

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from hw.arch.commands import LEVELS, NEVER, Opcode, encode
 from sim.golden.address import Nest
 from sim.golden.dma import Dma
+from sim.golden.indexed import Indexed
 
-__all__ = ["Region", "command_bits", "random_dma"]
+__all__ = ["Region", "command_bits", "indexed_bits", "random_dma"]
 
 _UNIT = 64
 
@@ -34,30 +35,39 @@ def random_dma(
 def command_bits(dma: Dma, *, out: bool = False, column: bool = False, tag: int = 0) -> int:
     """The command as it stands in a queue, with signal fields derived from the tag."""
     nest = dma.nest
-    fields = {f"count{level}": nest.counts[level] for level in range(LEVELS)}
-    fields |= {f"stride{level}": nest.strides[level] for level in range(LEVELS)}
+    fields = _nest_fields(nest)
     fields |= {f"mem_stride{level + 1}": stride for level, stride in enumerate(dma.mem_strides)}
-    fields |= {
-        name: getattr(nest, name)
-        for name in (
-            "offset",
-            "cb",
-            "step_level",
-            "adv_level",
-            "need",
-            "adv",
-            "tail_level",
-            "tail_inner",
-            "tail_count",
-            "tail_adv",
-        )
-    }
+    tail = ("tail_level", "tail_inner", "tail_count", "tail_adv")
+    fields |= {name: getattr(nest, name) for name in tail}
     if not out:
         fields |= {"zero_fill": int(dma.zero_fill), "column": int(column)}
     opcode = Opcode.DMA_OUT if out else Opcode.DMA_IN
+    return _bits(opcode, tag, mem_addr=dma.mem_addr, **fields)
+
+
+def indexed_bits(job: Indexed, *, out: bool = False, tag: int = 0) -> int:
+    """The same for GATHER, or SCATTER with `out`."""
+    names = ("mem_addr", "row_pitch", "index_limit", "index_cb", "index_offset")
+    fields = {name: getattr(job, name) for name in (*names, "index_need", "index_adv")}
+    if out:
+        fields |= {"mode": job.mode, "format": job.fmt}
+    else:
+        fields |= {"zero_fill": int(job.zero_fill)}
+    opcode = Opcode.SCATTER if out else Opcode.GATHER
+    return _bits(opcode, tag, **fields, **_nest_fields(job.nest))
+
+
+def _nest_fields(nest: Nest) -> dict[str, int]:
+    """Loops and operand."""
+    fields = {f"count{level}": nest.counts[level] for level in range(LEVELS)}
+    fields |= {f"stride{level}": nest.strides[level] for level in range(LEVELS)}
+    operand = ("offset", "cb", "step_level", "adv_level", "need", "adv")
+    return fields | {name: getattr(nest, name) for name in operand}
+
+
+def _bits(opcode: Opcode, tag: int, **fields: int) -> int:
     signals = {"signal_en": tag & 1, "signal_counter": tag % 32, "signal_row": tag % 16}
-    word = encode(opcode, mem_addr=dma.mem_addr, tag=tag, **signals, **fields)
-    return int.from_bytes(word, "little")
+    return int.from_bytes(encode(opcode, tag=tag, **signals, **fields), "little")
 
 
 def _attempt(

@@ -2,21 +2,34 @@
 """The fabric interface's surroundings: memory, local memory, circular buffers, commands."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hw.arch.commands import ScatterMode
+from hw.arch.csr import N_RANGES
+from hw.iface.limits import FabricLimits
 from hw.iface.pe import Completion, LsReadPort, LsWritePort, TrapReport, UnitStatus
 from hw.pe.fi import FabricInterface
 from sim.golden.address import Buffer
 from sim.golden.dma import Dma, Run, runs
+from sim.golden.indexed import Indexed, add_row, index_place, indexed_runs
 from tb.common.cb_table import CbPortModel, CbState
 from tb.common.memory import MemoryModel
 from tb.common.payload import pack, unpack
 from tb.common.seeds import python_rng
 from tb.common.stream import Bench, Pauses, always
-from tb.unit.fi.programs import command_bits
+from tb.unit.fi.programs import command_bits, indexed_bits
 
-__all__ = ["ENGINES", "SIZES", "Engine", "LocalMemoryModel", "Setting", "fabric_interface"]
+__all__ = [
+    "ENGINES",
+    "INDEX_PORTS",
+    "SIZES",
+    "Engine",
+    "LocalMemoryModel",
+    "Setting",
+    "fabric_interface",
+]
 
 SIZES = {
     "tiny": {
@@ -36,6 +49,11 @@ ENGINES = ("fi_in_row", "fi_in_col", "fi_out")
 MEMORY_BASE = 0x12_3456_0000
 MEMORY_SIZE = 1 << 16
 _LS_LATENCY = 2
+_READ_SLOTS = ("ls_out__0", "ls_out__1", "ls_index")
+INDEX_PORTS = {"fi_in_row": "fi_in_index", "fi_out": "fi_out_index"}
+"""Port of the index lists of those engines that have any."""
+EVERYTHING = {"first": 0, "last": 0xFFFF_FFFF, "may_read": 1, "may_write": 1}
+NOTHING = dict.fromkeys(EVERYTHING, 0)
 
 
 def fabric_interface(size: str) -> FabricInterface:
@@ -58,13 +76,10 @@ class LocalMemoryModel:
         self._response = LsReadPort(**sizes).members["response"].signature.members["payload"].shape
         write = LsWritePort(**sizes).members["request"].signature.members["payload"].shape
         self.writes = [bench.sink(f"ls_in__{n}__request", write, pauses()) for n in range(4)]
-        self.reads = [bench.sink(f"ls_out__{n}__request", None, pauses()) for n in range(2)]
+        self.reads = [bench.sink(f"{name}__request", None, pauses()) for name in _READ_SLOTS]
         self._pins = [
-            (
-                bench.port(f"ls_out__{n}__response__valid"),
-                bench.port(f"ls_out__{n}__response__payload"),
-            )
-            for n in range(2)
+            (bench.port(f"{name}__response__valid"), bench.port(f"{name}__response__payload"))
+            for name in _READ_SLOTS
         ]
         self._in_reset = bench.port("rst")
         self.reset()
@@ -95,7 +110,7 @@ class LocalMemoryModel:
 
     def reset(self) -> None:
         """Forget the answers under way."""
-        self._answers: list[list] = [[], []]
+        self._answers: list[list] = [[] for _ in _READ_SLOTS]
         self._n_reads = [len(sink.items) for sink in self.reads]
         self._n_writes = [len(sink.items) for sink in self.writes]
         self._now = 0
@@ -124,7 +139,7 @@ class LocalMemoryModel:
 class _Step:
     """A step as the golden model sees it."""
 
-    cb: int
+    job: Dma | Indexed
     advance: int
     runs: list[Run] = field(default_factory=list)
 
@@ -148,6 +163,10 @@ class Engine:
         self.name, self.setting, self.buffers = name, setting, buffers
         self.is_out = name == "fi_out"
         self.table = CbPortModel(bench, f"cb_{name}", buffers, pauses=pauses, eager=eager)
+        self.lists: dict[int, CbState] = setting.buffers.get(INDEX_PORTS.get(name, ""), {})
+        if name in INDEX_PORTS:
+            port = f"cb_{INDEX_PORTS[name]}"
+            self.list_table = CbPortModel(bench, port, self.lists, pauses=pauses)
         self.commands = bench.source(f"{name}__command", pauses=pauses)
         self.completions = bench.monitor(f"{name}__completion", Completion)
         self.tags: list[int] = []
@@ -159,18 +178,36 @@ class Engine:
         bench.port(f"{name}__halt").value = 0
         bench.add(self)
 
-    def send(self, dma: Dma, tag: int) -> None:
-        """Queue a command, and what it has to do."""
-        step = _Step(dma.nest.cb, 0)
-        for run in runs(dma, self._places[dma.nest.cb], self.setting.word_bytes):
+    def send(self, job: Dma | Indexed, tag: int, indices: Sequence[int] = ()) -> None:
+        """Queue a command, and what it has to do; its list is put into local memory."""
+        place, word_bytes = self._places[job.nest.cb], self.setting.word_bytes
+        if isinstance(job, Indexed):
+            self._put_list(job, indices)
+            found = indexed_runs(job, indices, place, word_bytes)
+            bits = indexed_bits(job, out=self.is_out, tag=tag)
+        else:
+            found = runs(job, place, word_bytes)
+            bits = command_bits(job, out=self.is_out, column=self.name == "fi_in_col", tag=tag)
+        step = _Step(job, 0)
+        for run in found:
             step.runs.append(run)
             if run.step_end:
                 step.advance = run.advance
                 self._steps.append(step)
-                step = _Step(dma.nest.cb, 0)
+                step = _Step(job, 0)
         self.tags.append(tag)
-        bits = command_bits(dma, out=self.is_out, column=self.name == "fi_in_col", tag=tag)
         self.commands.send(bits)
+
+    def _put_list(self, job: Indexed, indices: Sequence[int]) -> None:
+        """Write a list behind those that wait, and commit it."""
+        state = self.lists[job.index_cb]
+        assert state.reserve + job.index_need - state.release <= state.depth, "no room for a list"
+        buffer = Buffer(base=state.base, depth=state.depth, pointer=state.reserve % state.depth)
+        for number, index in enumerate(indices):
+            at = index_place(job, buffer, number)
+            self.setting.local.data[at : at + 4] = index.to_bytes(4, "little")
+        state.commit = state.reserve + job.index_need
+        state.reserve += job.index_adv
 
     async def done(self) -> None:
         """Wait until every command is complete; check order and signal fields."""
@@ -192,7 +229,7 @@ class Engine:
         for _ in self.table.acquires[self._n_granted :]:
             step = self._steps[self._n_granted]
             if self.is_out:
-                self.setting.expect_writes(step.runs)
+                self.setting.expect_writes(step.job, step.runs)
             self._n_granted += 1
         for _ in self.table.dones[self._n_dones :]:
             finished = self._next_done()
@@ -207,7 +244,7 @@ class Engine:
         if not self._to_turn or self._pauses(self._rng):
             return
         finished = self._to_turn.pop(0)
-        state = self.buffers[finished[-1].cb]
+        state = self.buffers[finished[-1].job.nest.cb]
         if not self.is_out:
             state.claim += finished[-1].advance
             state.release += finished[-1].advance
@@ -255,28 +292,14 @@ class Setting:
     ) -> None:
         sizes = SIZES[size]
         self.dut, self.bench = dut, Bench(dut)
+        self.buffers = buffers or {}
+        self.limit()
         self.link_bytes, self.word_bytes = sizes["link_bytes"], sizes["link_bytes"] // 2
-        self.memory = (
-            MemoryModel(
-                self.bench,
-                "memory",
-                link_bytes=self.link_bytes,
-                tag_width=5,
-                size=MEMORY_SIZE,
-                base=MEMORY_BASE,
-                latency=latency,
-                shuffle=shuffle,
-                read="memory_read",
-                write="memory_write",
-                pauses=pauses(),
-            )
-            if size == "full"
-            else _TinyMemory(self.bench, sizes, latency=latency, shuffle=shuffle, pauses=pauses())
-        )
+        self.memory = _Memory(self.bench, sizes, latency=latency, shuffle=shuffle, pauses=pauses())
         self.local = LocalMemoryModel(self.bench, self.word_bytes, sizes["ls_bytes"], pauses)
         self.expected = bytearray(self.memory.data)
         self.engines = {
-            name: Engine(self, name, (buffers or {}).get(name, {}), pauses(), eager)
+            name: Engine(self, name, self.buffers.get(name, {}), pauses(), eager)
             for name in ENGINES
         }
 
@@ -284,11 +307,29 @@ class Setting:
         """A byte of memory."""
         return self.memory.data[address - MEMORY_BASE]
 
-    def expect_writes(self, step: list[Run]) -> None:
-        """Note what a granted step of DMA_OUT has to write."""
+    def limit(
+        self,
+        *ranges: dict[str, int],
+        read: tuple[int, int] = (0, 0),
+        write: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Set address ranges (none given: everything is allowed), and rates with bursts."""
+        entries = [*(ranges or (EVERYTHING,))]
+        limits = {
+            "ranges": [*entries, *[NOTHING] * (N_RANGES - len(entries))],
+            "read": dict(zip(("rate", "burst"), read, strict=True)),
+            "write": dict(zip(("rate", "burst"), write, strict=True)),
+        }
+        self.bench.port("limits").value = pack(FabricLimits, limits)
+
+    def expect_writes(self, job: Dma | Indexed, step: list[Run]) -> None:
+        """Note what a granted step has to write."""
+        adds = isinstance(job, Indexed) and job.mode is ScatterMode.ADD
         for run in step:
-            for move in run.moves:
-                self.expected[move.memory - MEMORY_BASE] = self.local.data[move.local]
+            row = bytes(self.local.data[move.local] for move in run.moves)
+            at = run.moves[0].memory - MEMORY_BASE
+            there = slice(at, at + len(row))
+            self.expected[there] = add_row(self.expected[there], row, job.fmt) if adds else row
 
     def check_landed(self, step: list[Run]) -> None:
         """Every byte of a committed step is in local memory."""
@@ -310,15 +351,16 @@ class Setting:
         return bool(self.bench.port(f"{name}__idle").value)
 
 
-class _TinyMemory(MemoryModel):
-    """Reads and writes have tags of different widths here; the model takes one width for both."""
+class _Memory(MemoryModel):
+    """Reads and writes have tags of different widths; the model takes one width for both."""
 
     def __init__(
         self, bench: Bench, sizes: dict[str, int], *, latency: int, shuffle: bool, pauses: Pauses
     ) -> None:
         link_bytes = sizes["link_bytes"]
         options = {"size": MEMORY_SIZE, "base": MEMORY_BASE, "latency": latency}
-        read_bits = (sizes["reads_in_flight"] - 1).bit_length()
+        n_tags = max(sizes["reads_in_flight"], sizes["writes_in_flight"])
+        read_bits = n_tags.bit_length()  # one more than a tag of either
         super().__init__(
             bench,
             "memory",
@@ -347,16 +389,18 @@ class _TinyMemory(MemoryModel):
 
 
 def random_buffers(rng: random.Random, ls_bytes: int) -> dict[str, dict[int, CbState]]:
-    """Two buffers for each engine, in parts of local memory that do not meet."""
+    """Two buffers for each engine and one for its lists, in parts that do not meet."""
     found: dict[str, dict[int, CbState]] = {}
-    part = ls_bytes // 64 // (2 * len(ENGINES))
-    for number, name in enumerate(ENGINES):
-        found[name] = {}
-        for half in range(2):
-            depth = rng.randint(part // 2, part - 1)
-            base = (2 * number + half) * part + rng.randint(0, part - 1 - depth)
-            commit = depth if name == "fi_out" else 0
-            found[name][10 * number + half] = CbState(
-                base=base, depth=depth, reserve=commit, commit=commit
-            )
+    n_parts = 2 * len(ENGINES) + len(INDEX_PORTS)
+    part = ls_bytes // 64 // n_parts
+    places = [(name, half) for name in ENGINES for half in range(2)]
+    places += [(name, 0) for name in INDEX_PORTS.values()]
+    for number, (name, half) in enumerate(places):
+        depth = rng.randint(part // 2, part - 1)
+        base = number * part + rng.randint(0, part - 1 - depth)
+        commit = depth if name == "fi_out" else 0
+        cb = 10 * (number // 2) + half
+        found.setdefault(name, {})[cb] = CbState(
+            base=base, depth=depth, reserve=commit, commit=commit
+        )
     return found

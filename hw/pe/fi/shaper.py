@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A leaky bucket that limits how many lines a second leave."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.iface.limits import RateLimit
+
+__all__ = ["Shaper"]
+
+_PERIOD_LOG2 = 8  # rates are in bytes per 2^8 cycles
+
+
+class Shaper(wiring.Component):
+    """Says when the next line may leave, so that a rate holds.
+
+    Operation: a bucket gains `rate` / 256 bytes in each cycle, up to `burst` bytes (a line at
+    least); a line needs a full line's bytes in it and takes them, whatever part of it is in use. A
+    rate of 0 is no limit, and keeps the bucket full.
+
+    Timing: in any n cycles in a row at most burst + n * rate / 256 bytes leave; a source that
+    always has a line sends min(1, rate / (256 * line_bytes)) lines per cycle. `may_go` depends on
+    registers and on `limit.rate` only.
+
+    Parameters
+    ----------
+    line_bytes : what one line takes.
+
+    Members
+    -------
+    limit : In(RateLimit), rate and burst.
+    went : In(1), a line leaves in this cycle; only while `may_go`.
+    may_go : Out(1), a line may leave.
+    """
+
+    def __init__(self, *, line_bytes: int) -> None:
+        if not 1 <= line_bytes < 1 << 16:
+            raise ValueError(f"Shaper line_bytes must be from 1 to 65535, not {line_bytes!r}.")
+        self.line_bytes = line_bytes
+        super().__init__({"limit": In(RateLimit), "went": In(1), "may_go": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        line = self.line_bytes << _PERIOD_LOG2
+        level = Signal(16 + _PERIOD_LOG2)  # in bytes / 256
+        full, left = Signal.like(level), Signal.like(level)
+        gained = Signal(len(level) + 1)
+        m.d.comb += [
+            full.eq(
+                Mux(self.limit.burst < self.line_bytes, line, self.limit.burst << _PERIOD_LOG2)
+            ),
+            self.may_go.eq((self.limit.rate == 0) | (level >= line)),
+            left.eq(Mux(self.went & (level >= line), level - line, level)),
+            gained.eq(left + self.limit.rate),
+        ]
+        with m.If(self.limit.rate == 0):
+            m.d.sync += level.eq(full)
+        with m.Else():
+            m.d.sync += level.eq(Mux(gained > full, full, gained))
+        return m
