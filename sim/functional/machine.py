@@ -1,101 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One element with its memories, executing a command list on the golden models.
+"""One element with its memories, executing command lists on the golden models.
 
-Units run as coroutines, resumed in turn; each unit has a queue as deep as the hardware's, so a
-list that would hang there hangs here, and says who waits for what. Results are bit-exact with the
-RTL; cycles are not modelled.
+Units run in turn, each as far as it can; each has a queue as deep as the hardware's, so a list that
+would hang there hangs here, and says who waits for what. Results are bit-exact with the RTL; cycles
+are not modelled.
 """
 
+import ctypes
 import dataclasses
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.arch import address_map
-from hw.arch.commands import LEVELS, Opcode, decode, encode
+from hw.arch.commands import LayoutTarget, Opcode
 from hw.arch.csr import COUNTERS
-from hw.arch.traps import TRAP_TEXT, Trap
+from hw.arch.traps import Trap
 from hw.arch.units import Unit
 from hw.config import ChipConfig
-from sim.functional.buffers import CircularBuffer, FunctionalTrap
-from sim.functional.units import UNITS, Fields, Waiting
+from sim.functional import multiply, units
+from sim.functional.faults import FunctionalTrap, Hang, Issued
+from sim.functional.link import Link
+from sim.functional.memory import Memory, memory_trap, unwritten_memory
+from sim.functional.native import NativeUnits, native_units
+from sim.functional.native_command import is_native, native_fault, native_state, native_waits
+from sim.functional.operand import Waiting
+from sim.functional.processor import CommandProcessor
+from sim.functional.state import UNIT_BYTES, Buffer, CommandState, Counters, MachineState
+from sim.functional.triage import triage
 
-__all__ = ["FunctionalMachine", "FunctionalTrap", "Hang", "Memory"]
+__all__ = ["FunctionalMachine", "Running"]
 
-
-class Hang(RuntimeError):
-    """No unit can go on; the text has one line for each that waits."""
-
-
-class Memory:
-    """Shared SRAM and DRAM as the element addresses them; DRAM pages appear when touched."""
-
-    PAGE = 1 << 20
-
-    def __init__(self, config: ChipConfig) -> None:
-        self._sizes = {
-            address_map.SRAM.base: config.sram.size_bytes,
-            address_map.DRAM.base: config.dram.size_bytes,
-        }
-        self._pages: dict[int, NDArray[np.uint8]] = {}
-
-    def _check(self, address: int, n_bytes: int) -> None:
-        for base, size in self._sizes.items():
-            if base <= address and address + n_bytes <= base + size:
-                return
-        raise FunctionalTrap(
-            Trap.MEMORY_ERROR,
-            f"Bytes 0x{address:010x} to 0x{address + n_bytes - 1:010x} are not in any memory.",
-        )
-
-    def _page(self, number: int) -> NDArray[np.uint8]:
-        return self._pages.setdefault(number, np.zeros(self.PAGE, np.uint8))
-
-    def read(self, address: int, n_bytes: int) -> NDArray[np.uint8]:
-        """A copy of `n_bytes` bytes."""
-        self._check(address, n_bytes)
-        out = np.empty(n_bytes, np.uint8)
-        for page, low, here, size in self._spans(address, n_bytes):
-            out[here : here + size] = self._page(page)[low : low + size]
-        return out
-
-    def write(self, address: int, data: NDArray[np.uint8]) -> None:
-        """Store bytes."""
-        self._check(address, data.size)
-        for page, low, here, size in self._spans(address, data.size):
-            self._page(page)[low : low + size] = data[here : here + size]
-
-    def clear_sram(self) -> None:
-        """Fill shared SRAM with zeros."""
-        first, size = address_map.SRAM.base, self._sizes[address_map.SRAM.base]
-        for number in range(first // self.PAGE, -(-(first + size) // self.PAGE)):
-            self._pages.pop(number, None)
-
-    def _spans(self, address: int, n_bytes: int) -> list[tuple[int, int, int, int]]:
-        """(page, offset in it, offset in the data, bytes) of each page touched."""
-        spans, here = [], 0
-        while here < n_bytes:
-            page, low = divmod(address + here, self.PAGE)
-            size = min(n_bytes - here, self.PAGE - low)
-            spans.append((page, low, here, size))
-            here += size
-        return spans
+_READ, _WRITE = 1, 2
+_EVERYWHERE = 1 << 40
+_UNITS: dict[Opcode, Callable[["FunctionalMachine", Issued], Waiting]] = {
+    Opcode.DMA_IN: units.dma_in,
+    Opcode.DMA_OUT: units.dma_out,
+    Opcode.MML: multiply.mml,
+    Opcode.DRAIN: units.drain,
+    Opcode.PRELOAD: units.preload,
+}
+"""What runs each long command."""
 
 
 @dataclasses.dataclass
-class _Running:
+class Running:
     """A unit: its queue, and the command at work."""
 
-    unit: Unit
-    depth: int
-    queue: deque[tuple[Opcode, Fields]] = dataclasses.field(default_factory=deque)
-    work: Waiting | None = None
-    current: tuple[Opcode, Fields] | None = None
+    queue: deque[Issued] = dataclasses.field(default_factory=deque)
+    current: Issued | None = None
+    work: Waiting | CommandState | None = None
     waits: str = ""
 
     @property
     def idle(self) -> bool:
+        """Whether it has nothing to do."""
         return self.work is None and not self.queue
 
 
@@ -107,181 +67,246 @@ class FunctionalMachine:
     config : ChipConfig
         The member; only one element of it is modelled.
     police : bool
-        Report what the hardware does not: reads of bytes that nothing wrote, for example.
+        Report what the hardware does not notice: reads of bytes that nothing wrote, steps that
+        leave what their circular buffer gave them, and the like.
+    native : bool
+        Use the units in C++ where there is a compiler; else all are NumPy.
 
     Raises
     ------
     FunctionalTrap
-        From `run`, where the hardware would trap.
+        From `run`, where the hardware would trap; `RuleBroken` where a rule is broken.
     Hang
         From `run`, when nothing can go on.
     """
 
-    def __init__(self, config: ChipConfig, *, police: bool = True) -> None:
+    def __init__(self, config: ChipConfig, *, police: bool = True, native: bool = True) -> None:
         pe = config.pe
-        self.police = police
-        self.config = config
-        self.word = pe.ls.word_bytes
-        self.columns = pe.dpe.columns
-        self.n_banks = pe.re.banks
+        self.config, self.police = config, police
+        self.word, self.columns, self.n_banks = pe.ls.word_bytes, pe.dpe.columns, pe.re.banks
         self.memory = Memory(config)
         self.ls = np.zeros(pe.ls.size_bytes, np.uint8)
+        self.ls_known = np.zeros(pe.ls.size_bytes, np.uint8)
         self.banks = np.zeros((pe.re.banks, pe.dpe.tile_rows, pe.dpe.columns), np.uint32)
+        self.row_known = np.zeros((pe.re.banks, pe.dpe.tile_rows), np.uint8)
+        self.bank_states = np.zeros(pe.re.banks, np.int64)
+        self.buffers = (Buffer * pe.cp.cbs)()
+        self.ranges = [(0, _EVERYWHERE, _READ | _WRITE)]
+        """Address ranges that a job may touch: first byte, byte after the last, access."""
+        self.warnings: list[str] = []
+        """What the last job left undone."""
+        self._native: NativeUnits | None = native_units() if native else None
+        self.state = self._machine_state()
         self._reset()
+
+    def _machine_state(self) -> MachineState:
+        pe = self.config.pe
+        state = MachineState(
+            n_buffers=pe.cp.cbs, n_banks=pe.re.banks, tile_rows=pe.dpe.tile_rows,
+            columns=pe.dpe.columns, word=self.word, link=pe.link_bytes, police=self.police,
+        )  # fmt: skip
+        for name in ("ls", "ls_known", "banks", "row_known", "bank_states"):
+            setattr(state, name, getattr(self, name).ctypes.data)
+        state.buffers = ctypes.addressof(self.buffers)
+        if self._native is not None:
+            self._scratch = np.zeros(self._native.scratch_bytes + UNIT_BYTES, np.uint8)
+            state.scratch = -(-self._scratch.ctypes.data // UNIT_BYTES) * UNIT_BYTES
+        return state
 
     def _reset(self) -> None:
         """What every job finds: nothing but the memories' contents."""
-        cp = self.config.pe.cp
-        self.bank_states = ["free"] * self.n_banks
-        self.steps = 0
-        self._buffers: dict[int, CircularBuffer] = {}
-        self._counters = [0] * cp.counters
-        self._contexts: dict[int, tuple[Opcode, Fields]] = {}
-        self._units = {unit: _Running(unit, cp.queue_depth) for unit in Unit if unit != Unit.CP}
-
-    def counters(self) -> dict[str, int | None]:
-        """Performance counters of the last job; None where they count time."""
-        return {counter.name: None for counter in COUNTERS}
-
-    def buffer(self, cb: int) -> CircularBuffer:
-        """The circular buffer `cb`; traps if it was never set up."""
-        if cb not in self._buffers:
-            raise FunctionalTrap(
-                Trap.CB_UNINITIALISED, f"CB {cb}: {TRAP_TEXT[Trap.CB_UNINITIALISED]}."
-            )
-        return self._buffers[cb]
+        rows = self.config.pe.dpe.tile_rows
+        self.bank_states[:] = 0
+        self.row_known[:] = 0
+        for buffer in self.buffers:
+            buffer.valid = 0
+        self.state.steps = 0
+        self.state.counters = Counters()
+        self.state.regions[:] = self.memory.regions()
+        for index, span in enumerate(self.state.ranges):
+            span[:] = self.ranges[index] if index < len(self.ranges) else (0, 0, 0)
+        self.rows = Link("reduction engine", "SIMD engine", rows)
+        self.words = {
+            target: Link("layout unit", "dot-product engine", self.columns)
+            for target in (LayoutTarget.DPE_A, LayoutTarget.DPE_B)
+        }
+        self.units = {unit: Running() for unit in Unit if unit is not Unit.CP}
+        self.warnings.clear()
 
     def run(self, commands: bytes) -> int:
         """Execute a command list as one job; return the status of its END."""
         self._reset()
-        source = self._execute(commands)
+        self._processor = CommandProcessor(self)
+        source = self._processor.execute(commands)
         waits = ""
         while True:
-            progress = False
-            try:
-                waits = next(source)
-                progress = waits == ""
-            except StopIteration as stop:
-                return stop.value
-            for running in self._units.values():
-                progress |= self._advance(running)
-            if not progress:
-                raise Hang(self._triage(waits))
+            before = self._progress()
+            waits, commands_taken = self._take_commands(source)
+            if self._processor.status is not None:
+                self._look_back()
+                return self._processor.status
+            finished = self._run_native()
+            for running in self.units.values():
+                finished |= self._run_coroutine(running)
+            if not (commands_taken or finished or self._progress() != before):
+                raise Hang(triage(self, waits))
 
-    def _triage(self, source_waits: str) -> str:
-        lines = [f"command processor {source_waits}"]
-        for running in self._units.values():
-            if running.current is not None:
-                opcode, fields = running.current
-                lines.append(
-                    f"{running.unit.name}: {opcode.name.lower()} (tag {fields['tag']})"
-                    f" {running.waits}"
-                )
-        return "\n".join(lines)
+    def _progress(self) -> tuple[int, ...]:
+        links = (self.rows, *self.words.values())
+        return (self.state.steps, *(link.moves for link in links))
 
-    def _advance(self, running: _Running) -> bool:
-        """Resume a unit once; whether it got anywhere."""
-        if running.work is None:
-            if not running.queue:
-                return False
-            running.current = running.queue.popleft()
-            opcode, fields = running.current
-            running.work = UNITS[opcode](self, fields)
-        steps = self.steps
+    def _take_commands(self, source: Waiting) -> tuple[str, bool]:
+        """Let the command processor go on until it waits: why, and whether it took any."""
+        taken = False
+        for waits in source:
+            if waits:
+                return waits, taken
+            taken = True
+        return "", taken
+
+    def _start(self, running: Running) -> None:
+        """Begin the next command of a unit."""
+        if running.work is None and running.queue:
+            running.current = command = running.queue.popleft()
+            if self._native is not None and is_native(command):
+                running.work = native_state(command, self.word)
+            else:
+                running.work = self._guarded(command)
+
+    def _guarded(self, command: Issued) -> Waiting:
+        """The coroutine of a command, whose traps name it."""
+        try:
+            yield from _UNITS[command.opcode](self, command)
+        except FunctionalTrap as trap:
+            raise trap.at(command) from None
+
+    def _run_native(self) -> bool:
+        """Run native commands until all wait; whether one has ended."""
+        any_ended = False
+        while self._native is not None:
+            for running in self.units.values():
+                self._start(running)
+            active = [r for r in self.units.values() if isinstance(r.work, CommandState)]
+            if not active:
+                break
+            ended = self._native.run(self.state, [r.work for r in active])  # type: ignore[misc]
+            if ended < 0:
+                for running in active:
+                    running.waits = native_waits(running.work)  # type: ignore[arg-type]
+                break
+            running = active[ended % len(active)]
+            assert running.current is not None
+            if ended >= len(active):
+                raise native_fault(self.state, running.current).at(running.current)
+            self._finish(running)
+            any_ended = True
+        return any_ended
+
+    def _run_coroutine(self, running: Running) -> bool:
+        """Resume a unit in Python; whether its command has ended."""
+        self._start(running)
+        if running.work is None or isinstance(running.work, CommandState):
+            return False
         try:
             running.waits = next(running.work)
-            return self.steps != steps
+            return False
         except StopIteration:
-            assert running.current is not None  # it is set together with `work`
-            self._signal(running.current[1])
-            running.work = running.current = None
-            running.waits = ""
+            self._finish(running)
             return True
 
-    def _signal(self, fields: Fields) -> None:
-        if fields["signal_en"]:
-            self._counters[fields["signal_counter"]] += 1
+    def _finish(self, running: Running) -> None:
+        assert running.current is not None
+        self._processor.signal(running.current)
+        running.work, running.current, running.waits = None, None, ""
 
-    def _execute(self, commands: bytes) -> Waiting:
-        """The command processor: yields '' after each command, or why it waits."""
-        position = 0
-        while position < len(commands):
-            try:
-                command, fields = decode(commands[position:])
-            except ValueError as error:
-                raise FunctionalTrap(Trap.ILLEGAL_FIELD, str(error)) from None
-            position += command.bits // 8
-            if command.opcode == Opcode.END:
-                yield from self._until_idle(set(self._units))
-                return fields["status"]
-            yield from self._issue(command.opcode, fields)
-            yield ""
-        raise FunctionalTrap(Trap.LIST_OVERRUN, TRAP_TEXT[Trap.LIST_OVERRUN])
+    def issue(self, command: Issued) -> Waiting:
+        """Put a command into its unit's queue, once there is room."""
+        running = self.units[command.unit]
+        while len(running.queue) >= self.config.pe.cp.queue_depth:
+            yield f"waits for the queue of {command.unit.name}"
+        running.queue.append(command)
 
-    def _until_idle(self, units: set[Unit]) -> Waiting:
-        while any(not self._units[unit].idle for unit in units):
-            yield "waits until units are idle"
+    def are_idle(self, units: list[Unit]) -> bool:
+        """Whether these units have nothing to do."""
+        return all(self.units[unit].idle for unit in units)
 
-    def _issue(self, opcode: Opcode, fields: Fields) -> Waiting:
-        """Run a short command, or dispatch a long one."""
-        if opcode in UNITS:
-            if fields["store"]:
-                self._contexts[fields["context"]] = (opcode, fields)
-            else:
-                yield from self._dispatch(opcode, fields)
-        elif opcode == Opcode.RUN:
-            yield from self._run_context(fields)
-        elif opcode == Opcode.FENCE:
-            yield from self._until_idle({u for u in self._units if fields["units"] >> u & 1})
-        elif opcode == Opcode.WAIT:
-            while (self._counters[fields["counter"]] - fields["value"]) & 1 << 31:
-                yield f"waits for counter {fields['counter']} to reach {fields['value']}"
-        elif opcode == Opcode.SET_COUNTER:
-            self._counters[fields["counter"]] = fields["value"]
-        elif opcode == Opcode.SIGNAL:
-            self._signal(fields)
-        elif opcode == Opcode.CB:
-            self._set_up(fields)
-
-    def _set_up(self, fields: Fields) -> None:
+    def set_up_buffer(self, fields: dict[str, int]) -> None:
+        """CB command."""
         cb = fields["cb"]
-        if cb in self._buffers and self._buffers[cb].busy:
-            raise FunctionalTrap(Trap.CB_BUSY, f"CB {cb}: {TRAP_TEXT[Trap.CB_BUSY]}.")
-        self._buffers[cb] = CircularBuffer(fields["base"], fields["depth"], bool(fields["shared"]))
+        old = self.buffers[cb]
+        if old.valid and (old.reserve != old.commit or old.claim != old.release):
+            raise FunctionalTrap(Trap.CB_BUSY, cb)
+        self.buffers[cb] = Buffer(
+            valid=1, base=fields["base"], depth=fields["depth"], shared=fields["shared"],
+            producer=-1, consumer=-1,
+        )  # fmt: skip
+        self._mark_overlaps()
 
-    def _run_context(self, fields: Fields) -> Waiting:
-        if fields["ctx"] not in self._contexts:
-            raise FunctionalTrap(Trap.CONTEXT_EMPTY, TRAP_TEXT[Trap.CONTEXT_EMPTY])
-        opcode, stored = self._contexts[fields["ctx"]]
-        moved = dict(stored)
-        moved.pop("opcode")
-        offset = "a_offset" if opcode == Opcode.MML else "offset"
-        moved[offset] += fields["ls_delta"]
-        if "mem_addr" in moved:
-            moved["mem_addr"] = (moved["mem_addr"] + fields["mem_delta"]) % (1 << 40)
-        for name in ("tag", "signal_en", "signal_counter", "signal_row", "signal_col"):
-            moved[name] = fields[name]
-        moved["store"] = 0
-        _, moved = decode(encode(opcode, **moved))
-        if fields["keep"]:
-            self._contexts[fields["ctx"]] = (opcode, moved)
-        yield from self._dispatch(opcode, moved)
+    def _mark_overlaps(self) -> None:
+        """Note which buffers lie in the same bytes as another."""
+        valid = [buffer for buffer in self.buffers if buffer.valid]
+        for one in valid:
+            one.overlaps = any(
+                one.base < other.base + other.depth and other.base < one.base + one.depth
+                for other in valid
+                if other is not one
+            )
 
-    def _dispatch(self, opcode: Opcode, fields: Fields) -> Waiting:
-        if any(fields[f"count{level}"] == 0 for level in range(LEVELS)):
-            raise FunctionalTrap(Trap.ILLEGAL_FIELD, f"{opcode.name.lower()} has a count of zero.")
-        unit = self._units[_unit_of(opcode, fields)]
-        while len(unit.queue) >= unit.depth:
-            yield f"waits for the queue of {unit.unit.name}"
-        unit.queue.append((opcode, fields))
+    def read_memory(self, address: int, n_bytes: int) -> NDArray[np.uint8]:
+        """Read memory as the fabric interface does."""
+        self._check_ranges(address, n_bytes, _READ)
+        data = self.memory.read(address, n_bytes)
+        counters = self.state.counters
+        counters.read_bytes += n_bytes
+        counters.read_lines += self._n_lines(address, n_bytes)
+        if self.police and (first := self.memory.first_unwritten(address, n_bytes)) is not None:
+            raise unwritten_memory(first)
+        return data
 
+    def write_memory(self, address: int, data: NDArray[np.uint8]) -> None:
+        """Write memory as the fabric interface does."""
+        self._check_ranges(address, data.size, _WRITE)
+        self.memory.write(address, data)
+        counters = self.state.counters
+        counters.write_bytes += data.size
+        counters.write_lines += self._n_lines(address, data.size)
 
-def _unit_of(opcode: Opcode, fields: Fields) -> Unit:
-    if opcode == Opcode.DMA_IN:
-        return Unit.FI_IN_COL if fields["column"] else Unit.FI_IN_ROW
-    return {
-        Opcode.DMA_OUT: Unit.FI_OUT,
-        Opcode.MML: Unit.DPE,
-        Opcode.DRAIN: Unit.RE,
-        Opcode.PRELOAD: Unit.RE,
-    }[opcode]
+    def _n_lines(self, address: int, n_bytes: int) -> int:
+        link = self.config.pe.link_bytes
+        return (address + n_bytes - 1) // link - address // link + 1
+
+    def _check_ranges(self, address: int, n_bytes: int, access: int) -> None:
+        """Every line must lie in a range that allows the access."""
+        link, end = self.config.pe.link_bytes, address + n_bytes
+        at = address
+        while at < end:
+            following = min(end, (at // link + 1) * link)
+            if not any(f <= at and following <= n and a & access for f, n, a in self.ranges):
+                raise memory_trap(Trap.MEMORY_RANGE, address, n_bytes)
+            # One range that holds all that is left saves looking at every line.
+            whole = any(f <= at and end <= n and a & access for f, n, a in self.ranges)
+            at = end if whole else following
+
+    def _look_back(self) -> None:
+        """Warn of what a job left undone."""
+        for number, buffer in enumerate(self.buffers):
+            left = buffer.commit - buffer.release
+            if buffer.valid and left:
+                self.warnings.append(
+                    f"At END CB {number} still holds {64 * left} bytes that nothing released."
+                )
+
+    def counters(self) -> dict[str, int | None]:
+        """Performance counters of the last job; None where they count time or what it moves."""
+        counts = self.state.counters
+        known = {
+            "cp.commands": self._processor.n_long,
+            "cp.short_commands": self._processor.n_short,
+            "dpe.rows": counts.rows,
+            "dpe.held_blocks": counts.held_blocks,
+            "fi.read_bytes": counts.read_bytes,
+            "fi.read_lines": counts.read_lines,
+            "fi.write_bytes": counts.write_bytes,
+            "fi.write_lines": counts.write_lines,
+        }
+        return {counter.name: known.get(counter.name) for counter in COUNTERS}

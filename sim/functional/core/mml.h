@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// MML: holds blocks of B, streams rows of A past them into accumulator banks.
+#pragma once
+
+#include "dot.h"
+#include "walk.h"
+
+namespace functional {
+
+inline bool is_float(i64 format) { return format >= kFp16; }
+
+inline i64 bank_of(const Machine& m, const Command& c) {
+    i64 bank = c.bank;
+    for (int level = 1; level < kLevels; ++level) bank += c.index[level] * c.bank_strides[level];
+    return bank % m.n_banks;
+}
+
+inline bool is_first_k(const Command& c) { return !c.k_level || !c.index[c.k_level]; }
+
+inline bool is_last_k(const Command& c) {
+    return !c.k_level || c.index[c.k_level] == c.counts[c.k_level] - 1;
+}
+
+// Bytes of K that count in this visit; half a 16-bit element does not.
+inline i64 k_bytes(const Machine& m, const Command& c) {
+    if (!c.k_tail || !is_last_k(c)) return m.word;
+    return is_float(c.a_format) ? c.k_tail & ~i64{1} : c.k_tail;
+}
+
+inline i64 n_columns(const Machine& m, const Command& c) {
+    const bool tail = c.n_tail && c.index[c.n_level] == c.counts[c.n_level] - 1;
+    return tail ? c.n_tail : m.columns;
+}
+
+// Puts element k of column n (its bytes at `data`) into the decoded block.
+inline void put(Held& held, const Command& c, i64 k, i64 n, const u8* data) {
+    if (!is_float(c.b_format)) {
+        held.integers[k][n] = c.b_format == kInt8 ? static_cast<std::int8_t>(*data) : *data;
+        return;
+    }
+    const Element e = element(data[0] | data[1] << 8, c.b_format == kBf16);
+    held.values[k][n] = e.value;
+    held.signs[k][n] = e.sign;
+    held.exponents[k][n] = e.exponent;
+    held.special |= e.special;
+}
+
+inline void clear(Held& held) {
+    std::memset(held.integers, 0, sizeof held.integers);
+    std::memset(held.values, 0, sizeof held.values);
+    std::memset(held.signs, 0, sizeof held.signs);
+    std::fill(&held.exponents[0][0], &held.exponents[0][0] + kMaxChunk * kMaxColumns,
+              kZeroExponent);
+    held.special = false;
+}
+
+// Load the held block of the current index: only the bytes inside the tails are looked at.
+inline Outcome load_held(Machine& m, Command& c) {
+    Held& held = *static_cast<Held*>(m.scratch);
+    const i64 size = is_float(c.b_format) ? 2 : 1;
+    const i64 per_word = m.word / size, depth = k_bytes(m, c) / size, valid = n_columns(m, c);
+    const i64 start = relative(c, c.b, static_cast<int>(c.held_level));
+    clear(held);
+    ++m.counters.held_blocks;
+    for (i64 beat = 0; beat < m.columns; ++beat) {
+        // By row a beat is a column's vector; else beat `k` of a group holds one k of its columns.
+        const i64 k = c.by_row ? 0 : beat % per_word;
+        const i64 n = c.by_row ? beat : beat / per_word * per_word;
+        const i64 used = c.by_row ? (n < valid ? depth : 0)
+                                  : (k < depth ? std::clamp<i64>(valid - n, 0, per_word) : 0);
+        if (!used) continue;
+        const u8* data = ls_read(m, c.b, start + beat * c.b.strides[0], used * size);
+        if (!data) return kFault;
+        for (i64 i = 0; i < used; ++i)
+            c.by_row ? put(held, c, i, n, data + i * size) : put(held, c, k, n + i, data + i * size);
+    }
+    return kDone;
+}
+
+// Whether the next index of levels `held_level` and up lies in another step of B.
+inline bool held_step_ends(const Command& c) {
+    for (i64 level = c.held_level; level < c.b.step_level && level < kLevels; ++level)
+        if (c.index[level] != c.counts[level] - 1) return false;
+    return true;
+}
+
+inline Outcome hold(Machine& m, Command& c) {
+    if (c.is_held) return kDone;
+    if (const Outcome entered = enter(m, c, c.b); entered != kDone) return entered;
+    if (const Outcome loaded = load_held(m, c); loaded != kDone) return loaded;
+    c.is_held = 1;
+    return held_step_ends(c) ? leave(m, c.b) : kDone;
+}
+
+// Open the visit's bank on its first visit.
+inline Outcome open_bank(Machine& m, Command& c) {
+    if (c.is_open || !is_first_k(c)) return kDone;
+    const i64 bank = bank_of(m, c);
+    if (m.bank_states[bank] != (c.init ? kFree : kReady)) {
+        c.wait = c.init ? kBankFree : kBankReady;
+        c.waits_for = bank;
+        return kBlocked;
+    }
+    m.bank_states[bank] = kOpen;
+    c.is_open = 1;
+    ++m.steps;
+    return kDone;
+}
+
+inline const u8* streamed_row(Machine& m, const Command& c, i64 start, i64 row, i64 n) {
+    return ls_read(m, c.a, start + row * c.a.strides[0], n);
+}
+
+template <int N>
+Outcome visit_integers(Machine& m, Command& c, i64 rows, u32* acc, bool overwrite) {
+    alignas(64) static thread_local float a[kMaxColumns + 4][kMaxBytes];
+    const Held& held = *static_cast<Held*>(m.scratch);
+    const i64 depth = k_bytes(m, c), start = relative(c, c.a, 1);
+    for (i64 r = 0; r < rows; ++r) {
+        const u8* data = streamed_row(m, c, start, r, depth);
+        if (!data) return kFault;
+        if (c.a_format == kInt8)
+            for (i64 k = 0; k < depth; ++k) a[r][k] = static_cast<std::int8_t>(data[k]);
+        else
+            for (i64 k = 0; k < depth; ++k) a[r][k] = data[k];
+    }
+    integer_rows<N>(held, a, static_cast<int>(rows), static_cast<int>(depth), acc, m.columns,
+                    overwrite);
+    return kDone;
+}
+
+template <int N>
+Outcome visit_floats(Machine& m, Command& c, i64 rows, u32* acc, bool overwrite) {
+    const Held& held = *static_cast<Held*>(m.scratch);
+    const i64 depth = k_bytes(m, c) / 2, start = relative(c, c.a, 1);
+    for (i64 r = 0; r < rows; ++r) {
+        const u8* data = streamed_row(m, c, start, r, depth * 2);
+        if (!data) return kFault;
+        double values[kMaxChunk], signs[kMaxChunk];
+        std::int16_t exponents[kMaxChunk];
+        bool special = held.special;
+        for (i64 k = 0; k < depth; ++k) {
+            const Element e = element(data[2 * k] | data[2 * k + 1] << 8, c.a_format == kBf16);
+            values[k] = e.value;
+            signs[k] = e.sign;
+            exponents[k] = e.exponent;
+            special |= e.special;
+        }
+        alignas(64) float partial[N];
+        float_row<N>(held, values, exponents, static_cast<int>(depth), partial);
+        if (special) special_row(held, signs, static_cast<int>(depth), N, partial);
+        accumulate_row<N>(partial, acc + r * m.columns, overwrite);
+    }
+    return kDone;
+}
+
+inline Outcome check_rows(Machine& m, i64 bank, i64 rows) {
+    if (m.police && !all_known(m.row_known + bank * m.tile_rows, rows)) {
+        i64 row = 0;
+        while (m.row_known[bank * m.tile_rows + row]) ++row;
+        return fail(m, kUnwrittenRow, -1, row, bank);
+    }
+    return kDone;
+}
+
+inline Outcome visit(Machine& m, Command& c) {
+    const i64 rows = count_at(c, 0), bank = bank_of(m, c);
+    const bool overwrite = c.init && is_first_k(c);
+    if (overwrite)
+        std::memset(m.row_known + bank * m.tile_rows, 1, static_cast<std::size_t>(rows));
+    else if (const Outcome known = check_rows(m, bank, rows); known != kDone)
+        return known;
+    u32* acc = m.banks + bank * m.tile_rows * m.columns;
+    m.counters.rows += rows;
+    const bool floats = is_float(c.a_format);
+    switch (m.columns) {
+        case 8: return (floats ? visit_floats<8> : visit_integers<8>)(m, c, rows, acc, overwrite);
+        case 16:
+            return (floats ? visit_floats<16> : visit_integers<16>)(m, c, rows, acc, overwrite);
+        case 32:
+            return (floats ? visit_floats<32> : visit_integers<32>)(m, c, rows, acc, overwrite);
+        default:
+            return (floats ? visit_floats<64> : visit_integers<64>)(m, c, rows, acc, overwrite);
+    }
+}
+
+inline Outcome mml(Machine& m, Command& c) {
+    for (;;) {
+        for (const auto step : {hold, open_bank})
+            if (const Outcome ready = step(m, c); ready != kDone) return ready;
+        if (const Outcome entered = enter(m, c, c.a); entered != kDone) return entered;
+        if (const Outcome visited = visit(m, c); visited != kDone) return visited;
+        if (is_last_k(c)) m.bank_states[bank_of(m, c)] = c.done ? kFull : kReady;
+        c.is_open = 0;
+        int highest;
+        const bool more = next_index(c, highest);
+        if (highest >= c.held_level) c.is_held = 0;
+        if (highest >= c.a.step_level)
+            if (const Outcome left = leave(m, c.a); left != kDone) return left;
+        if (!more) return kDone;
+    }
+}
+
+}  // namespace functional

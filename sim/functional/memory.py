@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shared SRAM and DRAM as bytes, with a note for each byte whether anybody wrote it."""
+
+import mmap
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.arch import address_map
+from hw.arch.traps import TRAP_TEXT, Trap
+from hw.config import ChipConfig
+from sim.functional.faults import FunctionalTrap, Rule, RuleBroken
+from sim.functional.state import Region
+
+__all__ = ["Memory", "memory_trap", "unwritten_memory"]
+
+Bytes = NDArray[np.uint8]
+
+
+def _zeros(size: int) -> Bytes:
+    """Zeros that cost memory only where they are touched."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    return np.frombuffer(mmap.mmap(-1, size, flags=flags), np.uint8)
+
+
+class _Block:
+    """One memory."""
+
+    def __init__(self, base: int, size: int) -> None:
+        self.base, self.size = base, size
+        self.clear()
+
+    def clear(self) -> None:
+        """All zero, and nothing written."""
+        self.data, self.known = _zeros(self.size), _zeros(self.size)
+
+    def holds(self, address: int, n_bytes: int) -> bool:
+        """Whether all of these bytes lie in it."""
+        return self.base <= address and address + n_bytes <= self.base + self.size
+
+
+class Memory:
+    """Both memories of one chip, at the addresses of `hw.arch.address_map`."""
+
+    def __init__(self, config: ChipConfig) -> None:
+        self._sram = _Block(address_map.SRAM.base, config.sram.size_bytes)
+        self._dram = _Block(address_map.DRAM.base, config.dram.size_bytes)
+
+    def _find(self, address: int, n_bytes: int) -> tuple[_Block, slice]:
+        for block in (self._sram, self._dram):
+            if block.holds(address, n_bytes):
+                start = address - block.base
+                return block, slice(start, start + n_bytes)
+        raise memory_trap(Trap.MEMORY_ERROR, address, n_bytes)
+
+    def read(self, address: int, n_bytes: int) -> Bytes:
+        """A copy of `n_bytes` bytes."""
+        block, where = self._find(address, n_bytes)
+        return block.data[where].copy()
+
+    def write(self, address: int, data: Bytes) -> None:
+        """Store bytes."""
+        block, where = self._find(address, data.size)
+        block.data[where] = data
+        block.known[where] = 1
+
+    def first_unwritten(self, address: int, n_bytes: int) -> int | None:
+        """Address of the first of these bytes that nobody wrote."""
+        block, where = self._find(address, n_bytes)
+        known = block.known[where]
+        return None if known.all() else address + int(known.argmin())
+
+    def clear_sram(self) -> None:
+        """Fill shared SRAM with zeros; cleared is not written."""
+        self._sram.clear()
+
+    def regions(self) -> tuple[Region, Region]:
+        """Both for the native units; they change with `clear_sram`."""
+        return (_region(self._sram), _region(self._dram))
+
+
+def memory_trap(cause: Trap, address: int, n_bytes: int) -> FunctionalTrap:
+    """An access to bytes that are nowhere, or that the job may not touch."""
+    what = "are not in any memory" if cause is Trap.MEMORY_ERROR else "are not the job's"
+    span = f"bytes 0x{address:010x} to 0x{address + n_bytes - 1:010x}"
+    return FunctionalTrap(cause, address & 0xFFFF_FFFF, f"{TRAP_TEXT[cause]} ({span} {what})")
+
+
+def unwritten_memory(address: int) -> RuleBroken:
+    """A read of a byte of memory that nobody wrote."""
+    return RuleBroken(
+        Rule.UNWRITTEN_MEMORY,
+        f"reads memory 0x{address:010x}, which neither host nor job has written",
+    )
+
+
+def _region(block: _Block) -> Region:
+    return Region(block.data.ctypes.data, block.known.ctypes.data, block.base, block.size)

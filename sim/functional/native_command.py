@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands for the native units: their structures, and words for what the library reports."""
+
+from hw.arch.commands import LEVELS, Destination, Opcode
+from hw.arch.traps import Trap
+from hw.arch.units import Unit
+from sim.functional.faults import FunctionalTrap, Issued, Rule
+from sim.functional.memory import memory_trap, unwritten_memory
+from sim.functional.operand import outside_step, overlap, second_producer, unwritten_ls
+from sim.functional.state import CommandState, MachineState, OperandState, Wait
+from sim.functional.units import dma_nest, tile_nest, unwritten_row
+from sim.golden.address import Nest
+
+__all__ = ["is_native", "native_fault", "native_state", "native_waits"]
+
+_PRODUCERS = (Opcode.DMA_IN, Opcode.DRAIN)
+
+
+def is_native(command: Issued) -> bool:
+    """Whether the library runs this command."""
+    fields = command.fields
+    match command.opcode:
+        case Opcode.DMA_IN | Opcode.DMA_OUT | Opcode.PRELOAD:
+            return True
+        case Opcode.MML:
+            return not (fields["a_from_mlu"] or fields["b_from_mlu"])
+        case Opcode.DRAIN:
+            return fields["destination"] == Destination.LS and not fields["source"]
+        case _:
+            return False
+
+
+def native_state(command: Issued, word: int) -> CommandState:
+    """A command as the library takes it."""
+    fields, opcode = command.fields, command.opcode
+    if opcode in (Opcode.DMA_IN, Opcode.DMA_OUT):
+        nests = [dma_nest(fields)]
+    elif opcode is Opcode.MML:
+        nests = [tile_nest(fields, word, "a_"), tile_nest(fields, word, "b_")]
+    else:
+        nests = [tile_nest(fields, word, tail=opcode is Opcode.DRAIN)]
+    return _command_state(command, nests, opcode in _PRODUCERS)
+
+
+def native_waits(state: CommandState) -> str:
+    """Why a command cannot go on."""
+    what = state.waits_for
+    return {
+        Wait.CB_DATA: f"waits for data in CB {what}",
+        Wait.CB_ROOM: f"waits for room in CB {what}",
+        Wait.BANK_FREE: f"waits until bank {what} is free",
+        Wait.BANK_READY: f"waits until bank {what} is ready",
+        Wait.BANK_FULL: f"waits until bank {what} is full",
+    }.get(state.wait, "")
+
+
+def native_fault(machine: MachineState, command: Issued) -> FunctionalTrap:
+    """The fault that the library has reported."""
+    report = machine.report
+    cb, address, info = report.cb, report.address, report.info
+    match report.fault:
+        case Rule.UNWRITTEN_LS:
+            return unwritten_ls(cb, address)
+        case Rule.UNWRITTEN_MEMORY:
+            return unwritten_memory(address)
+        case Rule.OUTSIDE_STEP:
+            producer = command.opcode in _PRODUCERS
+            return outside_step(producer, cb, report.relative, report.window, address)
+        case Rule.SECOND_PRODUCER:
+            return second_producer(cb, Unit(info))
+        case Rule.OVERLAP:
+            return overlap(cb, info, address)
+        case Rule.UNWRITTEN_ROW:
+            return unwritten_row(info, address)
+        case Trap.MEMORY_ERROR | Trap.MEMORY_RANGE:
+            return memory_trap(Trap(report.fault), address, info)
+        case _:
+            return FunctionalTrap(Trap(report.fault), cb)
+
+
+def _command_state(command: Issued, nests: list[Nest], producer: bool) -> CommandState:
+    fields = command.fields
+    state = CommandState(opcode=command.opcode, unit=command.unit)
+    for place, nest in zip(("a", "b"), nests, strict=False):
+        setattr(state, place, _operand(nest, producer))
+    first = nests[0]
+    state.counts[:] = first.counts
+    state.tail_level, state.tail_inner = first.tail_level, first.tail_inner
+    state.tail_count = first.tail_count
+    own = {field[0] for field in CommandState._fields_}
+    for name in own & fields.keys() - {"opcode", "tail_level", "tail_inner", "tail_count"}:
+        setattr(state, name, fields[name])
+    for level in range(1, LEVELS):
+        state.mem_strides[level] = fields.get(f"mem_stride{level}", 0)
+        state.bank_strides[level] = fields.get(f"bank_stride{level}", 0)
+    return state
+
+
+def _operand(nest: Nest, producer: bool) -> OperandState:
+    state = OperandState(
+        cb=nest.cb,
+        producer=producer,
+        offset=nest.offset,
+        step_level=nest.step_level,
+        adv_level=nest.adv_level,
+        need=nest.need,
+        adv=nest.adv,
+        tail_adv=nest.tail_adv,
+    )
+    state.strides[:] = nest.strides
+    return state
