@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dot-product engine, command by command: what rows it sends, what it asks of its buffers."""
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +48,16 @@ class DpeModel:
     banks: int
 
     def mml(
-        self, fields: dict[str, int], memory: NDArray[np.uint8], buffers: dict[int, Buffer]
+        self,
+        fields: dict[str, int],
+        memory: NDArray[np.uint8],
+        buffers: dict[int, Buffer],
+        feeds: dict[str, deque[bytes]] | None = None,
     ) -> MmlResult:
         """Run a decoded MML on local memory (`memory[word, byte]`); moves the buffers' pointers.
 
-        Levels below `held_level` do not move the held block. Tails: docs/commands.md.
+        Levels below `held_level` do not move the held block. Tails: docs/commands.md. An operand
+        that comes from the layout unit takes its words from `feeds["a"]` or `["b"]`.
         """
         result = MmlResult()
         counts = tuple(fields[f"count{level}"] for level in range(LEVELS))
@@ -64,10 +70,15 @@ class DpeModel:
         nest_b = self._nest(fields, "b_", held_counts)
         result.steps_a = list(walk(nest_a, buffers[nest_a.cb], self.k_bytes))
         result.steps_b = list(walk(nest_b, buffers[nest_b.cb], self.k_bytes))
-        blocks = self._blocks(fields, counts, memory, _flat(result.steps_b))
-        for visit in _visits(_flat(result.steps_a)):
+        words, addresses = {}, {}
+        for name, steps in (("a", result.steps_a), ("b", result.steps_b)):
+            words[name], addresses[name] = memory, _flat(steps)
+            if fields[f"{name}_from_mlu"]:
+                words[name], addresses[name] = _fed(addresses[name], (feeds or {})[name])
+        blocks = self._blocks(fields, counts, words["b"], addresses["b"])
+        for visit in _visits(addresses["a"]):
             held = blocks[visit[0].index[held_level:]]
-            result.rows += self._visit(fields, counts, memory, visit, held)
+            result.rows += self._visit(fields, counts, words["a"], visit, held)
         return result
 
     def _nest(self, fields: dict[str, int], prefix: str, counts: tuple[int, ...]) -> Nest:
@@ -168,6 +179,13 @@ def _elements(words: NDArray[np.uint8], fmt: Format) -> NDArray:
 
 def _flat(steps: list[Step]) -> list[Address]:
     return [address for step in steps for address in step.addresses]
+
+
+def _fed(addresses: list[Address], feed: deque[bytes]) -> tuple[NDArray[np.uint8], list[Address]]:
+    """The next words of the layout unit, and where each address finds its own."""
+    words = np.frombuffer(b"".join(feed.popleft() for _ in addresses), np.uint8)
+    places = [replace(address, address=number) for number, address in enumerate(addresses)]
+    return words.reshape(len(addresses), -1), places
 
 
 def _visits(addresses: list[Address]) -> list[list[Address]]:

@@ -63,6 +63,8 @@ class DotProductEngine(wiring.Component):
         Circular buffers of the two operands.
     ls_a, ls_b : Out(LsReadPort)
         Read slots of the two operands.
+    a_from_mlu, b_from_mlu : Out(1)
+        The read offered there asks for a word of the layout unit (see `OperandFeed`).
     banks : Out(BankPort)
         States of the accumulator banks.
     rows : Out(stream of bank_row_layout, always ready)
@@ -90,6 +92,8 @@ class DotProductEngine(wiring.Component):
                 "cb_b": Out(CbPort()),
                 "ls_a": Out(port),
                 "ls_b": Out(port),
+                "a_from_mlu": Out(1),
+                "b_from_mlu": Out(1),
                 "banks": Out(BankPort(banks=banks)),
                 "rows": Out(stream.Signature(rows, always_ready=True)),
                 "event_held_blocks": Out(1),
@@ -132,7 +136,10 @@ class DotProductEngine(wiring.Component):
             m.submodules[f"reader_{name}"] = reader
             wiring.connect(m, reader.cb, wiring.flipped(getattr(self, f"cb_{name}")))
             wiring.connect(m, reader.ls, wiring.flipped(getattr(self, f"ls_{name}")))
-            m.d.comb += reader.stop.eq(stop)
+            m.d.comb += [
+                reader.stop.eq(stop),
+                getattr(self, f"{name}_from_mlu").eq(reader.from_mlu),
+            ]
         wiring.connect(m, readers["a"].words, visits.words)
         wiring.connect(m, readers["b"].words, loader.words)
         wiring.connect(m, visits.banks_port, wiring.flipped(self.banks))
@@ -175,7 +182,9 @@ class DotProductEngine(wiring.Component):
             m.submodules[name] = fifo = StreamFifo(shape=target.payload.shape(), depth=depth)
             wiring.connect(m, fifo.o, target)
             fifos[name] = fifo
-        self._elaborate_nests(m, mml, fifos["nest_a"].i.payload, fifos["nest_b"].i.payload)
+        operands = {name: fifos[f"nest_{name}"].i.payload for name in ("a", "b")}
+        self._elaborate_nests(m, mml, operands["a"].nest, operands["b"].nest)
+        m.d.comb += [operands[n].from_mlu.eq(mml[f"{n}_from_mlu"]) for n in operands]
         self._elaborate_info(m, mml, fifos["info_a"].i.payload, fifos["info_b"].i.payload)
 
         accept = Signal()

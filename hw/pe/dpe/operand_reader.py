@@ -12,7 +12,7 @@ from hw.iface.pe import CbPort, CbRole, LsReadPort
 from hw.lib.address_generator import AddressGenerator, StepReporter, nest_layout
 from hw.lib.elastic import StreamFifo
 
-__all__ = ["LS_LATENCY", "OperandReader", "STRIDE_WIDTH", "word_layout"]
+__all__ = ["LS_LATENCY", "OperandReader", "STRIDE_WIDTH", "operand_layout", "word_layout"]
 
 LS_LATENCY = 2
 """Cycles from a granted read to its answer."""
@@ -20,6 +20,11 @@ STRIDE_WIDTH = 16
 """Bits of an operand's strides and offset in MML."""
 # Room for the words of a round trip through local memory, and some more to ride out conflicts.
 _DEPTH = 8
+
+
+def operand_layout() -> data.StructLayout:
+    """One operand of a command."""
+    return data.StructLayout({"nest": nest_layout(STRIDE_WIDTH), "from_mlu": 1})
 
 
 def word_layout(address_width: int, word_bytes: int) -> data.StructLayout:
@@ -48,6 +53,7 @@ class OperandReader(wiring.Component):
     room for the word; a word leaves when `words` takes it. An address outside of the circular
     buffer or of local memory is not read: its word comes with `outside` set. The step's end is
     reported to the CB table when its last word was granted. `stop` starts no further read.
+    `from_mlu` says with each read that the layout unit gives its word (see `OperandFeed`).
 
     Timing: a word per cycle while local memory grants every read and words are taken; first word
     8 cycles after `nest` when the step is granted at once.
@@ -61,12 +67,14 @@ class OperandReader(wiring.Component):
 
     Members
     -------
-    nest : In(stream of nest_layout)
+    nest : In(stream of operand_layout)
         Nests to walk.
     cb : Out(CbPort)
         The operand's circular buffer.
     ls : Out(LsReadPort)
         Read slot.
+    from_mlu : Out(1)
+        The read that is offered asks for a word of the layout unit.
     words : Out(stream of word_layout)
         The words.
     stop : In(1)
@@ -84,9 +92,10 @@ class OperandReader(wiring.Component):
         self.word_bytes = word_bytes
         super().__init__(
             {
-                "nest": In(stream.Signature(nest_layout(STRIDE_WIDTH))),
+                "nest": In(stream.Signature(operand_layout())),
                 "cb": Out(CbPort()),
                 "ls": Out(LsReadPort(address_width=address_width, word_bytes=word_bytes)),
+                "from_mlu": Out(1),
                 "words": Out(stream.Signature(word_layout(address_width, word_bytes))),
                 "stop": In(1),
                 "settled": Out(1),
@@ -105,7 +114,6 @@ class OperandReader(wiring.Component):
         )
         m.submodules.reporter = reporter = StepReporter(role=CbRole.CONSUMER)
         m.submodules.fifo = fifo = StreamFifo(shape=self.words.payload.shape(), depth=_DEPTH)
-        wiring.connect(m, wiring.flipped(self.nest), generator.nest)
         wiring.connect(m, generator.acquire, wiring.flipped(self.cb.acquire))
         wiring.connect(m, wiring.flipped(self.cb.grant), generator.grant)
         wiring.connect(m, reporter.done, wiring.flipped(self.cb.done))
@@ -134,7 +142,22 @@ class OperandReader(wiring.Component):
             m.d.sync += n_taken.eq(n_taken + takes - leaves)
         in_flight = self._elaborate_answer(m, takes, address, fifo)
         m.d.comb += self.settled.eq(~in_flight & ~reporter.pending)
+        self._elaborate_nest(m, generator)
         return m
+
+    def _elaborate_nest(self, m: Module, generator: AddressGenerator) -> None:
+        """Start a nest, and remember where its words come from."""
+        following = Signal()  # of the nest taken last; the one before may have an address left
+        addresses = generator.addresses
+        m.d.comb += [
+            generator.nest.valid.eq(self.nest.valid),
+            self.nest.ready.eq(generator.nest.ready),
+            generator.nest.payload.eq(self.nest.payload.nest),
+        ]
+        with m.If(self.nest.valid & self.nest.ready):
+            m.d.sync += following.eq(self.nest.payload.from_mlu)
+        with m.If(~addresses.valid | addresses.ready):
+            m.d.sync += self.from_mlu.eq(following)
 
     def _elaborate_answer(
         self, m: Module, takes: Signal, address: data.View, fifo: StreamFifo

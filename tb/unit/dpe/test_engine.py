@@ -243,6 +243,7 @@ class EngineBench:
         for agent in (*self.ls.values(), *self.cb.values(), self.re):
             self.bench.add(agent)
         self.asked: dict[str, list] = {"a": [], "b": []}
+        self.feeds: dict[str, deque[bytes]] = {"a": deque(), "b": deque()}
         self.rows: list[Row] = []
 
     def send(self, **fields: int) -> Job:
@@ -250,7 +251,7 @@ class EngineBench:
         fields.setdefault("tag", int(self.rng.integers(1 << 16)))
         data = encode(Opcode.MML, a_cb=CB_A, b_cb=CB_B, **fields)
         values = decode(data)[1]
-        result = self.model.mml(values, self.memory, self.buffers)
+        result = self.model.mml(values, self.memory, self.buffers, self.feeds)
         for name, cb_id, steps in (("a", CB_A, result.steps_a), ("b", CB_B, result.steps_b)):
             self.asked[name] += [(cb_id, step.extent, step.advance) for step in steps]
         self.rows += result.rows
