@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import BankState, LsReadPort
 from hw.lib.elastic import PipeStage
-from hw.pe.re.row_writer import wrapped_address
+from hw.lib.word_writer import wrapped_address
 from hw.pe.re.sequencer import item_layout
 
 __all__ = ["PreloadPath"]

@@ -12,25 +12,11 @@ from hw.iface.command_view import view
 from hw.iface.pe import CbPort, CbRole, Completion
 from hw.lib.address_generator import AddressGenerator, StepReporter
 from hw.lib.loop_nest import LoopNest
+from hw.lib.word_writer import place_layout
 
-__all__ = ["Sequencer", "item_layout", "place_layout"]
+__all__ = ["Sequencer", "item_layout"]
 
 _BANK_BITS = 4
-
-
-def place_layout(address_width: int) -> data.StructLayout:
-    """Where an item lies in local memory: a word address, and the buffer in which it wraps."""
-    return data.StructLayout(
-        {
-            "address": address_width,
-            "outside": 1,
-            "base": 13,
-            "depth": 13,
-            "cb": 6,
-            "step_end": 1,
-            "advance": 16,
-        }
-    )
 
 
 def item_layout(banks: int, rows: int, columns: int, address_width: int) -> data.StructLayout:

@@ -3,12 +3,14 @@
 
 from dataclasses import dataclass
 
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data
 
 from hw.config.tree import SeConfig
 from hw.iface.pe import LsReadPort, LsWritePort
+from hw.lib.word_writer import place_layout
 
-__all__ = ["Sizes", "place_layout"]
+__all__ = ["Sizes", "inside_of", "place_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,17 +97,19 @@ class Sizes:
         return LsWritePort(address_width=self.address_width, word_bytes=self.word_bytes)
 
 
-def place_layout(sizes: Sizes) -> data.StructLayout:
-    """Where a beat lies in local memory, and the circular buffer in which it wraps."""
-    return data.StructLayout(
-        {
-            "address": sizes.address_width,
-            "inside": sizes.unit_shift,  # units from the start of the word
-            "outside": 1,
-            "base": 13,
-            "depth": 13,
-            "cb": 6,
-            "step_end": 1,
-            "advance": 16,
-        }
-    )
+def place_of(m: Module, sizes: Sizes, address: data.View) -> data.View:
+    """The word in which an address (in units) of the address generator lies."""
+    place = Signal(place_layout(sizes.address_width))
+    m.d.comb += [
+        place.address.eq(address.address >> sizes.unit_shift),
+        *(
+            getattr(place, name).eq(getattr(address, name))
+            for name in ("outside", "base", "depth", "cb", "step_end", "advance")
+        ),
+    ]
+    return place
+
+
+def inside_of(sizes: Sizes, address: data.View) -> Value:
+    """Units from the start of the word to an address."""
+    return address.address[: sizes.unit_shift]

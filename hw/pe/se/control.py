@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes commands of the SIMD engine: keeps programs, starts and ends SIMD commands."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.commands import LONG_BITS, Opcode
+from hw.iface.command_view import view
+from hw.iface.pe import Completion
+from hw.lib.sram import DualPortSram
+from hw.pe.se.settings import Decoder, ProgramRules
+from hw.pe.se.sizes import Sizes
+
+__all__ = ["Control"]
+
+
+class Control(wiring.Component):
+    """Runs one command at a time, in order.
+
+    Operation: SE_PROGRAM fills a slot. SIMD reads its program, checks itself, starts everybody
+    (`start`) as soon as all are ready, and is complete when `settled` comes back. `stop` drops the
+    command and takes none.
+
+    Timing: SE_PROGRAM takes 2 cycles. SIMD starts 2 cycles after it is taken, and the next command
+    is taken in the cycle after `settled`.
+
+    Parameters
+    ----------
+    sizes : see `Sizes`.
+
+    Members
+    -------
+    command : In(stream of 512 bits); completion : Out(valid-only stream of Completion).
+    stop : In(1).
+    ready : In(1), everybody can start; start : Out(1), everybody does.
+    settled : In(1), everybody is done.
+    decoder : the decoded command; see `Decoder` for what it tells.
+    current : Out(512), the command; program : Out(512).
+    running : Out(1), a command is under way.
+    illegal : Out(1), bit : Out(16), the command has a field that the engine does not take.
+    """
+
+    def __init__(self, *, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.decoder = Decoder(sizes=sizes)
+        decoded = {
+            name: self.decoder.signature.members[name]
+            for name in ("settings", "front", "drain", "scale")
+        }
+        super().__init__(
+            {
+                "command": In(stream.Signature(LONG_BITS)),
+                "completion": Out(stream.Signature(Completion, always_ready=True)),
+                "stop": In(1),
+                "ready": In(1),
+                "start": Out(1),
+                "settled": In(1),
+                "current": Out(LONG_BITS),
+                "program": Out(LONG_BITS),
+                "running": Out(1),
+                "illegal": Out(1),
+                "bit": Out(16),
+                **decoded,
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        n_programs = self.sizes.config.programs
+        m.submodules.decoder = decoder = self.decoder
+        m.submodules.rules = rules = ProgramRules(sizes=self.sizes)
+        m.submodules.programs = programs = DualPortSram(width=LONG_BITS, depth=n_programs)
+        filled = Signal(n_programs)
+        command = view(self.current, Opcode.SIMD)
+        arriving = view(self.command.payload, Opcode.SIMD)
+        storing = view(self.current, Opcode.SE_PROGRAM)
+        m.d.comb += [
+            programs.r_addr.eq(arriving.program),
+            programs.w_addr.eq(storing.program),
+            programs.w_data.eq(self.current),
+            rules.program.eq(self.current),
+            self.program.eq(programs.r_data),
+            decoder.command.eq(self.current),
+            decoder.program.eq(programs.r_data),
+            decoder.filled.eq(
+                (command.program < n_programs) & filled.bit_select(command.program, 1)
+            ),
+            *(
+                getattr(self, name).eq(getattr(decoder, name))
+                for name in ("settings", "front", "drain", "scale")
+            ),
+            *(
+                getattr(self.completion.payload, name).eq(command[name])
+                for name in ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
+            ),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.command.ready.eq(~self.stop)
+                with m.If(self.command.valid & ~self.stop):
+                    m.d.comb += programs.r_en.eq(1)
+                    m.d.sync += self.current.eq(self.command.payload)
+                    with m.If(arriving.opcode == Opcode.SE_PROGRAM):
+                        m.next = "STORE"
+                    with m.Else():
+                        m.next = "START"
+            with m.State("STORE"):
+                m.d.comb += [
+                    self.running.eq(1),
+                    self.illegal.eq(rules.illegal),
+                    self.bit.eq(rules.bit),
+                ]
+                with m.If(~rules.illegal & ~self.stop):
+                    m.d.comb += [programs.w_mask.eq(1), self.completion.valid.eq(1)]
+                    m.d.sync += filled.bit_select(storing.program, 1).eq(1)
+                m.next = "IDLE"
+            with m.State("START"):
+                m.d.comb += [
+                    self.running.eq(1),
+                    self.illegal.eq(decoder.illegal),
+                    self.bit.eq(decoder.bit),
+                    self.start.eq(self.ready & ~decoder.illegal & ~self.stop),
+                ]
+                with m.If(self.start):
+                    m.next = "RUN"
+                with m.Elif(decoder.illegal | self.stop):
+                    m.next = "IDLE"
+            with m.State("RUN"):
+                m.d.comb += self.running.eq(1)
+                with m.If(self.stop):
+                    m.next = "IDLE"
+                with m.Elif(self.settled):
+                    m.d.comb += self.completion.valid.eq(1)
+                    m.next = "IDLE"
+        return m

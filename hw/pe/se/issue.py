@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sends beats into the pipelines: joins the operands, and knows where in its row each beat is."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.commands import LEVELS, LONG_BITS, BMode, Factor, Opcode
+from hw.arch.traps import Trap
+from hw.iface.command_view import view
+from hw.lib.loop_nest import LoopNest
+from hw.pe.se.beat_reader import beat_layout
+from hw.pe.se.front import N_PARTIALS, SUM_DISTANCE, beat_info
+from hw.pe.se.held_row import HeldRow
+from hw.pe.se.settings import settings_layout
+from hw.pe.se.sizes import Sizes
+from hw.pe.se.unpacker import Unpacker
+
+__all__ = ["Issue", "fault_layout"]
+
+
+def fault_layout() -> data.StructLayout:
+    """A fault of an operand, as a trap reports it."""
+    return data.StructLayout({"valid": 1, "cause": 8, "info": 32})
+
+
+class Issue(wiring.Component):
+    """Walks the rows of a command, and sends a beat when its operands and its way are there.
+
+    Operation: `start` begins. A beat goes to the FP32 lanes when `room` allows it, or to the
+    integer drain path when `drain_ready` does. A row of the reduction engine is taken with its last
+    beat. LS_RANGE names the circular buffer, LS_PARITY the byte address of the word.
+
+    Timing: a beat per cycle; accumulation of so few beats that one would meet itself in the adder
+    takes `SUM_DISTANCE` cycles for each beat.
+
+    Parameters
+    ----------
+    sizes : see `Sizes`.
+
+    Members
+    -------
+    command, program : In(512); settings : In(settings_layout); scale : In(32).
+    start : In(1); stop : In(1), send nothing more, and drop rows of the reduction engine.
+    a, b : In(stream of beat_layout), from local memory.
+    rows_in : In(stream of ArrayLayout(32, columns)).
+    room : In(1), there is room for a beat, and for its row.
+    drain_ready : In(1).
+    valid, info, a_values, b_values, c_values : Out, to the FP32 lanes.
+    row_first : Out(1), the beat is the first of its row.
+    drain_valid, drain_values, drain_biases, drain_scales : Out, to the integer drain path.
+    running : Out(1), beats are left.
+    n_elements : Out(range), elements that are sent in this cycle.
+    fault : Out(fault_layout()).
+    waits_rows, waits_room : Out(1), why nothing is sent.
+    """
+
+    def __init__(self, *, sizes: Sizes) -> None:
+        self.sizes = sizes
+        values = data.ArrayLayout(32, sizes.lanes)
+        drain_bits = 32 * sizes.config.drain_lanes
+        beats = stream.Signature(beat_layout(sizes))
+        super().__init__(
+            {
+                "command": In(LONG_BITS),
+                "program": In(LONG_BITS),
+                "settings": In(settings_layout(sizes)),
+                "scale": In(32),
+                "start": In(1),
+                "stop": In(1),
+                "a": In(beats),
+                "b": In(beats),
+                "rows_in": In(stream.Signature(data.ArrayLayout(32, sizes.columns))),
+                "room": In(1),
+                "drain_ready": In(1),
+                "valid": Out(1),
+                "info": Out(beat_info(sizes)),
+                "row_first": Out(1),
+                "a_values": Out(values),
+                "b_values": Out(values),
+                "c_values": Out(values),
+                "drain_valid": Out(1),
+                "drain_values": Out(drain_bits),
+                "drain_biases": Out(drain_bits),
+                "drain_scales": Out(drain_bits),
+                "running": Out(1),
+                "n_elements": Out(range(sizes.config.drain_lanes + 1)),
+                "fault": Out(fault_layout()),
+                "waits_rows": Out(1),
+                "waits_room": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.walk = walk = LoopNest(offset_width=2)
+        m.submodules.held = held = HeldRow(sizes=self.sizes)
+        goes = Signal()  # a beat is sent
+        beat = Signal(16)  # of the row
+        self._elaborate_walk(m, walk, goes, beat)
+        unpackers = self._elaborate_unpackers(m, walk, held)
+        self._elaborate_goes(m, walk, held, goes, unpackers)
+        self._elaborate_values(m, held, unpackers, beat)
+        self._elaborate_drain(m, held, beat)
+        return m
+
+    def _elaborate_walk(self, m: Module, walk: LoopNest, goes: Signal, beat: Signal) -> None:
+        """Where the next beat is in its row and in its accumulation."""
+        command = view(self.command, Opcode.SIMD)
+        settings, info = self.settings, self.info
+        n_left = Signal(16)
+        first_iteration = Signal()
+        next_sum = Signal.like(info.sum)
+        m.d.comb += [
+            walk.counts[0].eq(settings.n_beats),
+            *(walk.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)),
+            walk.walks.eq(~0),
+            walk.tail_level.eq(command.tail_level),
+            walk.tail_inner.eq(1),
+            walk.tail_count.eq(command.tail_count),
+            walk.start.eq(self.start),
+            walk.step.eq(goes),
+            info.sum.eq(next_sum),
+            info.partial.eq(beat),
+            info.opens.eq(beat[(N_PARTIALS - 1).bit_length() :] == 0),
+            info.closes.eq(n_left <= N_PARTIALS),
+            info.row_last.eq(walk.last[0]),
+            info.adds_old.eq(settings.accumulates & ~first_iteration),
+            info.ends.eq(~settings.accumulates | walk.last[2]),
+            self.row_first.eq(beat == 0),
+        ]
+        with m.If(goes):
+            m.d.sync += [beat.eq(beat + 1), n_left.eq(n_left - 1), next_sum.eq(next_sum + 1)]
+            with m.If(walk.last[0]):
+                m.d.sync += [beat.eq(0), n_left.eq(settings.n_beats)]
+            with m.If(walk.last[:2].all()):
+                m.d.sync += [next_sum.eq(0), first_iteration.eq(walk.last[2])]
+            with m.If(walk.end):
+                m.d.sync += self.running.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                self.running.eq(1),
+                beat.eq(0),
+                n_left.eq(settings.n_beats),
+                next_sum.eq(0),
+                first_iteration.eq(1),
+            ]
+        with m.If(self.stop):
+            m.d.sync += self.running.eq(0)
+
+    def _elaborate_unpackers(
+        self, m: Module, walk: LoopNest, held: HeldRow
+    ) -> dict[str, Unpacker]:
+        """Take the elements out of both operands' words, and look for faults."""
+        command = view(self.command, Opcode.SIMD)
+        settings = self.settings
+        keep = Mux(walk.last[0], settings.tail_keep, ~0)
+        from_memory = self.running & ~settings.from_re
+        unpackers = {}
+        for name, port, size, used in (
+            ("a", self.a, settings.a_size, from_memory),
+            ("b", self.b, settings.b_size, self.running & (settings.b_mode != BMode.NONE)),
+        ):
+            m.submodules[f"unpack_{name}"] = unpacker = Unpacker(sizes=self.sizes)
+            m.d.comb += [
+                unpacker.beat.eq(port.payload),
+                unpacker.size.eq(size),
+                unpacker.keep.eq(keep),
+            ]
+            self._elaborate_fault(m, port, unpacker, used)
+            unpackers[name] = unpacker
+        is_held = settings.b_mode == BMode.HELD
+        first = Signal(16)  # element of the row with which a held beat begins
+        m.d.comb += [
+            unpackers["b"].single.eq(settings.b_mode == BMode.ROW),
+            unpackers["b"].pair.eq(settings.b_pair),
+            first.eq(held.index * self.sizes.lanes),
+            held.clear.eq(self.start),
+            held.pair.eq(settings.b_pair),
+            held.i.valid.eq(self.b.valid & is_held & self.running & ~self.fault.valid),
+            held.i.payload.eq(unpackers["b"].values),
+        ]
+        with m.If(is_held):
+            m.d.comb += unpackers["b"].size.eq(2)
+            m.d.comb += unpackers["b"].keep.eq(
+                Cat(command.count0 > first + lane for lane in range(self.sizes.lanes))
+            )
+        return unpackers
+
+    def _elaborate_fault(
+        self, m: Module, port: Any, unpacker: Unpacker, used: Value
+    ) -> None:
+        """Report a beat that must not be used."""
+        note = port.payload.note
+        zeros = Const(0, (self.sizes.word_bytes - 1).bit_length())
+        parity = Cat(zeros, Mux(unpacker.wrong_second, note.addresses[1], note.addresses[0]))
+        with m.If(port.valid & used & (note.outside | unpacker.wrong)):
+            m.d.comb += [
+                self.fault.valid.eq(1),
+                self.fault.cause.eq(Mux(note.outside, Trap.LS_RANGE, Trap.LS_PARITY)),
+                self.fault.info.eq(Mux(note.outside, note.cb, parity)),
+            ]
+
+    def _elaborate_goes(
+        self,
+        m: Module,
+        walk: LoopNest,
+        held: HeldRow,
+        goes: Signal,
+        unpackers: dict[str, Unpacker],
+    ) -> None:
+        """Send a beat when everything is there."""
+        settings, sizes = self.settings, self.sizes
+        a_there, b_there, way_there = Signal(), Signal(), Signal()
+        distance = Signal(range(SUM_DISTANCE))
+        with m.If(goes):
+            m.d.sync += distance.eq(SUM_DISTANCE - 1)
+        with m.Elif(distance != 0):
+            m.d.sync += distance.eq(distance - 1)
+        m.d.comb += [
+            a_there.eq(Mux(settings.from_re, self.rows_in.valid, self.a.valid)),
+            way_there.eq(Mux(settings.drains, self.drain_ready, self.room)),
+            goes.eq(
+                self.running
+                & a_there
+                & b_there
+                & way_there
+                & ~(settings.spaced & (distance != 0))
+                & ~self.fault.valid
+                & ~self.stop
+            ),
+            self.a.ready.eq(goes & ~settings.from_re),
+            self.rows_in.ready.eq((goes & settings.from_re & walk.last[0]) | self.stop),
+            self.valid.eq(goes & ~settings.drains),
+            self.drain_valid.eq(goes & settings.drains),
+            self.waits_rows.eq(self.running & settings.from_re & ~self.rows_in.valid),
+            self.waits_room.eq(self.running & a_there & b_there & ~way_there),
+        ]
+        with m.Switch(settings.b_mode):
+            with m.Case(BMode.NONE):
+                m.d.comb += b_there.eq(1)
+            with m.Case(BMode.ELEMENT):
+                m.d.comb += [b_there.eq(self.b.valid), self.b.ready.eq(goes)]
+            with m.Case(BMode.ROW):
+                m.d.comb += [
+                    b_there.eq(self.b.valid),
+                    self.b.ready.eq(goes & walk.last[0]),
+                ]
+            with m.Case(BMode.HELD):
+                m.d.comb += [
+                    b_there.eq(held.full),
+                    held.drop.eq(goes & walk.last[:2].all()),
+                    self.b.ready.eq(held.i.valid & held.i.ready),
+                ]
+        n_drained = Mux(settings.integers, sizes.integer_lanes, sizes.config.drain_lanes)
+        n_sent = Mux(walk.last[0], settings.n_tail, sizes.lanes)
+        with m.If(goes):
+            m.d.comb += self.n_elements.eq(Mux(settings.drains, n_drained, n_sent))
+
+    def _elaborate_values(
+        self, m: Module, held: HeldRow, unpackers: dict[str, Unpacker], beat: Signal
+    ) -> None:
+        """Operands of the FP32 lanes."""
+        settings, sizes = self.settings, self.sizes
+        program = view(self.program, Opcode.SE_PROGRAM)
+        lanes, drain_lanes = sizes.lanes, sizes.config.drain_lanes
+        row = self.rows_in.payload.as_value()
+        m.d.comb += self.a_values.eq(unpackers["a"].values)
+        with m.If(settings.from_re):
+            m.d.comb += self.a_values.eq(_part(m, row, beat, 32 * lanes, "row_beat"))
+        group_bits = (drain_lanes // lanes).bit_length() - 1
+        m.d.comb += held.group.eq(beat >> group_bits)
+        single = unpackers["b"]
+        for name, values, immediate, second in (
+            ("b", self.b_values, program.imm_b, single.first),
+            ("c", self.c_values, program.imm_c, single.second),
+        ):
+            shown = getattr(held, name).as_value()
+            part = _part(m, shown, beat[:group_bits], 32 * lanes, f"held_{name}")
+            is_given = settings.b_pair if name == "c" else Const(1, 1)
+            m.d.comb += values.as_value().eq(immediate.replicate(lanes))
+            with m.If((settings.b_mode == BMode.ROW) & is_given):
+                m.d.comb += values.as_value().eq(second.replicate(lanes))
+            with m.If((settings.b_mode == BMode.HELD) & is_given):
+                m.d.comb += values.as_value().eq(part)
+        with m.If(settings.b_mode == BMode.ELEMENT):
+            m.d.comb += self.b_values.eq(single.values)
+
+    def _elaborate_drain(self, m: Module, held: HeldRow, beat: Signal) -> None:
+        """Operands of the integer drain path."""
+        settings, sizes = self.settings, self.sizes
+        program = view(self.program, Opcode.SE_PROGRAM)
+        lanes, integer_lanes = sizes.config.drain_lanes, sizes.integer_lanes
+        row = self.rows_in.payload.as_value()
+        has_c = (settings.b_mode == BMode.HELD) & settings.b_pair & (program.factor == Factor.C)
+        bias = Signal(32 * lanes)
+        integer_bits = (lanes // integer_lanes).bit_length() - 1
+        m.d.comb += [
+            self.drain_values.eq(_part(m, row, beat, 32 * lanes, "drain_beat")),
+            bias.eq(held.b.as_value()),
+            self.drain_scales.eq(Mux(has_c, held.c.as_value(), self.scale.replicate(lanes))),
+        ]
+        with m.If(settings.drains):
+            m.d.comb += held.group.eq(beat)
+        with m.If(settings.drains & settings.integers):
+            part = _part(m, row, beat, 32 * integer_lanes, "integer_beat")
+            held_part = _part(
+                m, held.b.as_value(), beat[:integer_bits], 32 * integer_lanes, "held_integers"
+            )
+            m.d.comb += [
+                held.group.eq(beat >> integer_bits),
+                self.drain_values.eq(part),
+                bias.eq(held_part),
+            ]
+        m.d.comb += self.drain_biases.eq(Mux(settings.adds_bias, bias, 0))
+
+
+def _part(m: Module, value: Value, index: Value, width: int, name: str) -> Signal:
+    """`width` bits of a wide value, chosen by cases: simulators shift wide values slowly."""
+    part = Signal(width, name=name)
+    m.d.comb += part.eq(value)
+    with m.Switch(index):
+        for number in range(1, len(value) // width):
+            with m.Case(number):
+                m.d.comb += part.eq(value[width * number :])
+    return part

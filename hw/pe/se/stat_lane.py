@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lane that turns a row's reduced value into its statistic."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.num.fp32_add import Fp32Adder
+from hw.num.fp32_mul import Fp32Multiplier
+
+__all__ = ["StatLane", "statistic_layout"]
+
+_MULTIPLY, _ADD = 3, 3
+
+
+def statistic_layout() -> data.StructLayout:
+    """A row's statistic, and what it was before its function."""
+    return data.StructLayout({"value": 32, "appended": 32})
+
+
+class StatLane(wiring.Component):
+    """statistic = function(value * factor + addend).
+
+    Timing: one row per cycle; 6 clock edges, and those of the function unit where the program
+    has a function. Nothing stalls here.
+
+    Members
+    -------
+    factor, addend : In(32); function : In(4); they stay while rows are under way.
+    valid, value : In, a row's reduced value.
+    o_valid, o : Out, statistic_layout.
+    busy : Out(1), rows are on their way, so the clock must run.
+
+    Resources: an FP32 adder, a multiplier, a function unit.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "factor": In(32),
+                "addend": In(32),
+                "function": In(4),
+                "valid": In(1),
+                "value": In(32),
+                "o_valid": Out(1),
+                "o": Out(statistic_layout()),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.multiplier = multiplier = Fp32Multiplier(latency=_MULTIPLY)
+        m.submodules.adder = adder = Fp32Adder(latency=_ADD)
+        valids: list[Value] = [self.valid]
+        for number in range(_MULTIPLY + _ADD):
+            following = Signal(name=f"valid{number + 1}")
+            m.d.sync += following.eq(valids[-1])
+            valids.append(following)
+        m.d.comb += [
+            multiplier.a.eq(self.value),
+            multiplier.b.eq(self.factor),
+            adder.a.eq(multiplier.o),
+            adder.b.eq(self.addend),
+            self.o_valid.eq(valids[-1]),
+            self.o.value.eq(adder.o),
+            self.o.appended.eq(adder.o),
+            self.busy.eq(Cat(valids[1:]).any()),
+        ]
+        return m
