@@ -39,12 +39,13 @@ def shift_right_jam(m: Module, value: Value, amount: Value, *, name: str) -> Sig
     width = len(value)
     capped = Signal(range(width + 1), name=f"{name}_amount")
     shifted = Signal(width, name=f"{name}_shifted")
-    restored = Signal(width, name=f"{name}_restored")
+    kept = Signal(width, name=f"{name}_kept")
     result = Signal(width, name=f"{name}_jammed")
     m.d.comb += [
         capped.eq(Mux(amount > width, width, amount)),
         shifted.eq(value >> capped),
-        restored.eq(shifted << capped),
-        result.eq(shifted | (restored != value)),
+        # Shifting ones takes less logic than shifting the result back.
+        kept.eq(Const((1 << width) - 1, width) << capped),
+        result.eq(shifted | (value & ~kept).any()),
     ]
     return result

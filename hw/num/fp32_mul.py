@@ -5,14 +5,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.num.bits import leading_zeros
 from hw.num.fp32_order import fp32_is_nan
-from hw.num.rounding import CANONICAL_NAN, FP32_INFINITY, Fp32Rounder, lift_underflow
+from hw.num.rounding import CANONICAL_NAN, FP32_INFINITY, Fp32Rounder
 from hw.num.stage import stage
 
 __all__ = ["Fp32Multiplier"]
 
 _SIGNIFICAND_BITS = 24
 _PRODUCT_BITS = 2 * _SIGNIFICAND_BITS
+# As many as rounding needs: a significand, a rounding bit, and two below, the last one a jam bit.
+_MAGNITUDE_BITS = _SIGNIFICAND_BITS + 3
 # The top bit of the product of two numbers with biased exponents ea, eb has the biased exponent
 # ea + eb - 126: significands are integers in units of 2^(e - 150).
 _EXPONENT_OFFSET = 2 * 150 - 127 - (_PRODUCT_BITS - 1)
@@ -21,12 +24,12 @@ _EXPONENT_OFFSET = 2 * 150 - 127 - (_PRODUCT_BITS - 1)
 class Fp32Multiplier(wiring.Component):
     """Multiplies two FP32 numbers with one rounding to nearest even.
 
-    Operation: (1) exact product of the significands; (2) right shift of products below the normal
-    range; (3) normalise and round. One product enters and one leaves at every clock edge
-    with `en`; the parent carries the valid bit.
+    Operation: (1) normalise a subnormal factor; (2) exact product of the significands; (3) right
+    shift of products below the normal range, and round. One product enters and one leaves at every
+    clock edge with `en`; the parent carries the valid bit.
 
     Timing: `latency` clock edges with `en` from `a`, `b` to `o`; one product per cycle. Registers
-    stand after (3), then also after (1), then also after (2), for a latency of 1, 2 and 3; with 0
+    stand after (3), then also after (2), then also after (1), for a latency of 1, 2 and 3; with 0
     the path is combinational.
 
     Numerics: subnormals in and out, gradual underflow; overflow to infinity; any NaN in, or
@@ -63,15 +66,13 @@ class Fp32Multiplier(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        s1 = self._stage(m, self._elaborate_product(m), self.latency >= 2, "s1")
-
-        # Stage 2.
-        magnitude, exponent = lift_underflow(m, s1["magnitude"], s1["exponent"])
-        lifted = {**s1, "magnitude": magnitude, "exponent": exponent}
-        s2 = self._stage(m, lifted, self.latency >= 3, "s2")
+        s1 = self._stage(m, self._elaborate_factors(m), self.latency >= 3, "s1")
+        s2 = self._stage(m, self._elaborate_product(m, s1), self.latency >= 2, "s2")
 
         # Stage 3.
-        m.submodules.rounder = rounder = Fp32Rounder(magnitude_width=_PRODUCT_BITS)
+        m.submodules.rounder = rounder = Fp32Rounder(
+            magnitude_width=_MAGNITUDE_BITS, deep_underflow=True, normalised=True
+        )
         m.d.comb += [
             rounder.sign.eq(s2["sign"]),
             rounder.magnitude.eq(s2["magnitude"]),
@@ -83,8 +84,11 @@ class Fp32Multiplier(wiring.Component):
         m.d.comb += self.o.eq(s3["o"])
         return m
 
-    def _elaborate_product(self, m: Module) -> dict[str, Value]:
-        """Stage 1: significands multiplied, special values resolved."""
+    def _elaborate_factors(self, m: Module) -> dict[str, Value]:
+        """Stage 1: significands, of which one is normalised, and special values.
+
+        The product of two subnormal numbers is zero wherever its leading bit stands.
+        """
         significands, exponents = [], []
         for name, operand in (("a", self.a), ("b", self.b)):
             significand = Signal(_SIGNIFICAND_BITS, name=f"{name}_significand")
@@ -96,24 +100,50 @@ class Fp32Multiplier(wiring.Component):
             ]
             significands.append(significand)
             exponents.append(exponent)
-        magnitude = Signal(_PRODUCT_BITS)
+        # The factor that may be subnormal: a if it is, else b.
+        a_first = significands[0][-1]
+        first = Mux(a_first, significands[0], significands[1])
+        second = Signal(_SIGNIFICAND_BITS)
+        m.d.comb += second.eq(Mux(a_first, significands[1], significands[0]))
+        shift = leading_zeros(m, second, name="second")
         exponent = Signal(signed(10))
-        m.d.comb += [
-            magnitude.eq(significands[0] * significands[1]),
-            exponent.eq(exponents[0] + exponents[1] - _EXPONENT_OFFSET),
-        ]
+        m.d.comb += exponent.eq(exponents[0] + exponents[1] - _EXPONENT_OFFSET - shift)
+        return {
+            "first": first,
+            "second": (second << shift)[:_SIGNIFICAND_BITS],
+            "exponent": exponent,
+            **self._special(),
+        }
+
+    def _special(self) -> dict[str, Value]:
+        """Sign, and whether the product is infinite or no number."""
         operands = (self.a[:31], self.b[:31])
         is_infinite = [bits == FP32_INFINITY for bits in operands]
         is_zero = [bits == 0 for bits in operands]
         return {
-            "magnitude": magnitude,
-            "exponent": exponent,
             "sign": self.a[31] ^ self.b[31],
             "is_infinite": is_infinite[0] | is_infinite[1],
             "is_nan": fp32_is_nan(self.a)
             | fp32_is_nan(self.b)
             | (is_infinite[0] & is_zero[1])
             | (is_zero[0] & is_infinite[1]),
+        }
+
+    def _elaborate_product(self, m: Module, s1: dict[str, Signal]) -> dict[str, Value]:
+        """Stage 2: the product in [1, 4), then with its top bit set and only the bits needed."""
+        product = Signal(_PRODUCT_BITS)
+        exponent = Signal(signed(10))
+        m.d.comb += [
+            product.eq(s1["first"] * s1["second"]),
+            exponent.eq(s1["exponent"] - ~product[-1]),
+        ]
+        low = _PRODUCT_BITS - _MAGNITUDE_BITS
+        at_two = Cat(product[: low + 1].any(), product[low + 1 :])
+        at_one = Cat(product[:low].any(), product[low:-1])
+        return {
+            "magnitude": Mux(product[-1], at_two, at_one),
+            "exponent": exponent,
+            **{name: s1[name] for name in ("sign", "is_infinite", "is_nan")},
         }
 
     def _stage(

@@ -56,6 +56,9 @@ class Fp32Rounder(wiring.Component):
         Bits of the signed exponent.
     deep_underflow : bool
         Whether `exponent` may be less than 1, which costs a right shift.
+    normalised : bool
+        Whether the top bit of a magnitude that is not zero is always set, which saves the left
+        shift.
 
     Members
     -------
@@ -75,7 +78,12 @@ class Fp32Rounder(wiring.Component):
     """
 
     def __init__(
-        self, *, magnitude_width: int, exponent_width: int = 10, deep_underflow: bool = False
+        self,
+        *,
+        magnitude_width: int,
+        exponent_width: int = 10,
+        deep_underflow: bool = False,
+        normalised: bool = False,
     ) -> None:
         if not 27 <= magnitude_width <= 64:
             raise ValueError(f"magnitude_width is {magnitude_width}; it must be from 27 to 64.")
@@ -84,6 +92,7 @@ class Fp32Rounder(wiring.Component):
         self.magnitude_width = magnitude_width
         self.exponent_width = exponent_width
         self.deep_underflow = deep_underflow
+        self.normalised = normalised
         super().__init__(
             {
                 "sign": In(1),
@@ -98,18 +107,7 @@ class Fp32Rounder(wiring.Component):
         width = self.magnitude_width
         magnitude, exponent = self._above_underflow(m)
 
-        # The left shift stops where the biased exponent would fall below 1: a stopper bit at
-        # that place bounds the leading-zero count.
-        room = Signal(range(width))
-        stopped = Signal(width)
-        shift = leading_zeros(m, stopped, name="stopped")
-        normal = Signal(width)
-        m.d.comb += [
-            room.eq(Mux(exponent > width, width - 1, exponent - 1)),
-            stopped.eq(magnitude | ((1 << (width - 1)) >> room)),
-            normal.eq(magnitude << shift),
-        ]
-
+        normal, shift = (magnitude, 0) if self.normalised else self._normal(m, magnitude, exponent)
         kept = normal[width - 24 :]
         half = normal[width - 25]
         below = normal[: width - 25].any()
@@ -132,3 +130,19 @@ class Fp32Rounder(wiring.Component):
         if not self.deep_underflow:
             return self.magnitude, self.exponent
         return lift_underflow(m, self.magnitude, self.exponent)
+
+    def _normal(self, m: Module, magnitude: Value, exponent: Value) -> tuple[Signal, Signal]:
+        """The magnitude shifted left, and how far."""
+        width = self.magnitude_width
+        # The left shift stops where the biased exponent would fall below 1: a stopper bit at
+        # that place bounds the leading-zero count.
+        room = Signal(range(width))
+        stopped = Signal(width)
+        shift = leading_zeros(m, stopped, name="stopped")
+        normal = Signal(width)
+        m.d.comb += [
+            room.eq(Mux(exponent > width, width - 1, exponent - 1)),
+            stopped.eq(magnitude | ((1 << (width - 1)) >> room)),
+            normal.eq(magnitude << shift),
+        ]
+        return normal, shift
