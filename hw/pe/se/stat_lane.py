@@ -7,8 +7,11 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arch.commands import Function
 from hw.num.fp32_add import Fp32Adder
 from hw.num.fp32_mul import Fp32Multiplier
+from hw.num.function_unit import FunctionUnit
+from hw.pe.se.function_lanes import function_unit
 
 __all__ = ["StatLane", "statistic_layout"]
 
@@ -23,8 +26,12 @@ def statistic_layout() -> data.StructLayout:
 class StatLane(wiring.Component):
     """statistic = function(value * factor + addend).
 
-    Timing: one row per cycle; 6 clock edges, and those of the function unit where the program
-    has a function. Nothing stalls here.
+    Timing: one row per cycle; `latency` clock edges, and those of the function unit where the
+    program has a function. Nothing stalls here.
+
+    Parameters
+    ----------
+    with_functions : whether there is a function unit.
 
     Members
     -------
@@ -36,7 +43,10 @@ class StatLane(wiring.Component):
     Resources: an FP32 adder, a multiplier, a function unit.
     """
 
-    def __init__(self) -> None:
+    latency = _MULTIPLY + _ADD
+
+    def __init__(self, *, with_functions: bool) -> None:
+        self.with_functions = with_functions
         super().__init__(
             {
                 "factor": In(32),
@@ -55,7 +65,8 @@ class StatLane(wiring.Component):
         m.submodules.multiplier = multiplier = Fp32Multiplier(latency=_MULTIPLY)
         m.submodules.adder = adder = Fp32Adder(latency=_ADD)
         valids: list[Value] = [self.valid]
-        for number in range(_MULTIPLY + _ADD):
+        n_more = FunctionUnit.latency if self.with_functions else 0
+        for number in range(self.latency + n_more):
             following = Signal(name=f"valid{number + 1}")
             m.d.sync += following.eq(valids[-1])
             valids.append(following)
@@ -64,9 +75,18 @@ class StatLane(wiring.Component):
             multiplier.b.eq(self.factor),
             adder.a.eq(multiplier.o),
             adder.b.eq(self.addend),
-            self.o_valid.eq(valids[-1]),
+            self.o_valid.eq(valids[self.latency]),
             self.o.value.eq(adder.o),
             self.o.appended.eq(adder.o),
             self.busy.eq(Cat(valids[1:]).any()),
         ]
+        if self.with_functions:
+            m.submodules.unit = unit = function_unit()
+            m.d.comb += [unit.x.eq(adder.o), unit.function.eq(self.function), unit.en.eq(1)]
+            with m.If(self.function != Function.NONE):
+                m.d.comb += [
+                    self.o_valid.eq(valids[-1]),
+                    self.o.value.eq(unit.value),
+                    self.o.appended.eq(unit.argument),
+                ]
         return m

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer drain path as a stream: beats of accumulator values in, words out."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.lib.clock_gate import Gated
+from hw.pe.se.drain_path import DrainPath, DrainSettings
+from hw.pe.se.sizes import Sizes
+
+__all__ = ["DrainStage"]
+
+
+class DrainStage(wiring.Component):
+    """Gives `DrainPath` valid bits of a command, and stops it when its words are not taken.
+
+    Operation: `start` forgets what an earlier command left in the pipeline. With `integers` words
+    are INT32 of the first lanes, else the 8-bit elements of all.
+
+    Timing: a beat per cycle; `DrainPath.latency` clock edges, with `integers` its
+    `integer_latency`. The clock runs only while beats are on their way.
+
+    Parameters
+    ----------
+    sizes : see `Sizes`.
+
+    Members
+    -------
+    settings : In(DrainSettings); integers : In(1); start : In(1).
+    valid, values, biases, scales : In, a beat; ready : Out(1), it may come.
+    words : Out(stream of two words).
+    """
+
+    def __init__(self, *, sizes: Sizes) -> None:
+        self.sizes = sizes
+        bits = 32 * sizes.config.drain_lanes
+        words = data.ArrayLayout(8 * sizes.word_bytes, 2)
+        super().__init__(
+            {
+                "settings": In(DrainSettings),
+                "integers": In(1),
+                "start": In(1),
+                "valid": In(1),
+                "values": In(bits),
+                "biases": In(bits),
+                "scales": In(bits),
+                "ready": Out(1),
+                "words": Out(stream.Signature(words)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        path = DrainPath(lanes=self.sizes.config.drain_lanes)
+        on_way = Signal(path.latency)  # bit i: a beat has passed i + 1 edges
+        with m.If(self.start):
+            m.d.sync += on_way.eq(0)
+        with m.Elif(self.ready):
+            keep = Mux(self.integers, 0, on_way)
+            m.d.sync += on_way.eq(keep << 1 | self.valid)
+        m.submodules.path = Gated(path, enable=self.ready & (self.valid | on_way.any()))
+        m.d.comb += [
+            path.en.eq(1),
+            path.settings.eq(self.settings),
+            path.valid.eq(self.valid),
+            path.values.eq(self.values),
+            path.biases.eq(self.biases),
+            path.scales.eq(self.scales),
+            self.words.valid.eq(Mux(self.integers, on_way[0], on_way[-1])),
+            self.words.payload.as_value().eq(Mux(self.integers, path.integers, path.o)),
+            self.ready.eq(~self.words.valid | self.words.ready),
+        ]
+        return m
