@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Embedding pooling: rows of a table, gathered by index, added up bag by bag, weighted or not.
+
+    out[bag] = sum over i of weights[bag, i] * table[indices[bag, i]]
+
+Several bags make a chunk and are summed in turn, row i of every bag before row i + 1 of any, so
+that a sum is back from the adder when its next row comes.
+"""
+
+import math
+
+from hw.arch.commands import BMode, Factor, Opcode
+from hw.config import PeConfig
+from sw.kernels.command_list import CommandList
+from sw.kernels.rows import RowArray, RowStreams, Stream
+from sw.kernels.simd_limits import check_engine
+
+__all__ = ["plan_pooling"]
+
+_ROWS, _WEIGHTS, _OUT, _INDICES = 0, 1, 2, 3
+_BEATS = 16
+"""Beats between two rows of a bag, if the engine holds that many sums: more than its adder's
+latency."""
+
+
+def plan_pooling(
+    pe: PeConfig, table: RowArray, indices: RowArray, out: RowArray, weights: RowArray | None = None
+) -> CommandList:
+    """Rows of `indices` (INT32) and of `weights` (FP32) are bags.
+
+    Raises
+    ------
+    ValueError
+        If the sums of one bag, or its rows, do not fit.
+    """
+    check_engine(pe)
+    bag, beats = indices.elements, math.ceil(table.elements / pe.se.fp_lanes)
+    if beats > pe.se.sum_beats:
+        raise ValueError(
+            f"A row has {table.elements} elements; this member sums at most"
+            f" {pe.se.sum_beats * pe.se.fp_lanes}."
+        )
+    word = pe.ls.word_bytes
+    pitch = math.ceil(table.row_bytes / word) * word
+    rows = Stream(cb=_ROWS, row_bytes=bag * pitch)
+    lists = Stream(cb=_INDICES, row_bytes=4 * bag, packed=True)
+    factors = Stream(cb=_WEIGHTS, row_bytes=4 * bag, packed=True)
+    result = Stream(cb=_OUT, row_bytes=out.row_bytes)
+    used = [rows, lists, result, *([factors] if weights else [])]
+    most = min(max(1, _BEATS // beats), pe.se.sum_beats // beats)
+    streams = RowStreams(pe, indices.rows, used, most_rows=most)
+    commands = CommandList()
+    streams.set_up(commands)
+    commands.add(
+        Opcode.SE_PROGRAM, program=0, a_format=table.fmt, out_format=out.fmt,
+        **({"b_mode": BMode.ROW, "factor": Factor.B} if weights else {}),
+    )  # fmt: skip
+    commands.add(Opcode.SIMD, **_sum(streams, table, bag, pitch, rows, result, weights and factors))
+    streams.store(commands, result, out)
+
+    def fetches(bags: int) -> list[tuple[Opcode, dict[str, int]]]:
+        gather = {
+            "mem_addr": table.address,
+            "row_pitch": table.step,
+            "index_limit": table.rows,
+            "index_cb": _INDICES,
+            "index_need": streams.block(lists),
+            "index_adv": streams.block(lists),
+            "count0": table.row_bytes,
+            "stride0": word,
+            "count1": bag,
+            "stride1": pitch,
+            "count2": bags,
+            "stride2": bag * pitch,
+            "cb": _ROWS,
+            "step_level": 3,
+            "adv_level": 3,
+            "need": streams.block(rows),
+            "adv": streams.block(rows),
+        }
+        loads = [(Opcode.DMA_IN, _load(streams, lists, indices, bags))]
+        if weights:
+            loads.append((Opcode.DMA_IN, _load(streams, factors, weights, bags)))
+        return [*loads, (Opcode.GATHER, gather)]
+
+    streams.chunk_by_chunk(commands, fetches)
+    commands.add(Opcode.END)
+    return commands
+
+
+def _sum(
+    streams: RowStreams, table: RowArray, bag: int, pitch: int, rows: Stream, result: Stream,
+    factors: Stream | None,
+) -> dict[str, int]:  # fmt: skip
+    """The SIMD command: level 1 bags of a chunk, level 2 rows of a bag, level 3 chunks."""
+    operands = {**streams.operand(rows, "a_"), **streams.operand(result, "")}
+    operands |= {"a_stride2": pitch // streams.word}
+    if factors:
+        operands |= {**streams.operand(factors, "b_"), "b_stride2": 1}
+    for prefix in ("a_", "", *(["b_"] if factors else [])):
+        operands |= {f"{prefix}step_level": 3, f"{prefix}adv_level": 3}
+    return {
+        "program": 0,
+        "accumulate": 1,
+        "count0": table.elements,
+        "count1": streams.chunk,
+        "count2": bag,
+        "count3": streams.chunks,
+        "tail_level": 3,
+        "tail_count": streams.last,
+        **operands,
+    }
+
+
+def _load(streams: RowStreams, stream: Stream, array: RowArray, bags: int) -> dict[str, int]:
+    """Indices or weights of one chunk, which follow each other, through the column port."""
+    n_bytes = bags * array.row_bytes
+    return {
+        "column": 1,
+        "mem_addr": array.address,
+        "mem_stride2": streams.chunk * array.row_bytes,
+        "count0": n_bytes,
+        "stride0": streams.word,
+        "cb": stream.cb,
+        "step_level": 1,
+        "adv_level": 1,
+        "need": streams.block(stream),
+        "adv": streams.block(stream),
+    }

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels of the SIMD engine on arrays: places operands, runs the list, reads results and
+counters."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.arch.formats import Format
+from sw.errors import UserError
+from sw.kernels.command_list import CommandList
+from sw.kernels.elementwise import BINARY, UNARY, Kind, Operand, plan_elementwise
+from sw.kernels.layernorm import plan_layernorm
+from sw.kernels.pooling import plan_pooling
+from sw.kernels.quantize import plan_quantize
+from sw.kernels.rows import RowArray
+from sw.kernels.softmax import plan_softmax
+from sw.runtime.chip import Chip, JobResult
+from sw.runtime.operands import DTYPES, format_of
+from sw.runtime.placement import allocate, clear_last_line, store_array
+
+__all__ = ["OpRun", "elementwise", "layernorm", "pooling", "quantize", "softmax"]
+
+_ROW_ELEMENTS = 512
+"""Elements of a row where the shape does not matter."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OpRun:
+    """Results by name, and how they were computed."""
+
+    results: dict[str, NDArray[Any]]
+    job: JobResult
+    counters: Mapping[str, int | None]
+    n_commands: int
+
+    @property
+    def y(self) -> NDArray[Any]:
+        """The first result."""
+        return next(iter(self.results.values()))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """Shape and format of a result."""
+
+    shape: tuple[int, int]
+    fmt: Format
+
+
+Plan = Callable[[dict[str, RowArray]], CommandList]
+
+
+def _run(
+    chip: Chip, operands: dict[str, NDArray[Any]], results: dict[str, _Result], plan: Plan
+) -> OpRun:
+    """Place everything, run what `plan` makes of it, read the results."""
+    sizes = {name: array.nbytes for name, array in operands.items()}
+    for name, result in results.items():
+        sizes[name] = math.prod(result.shape) * result.fmt.n_bytes
+    try:
+        draft = plan(_arrays(operands, results, dict.fromkeys(sizes, 0)))
+        sizes["the command list"] = len(bytes(draft))
+        _, at = allocate(chip.config, sizes, "auto")
+        commands = plan(_arrays(operands, results, at))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    for name, array in operands.items():
+        store_array(chip.port, at[name], array.tobytes())
+    for name in results:
+        clear_last_line(chip.port, at[name], sizes[name])
+    job = chip.run_job(at["the command list"], bytes(commands))
+    found = {}
+    for name, result in results.items():
+        data = chip.port.read(at[name], sizes[name])
+        found[name] = np.frombuffer(data, DTYPES[result.fmt]).reshape(result.shape)
+    return OpRun(found, job, chip.counters(), commands.n_long + commands.n_short)
+
+
+def _arrays(
+    operands: dict[str, NDArray[Any]], results: dict[str, _Result], at: Mapping[str, int]
+) -> dict[str, RowArray]:
+    shapes = {name: _Result(array.shape, format_of(array)) for name, array in operands.items()}
+    return {
+        name: RowArray(
+            address=at[name], rows=entry.shape[0], elements=entry.shape[1], fmt=entry.fmt
+        )
+        for name, entry in {**shapes, **results}.items()
+    }
+
+
+def _matrix(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """`array` as rows: the last axis stays, all others become one."""
+    if array.ndim == 0 or not array.size:
+        raise UserError(f"{name} has shape {array.shape}; it must have at least one element.")
+    format_of(array)
+    return np.ascontiguousarray(array.reshape(-1, array.shape[-1]))
+
+
+def _shaped(run: OpRun, shape: tuple[int, ...]) -> OpRun:
+    """The same with the first result in the operand's shape."""
+    (name, first), *rest = run.results.items()
+    whole = first.reshape(-1)[: math.prod(shape)].reshape(shape)
+    return dataclasses.replace(run, results={name: whole, **dict(rest)})
+
+
+def softmax(chip: Chip, x: NDArray[Any], out: Format = Format.FP32) -> OpRun:
+    """Softmax over the last axis.
+
+    Raises
+    ------
+    UserError
+        If the array cannot be used, or a row is too long for the member.
+    """
+    rows = _matrix(x, "X")
+    run = _run(
+        chip, {"x": rows}, {"y": _Result(rows.shape, out)},
+        lambda at: plan_softmax(chip.config.pe, at["x"], at["y"]),
+    )  # fmt: skip
+    return _shaped(run, x.shape)
+
+
+def layernorm(
+    chip: Chip, x: NDArray[Any], out: Format = Format.FP32, *, epsilon: float = 1e-5
+) -> OpRun:
+    """(x - mean) / sqrt(variance + epsilon) over the last axis.
+
+    Raises
+    ------
+    UserError
+        If the array cannot be used, or a row is too long for the member.
+    """
+    rows = _matrix(x, "X")
+    run = _run(
+        chip, {"x": rows}, {"y": _Result(rows.shape, out)},
+        lambda at: plan_layernorm(chip.config.pe, at["x"], at["y"], epsilon=epsilon),
+    )  # fmt: skip
+    return _shaped(run, x.shape)
+
+
+def quantize(chip: Chip, x: NDArray[Any]) -> OpRun:
+    """Rows (last axis) as int8 `y` and one float32 scale each, `scales`.
+
+    Raises
+    ------
+    UserError
+        If the array cannot be used, or a row is too long for the member.
+    """
+    rows = _matrix(x, "X")
+    results = {
+        "y": _Result(rows.shape, Format.INT8),
+        "scales": _Result((rows.shape[0], 1), Format.FP32),
+    }
+    run = _run(
+        chip, {"x": rows}, results,
+        lambda at: plan_quantize(chip.config.pe, at["x"], at["y"], at["scales"]),
+    )  # fmt: skip
+    return _shaped(run, x.shape)
+
+
+def pooling(
+    chip: Chip,
+    table: NDArray[Any],
+    indices: NDArray[Any],
+    weights: NDArray[Any] | None = None,
+    out: Format = Format.FP32,
+) -> OpRun:
+    """Sums of rows of `table` [R,N] by `indices` [bags,n] (int32), weighted by `weights`.
+
+    Raises
+    ------
+    UserError
+        If shapes or types do not go together, or an index is out of range.
+    """
+    rows, lists = _matrix(table, "The table"), _matrix(indices, "The index list")
+    if lists.dtype != np.int32:
+        raise UserError(f"The index list holds {lists.dtype}; it must hold int32.")
+    if lists.min() < 0 or lists.max() >= rows.shape[0]:
+        raise UserError(f"An index is not below the table's {rows.shape[0]} rows.")
+    operands = {"table": rows, "indices": lists}
+    if weights is not None:
+        operands["weights"] = np.ascontiguousarray(weights, np.float32).reshape(lists.shape)
+    return _run(
+        chip, operands, {"y": _Result((lists.shape[0], rows.shape[1]), out)},
+        lambda at: plan_pooling(
+            chip.config.pe, at["table"], at["indices"], at["y"], at.get("weights")
+        ),
+    )  # fmt: skip
+
+
+def elementwise(
+    chip: Chip,
+    operation: str,
+    x: NDArray[Any],
+    b: NDArray[Any] | None = None,
+    out: Format = Format.FP32,
+) -> OpRun:
+    """`operation` of `sw.kernels.elementwise`; b of x's shape, a row, or a float32 column.
+
+    Raises
+    ------
+    UserError
+        If there is no such operation, or shapes or types do not go together.
+    """
+    table = UNARY if b is None else BINARY
+    if operation not in table:
+        raise UserError(f"There is no operation {operation}; there are {', '.join(table)}.")
+    fields = table[operation]
+    kind = None if b is None else _kind(x, b)
+    rows = _matrix(x, "X")
+    if kind in (None, Kind.SAME):
+        rows = _even_rows(rows)
+    operands = {"x": rows}
+    if b is not None:
+        other = _matrix(b.reshape(1, -1) if kind is Kind.ROW else b, "B")
+        operands["b"] = _even_rows(other) if kind is Kind.SAME else other
+
+    def plan(at: dict[str, RowArray]) -> CommandList:
+        second = None if kind is None else Operand(array=at["b"], kind=kind)
+        return plan_elementwise(chip.config.pe, fields, at["x"], at["y"], second)
+
+    return _shaped(_run(chip, operands, {"y": _Result(rows.shape, out)}, plan), x.shape)
+
+
+def _even_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """The same elements in rows of a good length, zeros behind them."""
+    flat = array.reshape(-1)
+    length = min(_ROW_ELEMENTS, flat.size)
+    return np.pad(flat, (0, -flat.size % length)).reshape(-1, length)
+
+
+def _kind(x: NDArray[Any], b: NDArray[Any]) -> Kind:
+    """How b goes with x."""
+    if b.shape == x.shape:
+        return Kind.SAME
+    if b.size == x.shape[-1] and b.shape[-1] == x.shape[-1]:
+        return Kind.ROW
+    if b.shape == (*x.shape[:-1], 1) and b.dtype == np.float32:
+        return Kind.COLUMN
+    raise UserError(
+        f"B has shape {b.shape} and X {x.shape}; B must have X's shape, be one row of it, or one"
+        " float32 for each row."
+    )
