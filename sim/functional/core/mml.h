@@ -32,26 +32,39 @@ inline i64 n_columns(const Machine& m, const Command& c) {
     return tail ? c.n_tail : m.columns;
 }
 
-// Puts element k of column n (its bytes at `data`) into the decoded block.
-inline void put(Held& held, const Command& c, i64 k, i64 n, const u8* data) {
+// Decodes `n` elements of one k (a beat by columns) into the held block.
+inline void put_columns(Held& held, const Command& c, i64 k, i64 first, const u8* data, i64 n) {
     if (!is_float(c.b_format)) {
-        held.integers[k][n] = c.b_format == kInt8 ? static_cast<std::int8_t>(*data) : *data;
+        float* to = &held.integers[k][first];
+        if (c.b_format == kInt8)
+            for (i64 i = 0; i < n; ++i) to[i] = static_cast<std::int8_t>(data[i]);
+        else
+            for (i64 i = 0; i < n; ++i) to[i] = data[i];
         return;
     }
-    const Element e = element(data[0] | data[1] << 8, c.b_format == kBf16);
-    held.values[k][n] = e.value;
-    held.signs[k][n] = e.sign;
-    held.exponents[k][n] = e.exponent;
-    held.special |= e.special;
+    held.special |= decode(data, static_cast<int>(n), c.b_format == kBf16, &held.values[k][first],
+                           &held.exponents[k][first]);
+    std::memcpy(&held.patterns[k][first], data, static_cast<std::size_t>(2 * n));
 }
 
-inline void clear(Held& held) {
-    std::memset(held.integers, 0, sizeof held.integers);
-    std::memset(held.values, 0, sizeof held.values);
-    std::memset(held.signs, 0, sizeof held.signs);
-    std::fill(&held.exponents[0][0], &held.exponents[0][0] + kMaxChunk * kMaxColumns,
-              kZeroExponent);
+// Decodes the vector of one column (a beat by row).
+inline void put_vector(Held& held, const Command& c, i64 column, const u8* data, i64 n) {
+    const i64 size = is_float(c.b_format) ? 2 : 1;
+    for (i64 k = 0; k < n; ++k) put_columns(held, c, k, column, data + k * size, 1);
+}
+
+// Zeros: what lies beyond the tails.
+inline void clear(Held& held, bool floats, i64 depth) {
     held.special = false;
+    for (i64 k = 0; k < depth; ++k) {
+        if (!floats) {
+            std::memset(held.integers[k], 0, sizeof held.integers[k]);
+            continue;
+        }
+        std::memset(held.values[k], 0, sizeof held.values[k]);
+        std::memset(held.patterns[k], 0, sizeof held.patterns[k]);
+        std::fill(held.exponents[k], held.exponents[k] + kMaxColumns, kZeroExponent);
+    }
 }
 
 // Load the held block of the current index: only the bytes inside the tails are looked at.
@@ -60,19 +73,18 @@ inline Outcome load_held(Machine& m, Command& c) {
     const i64 size = is_float(c.b_format) ? 2 : 1;
     const i64 per_word = m.word / size, depth = k_bytes(m, c) / size, valid = n_columns(m, c);
     const i64 start = relative(c, c.b, static_cast<int>(c.held_level));
-    clear(held);
+    held.special = false;
+    if (valid < m.columns) clear(held, is_float(c.b_format), depth);
     ++m.counters.held_blocks;
     for (i64 beat = 0; beat < m.columns; ++beat) {
         // By row a beat is a column's vector; else beat `k` of a group holds one k of its columns.
-        const i64 k = c.by_row ? 0 : beat % per_word;
-        const i64 n = c.by_row ? beat : beat / per_word * per_word;
+        const i64 k = beat % per_word, n = c.by_row ? beat : beat / per_word * per_word;
         const i64 used = c.by_row ? (n < valid ? depth : 0)
                                   : (k < depth ? std::clamp<i64>(valid - n, 0, per_word) : 0);
         if (!used) continue;
         const u8* data = ls_read(m, c.b, start + beat * c.b.strides[0], used * size);
         if (!data) return kFault;
-        for (i64 i = 0; i < used; ++i)
-            c.by_row ? put(held, c, i, n, data + i * size) : put(held, c, k, n + i, data + i * size);
+        c.by_row ? put_vector(held, c, n, data, used) : put_columns(held, c, k, n, data, used);
     }
     return kDone;
 }
@@ -136,19 +148,14 @@ Outcome visit_floats(Machine& m, Command& c, i64 rows, u32* acc, bool overwrite)
     for (i64 r = 0; r < rows; ++r) {
         const u8* data = streamed_row(m, c, start, r, depth * 2);
         if (!data) return kFault;
-        double values[kMaxChunk], signs[kMaxChunk];
-        std::int16_t exponents[kMaxChunk];
-        bool special = held.special;
-        for (i64 k = 0; k < depth; ++k) {
-            const Element e = element(data[2 * k] | data[2 * k + 1] << 8, c.a_format == kBf16);
-            values[k] = e.value;
-            signs[k] = e.sign;
-            exponents[k] = e.exponent;
-            special |= e.special;
-        }
+        alignas(64) double values[kMaxChunk];
+        alignas(64) std::int16_t exponents[kMaxChunk];
         alignas(64) float partial[N];
-        float_row<N>(held, values, exponents, static_cast<int>(depth), partial);
-        if (special) special_row(held, signs, static_cast<int>(depth), N, partial);
+        const int n = static_cast<int>(depth);
+        const bool special = decode(data, n, c.a_format == kBf16, values, exponents);
+        float_row<N>(held, values, exponents, n, partial);
+        if (special || held.special)
+            special_row(held, data, c.a_format == kBf16, n, N, partial);
         accumulate_row<N>(partial, acc + r * m.columns, overwrite);
     }
     return kDone;

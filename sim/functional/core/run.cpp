@@ -42,27 +42,25 @@ i64 functional_run(functional::Machine* m, functional::Command** commands, i64 n
     }
 }
 
-// Partial sums of one chunk for rows of 16-bit patterns a[rows][depth], b[depth][64]: for tests.
-void functional_dot(const std::uint16_t* a, const std::uint16_t* b, i64 rows, i64 depth, i64 bf16,
+// Partial sums of one chunk, a[rows][depth] times b[depth][64] of 16-bit patterns: for tests.
+void functional_dot(const functional::u8* a, const functional::u8* b, i64 rows, i64 depth, i64 bf16,
                     float* out) {
     using namespace functional;
     static Held held;
-    clear(held);
     Command c{};
     c.b_format = bf16 ? kBf16 : kFp16;
+    held.special = false;
+    const int n = static_cast<int>(depth);
     for (i64 k = 0; k < depth; ++k)
-        for (i64 n = 0; n < kMaxColumns; ++n)
-            put(held, c, k, n, reinterpret_cast<const u8*>(b + k * kMaxColumns + n));
+        put_columns(held, c, k, 0, b + 2 * k * kMaxColumns, kMaxColumns);
     for (i64 r = 0; r < rows; ++r) {
-        double values[kMaxChunk], signs[kMaxChunk];
-        std::int16_t exponents[kMaxChunk];
-        for (i64 k = 0; k < depth; ++k) {
-            const Element e = element(a[r * depth + k], bf16);
-            values[k] = e.value, signs[k] = e.sign, exponents[k] = e.exponent;
-        }
+        alignas(64) double values[kMaxChunk];
+        alignas(64) std::int16_t exponents[kMaxChunk];
+        const u8* data = a + 2 * r * depth;
         float* row = out + r * kMaxColumns;
-        float_row<kMaxColumns>(held, values, exponents, static_cast<int>(depth), row);
-        special_row(held, signs, static_cast<int>(depth), kMaxColumns, row);
+        const bool special = decode(data, n, bf16, values, exponents);
+        float_row<kMaxColumns>(held, values, exponents, n, row);
+        if (special || held.special) special_row(held, data, bf16, n, kMaxColumns, row);
     }
 }
 }
