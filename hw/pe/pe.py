@@ -8,12 +8,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import COUNTERS
+from hw.arch.units import Unit
 from hw.config.tree import PeConfig
-from hw.pe.cp import CheckLimits, CommandProcessor
+from hw.pe.cp import BASE_UNITS, CheckLimits, CommandProcessor
 from hw.pe.cp.counter_file import event_name
 from hw.pe.dpe import DotProductEngine
+from hw.pe.dpe.feed import OperandFeed
 from hw.pe.fi import FabricInterface
 from hw.pe.ls import LocalMemory, LsSlots, SlotKind
+from hw.pe.mlu import MemoryLayoutUnit
 from hw.pe.re import ReductionEngine
 from hw.pe.wqe import WorkQueueEngine
 
@@ -49,6 +52,7 @@ _CP_PORTS = (
     "counter_data",
     *(event_name(event) for event in CHIP_EVENTS),
 )
+_CONFLICT_GROUPS = ("dpe", "fi", "re", "mlu")
 _LINKS = ("in_north", "in_west", "out_south", "out_east")
 
 
@@ -87,7 +91,8 @@ class ProcessingElement(wiring.Component):
         self._ls = LocalMemory(config=config.ls, slots=self._slots(with_cores))
         ls = {"word_bytes": word_bytes, "address_width": self._ls.address_width}
         self._cp = CommandProcessor(
-            limits=CheckLimits.of(config), queue_depth=config.cp.queue_depth
+            limits=CheckLimits.of(config, (*BASE_UNITS, Unit.MLU)),
+            queue_depth=config.cp.queue_depth,
         )
         self._wqe = WorkQueueEngine(link_bytes=config.link_bytes)
         self._fi = FabricInterface(
@@ -105,12 +110,14 @@ class ProcessingElement(wiring.Component):
             with_se=False,
             **ls,
         )
+        self._mlu = MemoryLayoutUnit(**ls)
         self._dpe = DotProductEngine(
             config=config.dpe,
             banks=config.re.banks,
             address_width=self._ls.address_width,
             re_latency=self._re.latency,
         )
+        self._feeds = {operand: OperandFeed(**ls) for operand in "ab"}
         self._outer: dict[str, Any] = dict.fromkeys(_CP_PORTS, self._cp)
         self._outer |= dict.fromkeys(("memory_read", "memory_write", "limits"), self._fi)
         self._outer |= dict.fromkeys(_LINKS if with_links else (), self._re)
@@ -135,6 +142,8 @@ class ProcessingElement(wiring.Component):
             LsSlots(name="re_out", kind=write, group="re", count=n_row_words),
             LsSlots(name="fi_out", kind=read, group="fi", count=2),
             LsSlots(name="re_in", kind=read, group="re"),
+            LsSlots(name="mlu_in", kind=read, group="mlu"),
+            LsSlots(name="mlu_out", kind=write, group="mlu"),
             LsSlots(name="fi_index", kind=read, group="fi"),
         )
         if with_cores:
@@ -152,6 +161,7 @@ class ProcessingElement(wiring.Component):
         m.submodules.fi = self._fi
         m.submodules.dpe = self._dpe
         m.submodules.re = self._re
+        m.submodules.mlu = self._mlu
         for name, unit in self._outer.items():
             self._connect_outer(m, name, unit)
         self._elaborate_list(m)
@@ -189,12 +199,14 @@ class ProcessingElement(wiring.Component):
     def _elaborate_control(self, m: Module) -> None:
         """Every unit's commands and circular-buffer ports."""
         cp, fi, dpe, re = self._cp, self._fi, self._dpe, self._re
+        mlu = self._mlu
         controls = [
             (fi.fi_in_row, cp.fi_in_row),
             (fi.fi_in_col, cp.fi_in_col),
             (fi.fi_out, cp.fi_out),
             (dpe.control, cp.dpe),
             (re.control, cp.re),
+            (mlu.control, cp.mlu),
         ]
         ports = [
             (fi.cb_fi_in_row, cp.cb_fi_in_row),
@@ -206,6 +218,8 @@ class ProcessingElement(wiring.Component):
             (dpe.cb_b, cp.cb_dpe_b),
             (re.cb_in, cp.cb_re_in),
             (re.cb_out, cp.cb_re_out),
+            (mlu.cb_in, cp.cb_mlu_in),
+            (mlu.cb_out, cp.cb_mlu_out),
         ]
         for unit, port in (*controls, *ports):
             wiring.connect(m, unit, port)
@@ -214,21 +228,28 @@ class ProcessingElement(wiring.Component):
 
     def _elaborate_local_memory(self, m: Module) -> None:
         """Every unit's slots of local memory."""
-        ls, fi, dpe, re = self._ls, self._fi, self._dpe, self._re
+        ls, fi, re, mlu = self._ls, self._fi, self._re, self._mlu
         for slots, unit_ports in (
-            (ls.dpe_a, [dpe.ls_a]),
-            (ls.dpe_b, [dpe.ls_b]),
+            (ls.dpe_a, [self._feeds["a"].ls]),
+            (ls.dpe_b, [self._feeds["b"].ls]),
             (ls.fi_in, fi.ls_in),
             (ls.re_out, re.ls_out),
             (ls.fi_out, fi.ls_out),
             (ls.fi_index, [fi.ls_index]),
             (ls.re_in, [re.ls_in]),
+            (ls.mlu_in, [mlu.ls_in]),
+            (ls.mlu_out, [mlu.ls_out]),
         ):
             for unit_port, slot in zip(unit_ports, slots, strict=True):
                 wiring.connect(m, unit_port, slot)
 
     def _elaborate_compute(self, m: Module) -> None:
-        """The dot-product engine's rows go to the reduction engine, bank by bank."""
+        """Layout unit, dot-product engine, reduction engine and SIMD engine form a chain."""
+        for operand, feed in self._feeds.items():
+            m.submodules[f"feed_{operand}"] = feed
+            wiring.connect(m, getattr(self._dpe, f"ls_{operand}"), feed.reader)
+            wiring.connect(m, getattr(self._mlu, f"to_dpe_{operand}"), feed.words)
+            m.d.comb += feed.from_mlu.eq(getattr(self._dpe, f"{operand}_from_mlu"))
         wiring.connect(m, self._dpe.rows, self._re.rows)
         wiring.connect(m, self._dpe.banks, self._re.banks)
         m.d.comb += self._cp.bank_states.eq(self._dpe.banks.states)
@@ -239,7 +260,8 @@ class ProcessingElement(wiring.Component):
         events = {
             "dpe.rows": dpe.rows.valid,
             "dpe.held_blocks": dpe.event_held_blocks,
-            **{f"ls.conflicts_{group}": ls.conflicts[group] for group in ("dpe", "fi", "re")},
+            "mlu.words": self._mlu.event_words,
+            **{f"ls.conflicts_{group}": ls.conflicts[group] for group in _CONFLICT_GROUPS},
             "ls.reads": ls.words_read,
             "ls.writes": ls.words_written,
             "fi.read_bytes": fi.event_read_bytes,
