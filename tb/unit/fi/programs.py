@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random DMA commands that are legal: no byte is written twice, steps fit their buffer."""
 
+import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hw.arch.commands import LEVELS, NEVER, Opcode, encode
+from hw.arch.commands import LEVELS, NEVER, Opcode, ScatterMode, encode
+from hw.arch.formats import Format
 from sim.golden.address import Nest
 from sim.golden.dma import Dma
 from sim.golden.indexed import Indexed
 
-__all__ = ["Region", "command_bits", "indexed_bits", "random_dma"]
+__all__ = ["Region", "command_bits", "indexed_bits", "random_dma", "random_indexed"]
 
 _UNIT = 64
 
@@ -30,6 +32,51 @@ def random_dma(
         dma = _attempt(rng, cb, depth, word_bytes, region, writes)
         if dma is not None:
             return dma
+
+
+def random_indexed(
+    rng: random.Random,
+    *,
+    cb: int,
+    depth: int,
+    word_bytes: int,
+    region: Region,
+    writes: bool,
+    index_cb: int,
+    index_depth: int,
+) -> tuple[Indexed, list[int]]:
+    """A GATHER, or a SCATTER with `writes`, and its list, in which rows occur again and again."""
+    mode, fmt = rng.choice(tuple(ScatterMode)), rng.choice((Format.FP32, Format.INT32))
+    unit = 4 if writes and mode is ScatterMode.ADD else 1
+    while True:
+        dma = random_dma(
+            rng, cb=cb, depth=depth, word_bytes=word_bytes, region=region, writes=writes
+        )
+        length = dma.nest.counts[0] // unit * unit
+        n_rows = math.prod(dma.nest.counts[1:])
+        offset = rng.randrange(40)
+        need = -(-4 * (offset + n_rows) // _UNIT)
+        limit = rng.choice((1, 3, rng.randint(1, 60)))
+        pitch = unit * rng.choice((0, 1, length // unit, rng.randint(1, 60)))
+        base = region.base + -region.base % unit
+        room = region.base + region.size - base - length - pitch * (limit - 1)
+        if length and need <= index_depth // 3 and room >= unit:
+            break
+    nest = replace(dma.nest, counts=(length, *dma.nest.counts[1:]), tail_count=0, tail_adv=0)
+    job = Indexed(
+        nest=nest,
+        mem_addr=base + unit * rng.randrange(room // unit),
+        row_pitch=pitch,
+        index_limit=limit,
+        index_cb=index_cb,
+        index_offset=offset,
+        index_need=need,
+        index_adv=need,
+        zero_fill=dma.zero_fill,
+        mode=mode,
+        fmt=fmt,
+    )
+    return job, [rng.randrange(limit) for _ in range(n_rows)]
 
 
 def command_bits(dma: Dma, *, out: bool = False, column: bool = False, tag: int = 0) -> int:

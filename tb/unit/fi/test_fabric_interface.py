@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fabric interface against byte-by-byte copies, all three engines at once."""
 
+import random
 from typing import Any
 
 import cocotb
@@ -9,16 +10,18 @@ import pytest
 from hw.arch.commands import NEVER
 from sim.golden.address import Nest
 from sim.golden.dma import Dma
+from sim.golden.indexed import Indexed
 from tb.common.cb_table import CbState
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import always, bursts, sometimes
-from tb.unit.fi.programs import Region, random_dma
+from tb.unit.fi.programs import Region, random_dma, random_indexed
 from tb.unit.fi.setting import (
     ENGINES,
     MEMORY_BASE,
     MEMORY_SIZE,
     SIZES,
+    Engine,
     Setting,
     fabric_interface,
     random_buffers,
@@ -30,7 +33,11 @@ HALF = MEMORY_SIZE // 2
 
 def check_memories(setting: Setting, touched: set[int], before: bytes) -> None:
     """Memory holds what was expected, and no byte of local memory that was not meant changed."""
-    assert setting.memory.data == setting.expected
+    pairs = enumerate(zip(setting.memory.data, setting.expected, strict=True))
+    wrong = [
+        f"{at:#x}: {found:#x} not {wanted:#x}" for at, (found, wanted) in pairs if found != wanted
+    ]
+    assert not wrong, f"{len(wrong)} bytes of memory differ: {', '.join(wrong[:8])}"
     for at, (old, new) in enumerate(zip(before, setting.local.data, strict=True)):
         assert old == new or at in touched, f"local byte {at} was not to be written"
 
@@ -61,6 +68,16 @@ def plain(
     return Dma(nest=nest, mem_addr=address, mem_strides=(pitch, 0, 0, 0), zero_fill=zero_fill)
 
 
+def random_job(
+    rng: random.Random, engine: Engine, **places: Any
+) -> tuple[Dma | Indexed, list[int]]:
+    """A command with or without an index list."""
+    if not engine.lists or rng.random() < 0.4:
+        return random_dma(rng, **places), []
+    index_cb, state = next(iter(engine.lists.items()))
+    return random_indexed(rng, **places, index_cb=index_cb, index_depth=state.depth)
+
+
 @cocotb.test()
 async def random_programs_equal_byte_copies(dut: Any) -> None:
     """Three engines run random commands at once; every byte and every guard byte is right."""
@@ -86,25 +103,24 @@ async def random_programs_equal_byte_copies(dut: Any) -> None:
                 if cb in fixed:
                     continue
                 own = Region(base=region.base + number * part, size=part)
-                dma = random_dma(
+                job, indices = random_job(
                     rng,
+                    engine,
                     cb=cb,
                     depth=buffers[name][cb].depth,
                     word_bytes=setting.word_bytes,
                     region=own if engine.is_out else region,
                     writes=engine.is_out,
                 )
-                if dma.nest.adv_level == NEVER:
+                if job.nest.adv_level == NEVER:
                     fixed.add(cb)
-                engine.send(dma, tag)
+                engine.send(job, tag, indices)
                 tag += 1
         for engine in setting.engines.values():
             await engine.done()
-    for name in ("fi_in_row", "fi_in_col"):
-        for state in buffers[name].values():
+    for states in buffers.values():  # those of fi_out, and lists, the bench itself fills
+        for state in states.values():
             touched |= set(range(64 * state.base, 64 * (state.base + state.depth)))
-    for state in buffers["fi_out"].values():  # scribbled by the bench
-        touched |= set(range(64 * state.base, 64 * (state.base + state.depth)))
     check_memories(setting, touched, before)
     await setting.bench.wait(4)
     for name in ENGINES:
