@@ -108,16 +108,16 @@ def run_network(
     inputs: NDArray[Any],
     *,
     progress: Callable[[int, int], None] = lambda _layer, _cycles: None,
-    keep: bool = True,
 ) -> list[LayerRun]:
     """Run all layers on `job.batch` inputs (as `Network.as_inputs` gives them).
+
+    The host writes everything before the first layer and reads the results behind the last one, so
+    that layer follows layer.
 
     Parameters
     ----------
     progress : Callable[[int, int], None]
         Told the number of the layer at work and its cycles so far.
-    keep : bool
-        Read the result of every layer; else only of the last one, the others have none.
 
     Raises
     ------
@@ -125,30 +125,37 @@ def run_network(
         From the chip.
     """
     store_array(chip.port, job.input_address, inputs.tobytes())
-    runs = []
-    for number, step in enumerate(job.steps):
+    for step in job.steps:
         _load(chip, step)
-        problem = step.plan.problem
-        n_bytes = problem.m * problem.n * problem.out_bytes
-        clear_last_line(chip.port, step.spot.c, n_bytes)
+    figures = []
+    for number, step in enumerate(job.steps):
 
         def show(cycles: int, number: int = number) -> None:
             progress(number, cycles)
 
         progress(number, 0)
         result = chip.run_job(step.spot.commands, bytes(step.plan.commands), progress=show)
-        perf = gemm_figures(chip.config, step.plan, result, chip.counters())
-        output = np.empty((0, problem.n), DTYPES[problem.out_format])
-        if keep or step is job.steps[-1]:
-            data = chip.port.read(step.spot.c, n_bytes)
-            output = np.frombuffer(data, DTYPES[problem.out_format])
-            output = output.reshape(problem.m, problem.n)
-        runs.append(LayerRun(step.layer, output, perf))
-    return runs
+        figures.append(gemm_figures(chip.config, step.plan, result, chip.counters()))
+    return [
+        LayerRun(step.layer, _result(chip, step), perf)
+        for step, perf in zip(job.steps, figures, strict=True)
+    ]
+
+
+def _result(chip: Chip, step: _Step) -> NDArray[Any]:
+    """What a layer left in memory."""
+    problem = step.plan.problem
+    data = chip.port.read(step.spot.c, _result_bytes(step))
+    return np.frombuffer(data, DTYPES[problem.out_format]).reshape(problem.m, problem.n)
+
+
+def _result_bytes(step: _Step) -> int:
+    problem = step.plan.problem
+    return problem.m * problem.n * problem.out_bytes
 
 
 def _load(chip: Chip, step: _Step) -> None:
-    """Weights and vectors of a layer."""
+    """Weights and vectors of a layer, and check bits for the end of its result."""
     for address, array in (
         (step.spot.b, step.layer.weights),
         (step.spot.bias, step.vectors.bias),
@@ -156,6 +163,7 @@ def _load(chip: Chip, step: _Step) -> None:
     ):
         if array is not None:
             store_array(chip.port, address, np.ascontiguousarray(array).tobytes())
+    clear_last_line(chip.port, step.spot.c, _result_bytes(step))
 
 
 def as_real(values: NDArray[Any], fmt: Format, scale: float) -> NDArray[np.float64]:
