@@ -83,12 +83,9 @@ def _draw_digit(
     shares = np.exp(logits - logits.max())
     percent = 100 * shares[found] / shares.sum()
     axes.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
-    text = (
-        f"{found} ({percent:.0f} %)" if found == label else f"{label} as {found} ({percent:.0f} %)"
-    )
-    axes.set_title(
-        f"{name} ({percent:.0f} %)", fontsize=9, color=_RIGHT if found == label else _WRONG
-    )
+    name = f"{found}" if found == label else f"{label} as {found}"
+    colour = _RIGHT if found == label else _WRONG
+    axes.set_title(f"{name} ({percent:.0f} %)", fontsize=9, color=colour)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
