@@ -19,7 +19,7 @@ from hw.arch.csr import COUNTERS
 from hw.arch.traps import Trap
 from hw.arch.units import Unit
 from hw.config import ChipConfig
-from sim.functional import multiply, units
+from sim.functional import indexed, layout, multiply, simd, units
 from sim.functional.faults import FunctionalTrap, Hang, Issued
 from sim.functional.link import Link
 from sim.functional.memory import Memory, memory_trap, unwritten_memory
@@ -29,6 +29,7 @@ from sim.functional.operand import Waiting
 from sim.functional.processor import CommandProcessor
 from sim.functional.state import UNIT_BYTES, Buffer, CommandState, Counters, MachineState
 from sim.functional.triage import triage
+from sim.golden.simd import Program
 
 __all__ = ["FunctionalMachine", "Running"]
 
@@ -40,6 +41,11 @@ _UNITS: dict[Opcode, Callable[["FunctionalMachine", Issued], Waiting]] = {
     Opcode.MML: multiply.mml,
     Opcode.DRAIN: units.drain,
     Opcode.PRELOAD: units.preload,
+    Opcode.SE_PROGRAM: simd.se_program,
+    Opcode.SIMD: simd.simd,
+    Opcode.LAYOUT: layout.layout,
+    Opcode.GATHER: indexed.gather,
+    Opcode.SCATTER: indexed.scatter,
 }
 """What runs each long command."""
 
@@ -130,6 +136,7 @@ class FunctionalMachine:
             target: Link("layout unit", "dot-product engine", self.columns)
             for target in (LayoutTarget.DPE_A, LayoutTarget.DPE_B)
         }
+        self.programs: dict[int, Program] = {}
         self.units = {unit: Running() for unit in Unit if unit is not Unit.CP}
         self.warnings.clear()
 
@@ -254,11 +261,16 @@ class FunctionalMachine:
 
     def read_memory(self, address: int, n_bytes: int) -> NDArray[np.uint8]:
         """Read memory as the fabric interface does."""
-        self._check_ranges(address, n_bytes, _READ)
-        data = self.memory.read(address, n_bytes)
+        data = self.peek_memory(address, n_bytes)
         counters = self.state.counters
         counters.read_bytes += n_bytes
         counters.read_lines += self._n_lines(address, n_bytes)
+        return data
+
+    def peek_memory(self, address: int, n_bytes: int) -> NDArray[np.uint8]:
+        """What is in memory where something is to be added."""
+        self._check_ranges(address, n_bytes, _READ)
+        data = self.memory.read(address, n_bytes)
         if self.police and (first := self.memory.first_unwritten(address, n_bytes)) is not None:
             raise unwritten_memory(first)
         return data

@@ -31,7 +31,7 @@ __all__ = [
 
 Waiting = Generator[str, None, None]
 """A unit at work: yields why it waits."""
-Receiving = Generator[str, None, NDArray[Any]]
+Receiving = Generator[str, None, Any]
 """The same, with what it was waiting for."""
 Offsets = NDArray[np.int64]
 
