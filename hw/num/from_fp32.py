@@ -23,9 +23,7 @@ _FP16_INFINITY, _FP16_NAN, _BF16_NAN = 0x7C00, 0x7E00, 0x7FC0
 # An integer of 256 or more is beyond the range of both types.
 _BEYOND_EXPONENT = 127 + 8
 _RANDOM_BITS = 32
-# Bits of the shifted significand: a jam bit, then as many below the point as a random word has,
-# then the whole part, longest for FP16.
-_POINT = 1 + _RANDOM_BITS
+# Bits of the whole part of the shifted significand, longest for FP16.
 _WHOLE_BITS = 1 + _FP16_FRACTION_BITS
 _LEAST_DROP = 24 - _WHOLE_BITS
 
@@ -95,6 +93,8 @@ class FromFp32(wiring.Component):
             raise ValueError(f"formats must be one or more of {names}.")
         self.latency = latency
         self.with_stochastic = with_stochastic
+        # Bits below the point: a jam bit and those of a random word, or what the shift leaves.
+        self._point = 1 + _RANDOM_BITS if with_stochastic else _LEAST_DROP
         self.domain = domain
         super().__init__(
             {
@@ -143,7 +143,7 @@ class FromFp32(wiring.Component):
             with m.Default():
                 # In units of 1; from 256 up the result is clamped anyway.
                 m.d.comb += drop.eq(Mux(biased >= _BEYOND_EXPONENT, 24, 127 + 23 - biased))
-        placed = Cat(Const(0, _POINT - _LEAST_DROP), significand)
+        placed = Cat(Const(0, self._point - _LEAST_DROP), significand)
         shifted = shift_right_jam(m, placed, (drop - _LEAST_DROP)[:8], name="spacing")
         return {
             "shifted": shifted,
@@ -156,18 +156,18 @@ class FromFp32(wiring.Component):
 
     def _elaborate_round(self, m: Module, s1: dict[str, Signal]) -> Signal:
         """Stage 2: the significand as a whole number of units."""
-        shifted = s1["shifted"]
+        shifted, point = s1["shifted"], self._point
         whole = Signal(_WHOLE_BITS + 1)
         up = Signal()
-        half, below, odd = shifted[_POINT - 1], shifted[: _POINT - 1].any(), shifted[_POINT]
+        half, below, odd = shifted[point - 1], shifted[: point - 1].any(), shifted[point]
         m.d.comb += up.eq(half & (below | odd))
         if self.with_stochastic:
             # The jam bit says nothing here: what it stands for is below one step of the word.
             carry = Signal(_RANDOM_BITS + 1)
-            m.d.comb += carry.eq(shifted[1:_POINT] + s1["random"])
+            m.d.comb += carry.eq(shifted[1:point] + s1["random"])
             with m.If(s1["stochastic"]):
                 m.d.comb += up.eq(carry[-1])
-        m.d.comb += whole.eq(shifted[_POINT:] + up)
+        m.d.comb += whole.eq(shifted[point:] + up)
         return whole
 
     def _packed(self, fmt: Format, s1: dict[str, Signal], whole: Signal) -> Value:
