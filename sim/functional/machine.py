@@ -28,6 +28,7 @@ from sim.functional.native_command import is_native, native_fault, native_state,
 from sim.functional.operand import Waiting
 from sim.functional.processor import CommandProcessor
 from sim.functional.state import UNIT_BYTES, Buffer, CommandState, Counters, MachineState
+from sim.functional.tracing import Recorder
 from sim.functional.triage import triage
 from sim.golden.simd import Program
 
@@ -101,6 +102,8 @@ class FunctionalMachine:
         """Address ranges that a job may touch: first byte, byte after the last, access."""
         self.warnings: list[str] = []
         """What the last job left undone."""
+        self.recorder: Recorder | None = None
+        """Where activity is recorded."""
         self._native: NativeUnits | None = native_units() if native else None
         self.state = self._machine_state()
         self._reset()
@@ -143,6 +146,8 @@ class FunctionalMachine:
     def run(self, commands: bytes) -> int:
         """Execute a command list as one job; return the status of its END."""
         self._reset()
+        if self.recorder is not None:
+            self.recorder.begin_job()
         self._processor = CommandProcessor(self)
         source = self._processor.execute(commands)
         waits = ""
@@ -153,8 +158,8 @@ class FunctionalMachine:
                 self._look_back()
                 return self._processor.status
             finished = self._run_native()
-            for running in self.units.values():
-                finished |= self._run_coroutine(running)
+            for unit, running in self.units.items():
+                finished |= self._run_coroutine(unit, running)
             if not (commands_taken or finished or self._progress() != before):
                 raise Hang(triage(self, waits))
 
@@ -193,38 +198,57 @@ class FunctionalMachine:
         while self._native is not None:
             for running in self.units.values():
                 self._start(running)
-            active = [r for r in self.units.values() if isinstance(r.work, CommandState)]
+            active = {u: r for u, r in self.units.items() if isinstance(r.work, CommandState)}
             if not active:
                 break
-            ended = self._native.run(self.state, [r.work for r in active])  # type: ignore[misc]
-            if ended < 0:
-                for running in active:
-                    running.waits = native_waits(running.work)  # type: ignore[arg-type]
+            if self.recorder is None:
+                ended = self._resume(self._native, active)
+            else:  # one after another, to see who does what
+                ended = sum(self._resume(self._native, {u: r}) for u, r in active.items()) > 0
+            if not ended:
                 break
-            running = active[ended % len(active)]
-            assert running.current is not None
-            if ended >= len(active):
-                raise native_fault(self.state, running.current).at(running.current)
-            self._finish(running)
             any_ended = True
         return any_ended
 
-    def _run_coroutine(self, running: Running) -> bool:
+    def _resume(self, native: NativeUnits, active: dict[Unit, Running]) -> bool:
+        """Resume native commands until one ends or all wait; whether one has ended."""
+        states = [r.work for r in active.values() if isinstance(r.work, CommandState)]
+        ended = native.run(self.state, states)
+        if ended < 0:
+            for (unit, running), state in zip(active.items(), states, strict=True):
+                running.waits = native_waits(state)
+                self._record(unit, running)
+            return False
+        unit, running = list(active.items())[ended % len(active)]
+        assert running.current is not None  # it is set together with `work`
+        if ended >= len(active):
+            raise native_fault(self.state, running.current).at(running.current)
+        self._finish(unit, running)
+        return True
+
+    def _run_coroutine(self, unit: Unit, running: Running) -> bool:
         """Resume a unit in Python; whether its command has ended."""
         self._start(running)
         if running.work is None or isinstance(running.work, CommandState):
             return False
         try:
             running.waits = next(running.work)
+            self._record(unit, running)
             return False
         except StopIteration:
-            self._finish(running)
+            self._finish(unit, running)
             return True
 
-    def _finish(self, running: Running) -> None:
-        assert running.current is not None
+    def _finish(self, unit: Unit, running: Running) -> None:
+        assert running.current is not None  # it is set together with `work`
         self._processor.signal(running.current)
-        running.work, running.current, running.waits = None, None, ""
+        running.work, running.waits = None, ""
+        self._record(unit, running)
+        running.current = None
+
+    def _record(self, unit: Unit, running: Running) -> None:
+        if self.recorder is not None:
+            self.recorder.resumed(unit, running)
 
     def issue(self, command: Issued) -> Waiting:
         """Put a command into its unit's queue, once there is room."""

@@ -6,10 +6,12 @@ from collections.abc import Callable
 import numpy as np
 
 from hw.arch import address_map
-from hw.arch.csr import REGISTERS, JobState
+from hw.arch.csr import RANGE_BLOCK_BYTES, RANGE_REGISTERS, REGISTERS, JobState
 from hw.arch.traps import Trap
 from hw.config import ChipConfig
 from sim.functional import FunctionalMachine, FunctionalTrap, Hang
+from sim.functional.tracing import Recorder
+from sim.trace import TraceLog
 from sw.errors import UserError
 from sw.runtime.chip import Chip, JobError, JobHang, JobResult
 
@@ -19,6 +21,7 @@ _ID = 0x4D54_4941
 _NAMES = {
     address_map.CONTROL.base + register.offset: register.name for register in REGISTERS.values()
 }
+_RANGES = {register.name: register for registers in RANGE_REGISTERS for register in registers}
 
 
 class FunctionalPort:
@@ -37,6 +40,7 @@ class FunctionalPort:
     def __init__(self, machine: FunctionalMachine, config: ChipConfig) -> None:
         self.machine = machine
         self.registers = {"ID": _ID, "CONFIG": int(config.digest(), 16), "SRAM_CLEAR": 0}
+        self.registers |= {name: register.reset for name, register in _RANGES.items()}
         self.registers |= {"JOB_STATE": JobState.IDLE, "JOB_STATUS": 0, "ERROR_CAUSE": Trap.NONE}
 
     def write(self, address: int, data: bytes) -> None:
@@ -56,11 +60,26 @@ class FunctionalPort:
             raise UserError(f"The host cannot reach this: {trap}") from None
 
     def write_register(self, address: int, value: int) -> None:
-        """Write a register; only SRAM_CLEAR does anything."""
-        if _NAMES.get(address) == "SRAM_CLEAR" and value & 1:
-            self.machine.memory.clear_sram()
-            return
-        raise UserError(f"{self._name(address)} cannot be written on the functional device.")
+        """Write a register: SRAM_CLEAR, or a range that jobs are confined to."""
+        name = self._name(address)
+        if name == "SRAM_CLEAR":
+            if value & 1:
+                self.machine.memory.clear_sram()
+        elif name in _RANGES:
+            self.registers[name] = value
+            self._set_ranges()
+        elif not name.endswith("_SHAPE"):  # rates mean nothing without time
+            raise UserError(f"{name} cannot be written on the functional device.")
+
+    def _set_ranges(self) -> None:
+        values = [
+            [self.registers[register.name] for register in registers]
+            for registers in RANGE_REGISTERS
+        ]
+        self.machine.ranges = [
+            (first * RANGE_BLOCK_BYTES, (last + 1) * RANGE_BLOCK_BYTES, access)
+            for first, last, access in values
+        ]
 
     def read_register(self, address: int) -> int:
         """Read a register."""
@@ -77,6 +96,12 @@ class FunctionalPort:
     def run(self, n_cycles: int) -> bool:
         """Nothing happens between jobs; whether the last one has ended."""
         return self.registers["JOB_STATE"] != JobState.IDLE
+
+    def record(self, log: TraceLog | None) -> None:
+        """From now on put what units do into `log`; None: stop."""
+        if log is None and self.machine.recorder is not None:
+            self.machine.recorder.end()
+        self.machine.recorder = None if log is None else Recorder(self.machine, log)
 
     def close(self) -> None:
         """Nothing to let go of."""
