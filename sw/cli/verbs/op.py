@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtia op`: one operation of the SIMD engine on an array."""
+
+import enum
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+
+from hw.arch.formats import Format
+from hw.config import get_config
+from sw.cli.files import check_outputs, load_array
+from sw.cli.options import CONFIG, DEVICE, TRACE
+from sw.errors import UserError
+from sw.files import atomic_path, write_atomic
+from sw.kernels.elementwise import BINARY, UNARY
+from sw.runtime import ops
+from sw.runtime.chip import Chip
+from sw.runtime.device import DeviceName, open_device
+from sw.runtime.operands import DTYPES
+from sw.runtime.tracing import recorded
+
+__all__ = ["command"]
+
+_ROWS = ("softmax", "layernorm", "quantize", "pool")
+
+
+class OutFormat(enum.StrEnum):
+    """Formats of a result."""
+
+    INT8 = "int8"
+    UINT8 = "uint8"
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+def command(
+    operation: Annotated[
+        str,
+        typer.Argument(help=f"{', '.join(_ROWS)}, {', '.join(UNARY)}, or {', '.join(BINARY)}."),
+    ],
+    x: Annotated[Path, typer.Argument(metavar="X.npy", help="Array; rows are its last axis.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Result, .npy.")],
+    second: Annotated[
+        Path | None,
+        typer.Option(
+            "--with", metavar="B.npy", help="Second operand; pool: the index list (int32)."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="W.npy", help="pool: a factor per index.")
+    ] = None,
+    scales: Annotated[
+        Path | None,
+        typer.Option("--scales", metavar="S.npy", help="quantize: write the rows' scales here."),
+    ] = None,
+    out: Annotated[OutFormat, typer.Option("--out", help="Format of the result.")] = OutFormat.FP32,
+    config: CONFIG = "mtia100-pe",
+    device: DEVICE = DeviceName.RTL,
+    perf: Annotated[
+        Path | None, typer.Option("--json", metavar="PERF", help="Write performance figures here.")
+    ] = None,
+    trace: TRACE = None,
+) -> None:
+    """Run an elementwise operation, softmax, LayerNorm, dynamic INT8 or pooling on the chip."""
+    member = get_config(config)
+    _check(operation, second, weights, scales)
+    arrays = {
+        name: None if path is None else _known(load_array(path, name))
+        for name, path in (("X", x), ("--with", second), ("--weights", weights))
+    }
+    check_outputs([output, scales, perf, trace])
+    with Console(stderr=True).status("starting ...") as status:
+        chip = open_device(device, member, progress=status.update)
+        start = time.monotonic()
+        try:
+            status.update("running ...")
+            with recorded(chip, trace):
+                run = _run(chip, operation, arrays, Format[out.name])
+        finally:
+            chip.port.close()
+    elapsed = time.monotonic() - start
+    for path, array in ((output, run.y), (scales, run.results.get("scales"))):
+        if path is not None and array is not None:
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                np.save(file, array)
+    if perf is not None:
+        figures = {
+            "operation": operation, "config": config, "device": str(device),
+            "cycles": run.job.cycles, "commands": run.n_commands, "seconds": elapsed,
+            "counters": run.counters,
+        }  # fmt: skip
+        write_atomic(perf, json.dumps(figures, indent=2) + "\n")
+    spent = f"{elapsed:.2f} s" if run.job.cycles is None else f"{run.job.cycles:,} cycles"
+    print(f"{operation} of {run.y.shape} on {config}, {device}: {spent} -> {output}")
+
+
+def _check(operation: str, second: Path | None, weights: Path | None, scales: Path | None) -> None:
+    """Options that do not go with an operation."""
+    if operation not in (*_ROWS, *UNARY, *BINARY):
+        names = ", ".join((*_ROWS, *UNARY, *BINARY))
+        raise UserError(f"There is no operation {operation}; there are {names}.")
+    takes_second = operation in BINARY or operation == "pool"
+    if takes_second and second is None:
+        raise UserError(f"{operation} needs a second array; give it by --with.")
+    for option, path, allowed in (
+        ("--with", second, takes_second),
+        ("--weights", weights, operation == "pool"),
+        ("--scales", scales, operation == "quantize"),
+    ):
+        if path is not None and not allowed:
+            raise UserError(f"{option} does not go with {operation}.")
+
+
+def _known(array: NDArray[Any]) -> NDArray[Any]:
+    """bfloat16 comes as a void of two bytes."""
+    return array.view(DTYPES[Format.BF16]) if array.dtype == np.dtype("V2") else array
+
+
+def _run(
+    chip: Chip, operation: str, arrays: dict[str, NDArray[Any] | None], out: Format
+) -> ops.OpRun:
+    x, second = arrays["X"], arrays["--with"]
+    assert x is not None  # X is an argument, not an option
+    match operation:
+        case "softmax":
+            return ops.softmax(chip, x, out)
+        case "layernorm":
+            return ops.layernorm(chip, x, out)
+        case "quantize":
+            return ops.quantize(chip, x)
+        case "pool":
+            assert second is not None
+            return ops.pooling(chip, x, second, arrays["--weights"], out)
+        case _:
+            return ops.elementwise(chip, operation, x, second, out)
