@@ -47,6 +47,7 @@ LATENCIES = (
     {f"product{n}": n for n in range(4)}
     | {f"to_fp32_{n}": n for n in range(3)}
     | {f"from_fp32_{n}": n for n in range(3)}
+    | {"nearest": 2}
     | {"min_max": 0, "clamp": 0, "relu": 0, "is_zero": 0, "is_positive": 0}
     | {"words": RoundingHash.latency}
 )
@@ -90,6 +91,9 @@ class NumberBlocks(wiring.Component):
                 from_fp32_n.random.eq(i.random),
                 o[f"from_fp32_{n}"].eq(from_fp32_n.o),
             ]
+        m.submodules.nearest = nearest = FromFp32(with_stochastic=False)
+        m.d.comb += [nearest.en.eq(self.en), nearest.a.eq(i.value), nearest.format.eq(i.format)]
+        m.d.comb += [nearest.stochastic.eq(i.stochastic), o.nearest.eq(nearest.o)]
         m.submodules.hash = hasher = RoundingHash(lanes=HASH_LANES)
         m.d.comb += [
             hasher.en.eq(self.en),
@@ -112,7 +116,8 @@ def stimulus() -> dict[str, Words]:
     a, b = (np.concatenate([pair[i] for pair in pairs]) for i in range(2))
     rng = numpy_rng("number blocks")
     values = random_values(3000, "values")
-    raw = np.concatenate([values, values >> np.uint32(16), values >> rng.integers(0, 32)])
+    shifts = rng.integers(0, 32, len(values), dtype=np.uint32)
+    raw = np.concatenate([values, values >> np.uint32(16), values >> shifts, ~(values >> shifts)])
     n = max(len(a), len(values), len(raw))
     n += -n % 7
     random = rng.integers(0, 1 << 32, n, dtype=np.uint32)
@@ -141,6 +146,7 @@ def expected(requests: dict[str, Words], seed: int, tensor: int) -> dict[str, ND
         "product": fp32_mul(f["a"], f["b"]).view(np.uint32),
         "to_fp32_": by_format(requests, "raw_format", to_fp32_words),
         "from_fp32_": by_format(requests, "format", from_fp32_words),
+        "nearest": by_format(requests, "format", nearest_words),
         "min_max": np.where(
             requests["want_max"] != 0, fp32_max(f["a"], f["b"]), fp32_min(f["a"], f["b"])
         ).view(np.uint32),
@@ -175,9 +181,14 @@ def from_fp32_words(requests: dict[str, Words], fmt: Format) -> Words:
     """Golden conversion of `value`, at random or to nearest."""
     values = requests["value"].view(np.float32)
     kind = np.dtype(f"u{DTYPES[fmt].itemsize}")
-    nearest = from_fp32(values, fmt).view(kind)
     random = from_fp32(values, fmt, requests["random"]).view(kind)
-    return np.where(requests["stochastic"] != 0, random, nearest).astype(np.uint32)
+    return np.where(requests["stochastic"] != 0, random, nearest_words(requests, fmt))
+
+
+def nearest_words(requests: dict[str, Words], fmt: Format) -> Words:
+    """Golden conversion of `value` to nearest."""
+    kind = np.dtype(f"u{DTYPES[fmt].itemsize}")
+    return from_fp32(requests["value"].view(np.float32), fmt).view(kind).astype(np.uint32)
 
 
 @cocotb.test()
