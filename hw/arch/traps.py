@@ -4,7 +4,10 @@ documentation."""
 
 import enum
 
-__all__ = ["TRAP_TEXT", "Trap"]
+from hw.arch.commands import COMMANDS, Opcode
+from hw.arch.units import Unit
+
+__all__ = ["TRAP_TEXT", "Trap", "trap_sentence"]
 
 
 class Trap(enum.IntEnum):
@@ -51,3 +54,35 @@ TRAP_TEXT: dict[Trap, str] = {
     Trap.MEMORY_RANGE: "a memory access outside the address ranges that the job may use",
 }
 """One clause for each cause, for people."""
+
+_ADDRESS_CAUSES = (
+    Trap.LS_RANGE,
+    Trap.MEMORY_ERROR,
+    Trap.MEMORY_POISON,
+    Trap.LS_PARITY,
+    Trap.MEMORY_RANGE,
+)
+
+
+def trap_sentence(cause: int, unit: int, opcode: int, tag: int, info: int) -> str:
+    """One sentence for what the error registers say: unit, command, cause and place."""
+    if cause == Trap.ABORTED:
+        return "The job was aborted."
+    name = COMMANDS[Opcode(opcode)].name if opcode in COMMANDS else f"opcode 0x{opcode:02x}"
+    where = Unit(unit).name if unit in set(Unit) else f"unit {unit}"
+    text = TRAP_TEXT[Trap(cause)] if cause in set(Trap) else f"cause {cause}"
+    return f"{where} trapped in {name} (tag {tag}): {text}{_place(cause, opcode, info)}."
+
+
+def _place(cause: int, opcode: int, info: int) -> str:
+    """What the info register names, in words."""
+    if cause == Trap.ILLEGAL_FIELD and opcode in COMMANDS:
+        for field in COMMANDS[Opcode(opcode)].fields:
+            if field.offset <= info < field.offset + field.width:
+                return f" (field {field.name})"
+        return f" (reserved bit {info})"
+    if cause in _ADDRESS_CAUSES:
+        return f" (address 0x{info:08x})"
+    if Trap.CB_UNINITIALISED <= cause <= Trap.CB_BUSY:
+        return f" (CB {info & 0xFF})"
+    return f" (index {info})" if cause == Trap.INDEX_RANGE else ""

@@ -5,7 +5,7 @@ import dataclasses
 import enum
 
 from hw.arch.commands import COMMANDS, Opcode
-from hw.arch.traps import TRAP_TEXT, Trap
+from hw.arch.traps import TRAP_TEXT, Trap, trap_sentence
 from hw.arch.units import Unit
 
 __all__ = ["FunctionalTrap", "Hang", "Issued", "Rule", "RuleBroken"]
@@ -51,14 +51,11 @@ class FunctionalTrap(Exception):
         The hardware's cause.
     info : int
         The hardware's info, as far as it is known here.
-    text : str
-        What to say in place of the cause's own clause.
     """
 
-    def __init__(self, cause: Trap, info: int = 0, text: str = "") -> None:
+    def __init__(self, cause: Trap, info: int = 0) -> None:
         super().__init__()
         self.cause, self.info = cause, info
-        self.text = text or TRAP_TEXT[cause]
         self.command: Issued | None = None
 
     def at(self, command: Issued) -> "FunctionalTrap":
@@ -69,20 +66,22 @@ class FunctionalTrap(Exception):
 
     def __str__(self) -> str:
         if self.command is None:
-            return f"{self.text[:1].upper()}{self.text[1:]}."
-        place = f" It is command {self.command.index} of the list."
-        return f"{self.command.unit.name} trapped in {self.command}: {self.text}.{place}"
+            return f"{TRAP_TEXT[self.cause]}".capitalize() + "."
+        command = self.command
+        sentence = trap_sentence(self.cause, command.unit, command.opcode, command.tag, self.info)
+        return f"{sentence[:-1]}; it is command {command.index} of the list."
 
 
 class RuleBroken(FunctionalTrap):
     """A rule that the hardware does not check: it would go on with whatever it finds."""
 
     def __init__(self, rule: Rule, text: str) -> None:
-        super().__init__(Trap.NONE, 0, text)
-        self.rule = rule
+        super().__init__(Trap.NONE)
+        self.rule, self.text = rule, text
 
     def __str__(self) -> str:
-        assert self.command is not None
+        if self.command is None:
+            return f"A command {self.text}."
         where = f"Command {self.command.index} of the list, {self.command} on"
         return f"{where} {self.command.unit.name}, {self.text}."
 

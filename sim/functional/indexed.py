@@ -51,9 +51,7 @@ class _List:
         try:
             return row_address(self.job, index)
         except IndexOutOfRange as error:
-            limit = self.job.index_limit
-            text = f"index {error.index} is not below the table's {limit} rows"
-            raise FunctionalTrap(Trap.INDEX_RANGE, error.index, text) from None
+            raise FunctionalTrap(Trap.INDEX_RANGE, error.index) from None
 
     def leave_before(self, following: Index | None) -> None:
         """Give the list back after the last row."""

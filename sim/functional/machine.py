@@ -318,7 +318,7 @@ class FunctionalMachine:
         while at < end:
             following = min(end, (at // link + 1) * link)
             if not any(f <= at and following <= n and a & access for f, n, a in self.ranges):
-                raise memory_trap(Trap.MEMORY_RANGE, address, n_bytes)
+                raise memory_trap(Trap.MEMORY_RANGE, at)
             # One range that holds all that is left saves looking at every line.
             whole = any(f <= at and end <= n and a & access for f, n, a in self.ranges)
             at = end if whole else following

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.arch import address_map
-from hw.arch.traps import TRAP_TEXT, Trap
+from hw.arch.traps import Trap
 from hw.config import ChipConfig
 from sim.functional.faults import FunctionalTrap, Rule, RuleBroken
 from sim.functional.state import Region
@@ -51,7 +51,7 @@ class Memory:
             if block.holds(address, n_bytes):
                 start = address - block.base
                 return block, slice(start, start + n_bytes)
-        raise memory_trap(Trap.MEMORY_ERROR, address, n_bytes)
+        raise memory_trap(Trap.MEMORY_ERROR, address)
 
     def read(self, address: int, n_bytes: int) -> Bytes:
         """A copy of `n_bytes` bytes."""
@@ -79,11 +79,9 @@ class Memory:
         return (_region(self._sram), _region(self._dram))
 
 
-def memory_trap(cause: Trap, address: int, n_bytes: int) -> FunctionalTrap:
+def memory_trap(cause: Trap, address: int) -> FunctionalTrap:
     """An access to bytes that are nowhere, or that the job may not touch."""
-    what = "are not in any memory" if cause is Trap.MEMORY_ERROR else "are not the job's"
-    span = f"bytes 0x{address:010x} to 0x{address + n_bytes - 1:010x}"
-    return FunctionalTrap(cause, address & 0xFFFF_FFFF, f"{TRAP_TEXT[cause]} ({span} {what})")
+    return FunctionalTrap(cause, address & 0xFFFF_FFFF)
 
 
 def unwritten_memory(address: int) -> RuleBroken:

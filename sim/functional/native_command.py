@@ -73,7 +73,7 @@ def native_fault(machine: MachineState, command: Issued) -> FunctionalTrap:
         case Rule.UNWRITTEN_ROW:
             return unwritten_row(info, address)
         case Trap.MEMORY_ERROR | Trap.MEMORY_RANGE:
-            return memory_trap(Trap(report.fault), address, info)
+            return memory_trap(Trap(report.fault), address)
         case _:
             return FunctionalTrap(Trap(report.fault), cb)
 

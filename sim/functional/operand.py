@@ -132,9 +132,9 @@ class Operand:
         grant = grant or self.grant
         assert grant is not None
         if self.machine.police and offsets.size:
-            low, high = int(offsets.min()), int(offsets.max())
-            if low < 0 or high >= grant.window:
-                self._outside(low if low < 0 else high, grant)
+            beyond = (offsets < 0) | (offsets >= grant.window)
+            if beyond.any():
+                self._outside(int(offsets[beyond][0]), grant)
         base, size = self.buffer.base * UNIT_BYTES, self.buffer.depth * UNIT_BYTES
         return base + (grant.pointer + offsets) % size
 

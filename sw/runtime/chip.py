@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hw.arch import address_map
-from hw.arch.commands import COMMANDS, QUAD_BYTES, Opcode
+from hw.arch.commands import QUAD_BYTES
 from hw.arch.csr import COUNTERS, REGISTERS, JobState, counter_offset
-from hw.arch.traps import TRAP_TEXT, Trap
-from hw.arch.units import Unit
+from hw.arch.traps import Trap, trap_sentence
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.port import HostPort
@@ -19,8 +18,6 @@ __all__ = ["Chip", "JobError", "JobHang", "JobResult"]
 
 _BUILD = ("verilog_seconds", "build_seconds", "build_from_cache")
 """Keys of `Chip.build`: what it took to make the device, None if there was nothing to make."""
-_UNIT_NAMES = {int(unit): unit.name for unit in Unit}
-_TRAP_TEXT = {int(cause): text for cause, text in TRAP_TEXT.items()}
 
 
 class JobError(UserError):
@@ -180,28 +177,4 @@ class Chip:
         where = self.register("ERROR_UNIT")
         unit, opcode, tag = where & 0xFF, where >> 8 & 0xFF, where >> 16
         info = self.register("ERROR_INFO")
-        raise JobError(_error_text(cause, unit, opcode, tag, info), Trap(cause))
-
-
-def _error_text(cause: int, unit: int, opcode: int, tag: int, info: int) -> str:
-    """One sentence for an error of the chip."""
-    if cause == Trap.ABORTED:
-        return "The job was aborted."
-    name = COMMANDS[Opcode(opcode)].name if opcode in COMMANDS else f"opcode 0x{opcode:02x}"
-    where = _UNIT_NAMES.get(unit, f"unit {unit}")
-    text = _TRAP_TEXT.get(cause, f"cause {cause}")
-    detail = _detail(cause, opcode, info)
-    return f"{where} trapped in {name} (tag {tag}): {text}{detail}."
-
-
-def _detail(cause: int, opcode: int, info: int) -> str:
-    if cause == Trap.ILLEGAL_FIELD and opcode in COMMANDS:
-        for field in COMMANDS[Opcode(opcode)].fields:
-            if field.offset <= info < field.offset + field.width:
-                return f" (field {field.name})"
-        return f" (reserved bit {info})"
-    if cause in (Trap.MEMORY_ERROR, Trap.MEMORY_POISON, Trap.LS_RANGE, Trap.LS_PARITY):
-        return f" (address 0x{info:08x})"
-    if Trap.CB_UNINITIALISED <= cause <= Trap.CB_BUSY:
-        return f" (CB {info & 0xFF})"
-    return ""
+        raise JobError(trap_sentence(cause, unit, opcode, tag, info), Trap(cause))

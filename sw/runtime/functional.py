@@ -57,7 +57,9 @@ class FunctionalPort:
         try:
             access()
         except FunctionalTrap as trap:
-            raise UserError(f"The host cannot reach this: {trap}") from None
+            raise UserError(
+                f"The host asks for memory that is not there: {trap.info:#x}."
+            ) from None
 
     def write_register(self, address: int, value: int) -> None:
         """Write a register: SRAM_CLEAR, or a range that jobs are confined to."""
