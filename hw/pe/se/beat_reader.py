@@ -141,13 +141,15 @@ class BeatReader(wiring.Component):
         place = place_of(m, sizes, address)
         following = wrapped_address(m, place, 1, word_bytes=sizes.word_bytes)
         note = Signal(_note_layout(sizes))
-        at_end = (note.inside >> sizes.value_shift) == sizes.word_bytes // 4 - 1
+        inside = inside_of(sizes, address)
+        at_end = (inside >> sizes.value_shift) == sizes.word_bytes // 4 - 1
+        second = self.two_words | (self.pairs & at_end)
         m.d.comb += [
             note.addresses[0].eq(place.address),
             note.addresses[1].eq(following),
-            note.inside.eq(inside_of(sizes, address)),
-            note.second.eq(self.two_words | (self.pairs & at_end)),
-            note.outside.eq(place.outside | (note.second & following[-1])),
+            note.inside.eq(inside),
+            note.second.eq(second),
+            note.outside.eq(place.outside | (second & following[-1])),
             note.cb.eq(address.cb),
             note.advance.eq(address.advance),
             note.step_end.eq(address.step_end),

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop nests of a SIMD command's three operands, in units of their address generators."""
+"""The loop nests of a SIMD command's three operands, in units of their address generators.
+
+Each field is assigned once and without conditions: Verilog then has no process for it.
+"""
 
 from amaranth.hdl import Const, Module, Mux, Value
 from amaranth.lib import data
@@ -10,79 +13,87 @@ from hw.pe.se.sizes import Sizes
 __all__ = ["a_nest", "b_nest", "out_nest"]
 
 
-def a_nest(m: Module, sizes: Sizes, command: data.View, settings: data.View, nest: data.View) -> None:
+def a_nest(
+    m: Module, sizes: Sizes, command: data.View, settings: data.View, nest: data.View
+) -> None:
     """Operand a: the elements of every row."""
-    _common(m, command, nest, "a_")
-    _strides(m, sizes, command, nest, "a_", sizes.unit_shift)
+    m.d.comb += nest.counts[0].eq(settings.n_beats)
+    m.d.comb += nest.strides[0].eq(_beat_units(sizes, settings.a_size))
     m.d.comb += [
-        nest.counts[0].eq(settings.n_beats),
-        nest.strides[0].eq(_beat_units(sizes, settings.a_size)),
+        nest.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)
     ]
+    _common(m, sizes, command, nest, "a_", packed=Const(0, 1), tail=command.tail_count)
 
 
-def b_nest(m: Module, sizes: Sizes, command: data.View, settings: data.View, nest: data.View) -> None:
+def b_nest(
+    m: Module, sizes: Sizes, command: data.View, settings: data.View, nest: data.View
+) -> None:
     """Operand b: elements, a value for each row, or a row to hold."""
-    _common(m, command, nest, "b_")
-    _strides(m, sizes, command, nest, "b_", sizes.unit_shift)
+    by_row, held = (settings.b_mode == mode for mode in (BMode.ROW, BMode.HELD))
+    n_held = sizes.columns // sizes.lanes
+    n_beats = Mux(held, Mux(settings.b_pair, 2 * n_held, n_held), settings.n_beats)
+    size = Mux(held, 2, settings.b_size)
     m.d.comb += [
-        nest.counts[0].eq(settings.n_beats),
-        nest.strides[0].eq(_beat_units(sizes, settings.b_size)),
+        nest.counts[0].eq(Mux(by_row, 1, n_beats)),
+        nest.counts[1].eq(Mux(held, 1, command.count1)),
+        *(nest.counts[level].eq(command[f"count{level}"]) for level in range(2, LEVELS)),
+        nest.strides[0].eq(_beat_units(sizes, size)),
     ]
-    with m.If(settings.b_mode == BMode.ROW):
-        _strides(m, sizes, command, nest, "b_", sizes.value_shift)
-        m.d.comb += nest.counts[0].eq(1)
-    with m.If(settings.b_mode == BMode.HELD):
-        n_beats = sizes.columns // sizes.lanes
-        m.d.comb += [
-            nest.counts[0].eq(Mux(settings.b_pair, 2 * n_beats, n_beats)),
-            nest.counts[1].eq(1),
-            nest.strides[0].eq(4 * sizes.lanes // sizes.unit_bytes),
-            nest.tail_count.eq(0),
-        ]
+    tail = Mux(held, 0, command.tail_count)
+    _common(m, sizes, command, nest, "b_", packed=by_row, tail=tail)
 
 
 def out_nest(
     m: Module, sizes: Sizes, command: data.View, settings: data.View, nest: data.View
 ) -> None:
     """The output: elements, statistics, or both."""
-    _common(m, command, nest, "")
-    _strides(m, sizes, command, nest, "", sizes.unit_shift)
+    units = [n // sizes.unit_bytes for n in (2 * sizes.word_bytes, sizes.config.drain_lanes)]
+    drained = Mux(settings.integers, *units)
+    n_beats = settings.n_beats + settings.statistics
     m.d.comb += [
-        nest.counts[0].eq(settings.n_beats + settings.statistics),
-        nest.strides[0].eq(_beat_units(sizes, settings.out_size)),
+        nest.counts[0].eq(Mux(settings.elements, n_beats, 1)),
+        nest.counts[1].eq(command.count1),
+        nest.counts[2].eq(Mux(settings.accumulates, 1, command.count2)),
+        nest.counts[3].eq(command.count3),
+        nest.counts[4].eq(command.count4),
+        nest.strides[0].eq(
+            Mux(settings.drains, drained, _beat_units(sizes, settings.out_size))
+        ),
     ]
-    with m.If(settings.accumulates):
-        m.d.comb += nest.counts[2].eq(1)
-    with m.If(~settings.elements):
-        _strides(m, sizes, command, nest, "", sizes.value_shift)
-        m.d.comb += nest.counts[0].eq(1)
-    with m.If(settings.drains):
-        n_units = [n // sizes.unit_bytes for n in (2 * sizes.word_bytes, sizes.config.drain_lanes)]
-        m.d.comb += nest.strides[0].eq(Mux(settings.integers, *n_units))
+    _common(
+        m, sizes, command, nest, "", packed=~settings.elements, tail=command.tail_count
+    )
 
 
-def _common(m: Module, command: data.View, nest: data.View, prefix: str) -> None:
-    """What is the same in all of them."""
+def _common(
+    m: Module,
+    sizes: Sizes,
+    command: data.View,
+    nest: data.View,
+    prefix: str,
+    *,
+    packed: Value,
+    tail: Value,
+) -> None:
+    """What is alike in all of them; offset and strides count FP32 values where `packed`, else
+    words."""
+
+    def units(value: Value) -> Value:
+        return Mux(packed, value << sizes.value_shift, value << sizes.unit_shift)
+
     m.d.comb += [
-        *(nest.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)),
+        nest.offset.eq(units(command[f"{prefix}offset"])),
+        *(
+            nest.strides[level].eq(units(command[f"{prefix}stride{level}"]))
+            for level in range(1, LEVELS)
+        ),
         *(
             nest[name].eq(command[f"{prefix}{name}"])
             for name in ("cb", "step_level", "adv_level", "need", "adv")
         ),
         nest.tail_level.eq(command.tail_level),
         nest.tail_inner.eq(1),
-        nest.tail_count.eq(command.tail_count),
-    ]
-
-
-def _strides(
-    m: Module, sizes: Sizes, command: data.View, nest: data.View, prefix: str, shift: int
-) -> None:
-    """Offset and outer strides, in units of 2^shift."""
-    m.d.comb += nest.offset.eq(command[f"{prefix}offset"] << shift)
-    m.d.comb += [
-        nest.strides[level].eq(command[f"{prefix}stride{level}"] << shift)
-        for level in range(1, LEVELS)
+        nest.tail_count.eq(tail),
     ]
 
 

@@ -154,11 +154,18 @@ class Decoder(wiring.Component):
         m = Module()
         command = view(self.command, Opcode.SIMD)
         program = view(self.program, Opcode.SE_PROGRAM)
+        # Signals of their own: a part of a wide one must not depend on another part of it.
+        drains, integers, n_beats = Signal(), Signal(), Signal(16)
+        m.d.comb += [
+            self.settings.drains.eq(drains),
+            self.settings.integers.eq(integers),
+            self.settings.n_beats.eq(n_beats),
+        ]
         self._elaborate_operands(m, command, program)
-        self._elaborate_path(m, command, program)
-        self._elaborate_beats(m, command)
+        self._elaborate_path(m, command, program, drains, integers)
+        self._elaborate_beats(m, command, drains, integers, n_beats)
         self._elaborate_lanes(m, program)
-        self._elaborate_rules(m, command, program)
+        self._elaborate_rules(m, command, program, drains, n_beats)
         return m
 
     def _elaborate_operands(self, m: Module, command: data.View, program: data.View) -> None:
@@ -186,26 +193,33 @@ class Decoder(wiring.Component):
         with m.Elif(program.post != Post.NONE):
             m.d.comb += settings.second.eq(Second.OPERAND)
 
-    def _elaborate_path(self, m: Module, command: data.View, program: data.View) -> None:
+    def _elaborate_path(
+        self,
+        m: Module,
+        command: data.View,
+        program: data.View,
+        drains: Signal,
+        integers: Signal,
+    ) -> None:
         """Whether the program only requantises rows of the reduction engine."""
-        settings, drain = self.settings, self.drain
+        drain = self.drain
         held = program.b_mode == BMode.HELD
         without_b = (program.b_mode == BMode.NONE) & (program.imm_b == 0)
         adds = (program.pre == Pre.ADD) & held & (program.b_format == Format.INT32)
         scaled = _one_of(program.factor, (Factor.NONE, Factor.IMMEDIATE, Factor.C))
         to_bytes = _one_of(program.out_format, (Format.INT8, Format.UINT8)) & scaled
         m.d.comb += [
-            settings.integers.eq(
+            integers.eq(
                 (program.out_format == Format.INT32) & (program.factor == Factor.NONE)
             ),
-            settings.adds_bias.eq(adds),
-            settings.drains.eq(
-                settings.from_re
+            self.settings.adds_bias.eq(adds),
+            drains.eq(
+                (command.source == SimdSource.RE)
                 & ~command.accumulate
                 & (program.a_format == Format.INT32)
                 & (held | (program.b_mode == BMode.NONE))
                 & ((program.pre == Pre.PASS) | adds | ((program.pre == Pre.ADD) & without_b))
-                & (settings.integers | to_bytes)
+                & (integers | to_bytes)
                 & (program.addend == Addend.NONE)
                 & (program.function == Function.NONE)
                 & (program.reduce == Reduce.NONE)
@@ -217,27 +231,30 @@ class Decoder(wiring.Component):
             drain.clamp.eq(program.clamp),
             drain.clamp_low.eq(program.clamp_low),
             drain.clamp_high.eq(program.clamp_high),
-            self.scale.eq(self.front.imm_factor),
+            self.scale.eq(program.imm_factor),
         ]
         with m.If(program.factor == Factor.C):
             m.d.comb += self.scale.eq(program.imm_c)
         with m.Elif(program.factor == Factor.NONE):
             m.d.comb += self.scale.eq(0x3F80_0000)
 
-    def _elaborate_beats(self, m: Module, command: data.View) -> None:
+    def _elaborate_beats(
+        self, m: Module, command: data.View, drains: Signal, integers: Signal, n_beats: Signal
+    ) -> None:
         """How a row is cut."""
         sizes, settings = self.sizes, self.settings
         lane_bits = (sizes.lanes - 1).bit_length()
         rest = command.count0[:lane_bits]
+        n_tail = Mux(rest == 0, sizes.lanes, rest)
         m.d.comb += [
-            settings.n_beats.eq((command.count0 + sizes.lanes - 1) >> lane_bits),
-            settings.n_tail.eq(Mux(rest == 0, sizes.lanes, rest)),
-            settings.tail_keep.eq(Cat(settings.n_tail > lane for lane in range(sizes.lanes))),
+            n_beats.eq((command.count0 + sizes.lanes - 1) >> lane_bits),
+            settings.n_tail.eq(n_tail),
+            settings.tail_keep.eq(Cat(n_tail > lane for lane in range(sizes.lanes))),
         ]
-        with m.If(settings.drains):
+        with m.If(drains):
             drain_beats = sizes.columns // sizes.config.drain_lanes
             integer_beats = sizes.columns // sizes.integer_lanes
-            m.d.comb += settings.n_beats.eq(Mux(settings.integers, integer_beats, drain_beats))
+            m.d.comb += n_beats.eq(Mux(integers, integer_beats, drain_beats))
 
     def _elaborate_lanes(self, m: Module, program: data.View) -> None:
         """What every lane does."""
@@ -257,38 +274,45 @@ class Decoder(wiring.Component):
                 & (program.a_format == Format.INT32)
                 & (b_format == Format.INT32)
             ),
-            front.squares.eq(self.settings.squares),
+            front.squares.eq(program.reduce == Reduce.SUM_SQUARES),
             front.post_is_c.eq(program.post == Post.C),
         ]
 
-    def _elaborate_rules(self, m: Module, command: data.View, program: data.View) -> None:
+    def _elaborate_rules(
+        self,
+        m: Module,
+        command: data.View,
+        program: data.View,
+        drains: Signal,
+        n_beats: Signal,
+    ) -> None:
         """What the engine does not have, or has no room for."""
-        sizes, settings = self.sizes, self.settings
-        config = sizes.config
+        sizes, config = self.sizes, self.sizes.config
         n_rows = Signal(11)  # saturated, as are beats: no buffer has more than 1024
-        n_beats = Signal(11)
+        row_beats = Signal(11)
         n_sums = Signal(22)
         n_least = Signal(22)  # beats of the shortest iteration of level 2
         least_rows = Mux(command.tail_count == 0, n_rows, command.tail_count)
         m.d.comb += [
             n_rows.eq(Mux(command.count1 > 1024, 1025, command.count1)),
-            n_beats.eq(Mux(settings.n_beats > 1024, 1025, settings.n_beats)),
-            n_sums.eq(n_rows * n_beats),
-            n_least.eq(least_rows * n_beats),
-            settings.spaced.eq(command.accumulate & (n_least < SUM_DISTANCE)),
+            row_beats.eq(Mux(n_beats > 1024, 1025, n_beats)),
+            n_sums.eq(n_rows * row_beats),
+            n_least.eq(least_rows * row_beats),
+            self.settings.spaced.eq(command.accumulate & (n_least < SUM_DISTANCE)),
         ]
         is_wide = _one_of(program.a_format, (Format.INT32, Format.FP32))
-        too_long = (program.post == Post.STATISTIC) & (n_beats > config.row_beats)
+        too_long = (program.post == Post.STATISTIC) & (row_beats > config.row_beats)
         too_wide = (program.b_mode == BMode.HELD) & (command.count0 > sizes.columns)
-        no_row = settings.from_re & (command.count0 != sizes.columns)
+        from_re = command.source == SimdSource.RE
+        no_row = from_re & (command.count0 != sizes.columns)
         on_lanes = program.out_format != Format.INT32
         rules = [
             ("program", ~self.filled),
-            ("program", ~settings.drains & ~(on_lanes & int(config.with_fp))),
+            ("program", ~drains & ~(on_lanes & int(config.with_fp))),
             ("count0", too_long | too_wide | no_row),
-            ("source", settings.from_re & ~is_wide),
+            ("source", from_re & ~is_wide),
             ("count1", command.accumulate & (n_sums > config.sum_beats)),
-            ("accumulate", command.accumulate & settings.squares),
+            ("accumulate", command.accumulate & (program.reduce == Reduce.SUM_SQUARES)),
         ]
         _judge(m, Opcode.SIMD, rules, self.illegal, self.bit)
 

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands around the SIMD engine in its benches: local memory, CB table, reduction engine, CP."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw.arch.commands import Opcode, encode
+from hw.config.tree import SeConfig
+from hw.iface.pe import Completion, LsReadPort, LsWritePort, TrapReport, UnitStatus
+from hw.pe.se import SimdEngine
+from tb.common.cb_table import CbPortModel, CbState
+from tb.common.payload import pack, unpack
+from tb.common.seeds import bench_parameters, python_rng
+from tb.common.stream import Bench, StreamSink, always
+
+__all__ = ["A_CB", "B_CB", "OUT_CB", "SHAPE", "SHAPES", "SeBench", "Shape", "device"]
+
+A_CB, B_CB, OUT_CB = 1, 2, 3
+"""Circular buffers of the operands."""
+_LS_LATENCY = 2
+_READ_SLOTS = ("ls_a__0", "ls_a__1", "ls_b__0", "ls_b__1")
+_WRITE_SLOTS = ("ls_out__0", "ls_out__1")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the engine under test."""
+
+    lanes: int
+    drain_lanes: int
+    columns: int
+    word_bytes: int
+    address_width: int
+    row_beats: int = 128
+    with_fp: bool = True
+    with_functions: bool = True
+
+    @property
+    def config(self) -> SeConfig:
+        """The engine's configuration."""
+        return SeConfig(
+            drain_lanes=self.drain_lanes,
+            fp_lanes=self.lanes,
+            row_beats=self.row_beats,
+            with_fp=self.with_fp,
+            with_functions=self.with_functions,
+        )
+
+    @property
+    def ls_bytes(self) -> int:
+        """Size of local memory."""
+        return self.word_bytes << self.address_width
+
+    @property
+    def buffer_units(self) -> int:
+        """Size of each circular buffer: a quarter of local memory."""
+        return self.ls_bytes // 64 // 4
+
+
+SHAPES = {
+    "tiny": Shape(4, 8, 8, 8, 12),
+    "plain": Shape(4, 8, 8, 8, 12, with_functions=False),
+    "fpga": Shape(2, 8, 16, 8, 12, row_beats=64),
+    "drains": Shape(2, 16, 32, 8, 11, with_fp=False),
+    "full": Shape(16, 32, 32, 32, 12),
+}
+SHAPE = SHAPES[bench_parameters().get("shape", "tiny")]
+"""Sizes of the engine under test, in the simulator's process."""
+
+
+def device(shape: Shape) -> SimdEngine:
+    """An engine."""
+    return SimdEngine(
+        config=shape.config,
+        columns=shape.columns,
+        address_width=shape.address_width,
+        word_bytes=shape.word_bytes,
+    )
+
+
+class LocalMemory:
+    """Local memory behind all slots; `wrong` holds bytes with wrong parity."""
+
+    def __init__(self, bench: Bench, pauses: Any) -> None:
+        self.data = bytearray(python_rng("local memory").randbytes(SHAPE.ls_bytes))
+        self.wrong: set[int] = set()
+        sizes = {"address_width": SHAPE.address_width, "word_bytes": SHAPE.word_bytes}
+        self._response = LsReadPort(**sizes).members["response"].signature.members["payload"].shape
+        write = LsWritePort(**sizes).members["request"].signature.members["payload"].shape
+        self.reads = [StreamSink(bench, f"{n}__request", None, pauses()) for n in _READ_SLOTS]
+        self.writes = [StreamSink(bench, f"{n}__request", write, pauses()) for n in _WRITE_SLOTS]
+        self._pins = [
+            (bench.port(f"{name}__response__valid"), bench.port(f"{name}__response__payload"))
+            for name in _READ_SLOTS
+        ]
+        self._in_reset = bench.port("rst")
+        self.reset()
+        bench.add(self)
+
+    def sample(self, cycle: int) -> None:
+        """Do what the last edge granted: reads see the writes of earlier cycles."""
+        if self._in_reset.value:
+            self.reset()
+            return
+        for slot, sink in enumerate(self.reads):
+            for word in sink.items[self._n_reads[slot] :]:
+                self._answers[slot].append((cycle + _LS_LATENCY, self._read(word)))
+            self._n_reads[slot] = len(sink.items)
+        for slot, sink in enumerate(self.writes):
+            for item in sink.items[self._n_writes[slot] :]:
+                self._write(item)
+            self._n_writes[slot] = len(sink.items)
+        self._now = cycle + 1
+
+    def drive(self) -> None:
+        """Answers come exactly two cycles after their request."""
+        for answers, (valid, payload) in zip(self._answers, self._pins, strict=True):
+            due = bool(answers) and answers[0][0] == self._now
+            valid.value = int(due)
+            if due:
+                payload.value = pack(self._response, answers.pop(0)[1])
+
+    def reset(self) -> None:
+        """Forget the answers under way."""
+        self._answers: list[list] = [[] for _ in _READ_SLOTS]
+        self._n_reads = [len(sink.items) for sink in self.reads]
+        self._n_writes = [len(sink.items) for sink in self.writes]
+        self._now = 0
+        for valid, _ in self._pins:
+            valid.value = 0
+
+    @property
+    def n_requests(self) -> int:
+        """Words asked for or written so far."""
+        return sum(len(sink.items) for sink in (*self.reads, *self.writes))
+
+    def _read(self, word: int) -> dict[str, int]:
+        at = word * SHAPE.word_bytes
+        lanes = range(SHAPE.word_bytes)
+        return {
+            "data": int.from_bytes(self.data[at : at + SHAPE.word_bytes], "little"),
+            "error": sum((at + lane in self.wrong) << lane for lane in lanes),
+        }
+
+    def _write(self, item: dict[str, int]) -> None:
+        assert item["strobe"], "a word is written without a byte"
+        at = item["address"] * SHAPE.word_bytes
+        new = item["data"].to_bytes(SHAPE.word_bytes, "little")
+        for lane in range(SHAPE.word_bytes):
+            if item["strobe"] >> lane & 1:
+                self.data[at + lane] = new[lane]
+
+
+class SeBench:
+    """The device with everything around it."""
+
+    def __init__(self, dut: Any, *, ls: Any = always, rows: Any = always, cb: Any = always) -> None:
+        self.dut = dut
+        self.bench = bench = Bench(dut)
+        self.local = LocalMemory(bench, ls)
+        units = SHAPE.buffer_units
+        self.buffers = {
+            cb_: CbState(base=number * units + 2 * number, depth=units)
+            for number, cb_ in enumerate((A_CB, B_CB, OUT_CB))
+        }
+        self.start_buffers()
+        self.commands = bench.source("control__command")
+        self.completions = bench.monitor("control__completion", Completion)
+        self.rows = bench.source("rows_in", None, rows())
+        self.ports = {
+            name: CbPortModel(bench, f"cb_{name}", self.buffers, pauses=cb())
+            for name in ("a", "b", "out")
+        }
+        dut["control__halt"].value = 0
+        self.n_commands = 0
+        self.n_elements = 0
+        self.seen_states: set[int] = set()
+        self._elements = bench.port("event_elements")
+        bench.add(self)
+
+    def start_buffers(self) -> None:
+        """Put all pointers where the first commands will wrap; inputs are full of data."""
+        for state in self.buffers.values():
+            state.reserve = state.commit = state.claim = state.release = state.depth - 2
+        for cb in (A_CB, B_CB):
+            state = self.buffers[cb]
+            state.reserve = state.commit = state.release + state.depth
+
+    def sample(self, cycle: int) -> None:
+        """Refill what was read, read what was written, note what the engine says it does."""
+        for cb in (A_CB, B_CB):
+            state = self.buffers[cb]
+            state.reserve = state.commit = state.release + state.depth
+        out = self.buffers[OUT_CB]
+        out.claim = out.release = out.commit
+        self.seen_states.add(self.status()["state"])
+        if not self.dut["rst"].value:
+            self.n_elements += int(self._elements.value)
+
+    def drive(self) -> None:
+        """The others drive."""
+
+    def reset(self) -> None:
+        """Commands are lost."""
+        self.n_commands = 0
+        self.completions.items.clear()
+        self.completions.cycles.clear()
+        self.commands.cycles.clear()
+        self.start_buffers()
+
+    def command(self, opcode: Opcode, **fields: int) -> None:
+        """Queue a command."""
+        self.commands.send(int.from_bytes(encode(opcode, **fields), "little"))
+        self.n_commands += 1
+
+    def trap(self) -> dict[str, int]:
+        """The trap report."""
+        return unpack(TrapReport, self.dut["control__trap"].value.to_unsigned())
+
+    def status(self) -> dict[str, int]:
+        """The status."""
+        value = self.dut["control__status"].value
+        return unpack(UnitStatus, value.to_unsigned() if value.is_resolvable else 0)
+
+    @property
+    def idle(self) -> bool:
+        """The unit says that it is idle."""
+        return bool(self.dut["control__idle"].value)
+
+    async def complete(self, limit: int = 20_000) -> None:
+        """Wait until every command is complete."""
+        await self.bench.until(
+            lambda: len(self.completions.items) >= self.n_commands or self.trap()["valid"], limit
+        )
+        assert not self.trap()["valid"], self.trap()
+        await self.bench.wait(1)
+        assert self.idle, "complete, but not idle"
