@@ -48,8 +48,8 @@ class FabricWriter(wiring.Component):
         Lines of a run, plus one cycle if its first line touches three local-memory words; a run
         whose word offset in local memory is 0 never does. At most writes_in_flight / (L + 4) lines
         per cycle, where L is the number of cycles from a request to its acknowledgement. Lines
-        that are added: writes_in_flight / (R + L + 11), with R from a read to its answer; one after
-        another to the same line R + L + 10 cycles.
+        that are added: writes_in_flight / (R + L + 10), with R from a read to its answer; one after
+        another to the same line every R + L + 9 cycles.
 
     Parameters
     ----------
