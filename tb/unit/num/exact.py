@@ -19,6 +19,7 @@ __all__ = [
     "fp32_min",
     "fp32_product",
     "fp32_sum",
+    "rounding_word",
 ]
 
 
@@ -56,6 +57,7 @@ SHAPES = {
     Format.FP32: Shape(23, 8, 0x7FC0_0000),
 }
 CANONICAL = SHAPES[Format.FP32].nan
+_WORD = (1 << 32) - 1
 _RANGES = {Format.INT8: (-128, 127), Format.UINT8: (0, 255)}
 
 
@@ -171,3 +173,17 @@ def _extreme(a: int, b: int, *, want_max: bool) -> int:
         # The zeros compare equal as fractions, so the sign comes second.
         keyed.append((-size if number.negative else size, not number.negative, bits))
     return (max(keyed) if want_max else min(keyed))[2]
+
+
+def rounding_word(seed: int, tensor: int, index: int) -> int:
+    """Random word of an element, written from the page of the SIMD engine."""
+    k = (seed, tensor, seed ^ tensor ^ 0x1BD11BDA)
+    x0, x1 = (index + k[0]) & _WORD, k[1]
+    for number, turn in enumerate((13, 15, 26, 6, 17, 29, 16, 24)):
+        x0 = (x0 + x1) & _WORD
+        x1 = (x1 << turn & _WORD | x1 >> (32 - turn)) ^ x0
+        if number == 3:
+            x0, x1 = (x0 + k[1]) & _WORD, (x1 + k[2] + 1) & _WORD
+        if number == 7:
+            x1 = (x1 + k[0] + 2) & _WORD
+    return x1

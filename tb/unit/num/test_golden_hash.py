@@ -6,29 +6,16 @@ import pytest
 
 from sim.golden.hash import rounding_hash, threefry_2x32
 from tb.common.seeds import numpy_rng
+from tb.unit.num import exact
 
-MASK = (1 << 32) - 1
-
-
-def by_definition(seed: int, tensor: int, index: int) -> int:
-    """One word in Python integers, written from the page of the SIMD engine."""
-    k = (seed, tensor, seed ^ tensor ^ 0x1BD11BDA)
-    x0, x1 = (index + k[0]) & MASK, k[1]
-    for number, turn in enumerate((13, 15, 26, 6, 17, 29, 16, 24)):
-        x0 = (x0 + x1) & MASK
-        x1 = (x1 << turn & MASK | x1 >> (32 - turn)) ^ x0
-        if number == 3:
-            x0, x1 = (x0 + k[1]) & MASK, (x1 + k[2] + 1) & MASK
-        if number == 7:
-            x1 = (x1 + k[0] + 2) & MASK
-    return x1
+ALL_ONES = (1 << 32) - 1
 
 
 @pytest.mark.parametrize(
     ("counter", "key", "words"),
     (
         ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
-        ((MASK, MASK), (MASK, MASK), (0x1CB996FC, 0xBB002BE7)),
+        ((ALL_ONES, ALL_ONES), (ALL_ONES, ALL_ONES), (0x1CB996FC, 0xBB002BE7)),
         ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
     ),
 )
@@ -49,7 +36,7 @@ def test_words_match_the_definition() -> None:
     rng = numpy_rng("hash")
     for seed, tensor, index in rng.integers(0, 1 << 32, (200, 3)).tolist():
         word = rounding_hash(seed, tensor, np.array([index], np.uint32))
-        assert word.tolist() == [by_definition(seed, tensor, index)]
+        assert word.tolist() == [exact.rounding_word(seed, tensor, index)]
 
 
 @pytest.mark.parametrize("near_zero", (False, True), ids=("anywhere", "near_zero"))

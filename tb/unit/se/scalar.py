@@ -9,7 +9,6 @@ from hw.arch.commands import Addend, BMode, Factor, Post, Pre, Reduce
 from hw.arch.formats import Format
 from sim.golden.simd import Program
 from tb.unit.num import exact
-from tb.unit.num.test_golden_hash import by_definition
 
 __all__ = ["reduced", "scalar_row"]
 
@@ -150,5 +149,5 @@ def _written(program: Program, value: int, row: int, place: int) -> int:
     word = None
     if program.stochastic:
         index = (program.index_base + row * program.index_pitch + place) & _WORD
-        word = by_definition(program.seed, program.tensor, index)
+        word = exact.rounding_word(program.seed, program.tensor, index)
     return exact.convert(value, program.out_format, word)

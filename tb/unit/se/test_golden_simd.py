@@ -220,11 +220,13 @@ def test_integers_leave_unconverted() -> None:
 
 
 def test_programs_are_read_from_commands() -> None:
-    """Every field of SE_PROGRAM arrives, and what no enumeration has is refused."""
+    """Every field of SE_PROGRAM arrives, defaults are the same, and what no enumeration has is
+    refused."""
     _, values = decode(encode(Opcode.SE_PROGRAM, program=2, a_format=4, reduce=5, imm_factor=7))
     program = Program.of(values)
     assert program.a_format is Format.INT32 and program.reduce is Reduce.SUM_SQUARES
     assert program.imm_factor == 7 and program.clamp_high == 0x7F80_0000
+    assert Program.of(decode(encode(Opcode.SE_PROGRAM))[1]) == Program()
     with pytest.raises(ValueError, match="6 is not a valid Reduce"):
         Program.of({**values, "reduce": 6})
 
