@@ -43,7 +43,9 @@ class Link:
 
     def receive(self, n_rows: int) -> Receiving:
         """Take `n_rows` rows out."""
-        self._room = max(self._room, n_rows)
+        if n_rows > self._room:
+            self._room = n_rows
+            self.moves += 1  # the sender can go on
         while self._held < n_rows:
             yield f"waits for rows of the {self._sender}"
         self.moves += 1
