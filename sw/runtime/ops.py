@@ -19,11 +19,12 @@ from sw.kernels.pooling import plan_pooling
 from sw.kernels.quantize import plan_quantize
 from sw.kernels.rows import RowArray
 from sw.kernels.softmax import plan_softmax
+from sw.kernels.transpose import plan_transpose
 from sw.runtime.chip import Chip, JobResult
 from sw.runtime.operands import DTYPES, format_of
 from sw.runtime.placement import allocate, clear_last_line, store_array
 
-__all__ = ["OpRun", "elementwise", "layernorm", "pooling", "quantize", "softmax"]
+__all__ = ["OpRun", "elementwise", "layernorm", "pooling", "quantize", "softmax", "transpose"]
 
 _ROW_ELEMENTS = 512
 """Elements of a row where the shape does not matter."""
@@ -160,6 +161,23 @@ def quantize(chip: Chip, x: NDArray[Any]) -> OpRun:
         lambda at: plan_quantize(chip.config.pe, at["x"], at["y"], at["scales"]),
     )  # fmt: skip
     return _shaped(run, x.shape)
+
+
+def transpose(chip: Chip, x: NDArray[Any]) -> OpRun:
+    """The matrix with rows and columns exchanged; any format of 8, 16 or 32 bits.
+
+    Raises
+    ------
+    UserError
+        If the array is no matrix, or has another type.
+    """
+    if x.ndim != 2:
+        raise UserError(f"X has shape {x.shape}; it must be a matrix.")
+    rows = _matrix(x, "X")
+    return _run(
+        chip, {"x": rows}, {"y": _Result((rows.shape[1], rows.shape[0]), format_of(rows))},
+        lambda at: plan_transpose(chip.config.pe, at["x"], at["y"]),
+    )  # fmt: skip
 
 
 def pooling(

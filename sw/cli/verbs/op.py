@@ -27,7 +27,7 @@ from sw.runtime.tracing import recorded
 
 __all__ = ["command"]
 
-_ROWS = ("softmax", "layernorm", "quantize", "pool")
+_ROWS = ("softmax", "layernorm", "quantize", "pool", "transpose")
 
 
 class OutFormat(enum.StrEnum):
@@ -135,6 +135,8 @@ def _run(
             return ops.layernorm(chip, x, out)
         case "quantize":
             return ops.quantize(chip, x)
+        case "transpose":
+            return ops.transpose(chip, x)
         case "pool":
             assert second is not None
             return ops.pooling(chip, x, second, arrays["--weights"], out)
