@@ -30,7 +30,7 @@ class Transposer(wiring.Component):
 
     Timing
         A word per cycle in and one out, for ever, when blocks have as many rows as columns. From
-        a block's last row to its first column at `columns`: 3 cycles.
+        a block's last row to its first column at `columns`: 2 cycles.
 
     Parameters
     ----------
