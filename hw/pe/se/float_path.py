@@ -124,7 +124,9 @@ class FloatPath(wiring.Component):
             valid.eq(front.result_valid),
             info.eq(front.result_info),
             values.eq(front.result),
-            buffer.second_valid.eq(front.post_valid & (settings.second == Second.OPERAND)),
+            buffer.second_valid.eq(
+                front.post_valid & (settings.second == Second.OPERAND) & settings.elements
+            ),
             buffer.second_values.eq(front.post),
             buffer.has_second.eq(
                 (settings.second == Second.OPERAND) | (settings.second == Second.ARGUMENT)

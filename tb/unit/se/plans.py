@@ -120,7 +120,8 @@ class Plan:
     label: str
     pointers: dict[int, int] = field(default_factory=dict)
     expected: bytearray = field(default_factory=bytearray)
-    rows_sent: int = 0
+    writers: dict[int, str] = field(default_factory=dict)
+    """By byte of local memory: the command that writes it."""
 
     def __post_init__(self) -> None:
         self.rng = numpy_rng(self.label)
@@ -164,7 +165,8 @@ class Plan:
             raise AssertionError(
                 f"{len(wrong)} bytes differ, the first at {wrong[0]:#x}; from {at:#x}:"
                 f" found {bytes(found[at : at + 32]).hex(' ', 4)},"
-                f" expected {bytes(wanted[at : at + 32]).hex(' ', 4)}"
+                f" expected {bytes(wanted[at : at + 32]).hex(' ', 4)},"
+                f" of {self.writers.get(int(wrong[0]), 'nobody')}"
             )
 
     def _places(
@@ -298,10 +300,17 @@ class Plan:
             found[index] = [values[i : i + 1] for i in range(n_values)]
         return found
 
+    def _name(self, program: Program, row: int, n: int) -> str:
+        """A row's command, for people: fields that are not their defaults."""
+        plain = vars(Program())
+        fields = {k: v for k, v in vars(program).items() if v != plain[k]}
+        return f"row {row} of {n} elements, {fields}"
+
     def _expect_row(
         self, program: Program, n: int, cb: int, start: int, result: Any, row: int
     ) -> None:
         """What a row of the output must be."""
+        self.writers |= dict.fromkeys(self._bytes(cb, start, 1024), self._name(program, row, n))
         if program.out is SimdOut.STATISTICS:
             self._store(cb, start, result.statistic[row : row + 1].view(np.uint8), image=False)
             return
