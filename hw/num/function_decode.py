@@ -51,7 +51,7 @@ class FunctionDecoder(wiring.Component):
     Operation: (1) normalise a subnormal number; bring |x| into fixed point. (2) Multiply |x| by
     log2(e), or the exponent by ln 2; choose region and position; find the special cases.
 
-    Timing: two clock edges with `en` from `x`, `function` to the outputs.
+    Timing: two clock edges with `en` from `x`, `code` to the outputs.
 
     Numerics: see `hw.arch.functions.datapath`.
 
@@ -59,7 +59,7 @@ class FunctionDecoder(wiring.Component):
     -------
     en : In(1), registers take new values.
     x : In(32), argument.
-    function : In(4), `Function`.
+    code : In(4), `hw.arch.commands.Function`.
     outcome : Out(Outcome), sign and special cases.
     by_power : Out(1), the region is EXP, position and exponent follow from `power`; those that
         are given here mean nothing.
@@ -78,7 +78,7 @@ class FunctionDecoder(wiring.Component):
             {
                 "en": In(1),
                 "x": In(32),
-                "function": In(4),
+                "code": In(4),
                 "outcome": Out(Outcome),
                 "by_power": Out(1),
                 "power": Out(64),
@@ -129,7 +129,7 @@ class FunctionDecoder(wiring.Component):
         octave = biased - (_ONE - 1)
         return {
             "x": self.x,
-            "function": self.function,
+            "function": self.code,
             "negative": self.x[31],
             "zero": subnormal & (fraction == 0),
             "infinite": highest & (fraction == 0),

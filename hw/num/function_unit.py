@@ -28,7 +28,7 @@ class FunctionUnit(wiring.Component):
     normalise and round. TANH below 1, GELU and SILU come out as a value that the parent has to
     multiply by `argument`, as `times_argument` says. The parent carries the valid bit.
 
-    Timing: `latency` clock edges with `en` from `x`, `function` to the outputs; one argument per
+    Timing: `latency` clock edges with `en` from `x`, `code` to the outputs; one argument per
     cycle, each with a function of its own. Without `en` everything stands.
 
     Numerics: bit for bit `sim.golden.functions.table_value`; the formats are in
@@ -40,7 +40,7 @@ class FunctionUnit(wiring.Component):
         All registers keep their values without it; 1 where it is not connected.
     x : In(32)
         Argument.
-    function : In(4)
+    code : In(4)
         `hw.arch.commands.Function`; NONE hands the argument through.
     value : Out(32)
         The function, or what `argument` has to be multiplied by.
@@ -60,7 +60,7 @@ class FunctionUnit(wiring.Component):
             {
                 "en": In(1, init=1),
                 "x": In(32),
-                "function": In(4),
+                "code": In(4),
                 "value": Out(32),
                 "times_argument": Out(1),
                 "argument": Out(32),
@@ -73,7 +73,7 @@ class FunctionUnit(wiring.Component):
         m.submodules.selector = selector = RowSelector()
         m.submodules.rom = rom = FunctionRom()
         m.d.comb += [decoder.en.eq(self.en), rom.en.eq(self.en)]
-        m.d.comb += [decoder.x.eq(self.x), decoder.function.eq(self.function)]
+        m.d.comb += [decoder.x.eq(self.x), decoder.code.eq(self.code)]
         for name in ("by_power", "power", "negative", "region", "position", "exponent"):
             m.d.comb += getattr(selector, name).eq(getattr(decoder, name))
         selected: dict[str, Value] = {
