@@ -29,7 +29,7 @@ __all__ = ["Product", "Result", "main", "multiply"]
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "results"
-_TABLE_WIDTH = 104
+_TABLE_WIDTH = 124
 _LOADING_COMMANDS = 2
 """The DMA_INs of A and B, which `--preload` has finish before the first MML."""
 _MOST_COMMANDS = 1.0
@@ -55,13 +55,24 @@ class Product:
     floor: float = 0.0
     preload: bool = False
     """Operands in local memory first; then `floor` is for the dot-product engine alone."""
+    out: Format | None = None
+    """Format of the result; 8 bits: requantised by `scale`."""
+    bias: bool = False
+    relu: bool = False
 
     @property
     def name(self) -> str:
         """As the table shows it."""
         formats = self.a.name + (f"*{self.b.name}" if self.a != self.b else "")
         memory = "LS" if self.preload else self.place.upper()
-        return f"{self.m}x{self.n}x{self.k} {formats} from {memory}"
+        steps = f"{' + bias' if self.bias else ''}{', ReLU' if self.relu else ''}"
+        end = "" if self.out is None else f"{steps} -> {self.out.name}"
+        return f"{self.m}x{self.n}x{self.k} {formats} from {memory}{end}"
+
+    @property
+    def scale(self) -> float | None:
+        """Factor that brings most sums of random operands into 8 bits."""
+        return None if self.out is None else 2.0**-7 / self.k**0.5
 
 
 @dataclass(frozen=True)
@@ -85,20 +96,24 @@ def _products(config: str, everything: bool) -> list[Product]:
         found = [
             Product(64, 64, 64, int8, int8),
             Product(37, 41, 53, uint8, int8),
+            Product(64, 64, 64, int8, int8, out=uint8, bias=True, relu=True),
             Product(32, 32, 64, fp16, fp16),
             Product(17, 23, 31, bf16, bf16, "dram"),
         ]
-        return found if get_config(config).pe.dpe.with_fp else found[:2]
+        return found if get_config(config).pe.dpe.with_fp else found[:3]
     found = [
         Product(64, 64, 768, int8, int8, floor=0.98, preload=True),
         Product(64, 64, 384, fp16, fp16, floor=0.98, preload=True),
         Product(512, 512, 512, int8, int8, floor=0.93),
+        Product(512, 512, 512, int8, int8, floor=0.93, out=int8),
+        Product(512, 512, 512, int8, int8, floor=0.93, out=uint8, bias=True, relu=True),
         Product(512, 512, 512, fp16, fp16, floor=0.93),
     ]
     if everything:
         found += [
             Product(512, 512, 512, bf16, bf16, floor=0.93),
             Product(512, 512, 512, uint8, int8, floor=0.93),
+            Product(512, 512, 512, int8, int8, floor=0.93, out=Format.FP16, bias=True),
             Product(512, 512, 512, int8, int8, "dram"),
             Product(1000, 333, 777, int8, int8),
             Product(129, 257, 65, fp16, fp16),
@@ -115,30 +130,58 @@ def multiply(product: Product, config: str, folder: Path) -> Result:
         _random(rng, shape, fmt)
         for shape, fmt in (((product.m, product.k), product.a), ((product.k, product.n), product.b))
     )
-    paths = [folder / name for name in ("A.npy", "B.npy", "C.npy", "perf.json")]
-    np.save(paths[0], a)
-    np.save(paths[1], b)
-    command = [sys.executable, "-m", "sw.cli", "gemm", str(paths[0]), str(paths[1])]
-    command += ["-o", str(paths[2]), "--json", str(paths[3])]
-    command += ["--config", config, "--place", product.place]
-    command += ["--preload"] if product.preload else []
-    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    if run.returncode != 0:
-        raise SystemExit(f"gemm failed with code {run.returncode}")
+    bias = rng.integers(-(1 << 15), 1 << 15, product.n).astype(np.int32) if product.bias else None
+    _run(product, config, folder, a, b, bias)
     chunk = get_config(config).pe.dpe.chunk
-    expected = gemm_golden(a, b, fmt_a=product.a, fmt_b=product.b, chunk=chunk)
-    perf = json.loads(paths[3].read_text())
+    sums = gemm_golden(a, b, fmt_a=product.a, fmt_b=product.b, chunk=chunk)
+    expected = _finish(product, sums, bias)
+    perf = json.loads((folder / "perf.json").read_text())
     busy = perf["dpe_utilisation"] if product.preload else perf["utilisation"]
     issued = perf["commands"]["issued"] - (_LOADING_COMMANDS if product.preload else 0)
     commands = 1000 * issued / max(perf["counters"]["dpe.busy"], 1)
     return Result(
         product=product.name,
-        is_exact=np.load(paths[2]).tobytes() == expected.tobytes(),
+        is_exact=np.load(folder / "C.npy").tobytes() == expected.tobytes(),
         is_fast=busy >= product.floor and (not product.floor or commands < _MOST_COMMANDS),
         busy=busy,
         commands=commands,
         perf=perf,
     )
+
+
+def _run(
+    product: Product, config: str, folder: Path, a: NDArray[Any], b: NDArray[Any],
+    bias: NDArray[Any] | None,
+) -> None:  # fmt: skip
+    """`mtia gemm` on files in `folder`."""
+    np.save(folder / "A.npy", a)
+    np.save(folder / "B.npy", b)
+    command = [sys.executable, "-m", "sw.cli", "gemm", str(folder / "A.npy"), str(folder / "B.npy")]
+    command += ["-o", str(folder / "C.npy"), "--json", str(folder / "perf.json")]
+    command += ["--config", config, "--place", product.place]
+    command += ["--preload"] if product.preload else []
+    if bias is not None:
+        np.save(folder / "bias.npy", bias)
+        command += ["--bias", str(folder / "bias.npy")]
+    command += ["--relu"] if product.relu else []
+    if product.out is not None:
+        command += ["--out", product.out.name.lower(), "--scale", repr(product.scale)]
+    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    if run.returncode != 0:
+        raise SystemExit(f"gemm failed with code {run.returncode}")
+
+
+def _finish(product: Product, sums: NDArray[Any], bias: NDArray[Any] | None) -> NDArray[Any]:
+    """The epilogue by its definition."""
+    if product.out is None:
+        return sums
+    sums = sums if bias is None else sums + bias
+    real = np.maximum(sums, 0) if product.relu else sums
+    real = real.astype(np.float32) * np.float32(product.scale or 1)
+    if product.out.is_float:
+        return real.astype(_TYPES[product.out])
+    info = np.iinfo(_TYPES[product.out])
+    return np.clip(np.rint(real), info.min, info.max).astype(_TYPES[product.out])
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, int], fmt: Format) -> NDArray[Any]:
