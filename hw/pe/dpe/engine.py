@@ -293,10 +293,13 @@ class DotProductEngine(wiring.Component):
 
         waits_for_b = Signal()
         info = visits.info.payload
+        last_tag = Signal.like(status.tag)  # of a command whose rows are all in the columns
+        with m.If(visits.info.valid):
+            m.d.sync += last_tag.eq(info.completion.tag)
         m.d.comb += [
             waits_for_b.eq(visits.waits_for_held & readers["b"].waits_for_cb),
             status.bank.eq(visits.bank),
-            status.tag.eq(info.completion.tag),
+            status.tag.eq(Mux(visits.info.valid, info.completion.tag, last_tag)),
             status.opcode.eq(Mux(n_commands != 0, Opcode.MML, 0)),
             status.cb.eq(Mux(waits_for_b, _buffer_of(readers["b"]), _buffer_of(readers["a"]))),
         ]
