@@ -4,7 +4,16 @@ it."""
 
 import dataclasses
 
-__all__ = ["ADDRESS_BITS", "CONTROL", "DRAM", "PE_WINDOWS", "REGIONS", "SRAM", "Region"]
+__all__ = [
+    "ADDRESS_BITS",
+    "CONTROL",
+    "DRAM",
+    "PE_WINDOWS",
+    "PE_WINDOW_BYTES",
+    "REGIONS",
+    "SRAM",
+    "Region",
+]
 
 ADDRESS_BITS = 40
 
@@ -22,8 +31,13 @@ class Region:
 
 SRAM = Region("sram", 0x00_0000_0000, 1 << 36, "shared SRAM")
 DRAM = Region("dram", 0x10_0000_0000, 1 << 36, "external memory")
-PE_WINDOWS = Region("pe", 0x20_0000_0000, 1 << 36, "local memories of the elements (next part)")
+PE_WINDOWS = Region(
+    "pe", 0x20_0000_0000, 1 << 36, "local memories of the elements, a window of 16 MB for each"
+)
 CONTROL = Region("control", 0x30_0000_0000, 1 << 36, "control registers, 32 bits each, host only")
+
+PE_WINDOW_BYTES = 1 << 24
+"""Window of one element in `PE_WINDOWS`: local memory at its start, nothing behind it."""
 
 REGIONS = (SRAM, DRAM, PE_WINDOWS, CONTROL)
 """Every region; bits 37:36 of an address select one, bits 39:38 must be zero."""

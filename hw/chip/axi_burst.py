@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.address_map import ADDRESS_BITS, CONTROL, DRAM, SRAM
+from hw.arch.address_map import ADDRESS_BITS, CONTROL, DRAM, PE_WINDOWS, SRAM
 from hw.chip.crossbar import exists
 from hw.iface.axi import AxiBurst
 from hw.iface.control import CONTROL_BYTES
@@ -56,7 +56,7 @@ class BurstWalker(wiring.Component):
     ----------
     id_width : bits of an ID.
     data_bytes : bytes of the widest beat.
-    sram_bytes, dram_bytes : how much of each memory exists.
+    sram_bytes, dram_bytes, local_bytes : how much of each memory exists.
 
     Members
     -------
@@ -64,9 +64,11 @@ class BurstWalker(wiring.Component):
     beat : Out(stream.Signature(beat_layout(id_width))).
     """
 
-    def __init__(self, *, id_width: int, data_bytes: int, sram_bytes: int, dram_bytes: int) -> None:
+    def __init__(
+        self, *, id_width: int, data_bytes: int, sram_bytes: int, dram_bytes: int, local_bytes: int
+    ) -> None:
         self.size = data_bytes.bit_length() - 1
-        self.sizes = ((SRAM, sram_bytes), (DRAM, dram_bytes))
+        self.sizes = ((SRAM, sram_bytes), (DRAM, dram_bytes), (PE_WINDOWS, local_bytes))
         super().__init__(
             {
                 "burst": In(stream.Signature(burst_layout(id_width))),

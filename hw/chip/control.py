@@ -42,6 +42,7 @@ class ControlBlock(wiring.Component):
     port : In(ControlPort), from the host port.
     job : Out(stream), to the work-queue engine. job_done, job_status : In, from it.
     limits : Out(FabricLimits), what the fabric interface may do.
+    remote_hold : Out(1), keeps others from the element's local memory. remote_idle : In(1).
     trap, quiet, settled : In, state of the element. halt_request, element_reset : Out, to it.
     progress, debug_data : In(32). debug_select : Out(32).
     counting : Out(1), performance counters count. snapshot : Out(1), freeze them.
@@ -60,6 +61,8 @@ class ControlBlock(wiring.Component):
                 "job_done": In(1),
                 "job_status": In(32),
                 "limits": Out(FabricLimits),
+                "remote_hold": Out(1),
+                "remote_idle": In(1),
                 "trap": In(ElementTrap),
                 "quiet": In(1),
                 "settled": In(1),
@@ -116,6 +119,8 @@ class ControlBlock(wiring.Component):
             jobs.trapped.eq(self.trap.valid),
             jobs.quiet.eq(self.quiet),
             jobs.settled.eq(self.settled),
+            jobs.remote_idle.eq(self.remote_idle),
+            self.remote_hold.eq(jobs.remote_hold),
             self.halt_request.eq(jobs.halt_request),
             self.element_reset.eq(jobs.element_reset),
             self.counting.eq(jobs.running),

@@ -7,14 +7,14 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.address_map import ADDRESS_BITS, DRAM, SRAM, Region
+from hw.arch.address_map import ADDRESS_BITS, DRAM, PE_WINDOWS, SRAM, Region
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobinArbiter
 from hw.lib.elastic import PipeStage, SkidBuffer
 
 __all__ = ["Crossbar", "exists"]
 
-_SLAVES = ("sram", "dram")
+_SLAVES = ("sram", "dram", "local")
 
 
 def exists(address: Value, region: Region, size_bytes: int) -> Value:
@@ -24,7 +24,7 @@ def exists(address: Value, region: Region, size_bytes: int) -> Value:
 
 
 class Crossbar(wiring.Component):
-    """Carries requests of one kind, reads or writes, to SRAM and DRAM, and the answers back.
+    """Carries requests of one kind, reads or writes, to the memories, and the answers back.
 
     Operation: the address selects the memory; one that no memory holds is answered with `error` at
     once. Each memory serves the masters in turn (round robin); each master's answers come from the
@@ -40,12 +40,13 @@ class Crossbar(wiring.Component):
     port : `MemoryReadPort` or `MemoryWritePort`.
     link_bytes : bytes of a line.
     tag_widths : bits of each master's tags.
-    sram_bytes, dram_bytes : how much of each memory exists, powers of two.
+    sram_bytes, dram_bytes, local_bytes : how much of SRAM, DRAM and the element's local memory
+        exists, powers of two.
 
     Members
     -------
     master0, ... : In(port), one for each entry of `tag_widths`.
-    sram, dram : Out(port), the memories; tags have `slave_tag_width` bits.
+    sram, dram, local : Out(port), the memories; tags have `slave_tag_width` bits.
 
     Raises: ValueError when there is no master.
     """
@@ -61,11 +62,16 @@ class Crossbar(wiring.Component):
         tag_widths: tuple[int, ...],
         sram_bytes: int,
         dram_bytes: int,
+        local_bytes: int,
     ) -> None:
         if not tag_widths:
             raise ValueError("Crossbar needs at least one master, tag_widths is empty.")
         self.n_masters = len(tag_widths)
-        self.sizes = {"sram": (SRAM, sram_bytes), "dram": (DRAM, dram_bytes)}
+        self.sizes = {
+            "sram": (SRAM, sram_bytes),
+            "dram": (DRAM, dram_bytes),
+            "local": (PE_WINDOWS, local_bytes),
+        }
         self.slave_tag_width = self.tag_width(tag_widths)
         slave = port(link_bytes=link_bytes, tag_width=self.slave_tag_width)
         super().__init__(

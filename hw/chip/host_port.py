@@ -35,7 +35,7 @@ class HostPort(wiring.Component):
     link_bytes : bytes of a line and of a data beat.
     id_width : bits of an AXI ID.
     read_slots : beats under way, a power of two.
-    sram_bytes, dram_bytes : how much of each memory exists.
+    sram_bytes, dram_bytes, local_bytes : how much of each memory exists.
 
     Members
     -------
@@ -49,6 +49,7 @@ class HostPort(wiring.Component):
         id_width: int,
         sram_bytes: int,
         dram_bytes: int,
+        local_bytes: int,
         read_slots: int = 16,
     ) -> None:
         parameters = {
@@ -56,6 +57,7 @@ class HostPort(wiring.Component):
             "id_width": id_width,
             "sram_bytes": sram_bytes,
             "dram_bytes": dram_bytes,
+            "local_bytes": local_bytes,
         }
         self._reader = HostReader(read_slots=read_slots, **parameters)
         self._writer = HostWriter(**parameters)

@@ -27,7 +27,7 @@ class HostReader(wiring.Component):
 
     Parameters
     ----------
-    link_bytes, id_width, sram_bytes, dram_bytes : as for `HostPort`.
+    link_bytes, id_width, sram_bytes, dram_bytes, local_bytes : as for `HostPort`.
     read_slots : slots, a power of two.
 
     Members
@@ -39,7 +39,14 @@ class HostReader(wiring.Component):
     """
 
     def __init__(
-        self, *, link_bytes: int, id_width: int, sram_bytes: int, dram_bytes: int, read_slots: int
+        self,
+        *,
+        link_bytes: int,
+        id_width: int,
+        sram_bytes: int,
+        dram_bytes: int,
+        local_bytes: int,
+        read_slots: int,
     ) -> None:
         if read_slots < 2 or read_slots & (read_slots - 1):
             raise ValueError(
@@ -49,7 +56,11 @@ class HostReader(wiring.Component):
         self.read_slots = read_slots
         self.tag_width = (read_slots - 1).bit_length()
         self._walker = BurstWalker(
-            id_width=id_width, data_bytes=link_bytes, sram_bytes=sram_bytes, dram_bytes=dram_bytes
+            id_width=id_width,
+            data_bytes=link_bytes,
+            sram_bytes=sram_bytes,
+            dram_bytes=dram_bytes,
+            local_bytes=local_bytes,
         )
         beat = data.StructLayout({"id": id_width, "data": 8 * link_bytes, "resp": 2, "last": 1})
         super().__init__(

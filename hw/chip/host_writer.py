@@ -27,7 +27,7 @@ class HostWriter(wiring.Component):
 
     Parameters
     ----------
-    link_bytes, id_width, sram_bytes, dram_bytes : as for `HostPort`.
+    link_bytes, id_width, sram_bytes, dram_bytes, local_bytes : as for `HostPort`.
 
     Members
     -------
@@ -38,10 +38,16 @@ class HostWriter(wiring.Component):
     tag_width = 1
     """Acknowledgements are only counted, so all requests carry the same tag."""
 
-    def __init__(self, *, link_bytes: int, id_width: int, sram_bytes: int, dram_bytes: int) -> None:
+    def __init__(
+        self, *, link_bytes: int, id_width: int, sram_bytes: int, dram_bytes: int, local_bytes: int
+    ) -> None:
         self.link_bytes = link_bytes
         self._walker = BurstWalker(
-            id_width=id_width, data_bytes=link_bytes, sram_bytes=sram_bytes, dram_bytes=dram_bytes
+            id_width=id_width,
+            data_bytes=link_bytes,
+            sram_bytes=sram_bytes,
+            dram_bytes=dram_bytes,
+            local_bytes=local_bytes,
         )
         beat = data.StructLayout({"data": 8 * link_bytes, "strobe": link_bytes})
         super().__init__(

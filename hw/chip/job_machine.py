@@ -27,6 +27,10 @@ class JobMachine(wiring.Component):
     * ERROR after a trap or `abort`: the element halts; when it is `quiet` (nothing of it is under
       way any more) it is reset for one cycle and can be used again.
 
+    Before each reset others are kept from the element's local memory (`remote_hold`) until nobody's
+    access is under way (`remote_idle`), since its answer would be lost. That begins when the
+    element itself asks nobody any more, so two elements never wait for one another.
+
     `start` is ignored while a job runs or is being drained, `abort` while none runs. Both `abort`
     and `job_done` in one cycle: the job is done.
 
@@ -39,6 +43,7 @@ class JobMachine(wiring.Component):
     job : Out(stream.Signature(ListStart)).
     settled : In(1), nothing that the element asked for is under way.
     job_done : In(1), pulse. trapped : In(1), held by the element until reset. quiet : In(1).
+    remote_hold : Out(1). remote_idle : In(1).
     halt_request : Out(1), held until quiet. element_reset : Out(1).
     state : Out(JobState). cycles : Out(48). running : Out(1), `cycles` counts.
     ended, failed : Out(1), pulses: completion; the error registers are to be filled.
@@ -56,6 +61,8 @@ class JobMachine(wiring.Component):
                 "job_done": In(1),
                 "trapped": In(1),
                 "quiet": In(1),
+                "remote_hold": Out(1),
+                "remote_idle": In(1),
                 "halt_request": Out(1),
                 "element_reset": Out(1),
                 "state": Out(3),
@@ -88,10 +95,12 @@ class JobMachine(wiring.Component):
                     ]
                     m.next = "SETTLE"
             with m.State("SETTLE"):
-                with m.If(self.settled):
+                m.d.comb += self.remote_hold.eq(self.settled)
+                with m.If(self.settled & self.remote_idle):
                     m.d.sync += self.element_reset.eq(1)
                     m.next = "RESET"
             with m.State("RESET"):
+                m.d.comb += self.remote_hold.eq(1)
                 m.d.sync += self.element_reset.eq(0)
                 m.next = "SEND"
             with m.State("SEND"):
@@ -106,12 +115,13 @@ class JobMachine(wiring.Component):
                     m.d.sync += self.state.eq(JobState.ABORTING)
                     m.next = "DRAIN"
             with m.State("DRAIN"):
-                m.d.comb += self.halt_request.eq(1)
-                with m.If(self.quiet):
+                m.d.comb += [self.halt_request.eq(1), self.remote_hold.eq(self.quiet)]
+                with m.If(self.quiet & self.remote_idle):
                     m.d.comb += self.failed.eq(1)
                     m.d.sync += self.element_reset.eq(1)
                     m.next = "RECOVER"
             with m.State("RECOVER"):
+                m.d.comb += self.remote_hold.eq(1)
                 m.d.sync += self.element_reset.eq(0)
                 self._rest(m, JobState.ERROR, abort_wanted)
         return m

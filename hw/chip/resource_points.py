@@ -9,7 +9,7 @@ from hw.iface.memory import MemoryReadPort, MemoryWritePort
 
 __all__ = ["RESOURCE_POINTS"]
 
-_SIZES = {"sram_bytes": 1 << 18, "dram_bytes": 1 << 26}
+_SIZES = {"sram_bytes": 1 << 18, "dram_bytes": 1 << 26, "local_bytes": 1 << 14}
 
 
 def _dram_bridge(link_bytes: int, beat_bytes: int) -> DramBridge:

@@ -11,7 +11,7 @@ from hw.chip.control import ControlBlock
 from hw.chip.crossbar import Crossbar
 from hw.chip.dram_bridge import DramBridge
 from hw.chip.host_port import HostPort
-from hw.config.tree import ChipConfig
+from hw.config.tree import ChipConfig, PeConfig
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.clock_gate import Gated
 from hw.mem.sram_slice import SramSlice
@@ -52,10 +52,16 @@ class OneElementChip(wiring.Component):
             {
                 "sram_bytes": config.sram.size_bytes,
                 "dram_bytes": config.dram.size_bytes,
+                "local_bytes": config.pe.ls.size_bytes,
             },
         )
         self._host = HostPort(link_bytes=pe.link_bytes, id_width=HOST_ID_WIDTH, **sizes)
-        self._pe = ProcessingElement(config=pe, with_links=False, with_cores=False)
+        self._pe = ProcessingElement(
+            config=pe,
+            with_links=False,
+            with_cores=False,
+            remote_tag_widths=self._remote_tag_widths(pe),
+        )
         self._readers = (self._host.read, self._pe.memory_read, self._pe.list_read)
         self._writers = (self._host.write, self._pe.memory_write)
         self._reads = self._crossbar(MemoryReadPort, self._readers, sizes)
@@ -86,6 +92,17 @@ class OneElementChip(wiring.Component):
             }
         )
 
+    def _remote_tag_widths(self, pe: PeConfig) -> tuple[int, int]:
+        """Bits of tags that reads and writes have behind the crossbars."""
+        widths = ProcessingElement.tag_widths(pe)
+        read, write = (
+            len(port.request.payload.tag) for port in (self._host.read, self._host.write)
+        )
+        return (
+            Crossbar.tag_width((read, widths["memory_read"], widths["list_read"])),
+            Crossbar.tag_width((write, widths["memory_write"])),
+        )
+
     def _crossbar(self, port: Any, masters: tuple[Any, ...], sizes: dict[str, int]) -> Crossbar:
         return Crossbar(
             port=port,
@@ -109,6 +126,7 @@ class OneElementChip(wiring.Component):
         for kind, crossbar in (("read", self._reads), ("write", self._writes)):
             wiring.connect(m, crossbar.sram, getattr(self._sram, kind))
             wiring.connect(m, crossbar.dram, getattr(self._dram, kind))
+            wiring.connect(m, crossbar.local, getattr(self._pe, f"remote_{kind}"))
         wiring.connect(m, wiring.flipped(self.host), self._host.axi)
         wiring.connect(m, self._dram.axi, wiring.flipped(self.dram))
         wiring.connect(m, self._host.control, self._control.port)
@@ -149,6 +167,8 @@ class OneElementChip(wiring.Component):
         m.d.comb += [
             pe.halt_request.eq(control.halt_request),
             pe.limits.eq(control.limits),
+            pe.remote_hold.eq(control.remote_hold),
+            control.remote_idle.eq(pe.remote_idle),
             pe.debug_select.eq(control.debug_select),
             pe.counter_enable.eq(control.counting),
             pe.snapshot.eq(control.snapshot),

@@ -14,7 +14,7 @@ from hw.pe.cp import BASE_UNITS, CheckLimits, CommandProcessor
 from hw.pe.cp.counter_file import event_name
 from hw.pe.dpe import DotProductEngine
 from hw.pe.dpe.feed import OperandFeed
-from hw.pe.fi import FabricInterface
+from hw.pe.fi import FabricInterface, FiGeometry, RemoteAccess
 from hw.pe.ls import LocalMemory, LsSlots, SlotKind
 from hw.pe.mlu import MemoryLayoutUnit
 from hw.pe.re import ReductionEngine
@@ -53,6 +53,7 @@ _CP_PORTS = (
     *(event_name(event) for event in CHIP_EVENTS),
 )
 _CONFLICT_GROUPS = ("dpe", "fi", "re", "mlu")
+_REMOTE_PORTS = ("remote_read", "remote_write", "remote_hold", "remote_idle")
 _LINKS = ("in_north", "in_west", "out_south", "out_east")
 
 
@@ -68,6 +69,7 @@ class ProcessingElement(wiring.Component):
     config : the element.
     with_links : whether reduction links to neighbours are there.
     with_cores : whether the cores' ports into local memory are there.
+    remote_tag_widths : bits of tags of those who read, and write, local memory from outside.
 
     Members
     -------
@@ -75,6 +77,8 @@ class ProcessingElement(wiring.Component):
     memory_read, memory_write : Out, the fabric interface's memory ports.
     limits : In(FabricLimits), what it may do there.
     list_read : Out(MemoryReadPort), the work-queue engine's.
+    remote_read, remote_write, remote_hold, remote_idle : see `RemoteAccess`. Answers are lost in a
+        reset, so `remote_hold` comes before it, until `remote_idle`.
     settled : Out(1), every unit is idle and nothing is on its way.
     source_core_a, source_core_b : In(stream), the cores' commands.
     core_read, core_write : In(LsReadPort, LsWritePort).array(2), the cores' local-memory ports.
@@ -83,7 +87,12 @@ class ProcessingElement(wiring.Component):
     """
 
     def __init__(
-        self, *, config: PeConfig, with_links: bool = True, with_cores: bool = True
+        self,
+        *,
+        config: PeConfig,
+        with_links: bool = True,
+        with_cores: bool = True,
+        remote_tag_widths: tuple[int, int] = (8, 8),
     ) -> None:
         config.validate()
         self.config = config
@@ -100,6 +109,11 @@ class ProcessingElement(wiring.Component):
             ls_bytes=config.ls.size_bytes,
             reads_in_flight=config.fi.reads_in_flight,
             writes_in_flight=config.fi.writes_in_flight,
+        )
+        self._remote = RemoteAccess(
+            geometry=FiGeometry(link_bytes=config.link_bytes, ls_bytes=config.ls.size_bytes),
+            read_tag_width=remote_tag_widths[0],
+            write_tag_width=remote_tag_widths[1],
         )
         self._re = ReductionEngine(
             config=config.re,
@@ -120,6 +134,7 @@ class ProcessingElement(wiring.Component):
         self._feeds = {operand: OperandFeed(**ls) for operand in "ab"}
         self._outer: dict[str, Any] = dict.fromkeys(_CP_PORTS, self._cp)
         self._outer |= dict.fromkeys(("memory_read", "memory_write", "limits"), self._fi)
+        self._outer |= dict.fromkeys(_REMOTE_PORTS, self._remote)
         self._outer |= dict.fromkeys(_LINKS if with_links else (), self._re)
         self._outer |= dict.fromkeys(("core_read", "core_write") if with_cores else (), self._ls)
         super().__init__(
@@ -130,6 +145,15 @@ class ProcessingElement(wiring.Component):
                 "settled": Out(1),
             }
         )
+
+    @staticmethod
+    def tag_widths(config: PeConfig) -> dict[str, int]:
+        """Bits of tags of each port on which the element asks."""
+        reads, writes = FabricInterface.tag_widths(
+            reads_in_flight=config.fi.reads_in_flight, writes_in_flight=config.fi.writes_in_flight
+        )
+        lists = WorkQueueEngine(link_bytes=config.link_bytes).tag_width
+        return {"memory_read": reads, "memory_write": writes, "list_read": lists}
 
     def _slots(self, with_cores: bool) -> tuple[LsSlots, ...]:
         """Slots of local memory, in order of priority."""
@@ -145,6 +169,8 @@ class ProcessingElement(wiring.Component):
             LsSlots(name="mlu_in", kind=read, group="mlu"),
             LsSlots(name="mlu_out", kind=write, group="mlu"),
             LsSlots(name="fi_index", kind=read, group="fi"),
+            LsSlots(name="remote_read", kind=read, group="remote", count=2),
+            LsSlots(name="remote_write", kind=write, group="remote", count=2),
         )
         if with_cores:
             slots += (
@@ -160,6 +186,7 @@ class ProcessingElement(wiring.Component):
         m.submodules.ls = self._ls
         m.submodules.fi = self._fi
         m.submodules.dpe = self._dpe
+        m.submodules.remote = self._remote
         m.submodules.re = self._re
         m.submodules.mlu = self._mlu
         for name, unit in self._outer.items():
@@ -236,6 +263,8 @@ class ProcessingElement(wiring.Component):
             (ls.re_out, re.ls_out),
             (ls.fi_out, fi.ls_out),
             (ls.fi_index, [fi.ls_index]),
+            (ls.remote_read, self._remote.ls_read),
+            (ls.remote_write, self._remote.ls_write),
             (ls.re_in, [re.ls_in]),
             (ls.mlu_in, [mlu.ls_in]),
             (ls.mlu_out, [mlu.ls_out]),

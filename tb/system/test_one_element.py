@@ -191,13 +191,14 @@ async def errors_end_the_job_with_cause_and_the_chip_goes_on(dut: Any) -> None:
     common = {"target": SRAM.base + 0x3000, "run_bytes": 64}
     for source in (
         SRAM.base + CONFIG.sram.size_bytes,
-        PE_WINDOWS.base,
+        PE_WINDOWS.base + CONFIG.pe.ls.size_bytes,
         DRAM.base + CONFIG.dram.size_bytes,
         1 << 39,
     ):
         copy = Copy(source=source, **common)
         await _must_trap(chip, copy_list([copy], WORD), Trap.MEMORY_ERROR, Unit.FI_IN_ROW)
-    copy = Copy(source=SRAM.base, target=PE_WINDOWS.base, run_bytes=64)
+    behind = PE_WINDOWS.base + CONFIG.pe.ls.size_bytes
+    copy = Copy(source=SRAM.base, target=behind, run_bytes=64)
     await _must_trap(chip, copy_list([copy], WORD), Trap.MEMORY_ERROR, Unit.FI_OUT)
     await _check_alive(chip)
 

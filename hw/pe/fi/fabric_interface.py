@@ -105,6 +105,12 @@ class FabricInterface(wiring.Component):
             }
         )
 
+    @staticmethod
+    def tag_widths(*, reads_in_flight: int, writes_in_flight: int) -> tuple[int, int]:
+        """Bits of tags of `memory_read` and `memory_write`."""
+        reads, writes = ((n - 1).bit_length() for n in (reads_in_flight, writes_in_flight))
+        return max(reads, writes) + 1, writes
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.reader = reader = self._reader

@@ -6,15 +6,16 @@ from typing import Any
 import cocotb
 from amaranth.hdl import unsigned
 
-from hw.arch.csr import COUNTER_BASE, COUNTERS, REGISTERS, JobState
+from hw.arch.csr import COUNTER_BASE, COUNTERS, RANGE_REGISTERS, REGISTERS, JobState
 from hw.arch.traps import Trap
 from hw.arch.units import Unit
 from hw.chip.control import ControlBlock
 from hw.iface.control import ControlWrite
+from hw.iface.limits import FabricLimits
 from hw.mem.sram_slice import EccFault
 from hw.pe.cp.traps import ElementTrap
 from hw.pe.wqe import ListStart
-from tb.common.payload import pack
+from tb.common.payload import pack, unpack
 from tb.common.runner import run_bench
 from tb.common.seeds import python_rng
 from tb.common.stream import Bench, check_equal, sometimes
@@ -39,7 +40,7 @@ class Device:
             dut[name].value = 0
         for name in ("counter_data", "clearing", "corrected", "uncorrected"):
             dut[name].value = 0
-        dut["settled"].value = 1
+        dut["settled"].value = dut["remote_idle"].value = 1
         self.bench.add(self)
 
     def sample(self, cycle: int) -> None:
@@ -230,6 +231,55 @@ async def a_start_waits_for_what_is_still_on_its_way(dut: Any) -> None:
     dut["settled"].value = 1
     await device.jobs.receive(1)
     assert len(device.resets) == 1
+
+
+@cocotb.test()
+async def a_reset_waits_for_accesses_from_outside(dut: Any) -> None:
+    """An access to local memory that a reset swallowed would never be answered."""
+    device = Device(dut)
+    await device.bench.start()
+    assert not int(dut["remote_hold"].value)
+    dut["remote_idle"].value = 0
+    await device.write("JOB_START", 1)
+    await device.bench.wait(20)
+    assert int(dut["remote_hold"].value) and not device.resets
+    dut["remote_idle"].value = 1
+    await device.jobs.receive(1)
+    await device.bench.wait(1)
+    assert len(device.resets) == 1 and not int(dut["remote_hold"].value)
+    dut["remote_idle"].value = 0
+    await device.write("JOB_ABORT", 1)
+    await device.bench.wait(10)
+    assert not int(dut["remote_hold"].value)  # its own requests may need somebody else's memory
+    dut["quiet"].value = 1
+    await device.bench.wait(10)
+    assert int(dut["remote_hold"].value) and len(device.resets) == 1
+    dut["remote_idle"].value = 1
+    await device.bench.until(lambda: int(dut["irq"].value))
+    assert len(device.resets) == 2 and not int(dut["remote_hold"].value)
+
+
+@cocotb.test()
+async def limits_follow_their_registers(dut: Any) -> None:
+    """After reset everything is allowed; then each field is where its register says."""
+    device = Device(dut)
+    await device.bench.start()
+    limits = unpack(FabricLimits, int(dut["limits"].value))
+    every = {"first": 0, "last": 0xFFFFFFFF, "may_read": 1, "may_write": 1}
+    nothing = dict.fromkeys(every, 0)
+    free = {"rate": 0, "burst": 0}
+    assert limits == {"ranges": [every, *[nothing] * 3], "read": free, "write": free}
+    for index, registers in enumerate(RANGE_REGISTERS):
+        for register, value in zip(registers, (index + 5, index + 9, index), strict=True):
+            await device.write(register.name, value)
+    await device.write("FI_READ_SHAPE", 0x00120034)
+    await device.write("FI_WRITE_SHAPE", 0x00560078)
+    limits = unpack(FabricLimits, int(dut["limits"].value))
+    for index, found in enumerate(limits["ranges"]):
+        may = {"may_read": index & 1, "may_write": index >> 1}
+        assert found == {"first": index + 5, "last": index + 9} | may
+    assert limits["read"] == {"rate": 0x34, "burst": 0x12}
+    assert limits["write"] == {"rate": 0x78, "burst": 0x56}
 
 
 @cocotb.test()

@@ -15,13 +15,20 @@ from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench
 
 LINK, TAG_WIDTHS = 16, (4, 5, 2)
-SRAM_BYTES, DRAM_BYTES = 1 << 12, 1 << 13
+SRAM_BYTES, DRAM_BYTES, LOCAL_BYTES = 1 << 12, 1 << 13, 1 << 10
 SLAVE_TAG = Crossbar.tag_width(TAG_WIDTHS)
-NOWHERE = (SRAM_BYTES, DRAM.base + DRAM_BYTES, PE_WINDOWS.base, CONTROL.base, 1 << 38, 1 << 39)
+NOWHERE = (
+    SRAM_BYTES,
+    DRAM.base + DRAM_BYTES,
+    PE_WINDOWS.base + LOCAL_BYTES,
+    CONTROL.base,
+    1 << 38,
+    1 << 39,
+)
 
 
 class Device:
-    """A crossbar for reads with its masters and two memories."""
+    """A crossbar for reads with its masters and memories."""
 
     def __init__(self, dut: Any, *, latency: int = 6, pauses: str | None = None) -> None:
         self.bench = Bench(dut)
@@ -46,7 +53,11 @@ class Device:
                 shuffle=latency > 1,
                 pauses=sink(),
             )
-            for name, base, size in (("sram", 0, SRAM_BYTES), ("dram", DRAM.base, DRAM_BYTES))
+            for name, base, size in (
+                ("sram", 0, SRAM_BYTES),
+                ("dram", DRAM.base, DRAM_BYTES),
+                ("local", PE_WINDOWS.base, LOCAL_BYTES),
+            )
         }
 
     def expected(self, address: int) -> int | None:
@@ -77,6 +88,8 @@ async def every_answer_reaches_the_one_who_asked(dut: Any) -> None:
                     address = DRAM.base + rng.randrange(DRAM_BYTES // LINK) * LINK
                 elif kind < 0.55:
                     address = rng.choice(NOWHERE)
+                elif kind < 0.75:
+                    address = PE_WINDOWS.base + rng.randrange(LOCAL_BYTES // LINK) * LINK
                 tag = rng.choice(free)
                 asked[index][tag] = address
                 device.requests[index].send({"address": address, "tag": tag})
@@ -165,6 +178,7 @@ def test_crossbar_of_reads(pauses: str) -> None:
             tag_widths=TAG_WIDTHS,
             sram_bytes=SRAM_BYTES,
             dram_bytes=DRAM_BYTES,
+            local_bytes=LOCAL_BYTES,
         ),
         name="crossbar",
         test_module=__name__,
@@ -175,4 +189,11 @@ def test_crossbar_of_reads(pauses: str) -> None:
 def test_a_crossbar_without_masters_is_refused() -> None:
     """It would have no tag to tell masters apart by."""
     with pytest.raises(ValueError, match="at least one master"):
-        Crossbar(port=MemoryWritePort, link_bytes=16, tag_widths=(), sram_bytes=64, dram_bytes=64)
+        Crossbar(
+            port=MemoryWritePort,
+            link_bytes=16,
+            tag_widths=(),
+            sram_bytes=64,
+            dram_bytes=64,
+            local_bytes=64,
+        )

@@ -17,7 +17,7 @@ from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench, check_equal
 
-SRAM_BYTES, DRAM_BYTES = 1 << 13, 1 << 14
+SRAM_BYTES, DRAM_BYTES, LOCAL_BYTES = 1 << 13, 1 << 14, 1 << 10
 SHARES = {"none": 0.0, "sink": 0.5}
 
 
@@ -148,7 +148,7 @@ async def what_does_not_exist_answers_decerr(dut: Any) -> None:
     for address in (
         SRAM_BYTES,
         DRAM.base + DRAM_BYTES,
-        PE_WINDOWS.base,
+        PE_WINDOWS.base + LOCAL_BYTES,
         1 << 38,
         1 << 39,
         CONTROL.base + 0x1000,
@@ -234,7 +234,13 @@ async def reset_in_the_middle_leaves_the_port_usable(dut: Any) -> None:
 def test_host_port(link_bytes: int, pauses: str) -> None:
     """The port serves the host under every back-pressure."""
     run_bench(
-        HostPort(link_bytes=link_bytes, id_width=4, sram_bytes=SRAM_BYTES, dram_bytes=DRAM_BYTES),
+        HostPort(
+            link_bytes=link_bytes,
+            id_width=4,
+            sram_bytes=SRAM_BYTES,
+            dram_bytes=DRAM_BYTES,
+            local_bytes=LOCAL_BYTES,
+        ),
         name=f"host_port_{link_bytes}",
         test_module=__name__,
         parameters={"link_bytes": link_bytes, "pauses": pauses},
@@ -244,4 +250,11 @@ def test_host_port(link_bytes: int, pauses: str) -> None:
 def test_slots_must_be_a_power_of_two() -> None:
     """The ring of slots wraps with its counter."""
     with pytest.raises(ValueError, match="read_slots must be a power of two from 2, not 6"):
-        HostReader(link_bytes=16, id_width=4, sram_bytes=4096, dram_bytes=4096, read_slots=6)
+        HostReader(
+            link_bytes=16,
+            id_width=4,
+            sram_bytes=4096,
+            dram_bytes=4096,
+            local_bytes=4096,
+            read_slots=6,
+        )
