@@ -12,27 +12,24 @@
 
 Fields that are not given have their defaults. A field of one bit may be named without a value, and
 then is 1. Numbers are decimal, or hexadecimal and binary with 0x and 0b. Some fields also take
-names: formats, destinations, sources, units (joined by `|`), `never` for `adv_level`. `signal=3`
-stands for `signal_en signal_counter=3`, and `signal=3@1,15` also names the row and column of the
-element, relative to this one.
+names: those whose values are codes (`hw.arch.codes`), units (joined by `|`), `never` for
+`adv_level`. `signal=3` stands for `signal_en signal_counter=3`, and `signal=3@1,15` also names the
+row and column of the element, relative to this one.
 """
 
 import difflib
-import enum
 import re
 from collections.abc import Iterable
 
+from hw.arch.codes import FIELD_CODES
 from hw.arch.commands import (
     COMMANDS,
     NEVER,
     Command,
-    Destination,
     Field,
-    Source,
     decode,
     encode,
 )
-from hw.arch.formats import Format
 from hw.arch.units import Unit
 from sw.errors import UserError
 
@@ -129,7 +126,7 @@ def _read_signal(number: int, column: int, text: str, command: Command) -> dict[
 
 
 def _read_value(number: int, column: int, text: str, command: Command, field: Field) -> int:
-    names = _names(field)
+    names = _names(command, field)
     parts = text.split("|") if field.name == "units" else [text]
     value = 0
     for part in parts:
@@ -150,22 +147,14 @@ def _read_value(number: int, column: int, text: str, command: Command, field: Fi
     return value
 
 
-def _names(field: Field) -> dict[str, int]:
+def _names(command: Command, field: Field) -> dict[str, int]:
     """Values of a field that have names."""
-    kinds: dict[str, type[enum.IntEnum]] = {
-        "a_format": Format,
-        "b_format": Format,
-        "format": Format,
-        "destination": Destination,
-        "source": Source,
-    }
     if field.name == "units":
         return _UNIT_MASK
     if field.name.endswith("adv_level"):
         return {"never": NEVER}
-    if field.name in kinds:
-        return {member.name.lower(): int(member) for member in kinds[field.name]}
-    return {}
+    codes = FIELD_CODES.get(command.opcode, {}).get(field.name, ())
+    return {code.name.lower(): int(code) for code in codes}
 
 
 def _write_command(command: Command, values: dict[str, int]) -> str:
@@ -176,7 +165,7 @@ def _write_command(command: Command, values: dict[str, int]) -> str:
         if short_signal and field.name in _SIGNAL_FIELDS:
             continue
         if value != field.default:
-            words.append(_write_value(field, value))
+            words.append(_write_value(command, field, value))
     if short_signal:
         place = values["signal_row"], values["signal_col"]
         words.append(
@@ -185,12 +174,12 @@ def _write_command(command: Command, values: dict[str, int]) -> str:
     return " ".join(words)
 
 
-def _write_value(field: Field, value: int) -> str:
+def _write_value(command: Command, field: Field, value: int) -> str:
     if field.name == "units":
         units = [name for name, bit in _UNIT_MASK.items() if value & bit]
         unknown = value & ~sum(_UNIT_MASK.values())
         return "units=" + ("|".join([*units, *([hex(unknown)] if unknown else [])]) or "0")
-    for name, number in _names(field).items():
+    for name, number in _names(command, field).items():
         if number == value:
             return f"{field.name}={name}"
     if field.width == 1 and value == 1:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hw.arch.commands import COMMANDS, Opcode, encode
+from hw.arch.codes import FIELD_CODES
+from hw.arch.commands import COMMANDS, Function, Opcode, Reduce, SimdSource, Source, encode
 from hw.arch.formats import Format
 from sw.asm import AssemblyError, assemble, disassemble
 from sw.cli.app import main
@@ -28,6 +29,24 @@ def test_round_trip(opcode: Opcode) -> None:
     assert assemble(text) == data
     assert len(text.splitlines()) == len(choices)
     assert disassemble(assemble(text)) == text
+
+
+def test_codes_have_their_own_names() -> None:
+    """The same word of two commands means two things, and a name beyond the codes is refused."""
+    text = "simd source=re\ndrain source=west\nse_program function=gelu reduce=sum_squares out=both"
+    assert assemble(text) == b"".join(
+        [
+            encode(Opcode.SIMD, source=SimdSource.RE),
+            encode(Opcode.DRAIN, source=Source.WEST),
+            encode(Opcode.SE_PROGRAM, function=Function.GELU, reduce=Reduce.SUM_SQUARES, out=2),
+        ]
+    )
+    assert disassemble(assemble(text)).splitlines() == text.splitlines()
+    with pytest.raises(AssemblyError, match="'north' is no value of simd.source"):
+        assemble("simd source=north")
+    for opcode, fields in FIELD_CODES.items():
+        for name, codes in fields.items():
+            assert max(codes) <= COMMANDS[opcode].field(name).high, name
 
 
 def test_text_form() -> None:
