@@ -14,10 +14,11 @@ from sim.golden.address import Buffer, Step
 from sim.golden.mlu import LayoutCommand, layout
 from tb.common.cb_table import CbPortModel, CbState
 from tb.common.payload import pack, unpack
+from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, numpy_rng
 from tb.common.stream import Bench, StreamSink, always, check_equal
 
-__all__ = ["SIZES", "SOURCE_CB", "TARGET_CB", "FreeCbPort", "MluBench", "device"]
+__all__ = ["SIZES", "SOURCE_CB", "TARGET_CB", "FreeCbPort", "MluBench", "run_layout_bench"]
 
 SIZES = {"tiny": (8, 11), "full": (32, 12), "narrow": (4, 12)}
 """Bytes of a word and bits of its address, by name."""
@@ -25,10 +26,16 @@ SOURCE_CB, TARGET_CB = 5, 9
 _LS_LATENCY = 2
 
 
-def device(size: str) -> MemoryLayoutUnit:
-    """The unit of one size."""
+def run_layout_bench(size: str, test_module: str, **parameters: Any) -> None:
+    """Build the unit of one size and run the tests of a module; one build for all modules."""
     word_bytes, address_width = SIZES[size]
-    return MemoryLayoutUnit(word_bytes=word_bytes, address_width=address_width)
+    run_bench(
+        MemoryLayoutUnit(word_bytes=word_bytes, address_width=address_width),
+        name=f"mlu_{size}",
+        test_module=test_module,
+        parameters={"size": size, **parameters},
+        public=("clock_gate.open",),
+    )
 
 
 class FreeCbPort(CbPortModel):
@@ -156,6 +163,32 @@ class MluBench:
         if command.illegal() is None:
             self._expect(command)
         return command
+
+    def send_wrong(self, **fields: int) -> None:
+        """Queue a command that traps before it does anything."""
+        data = encode(Opcode.LAYOUT, **{"src_cb": SOURCE_CB, "cb": TARGET_CB, **fields})
+        self.commands.send(int.from_bytes(data, "little"))
+
+    def start_again(self) -> None:
+        """After a reset: forget what was expected; buffers are empty where they were."""
+        for name, cb, pointer in (("in", SOURCE_CB, "claim"), ("out", TARGET_CB, "reserve")):
+            for kept in (self.steps[name], self.n_words[name]):
+                kept.clear()
+            self.cb[name].acquires.clear()
+            self.cb[name].dones.clear()
+            self.cb[name].reset()
+            self._n_dones[name] = 0
+            state = self.buffers[cb]
+            state.reserve = state.commit = state.claim = state.release = getattr(state, pointer)
+            self.places[cb] = self._place(cb, pointer)
+        sinks = (self.local.reads, self.local.writes, *self.to_dpe.values())
+        for stream in (*sinks, self.completions):
+            stream.items.clear()
+            stream.cycles.clear()
+        self.local.reset()
+        for kept in (self.writes, self.tags, *self.sends.values()):
+            kept.clear()
+        self.expected[:] = self.local.data
 
     def _expect(self, command: LayoutCommand) -> None:
         places = {cb: replace(place) for cb, place in self.places.items()}

@@ -7,10 +7,9 @@ import cocotb
 import pytest
 
 from hw.arch.commands import LayoutOp, LayoutTarget
-from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.unit.mlu.programs import random_layout
-from tb.unit.mlu.setting import MluBench, device
+from tb.unit.mlu.setting import MluBench, run_layout_bench
 
 FIRST_WORD = 11
 """Cycles from taking a command to the first word of a copy at `ls_out`."""
@@ -159,9 +158,4 @@ async def random_programs_equal_the_golden_model(dut: Any) -> None:
 @pytest.mark.parametrize("size, commands", (("full", 25), ("narrow", 40)))
 def test_rates(size: str, commands: int) -> None:
     """Rates do not depend on the size of a word."""
-    run_bench(
-        device(size),
-        name=f"mlu_{size}",
-        test_module=__name__,
-        parameters={"size": size, "commands": commands},
-    )
+    run_layout_bench(size, __name__, commands=commands)

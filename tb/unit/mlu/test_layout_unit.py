@@ -6,11 +6,10 @@ from typing import Any
 import cocotb
 import pytest
 
-from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE
 from tb.unit.mlu.programs import random_layout
-from tb.unit.mlu.setting import MluBench, device
+from tb.unit.mlu.setting import MluBench, run_layout_bench
 
 
 @cocotb.test()
@@ -29,9 +28,4 @@ async def random_programs_equal_the_golden_model(dut: Any) -> None:
 @pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
 def test_random_programs(back_pressure: str) -> None:
     """Programs are right under every back-pressure."""
-    run_bench(
-        device("tiny"),
-        name="mlu_tiny",
-        test_module=__name__,
-        parameters={"size": "tiny", "back_pressure": back_pressure, "commands": 60},
-    )
+    run_layout_bench("tiny", __name__, back_pressure=back_pressure, commands=60)
