@@ -39,13 +39,16 @@ def shift_right_jam(m: Module, value: Value, amount: Value, *, name: str) -> Sig
     width = len(value)
     capped = Signal(range(width + 1), name=f"{name}_amount")
     shifted = Signal(width, name=f"{name}_shifted")
-    kept = Signal(width, name=f"{name}_kept")
+    n_kept = Signal(range(width + 1), name=f"{name}_n_kept")
+    lost = Signal(width, name=f"{name}_lost")
     result = Signal(width, name=f"{name}_jammed")
     m.d.comb += [
         capped.eq(Mux(amount > width, width, amount)),
         shifted.eq(value >> capped),
-        # Shifting ones takes less logic than shifting the result back.
-        kept.eq(Const((1 << width) - 1, width) << capped),
-        result.eq(shifted | (value & ~kept).any()),
+        # Shifting ones takes less logic than shifting the result back, and to the right no bits
+        # beyond the width.
+        n_kept.eq(width - capped),
+        lost.eq(Const((1 << width) - 1, width) >> n_kept),
+        result.eq(shifted | (value & lost).any()),
     ]
     return result
