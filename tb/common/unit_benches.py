@@ -76,5 +76,7 @@ UNIT_BENCHES: dict[str, UnitBench] = {
         ),
     ),
     "control": UnitBench("control_block", ("tb/unit/chip/test_control.py::test_control_block",)),
+    "num": UnitBench("number_blocks", ("tb/unit/num/test_number_blocks.py::test_number_blocks",)),
+    "drain_path": UnitBench("se_drain_path_4", ("tb/unit/se/test_drain_path.py::test_drain_path",)),
 }
 """Units by name."""
