@@ -152,10 +152,10 @@ def _plot(path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(4, 2, figsize=(12, 13), constrained_layout=True)
+    figure, axes = plt.subplots(4, 2, figsize=(11, 12), constrained_layout=True)
     for axis, function in zip(axes.flat, EXACT, strict=True):
         low, high = _LIMITS.get(function, (0.25, 4.0))
-        x = np.linspace(low, high, 200_001)[1:].astype(np.float32)
+        x = np.linspace(low, high, 100_001)[1:].astype(np.float32)
         with np.errstate(all="ignore"):
             error = fp32_ulps(evaluate(function, x), EXACT[function](x.astype(np.float64)))
         axis.plot(x, error, ",", color="tab:blue")
@@ -163,7 +163,7 @@ def _plot(path: Path) -> None:
         axis.set_ylabel("error, ULP of FP32")
         axis.grid(True, alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=72)
 
 
 def main() -> int:
