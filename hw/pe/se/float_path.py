@@ -141,7 +141,7 @@ class FloatPath(wiring.Component):
         has_function = program.function != Function.NONE
         m.submodules.functions = Gated(lanes, enable=lanes.valid | lanes.busy)
         m.d.comb += [
-            lanes.function.eq(program.function),
+            lanes.code.eq(program.function),
             lanes.valid.eq(front.result_valid & has_function),
             lanes.info.eq(front.result_info),
             lanes.values.eq(front.result),
@@ -185,7 +185,7 @@ class FloatPath(wiring.Component):
             stat.value.eq(reducer.o),
             stat.factor.eq(program.stat_factor),
             stat.addend.eq(program.stat_addend),
-            stat.function.eq(program.stat_function),
+            stat.code.eq(program.stat_function),
             statistics.i.valid.eq(stat.o_valid),
             statistics.i.payload.eq(stat.o),
         ]

@@ -31,7 +31,7 @@ class FunctionLanes(wiring.Component):
 
     Members
     -------
-    function : In(4), `hw.arch.commands.Function`.
+    code : In(4), `hw.arch.commands.Function`.
     valid, info, values : In, a beat.
     o_valid, o_info, o : Out, its values.
     o_times, o_arguments : Out, values that still have to be multiplied, and by what.
@@ -47,7 +47,7 @@ class FunctionLanes(wiring.Component):
         values = data.ArrayLayout(32, sizes.lanes)
         super().__init__(
             {
-                "function": In(4),
+                "code": In(4),
                 "valid": In(1),
                 "info": In(beat_info(sizes)),
                 "values": In(values),
@@ -74,7 +74,7 @@ class FunctionLanes(wiring.Component):
             m.submodules[f"unit{number}"] = unit = function_unit()
             m.d.comb += [
                 unit.x.eq(self.values[number]),
-                unit.function.eq(self.function),
+                unit.code.eq(self.code),
                 unit.en.eq(1),
                 self.o[number].eq(unit.value),
                 self.o_times[number].eq(unit.times_argument),

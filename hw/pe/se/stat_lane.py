@@ -35,7 +35,7 @@ class StatLane(wiring.Component):
 
     Members
     -------
-    factor, addend : In(32); function : In(4); they stay while rows are under way.
+    factor, addend : In(32); code : In(4), `hw.arch.commands.Function`; they stay while rows are under way.
     valid, value : In, a row's reduced value.
     o_valid, o : Out, statistic_layout.
     busy : Out(1), rows are on their way, so the clock must run.
@@ -51,7 +51,7 @@ class StatLane(wiring.Component):
             {
                 "factor": In(32),
                 "addend": In(32),
-                "function": In(4),
+                "code": In(4),
                 "valid": In(1),
                 "value": In(32),
                 "o_valid": Out(1),
@@ -82,8 +82,8 @@ class StatLane(wiring.Component):
         ]
         if self.with_functions:
             m.submodules.unit = unit = function_unit()
-            m.d.comb += [unit.x.eq(adder.o), unit.function.eq(self.function), unit.en.eq(1)]
-            with m.If(self.function != Function.NONE):
+            m.d.comb += [unit.x.eq(adder.o), unit.code.eq(self.code), unit.en.eq(1)]
+            with m.If(self.code != Function.NONE):
                 m.d.comb += [
                     self.o_valid.eq(valids[-1]),
                     self.o.value.eq(unit.value),

@@ -125,7 +125,7 @@ def random_rows(rng: random.Random, program: Program, *, from_re: bool, accumula
     row_bytes = n * size + 2 * SHAPE.word_bytes
     if program.b_mode is BMode.HELD:
         row_bytes = max(row_bytes, 8 * SHAPE.columns)
-    most = max(1, MAX_BYTES // row_bytes)
+    most = max(1, MAX_BYTES // (-(-row_bytes // 64) * 64))  # each row may be a step
     counts = [n]
     for _ in range(4):
         counts.append(rng.choice((1, 1, 2, rng.randint(1, max(1, most)))))
