@@ -33,12 +33,16 @@ class Fp32Multiplier(wiring.Component):
     the path is combinational.
 
     Numerics: subnormals in and out, gradual underflow; overflow to infinity; any NaN in, or
-    infinity times zero, gives 0x7FC00000. The sign of a zero is that of the product.
+    infinity times zero, gives 0x7FC00000. The sign of a zero is that of the product. Without
+    `subnormals`, subnormal factors and products of less than 2^-126 are zeros of their sign.
 
     Parameters
     ----------
     latency : int
         Register stages, 0 to 3.
+    subnormals : bool
+        Whether subnormal numbers are kept, which costs two shifters; False where only integers
+        are made of the product.
     domain : str
         Clock domain of the registers.
 
@@ -57,10 +61,11 @@ class Fp32Multiplier(wiring.Component):
         If `latency` is not 0, 1, 2 or 3.
     """
 
-    def __init__(self, *, latency: int = 3, domain: str = "sync") -> None:
+    def __init__(self, *, latency: int = 3, subnormals: bool = True, domain: str = "sync") -> None:
         if latency not in range(4):
             raise ValueError(f"latency is {latency}; it must be 0, 1, 2 or 3.")
         self.latency = latency
+        self.subnormals = subnormals
         self.domain = domain
         super().__init__({"en": In(1, init=1), "a": In(32), "b": In(32), "o": Out(32)})
 
@@ -71,7 +76,7 @@ class Fp32Multiplier(wiring.Component):
 
         # Stage 3.
         m.submodules.rounder = rounder = Fp32Rounder(
-            magnitude_width=_MAGNITUDE_BITS, deep_underflow=True, normalised=True
+            magnitude_width=_MAGNITUDE_BITS, deep_underflow=self.subnormals, normalised=True
         )
         m.d.comb += [
             rounder.sign.eq(s2["sign"]),
@@ -105,15 +110,13 @@ class Fp32Multiplier(wiring.Component):
         first = Mux(a_first, significands[0], significands[1])
         second = Signal(_SIGNIFICAND_BITS)
         m.d.comb += second.eq(Mux(a_first, significands[1], significands[0]))
-        shift = leading_zeros(m, second, name="second")
+        normal, shift = second, Const(0)
+        if self.subnormals:
+            shift = leading_zeros(m, second, name="second")
+            normal = (second << shift)[:_SIGNIFICAND_BITS]
         exponent = Signal(signed(10))
         m.d.comb += exponent.eq(exponents[0] + exponents[1] - _EXPONENT_OFFSET - shift)
-        return {
-            "first": first,
-            "second": (second << shift)[:_SIGNIFICAND_BITS],
-            "exponent": exponent,
-            **self._special(),
-        }
+        return {"first": first, "second": normal, "exponent": exponent, **self._special()}
 
     def _special(self) -> dict[str, Value]:
         """Sign, and whether the product is infinite or no number."""
@@ -140,8 +143,13 @@ class Fp32Multiplier(wiring.Component):
         low = _PRODUCT_BITS - _MAGNITUDE_BITS
         at_two = Cat(product[: low + 1].any(), product[low + 1 :])
         at_one = Cat(product[:low].any(), product[low:-1])
+        magnitude = Mux(product[-1], at_two, at_one)
+        if not self.subnormals:
+            # Of a subnormal factor the hidden bit is missing.
+            is_normal = s1["first"][-1] & s1["second"][-1] & (exponent >= 1)
+            magnitude = Mux(is_normal, magnitude, 0)
         return {
-            "magnitude": Mux(product[-1], at_two, at_one),
+            "magnitude": magnitude,
             "exponent": exponent,
             **{name: s1[name] for name in ("sign", "is_infinite", "is_nan")},
         }

@@ -47,7 +47,7 @@ LATENCIES = (
     {f"product{n}": n for n in range(4)}
     | {f"to_fp32_{n}": n for n in range(3)}
     | {f"from_fp32_{n}": n for n in range(3)}
-    | {"nearest": 2}
+    | {"nearest": 2, "normal_product": 3}
     | {"min_max": 0, "clamp": 0, "relu": 0, "is_zero": 0, "is_positive": 0}
     | {"words": RoundingHash.latency}
 )
@@ -91,6 +91,9 @@ class NumberBlocks(wiring.Component):
                 from_fp32_n.random.eq(i.random),
                 o[f"from_fp32_{n}"].eq(from_fp32_n.o),
             ]
+        m.submodules.normal = normal = Fp32Multiplier(subnormals=False)
+        m.d.comb += [normal.en.eq(self.en), normal.a.eq(i.a), normal.b.eq(i.b)]
+        m.d.comb += o.normal_product.eq(normal.o)
         m.submodules.nearest = nearest = FromFp32(with_stochastic=False)
         m.d.comb += [nearest.en.eq(self.en), nearest.a.eq(i.value), nearest.format.eq(i.format)]
         m.d.comb += [nearest.stochastic.eq(i.stochastic), o.nearest.eq(nearest.o)]
@@ -146,6 +149,7 @@ def expected(requests: dict[str, Words], seed: int, tensor: int) -> dict[str, ND
         "product": fp32_mul(f["a"], f["b"]).view(np.uint32),
         "to_fp32_": by_format(requests, "raw_format", to_fp32_words),
         "from_fp32_": by_format(requests, "format", from_fp32_words),
+        "normal_product": normal_products(f["a"], f["b"]),
         "nearest": by_format(requests, "format", nearest_words),
         "min_max": np.where(
             requests["want_max"] != 0, fp32_max(f["a"], f["b"]), fp32_min(f["a"], f["b"])
@@ -157,6 +161,17 @@ def expected(requests: dict[str, Words], seed: int, tensor: int) -> dict[str, ND
         "words": sum(word.astype(object) << 32 * i for i, word in enumerate(words)),
     }
     return {name: answers[name.rstrip("0123456789")] for name in LATENCIES}
+
+
+def normal_products(a: NDArray[np.float32], b: NDArray[np.float32]) -> Words:
+    """Products of a multiplier without subnormal numbers."""
+    products = fp32_mul(a, b).view(np.uint32)
+    with np.errstate(invalid="ignore"):
+        wide = np.abs(a.astype(np.float64) * b.astype(np.float64))  # exact: 48 bits
+    least = 2.0**-126
+    subnormal = ((np.abs(a) < least) & (a != 0)) | ((np.abs(b) < least) & (b != 0))
+    zero = (wide < least) | (subnormal & np.isfinite(wide))
+    return np.where(zero, products & np.uint32(1 << 31), products)
 
 
 def by_format(
