@@ -91,7 +91,7 @@ class DrainLane(wiring.Component):
             scale = stage(m, {"scale": scale}, name=f"s{number + 2}", en=self.en)["scale"]
 
         m.submodules.to_fp32 = to_fp32 = ToFp32(latency=_TO_FP32_LATENCY, formats=[Format.INT32])
-        # A product that is subnormal, or has a subnormal scale, is below 2^-94: it becomes 0 anyway.
+        # A product that is subnormal or has a subnormal scale is below 2^-94: it becomes 0 anyway.
         m.submodules.multiplier = multiplier = Fp32Multiplier(
             latency=_MULTIPLIER_LATENCY, subnormals=False
         )
