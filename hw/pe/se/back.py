@@ -97,8 +97,8 @@ class Back(wiring.Component):
     Operation: the elements of a row, where elements are written; then its statistic, where
     statistics are written, as value 0 of a beat of its own (FP32, neither clamped nor multiplied).
 
-    Timing: a beat per cycle while `o` is taken; `latency` clock edges from `pop` to `o`. When `o` is
-    not taken everything stands still.
+    Timing: a beat per cycle while `o` is taken; `latency` clock edges from `pop` to `o`. When `o`
+    is not taken everything stands still.
 
     Parameters
     ----------
@@ -230,9 +230,7 @@ class Back(wiring.Component):
             lanes.tensor.eq(program.tensor),
             lanes.x.eq(self.elements),
             lanes.clamps.eq(program.clamp & ~flags[1 + BackLane.CLAMP][0]),
-            lanes.format.eq(
-                Mux(flags[1 + BackLane.CONVERT][0], Format.FP32, program.out_format)
-            ),
+            lanes.format.eq(Mux(flags[1 + BackLane.CONVERT][0], Format.FP32, program.out_format)),
         ]
         for number in range(self.sizes.lanes):
             factor = lanes.factor[number]
@@ -244,9 +242,7 @@ class Back(wiring.Component):
                 with m.Case(Second.OPERAND):
                     m.d.comb += factor.eq(self.seconds[number])
                 with m.Case(Second.ARGUMENT):
-                    m.d.comb += factor.eq(
-                        Mux(self.times[number], self.seconds[number], ONE)
-                    )
+                    m.d.comb += factor.eq(Mux(self.times[number], self.seconds[number], ONE))
         # A statistic passes as value 0. With elements beside it, it is the one before its function.
         with m.If(flags[1][0]):
             m.d.comb += [

@@ -24,8 +24,8 @@ class SimdEngine(wiring.Component):
     (`FloatPath`) or the integer drain path. (3) Finished beats are written; a command is complete
     when they are in local memory and the CB table knows of all steps. Commands run one at a time.
     (4) The first error traps: LS_RANGE (info: the circular buffer), LS_PARITY of a byte in use
-    (info: byte address of the word), ILLEGAL_FIELD (info: bit of the field). After a trap, and under
-    `halt`, no read, beat or write starts any more; rows of the reduction engine are dropped.
+    (info: byte address of the word), ILLEGAL_FIELD (info: bit of the field). After a trap, and
+    under `halt`, no read, beat or write starts any more; rows of the reduction engine are dropped.
 
     Timing: a beat per cycle; docs/units/simd_engine.md has the formulas. With nothing to do the
     engine has no clock.

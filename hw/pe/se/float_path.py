@@ -35,9 +35,9 @@ class FloatPath(wiring.Component):
     row in the queue of statistics, so the first half and the reduction never stall. Parts with
     nothing to do have no clock.
 
-    Timing: a beat per cycle; `latency` cycles from a beat to `o`, those of `FunctionLanes` more with
-    a function. A row's statistic is known `statistic_latency` cycles after its last beat, those of
-    the function units more.
+    Timing: a beat per cycle; `latency` cycles from a beat to `o`, those of `FunctionLanes` more
+    with a function. A row's statistic is known `statistic_latency` cycles after its last beat,
+    those of the function units more.
 
     Parameters
     ----------

@@ -150,9 +150,7 @@ class Issue(wiring.Component):
         with m.If(self.stop):
             m.d.sync += self.running.eq(0)
 
-    def _elaborate_unpackers(
-        self, m: Module, walk: LoopNest, held: HeldRow
-    ) -> dict[str, Unpacker]:
+    def _elaborate_unpackers(self, m: Module, walk: LoopNest, held: HeldRow) -> dict[str, Unpacker]:
         """Take the elements out of both operands' words, and look for faults."""
         command = view(self.command, Opcode.SIMD)
         settings = self.settings
@@ -189,9 +187,7 @@ class Issue(wiring.Component):
             )
         return unpackers
 
-    def _elaborate_fault(
-        self, m: Module, port: Any, unpacker: Unpacker, used: Value
-    ) -> None:
+    def _elaborate_fault(self, m: Module, port: Any, unpacker: Unpacker, used: Value) -> None:
         """Report a beat that must not be used."""
         note = port.payload.note
         zeros = Const(0, (self.sizes.word_bytes - 1).bit_length())

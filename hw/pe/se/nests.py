@@ -19,9 +19,7 @@ def a_nest(
     """Operand a: the elements of every row."""
     m.d.comb += nest.counts[0].eq(settings.n_beats)
     m.d.comb += nest.strides[0].eq(_beat_units(sizes, settings.a_size))
-    m.d.comb += [
-        nest.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)
-    ]
+    m.d.comb += [nest.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)]
     _common(m, sizes, command, nest, "a_", packed=Const(0, 1), tail=command.tail_count)
 
 
@@ -56,13 +54,9 @@ def out_nest(
         nest.counts[2].eq(Mux(settings.accumulates, 1, command.count2)),
         nest.counts[3].eq(command.count3),
         nest.counts[4].eq(command.count4),
-        nest.strides[0].eq(
-            Mux(settings.drains, drained, _beat_units(sizes, settings.out_size))
-        ),
+        nest.strides[0].eq(Mux(settings.drains, drained, _beat_units(sizes, settings.out_size))),
     ]
-    _common(
-        m, sizes, command, nest, "", packed=~settings.elements, tail=command.tail_count
-    )
+    _common(m, sizes, command, nest, "", packed=~settings.elements, tail=command.tail_count)
 
 
 def _common(

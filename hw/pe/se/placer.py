@@ -148,8 +148,7 @@ class Placer(wiring.Component):
                         words.eq(packed.replicate(copies)),
                         strobe.eq(
                             Cat(
-                                (n_valid > lane).replicate(1 << code)
-                                for lane in range(sizes.lanes)
+                                (n_valid > lane).replicate(1 << code) for lane in range(sizes.lanes)
                             )
                         ),
                     ]
@@ -169,7 +168,9 @@ class Placer(wiring.Component):
                     m.d.comb += request.strobes.as_value().eq(low)
         with m.If(settings.drains):
             n_words = 2 if sizes.config.drain_lanes > word_bytes else 1
-            drained = Mux(settings.integers, (1 << 2 * word_bytes) - 1, (1 << n_words * word_bytes) - 1)
+            drained = Mux(
+                settings.integers, (1 << 2 * word_bytes) - 1, (1 << n_words * word_bytes) - 1
+            )
             m.d.comb += [
                 request.words.eq(self.words.payload),
                 request.strobes.as_value().eq(drained),

@@ -93,9 +93,7 @@ class ReduceTree(wiring.Component):
 
     def __init__(self, *, n: int) -> None:
         self.n = n
-        super().__init__(
-            {"reduce": In(3), "values": In(data.ArrayLayout(32, n)), "o": Out(32)}
-        )
+        super().__init__({"reduce": In(3), "values": In(data.ArrayLayout(32, n)), "o": Out(32)})
 
     @property
     def latency(self) -> int:

@@ -20,8 +20,8 @@ class RowBuffer(wiring.Component):
     """A queue of beats, and beside it one of the second operands of their multiplication.
 
     Operation: elements and second operands come on their own, in the same order, a second operand
-    before its elements; `pop` takes one of each (of second operands only with `has_second`). Whoever
-    writes has made sure that there is room.
+    before its elements; `pop` takes one of each (of second operands only with `has_second`).
+    Whoever writes has made sure that there is room.
 
     Timing: a beat in and a beat out per cycle; `level` counts a beat from the cycle after it
     came; what was popped is there in the next cycle, until the next `pop`.
@@ -33,7 +33,7 @@ class RowBuffer(wiring.Component):
 
     Members
     -------
-    valid, values, times : In, elements; `times` says which are to be multiplied with their argument.
+    valid, values, times : In, elements; `times`: to be multiplied with their argument.
     second_valid, second_values : In.
     has_second : In(1), beats have second operands.
     level : Out(range(depth + 1)).

@@ -131,7 +131,9 @@ class RowReducer(wiring.Component):
         """Valid bit (the last of `valids`, which grows) and info of a beat, later."""
         for edge in range(n_edges):
             valid = Signal(name=f"{name}_valid{edge + 1}")
-            following = Signal(beat_info(self.sizes), name=f"{name}_info{edge + 1}", reset_less=True)
+            following = Signal(
+                beat_info(self.sizes), name=f"{name}_info{edge + 1}", reset_less=True
+            )
             m.d.sync += [valid.eq(valids[-1]), following.eq(info)]
             valids.append(valid)
             info = following

@@ -209,9 +209,7 @@ class Decoder(wiring.Component):
         scaled = _one_of(program.factor, (Factor.NONE, Factor.IMMEDIATE, Factor.C))
         to_bytes = _one_of(program.out_format, (Format.INT8, Format.UINT8)) & scaled
         m.d.comb += [
-            integers.eq(
-                (program.out_format == Format.INT32) & (program.factor == Factor.NONE)
-            ),
+            integers.eq((program.out_format == Format.INT32) & (program.factor == Factor.NONE)),
             self.settings.adds_bias.eq(adds),
             drains.eq(
                 (command.source == SimdSource.RE)

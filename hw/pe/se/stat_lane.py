@@ -35,7 +35,8 @@ class StatLane(wiring.Component):
 
     Members
     -------
-    factor, addend : In(32); code : In(4), `hw.arch.commands.Function`; they stay while rows are under way.
+    factor, addend : In(32); code : In(4), `hw.arch.commands.Function`; they stay while rows are
+        under way.
     valid, value : In, a row's reduced value.
     o_valid, o : Out, statistic_layout.
     busy : Out(1), rows are on their way, so the clock must run.

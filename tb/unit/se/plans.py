@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work for the SIMD engine: commands, their operands in local memory, and what must come of them."""
+"""Work for the SIMD engine: commands, their operands, and what must come of them."""
 
 import random
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.arch.commands import BMode, Opcode, Reduce, SimdOut
+from hw.arch.commands import BMode, Opcode, SimdOut
 from hw.arch.formats import Format
 from sim.golden.address import Buffer, Nest, walk
 from sim.golden.convert import DTYPES
 from sim.golden.simd import Program, run_rows
 from tb.common.seeds import numpy_rng
-from tb.unit.se.setting import A_CB, B_CB, OUT_CB, SHAPE, SeBench
+from tb.unit.se.setting import SHAPE, SeBench
 
 __all__ = ["Operand", "Plan", "Rows", "dense", "random_elements"]
 
@@ -355,12 +355,8 @@ def dense(
     if style == "steps":
         offset = rng.choice((0, 0, 1))
         adv = -(-(size + offset) * unit // 64)
-        return Operand(
-            cb, prefix, unit, offset, tuple(strides), step_level, 5, need + offset, adv
-        )
+        return Operand(cb, prefix, unit, offset, tuple(strides), step_level, 5, need + offset, adv)
     # Each step moves the pointer, so levels of steps have no stride.
     for level in range(step_level, 5):
         strides[level - 1] = 0
     return Operand(cb, prefix, unit, 0, tuple(strides), step_level, step_level, need, need)
-
-

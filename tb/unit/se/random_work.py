@@ -33,9 +33,7 @@ def random_program(rng: random.Random, **fixed: Any) -> Program:
         name: bits(rng.choice(_FLOATS))
         for name in ("imm_b", "imm_c", "imm_factor", "imm_addend", "stat_factor", "stat_addend")
     }
-    words = {
-        name: rng.getrandbits(32) for name in ("seed", "tensor", "index_base", "index_pitch")
-    }
+    words = {name: rng.getrandbits(32) for name in ("seed", "tensor", "index_base", "index_pitch")}
     limits = rng.choice(((-2.5, 1.25), (0.0, 6.0), (3.0, -3.0), (-0.0, float("inf"))))
     program = Program(
         a_format=rng.choice(list(Format)),
@@ -164,9 +162,7 @@ def operands(
         row_bytes = n * program.out_format.n_bytes
         if program.out is SimdOut.BOTH:
             row_bytes = -(-row_bytes // word) * word + 4
-        out = dense(
-            rng, OUT_CB, "", rows, row_bytes=row_bytes, unit=word, levels=levels, gap=gap
-        )
+        out = dense(rng, OUT_CB, "", rows, row_bytes=row_bytes, unit=word, levels=levels, gap=gap)
     return out, a, b
 
 

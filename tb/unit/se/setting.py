@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands around the SIMD engine in its benches: local memory, CB table, reduction engine, CP."""
+"""What stands around the SIMD engine in its benches."""
 
 from dataclasses import dataclass
 from typing import Any

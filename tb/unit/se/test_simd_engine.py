@@ -24,9 +24,7 @@ def _bench(dut: object, back_pressure: str) -> SeBench:
     return SeBench(dut, ls=others, rows=rows, cb=others)
 
 
-async def _batches(
-    se: SeBench, label: str, n_batches: int, n_commands: int, work: Any
-) -> None:
+async def _batches(se: SeBench, label: str, n_batches: int, n_commands: int, work: Any) -> None:
     """Batches of commands whose operands fit into local memory together."""
     rng = python_rng(label)
     for number in range(n_batches):
@@ -39,7 +37,7 @@ async def _batches(
 @cocotb.test()
 @cocotb.parametrize(back_pressure=list(BACK_PRESSURE))
 async def the_drain_path_requantises(dut: object, back_pressure: str) -> None:
-    """Rows of the reduction engine to 8 bits and to INT32: a lost row or a wrong bias would show."""
+    """Rows of the reduction engine to 8 bits and to INT32: a lost row or wrong bias would show."""
     se = _bench(dut, back_pressure)
     await se.bench.start()
 
@@ -120,4 +118,3 @@ def _run(shape: str) -> None:
         test_module=__name__,
         parameters={"shape": shape},
     )
-
