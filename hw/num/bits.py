@@ -19,14 +19,20 @@ def leading_zeros(m: Module, value: Value, *, name: str) -> Signal:
     steps = max((len(value) - 1).bit_length(), 1)
     # Zeros below the value make its width a power of two and do not change the count.
     window = Cat(Const(0, (1 << steps) - len(value)), value)
-    count = Signal(steps, name=f"{name}_leading_zeros")
+    # Each bit is a signal of its own: to a simulator that looks at whole vectors, a lower bit that
+    # follows from a higher one would be a loop.
+    bits = []
     for step in reversed(range(steps)):
         half = 1 << step
-        m.d.comb += count[step].eq(window[half:] == 0)
+        bit = Signal(name=f"{name}_no_upper{half}")
+        m.d.comb += bit.eq(window[half:] == 0)
+        bits.insert(0, bit)
         if step:
             narrowed = Signal(half, name=f"{name}_window{half}")
-            m.d.comb += narrowed.eq(Mux(count[step], window[:half], window[half:]))
+            m.d.comb += narrowed.eq(Mux(bit, window[:half], window[half:]))
             window = narrowed
+    count = Signal(steps, name=f"{name}_leading_zeros")
+    m.d.comb += count.eq(Cat(bits))
     return count
 
 
