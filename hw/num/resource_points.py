@@ -5,6 +5,7 @@ from hw.arch.formats import Format
 from hw.num.fp32_add import Fp32Adder
 from hw.num.fp32_mul import Fp32Multiplier
 from hw.num.from_fp32 import FromFp32
+from hw.num.function_unit import FunctionUnit
 from hw.num.operand import OperandDecoder, Side
 from hw.num.rounding import Fp32Rounder
 from hw.num.rounding_hash import RoundingHash
@@ -21,6 +22,7 @@ RESOURCE_POINTS = {
     "OperandDecoder, held, 8 bytes": lambda: OperandDecoder(
         side=Side.HELD, k_bytes=8, with_fp=True
     ),
+    "FunctionUnit": lambda: FunctionUnit(),
     "ToFp32, all formats": lambda: ToFp32(),
     "ToFp32, INT32": lambda: ToFp32(formats=[Format.INT32]),
     "FromFp32, all formats": lambda: FromFp32(),

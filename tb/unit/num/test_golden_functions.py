@@ -21,7 +21,7 @@ BOUNDS = {
     Function.LOG: 1.2,
     Function.RECIPROCAL: 0.7,
     Function.RSQRT: 0.65,
-    Function.SIGMOID: 3.0,
+    Function.SIGMOID: 3.2,
     Function.TANH: 1.6,
     Function.GELU: 22.0,
     Function.SILU: 3.6,
