@@ -8,9 +8,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import COUNTERS
-from hw.arch.units import Unit
 from hw.config.tree import PeConfig
-from hw.pe.cp import BASE_UNITS, CheckLimits, CommandProcessor
+from hw.pe.cp import ALL_UNITS, CheckLimits, CommandProcessor
 from hw.pe.cp.counter_file import event_name
 from hw.pe.dpe import DotProductEngine
 from hw.pe.dpe.feed import OperandFeed
@@ -18,6 +17,7 @@ from hw.pe.fi import FabricInterface, FiGeometry, RemoteAccess
 from hw.pe.ls import LocalMemory, LsSlots, SlotKind
 from hw.pe.mlu import MemoryLayoutUnit
 from hw.pe.re import ReductionEngine
+from hw.pe.se import SimdEngine
 from hw.pe.wqe import WorkQueueEngine
 
 __all__ = ["CHIP_EVENTS", "N_CORES", "ProcessingElement"]
@@ -52,7 +52,7 @@ _CP_PORTS = (
     "counter_data",
     *(event_name(event) for event in CHIP_EVENTS),
 )
-_CONFLICT_GROUPS = ("dpe", "fi", "re", "mlu")
+_CONFLICT_GROUPS = ("dpe", "fi", "re", "se", "mlu")
 _REMOTE_PORTS = ("remote_read", "remote_write", "remote_hold", "remote_idle")
 _LINKS = ("in_north", "in_west", "out_south", "out_east")
 
@@ -100,7 +100,7 @@ class ProcessingElement(wiring.Component):
         self._ls = LocalMemory(config=config.ls, slots=self._slots(with_cores))
         ls = {"word_bytes": word_bytes, "address_width": self._ls.address_width}
         self._cp = CommandProcessor(
-            limits=CheckLimits.of(config, (*BASE_UNITS, Unit.MLU)),
+            limits=CheckLimits.of(config, ALL_UNITS),
             queue_depth=config.cp.queue_depth,
         )
         self._wqe = WorkQueueEngine(link_bytes=config.link_bytes)
@@ -121,9 +121,10 @@ class ProcessingElement(wiring.Component):
             tile_rows=config.dpe.tile_rows,
             with_fp=config.dpe.with_fp,
             with_links=with_links,
-            with_se=False,
+            with_se=True,
             **ls,
         )
+        self._se = SimdEngine(config=config.se, columns=columns, **ls)
         self._mlu = MemoryLayoutUnit(**ls)
         self._dpe = DotProductEngine(
             config=config.dpe,
@@ -164,8 +165,11 @@ class ProcessingElement(wiring.Component):
             LsSlots(name="dpe_b", kind=read, group="dpe"),
             LsSlots(name="fi_in", kind=write, group="fi", count=4),
             LsSlots(name="re_out", kind=write, group="re", count=n_row_words),
+            LsSlots(name="se_out", kind=write, group="se", count=2),
             LsSlots(name="fi_out", kind=read, group="fi", count=2),
             LsSlots(name="re_in", kind=read, group="re"),
+            LsSlots(name="se_a", kind=read, group="se", count=2),
+            LsSlots(name="se_b", kind=read, group="se", count=2),
             LsSlots(name="mlu_in", kind=read, group="mlu"),
             LsSlots(name="mlu_out", kind=write, group="mlu"),
             LsSlots(name="fi_index", kind=read, group="fi"),
@@ -188,6 +192,7 @@ class ProcessingElement(wiring.Component):
         m.submodules.dpe = self._dpe
         m.submodules.remote = self._remote
         m.submodules.re = self._re
+        m.submodules.se = self._se
         m.submodules.mlu = self._mlu
         for name, unit in self._outer.items():
             self._connect_outer(m, name, unit)
@@ -226,13 +231,14 @@ class ProcessingElement(wiring.Component):
     def _elaborate_control(self, m: Module) -> None:
         """Every unit's commands and circular-buffer ports."""
         cp, fi, dpe, re = self._cp, self._fi, self._dpe, self._re
-        mlu = self._mlu
+        se, mlu = self._se, self._mlu
         controls = [
             (fi.fi_in_row, cp.fi_in_row),
             (fi.fi_in_col, cp.fi_in_col),
             (fi.fi_out, cp.fi_out),
             (dpe.control, cp.dpe),
             (re.control, cp.re),
+            (se.control, cp.se),
             (mlu.control, cp.mlu),
         ]
         ports = [
@@ -245,6 +251,9 @@ class ProcessingElement(wiring.Component):
             (dpe.cb_b, cp.cb_dpe_b),
             (re.cb_in, cp.cb_re_in),
             (re.cb_out, cp.cb_re_out),
+            (se.cb_a, cp.cb_se_a),
+            (se.cb_b, cp.cb_se_b),
+            (se.cb_out, cp.cb_se_out),
             (mlu.cb_in, cp.cb_mlu_in),
             (mlu.cb_out, cp.cb_mlu_out),
         ]
@@ -255,7 +264,7 @@ class ProcessingElement(wiring.Component):
 
     def _elaborate_local_memory(self, m: Module) -> None:
         """Every unit's slots of local memory."""
-        ls, fi, re, mlu = self._ls, self._fi, self._re, self._mlu
+        ls, fi, re, se, mlu = self._ls, self._fi, self._re, self._se, self._mlu
         for slots, unit_ports in (
             (ls.dpe_a, [self._feeds["a"].ls]),
             (ls.dpe_b, [self._feeds["b"].ls]),
@@ -266,6 +275,9 @@ class ProcessingElement(wiring.Component):
             (ls.remote_read, self._remote.ls_read),
             (ls.remote_write, self._remote.ls_write),
             (ls.re_in, [re.ls_in]),
+            (ls.se_out, se.ls_out),
+            (ls.se_a, se.ls_a),
+            (ls.se_b, se.ls_b),
             (ls.mlu_in, [mlu.ls_in]),
             (ls.mlu_out, [mlu.ls_out]),
         ):
@@ -279,6 +291,7 @@ class ProcessingElement(wiring.Component):
             wiring.connect(m, getattr(self._dpe, f"ls_{operand}"), feed.reader)
             wiring.connect(m, getattr(self._mlu, f"to_dpe_{operand}"), feed.words)
             m.d.comb += feed.from_mlu.eq(getattr(self._dpe, f"{operand}_from_mlu"))
+        wiring.connect(m, self._re.to_se, self._se.rows_in)
         wiring.connect(m, self._dpe.rows, self._re.rows)
         wiring.connect(m, self._dpe.banks, self._re.banks)
         m.d.comb += self._cp.bank_states.eq(self._dpe.banks.states)
@@ -289,6 +302,7 @@ class ProcessingElement(wiring.Component):
         events = {
             "dpe.rows": dpe.rows.valid,
             "dpe.held_blocks": dpe.event_held_blocks,
+            "se.elements": self._se.event_elements,
             "mlu.words": self._mlu.event_words,
             **{f"ls.conflicts_{group}": ls.conflicts[group] for group in _CONFLICT_GROUPS},
             "ls.reads": ls.words_read,
