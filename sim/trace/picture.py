@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws how busy each unit was over time."""
+"""Draw how busy each unit was over time, from a trace file.
 
+python -m sim.trace.picture gemm.pftrace -o gemm.png
+
+Load this module before anything that loads Yosys (`hw.generate`), or draw in a process of its own:
+after Yosys matplotlib's fonts cannot be loaded any more, since both bring their own pybind11.
+"""
+
+import argparse
 from pathlib import Path
 
 import matplotlib
@@ -9,12 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from hw.arch.units import State, Unit
-from sim.trace.reader import ElementTrace
+from sim.trace.reader import ElementTrace, read_trace
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
-__all__ = ["draw_utilisation"]
+__all__ = ["draw_utilisation", "main"]
 
 _LAYERS = (
     ("works", "#2a9d4a", (State.BUSY,)),
@@ -72,3 +79,17 @@ def _draw_lane(axes: Axes, trace: ElementTrace, unit: str, edges: np.ndarray) ->
     axes.text(1.01, 0.5, f"{100 * busy:.0f} %", transform=axes.transAxes, va="center", fontsize=9)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
+
+
+def main() -> None:
+    """Draw one file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("trace", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--title", default="")
+    options = parser.parse_args()
+    draw_utilisation(read_trace(options.trace), options.output, title=options.title)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trace files: what is written is read again, and measured exactly."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,6 @@ import pytest
 from hw.arch.commands import Opcode
 from hw.arch.units import State, Unit
 from sim.trace import EVENT, TraceLog, TraceSource
-from sim.trace.picture import draw_utilisation
 from sim.trace.reader import Slice, read_trace
 from sim.trace.writer import write_trace
 from tb.common.seeds import python_rng
@@ -91,10 +93,13 @@ def test_noise_is_no_trace(tmp_path: Path) -> None:
 
 
 def test_picture_is_drawn(tmp_path: Path) -> None:
-    """A lane for each unit that did something; an empty trace too."""
+    """A lane for each unit that did something; an empty trace too. In a process of its own, since
+    matplotlib cannot be loaded behind Yosys, which other tests load."""
     for log in (example(), TraceLog("x")):
         write_trace(log, tmp_path / "t.pftrace")
-        draw_utilisation(read_trace(tmp_path / "t.pftrace"), tmp_path / "t.png")
+        command = [sys.executable, "-m", "sim.trace.picture", "t.pftrace", "-o", "t.png"]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
         assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
 
 
