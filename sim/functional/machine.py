@@ -286,15 +286,14 @@ class FunctionalMachine:
     def read_memory(self, address: int, n_bytes: int) -> NDArray[np.uint8]:
         """Read memory as the fabric interface does."""
         data = self.peek_memory(address, n_bytes)
-        counters = self.state.counters
-        counters.read_bytes += n_bytes
-        counters.read_lines += self._n_lines(address, n_bytes)
+        self.state.counters.read_bytes += n_bytes
         return data
 
     def peek_memory(self, address: int, n_bytes: int) -> NDArray[np.uint8]:
         """What is in memory where something is to be added."""
         self._check_ranges(address, n_bytes, _READ)
         data = self.memory.read(address, n_bytes)
+        self.state.counters.read_lines += self._n_lines(address, n_bytes)
         if self.police and (first := self.memory.first_unwritten(address, n_bytes)) is not None:
             raise unwritten_memory(first)
         return data

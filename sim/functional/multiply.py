@@ -56,9 +56,9 @@ class _Multiplier:
         return not self.fields["k_level"] or self._is_last(self.fields["k_level"], index)
 
     def _depth(self, index: Index) -> int:
-        """Elements of K that count."""
-        tail = self.fields["k_tail"]
-        return tail // self.a_format.n_bytes if tail and self.is_last_k(index) else self.elements
+        """Elements of K that count; a tail of less than one element is none."""
+        tail = self.fields["k_tail"] // self.a_format.n_bytes
+        return tail if tail and self.is_last_k(index) else self.elements
 
     def _columns(self, index: Index) -> int:
         tail = self.fields["n_tail"]

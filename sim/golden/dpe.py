@@ -126,12 +126,12 @@ class DpeModel:
     def _k_limit(
         self, fields: dict[str, int], counts: tuple[int, ...], index: tuple[int, ...]
     ) -> int:
-        """Bytes of K that count; half a 16-bit element does not."""
+        """Bytes of K that count; half a 16-bit element does not, and none left means all."""
         level = fields["k_level"]
         if not fields["k_tail"] or (level and not _is_last(index, counts, level)):
             return self.k_bytes
         size = Format(fields["a_format"]).n_bytes
-        return fields["k_tail"] // size * size
+        return fields["k_tail"] // size * size or self.k_bytes
 
     def _visit(
         self,

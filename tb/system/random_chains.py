@@ -211,7 +211,7 @@ def product(b: Builder) -> str:
     a = Rows(rows * tiles.tiles * b.word, _up(rows * tiles.tiles * b.word, UNIT), 1, steps, 1)
     held = Rows(columns * b.word, _up(columns * b.word, UNIT), 1, steps, 1)
     b.begin_chain(a.units, held.units, columns // 8, tiles.tiles * rows * columns // 16 + 1, 1)
-    how = rng.choice((_drain_rows, _drain_min_max, _drain_to_engine, _drain_to_engine))
+    how = rng.choice(_ENDINGS)
     # First, since what it holds must not queue behind operands that wait for it.
     drain, label = how(b, tiles, fmt.accumulator)
     buffers = [b.buffer(a.units), b.buffer(held.units)]
@@ -325,6 +325,9 @@ def _drain_to_engine(b: Builder, tiles: _Tiles, fmt: Format) -> _Ending:
         b.store(out, target)
 
     return add, f"engine {program}"
+
+
+_ENDINGS = (_drain_rows, _drain_min_max, _drain_to_engine, _drain_to_engine)
 
 
 def gather(b: Builder) -> str:

@@ -21,10 +21,10 @@ inline bool is_last_k(const Command& c) {
     return !c.k_level || c.index[c.k_level] == c.counts[c.k_level] - 1;
 }
 
-// Bytes of K that count in this visit; half a 16-bit element does not.
+// Bytes of K that count in this visit; half a 16-bit element does not, and none left means all.
 inline i64 k_bytes(const Machine& m, const Command& c) {
-    if (!c.k_tail || !is_last_k(c)) return m.word;
-    return is_float(c.a_format) ? c.k_tail & ~i64{1} : c.k_tail;
+    const i64 tail = is_float(c.a_format) ? c.k_tail & ~i64{1} : c.k_tail;
+    return tail && is_last_k(c) ? tail : m.word;
 }
 
 inline i64 n_columns(const Machine& m, const Command& c) {
