@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits  # pyright: ignore[reportMissingTypeStubs]
+from threadpoolctl import threadpool_limits
 
 from sw.runtime.quantize import FloatLayer
 
@@ -101,6 +102,12 @@ def _gradients(weights: list[Reals], values: list[Reals], labels: NDArray) -> li
 
 def train(digits: Digits, progress: Callable[[float], None] = lambda _: None) -> list[FloatLayer]:
     """Train on `digits`; `progress` is told the share that is done."""
+    # Matrices are so small that more threads only wait for each other, on a busy machine for long.
+    with threadpool_limits(1):
+        return _train(digits, progress)
+
+
+def _train(digits: Digits, progress: Callable[[float], None]) -> list[FloatLayer]:
     rng = np.random.default_rng(_SEED)
     images = np.concatenate(list(_shifted(digits.train_images))).astype(np.float64) * PIXEL
     labels = np.tile(digits.train_labels, 5)
