@@ -34,18 +34,28 @@ class Shaper(wiring.Component):
     limit : In(RateLimit), rate and burst.
     went : In(1), a line leaves in this cycle; only while `may_go`.
     may_go : Out(1), a line may leave.
+    level : Out(24), what is in the bucket, in bytes / 256.
+
+    Raises: ValueError for a line that no bucket could hold.
     """
 
     def __init__(self, *, line_bytes: int) -> None:
         if not 1 <= line_bytes < 1 << 16:
             raise ValueError(f"Shaper line_bytes must be from 1 to 65535, not {line_bytes!r}.")
         self.line_bytes = line_bytes
-        super().__init__({"limit": In(RateLimit), "went": In(1), "may_go": Out(1)})
+        super().__init__(
+            {
+                "limit": In(RateLimit),
+                "went": In(1),
+                "may_go": Out(1),
+                "level": Out(16 + _PERIOD_LOG2),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         line = self.line_bytes << _PERIOD_LOG2
-        level = Signal(16 + _PERIOD_LOG2)  # in bytes / 256
+        level = self.level
         full, left = Signal.like(level), Signal.like(level)
         gained = Signal(len(level) + 1)
         m.d.comb += [
