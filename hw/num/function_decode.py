@@ -213,15 +213,11 @@ class FunctionDecoder(wiring.Component):
                 m.d.comb += sign.eq(below_one | zero)
                 put(zero | infinite, Special.INFINITY)
                 put(negative & ~zero, Special.NAN)
-            with m.Case(Function.RECIPROCAL):
+            with m.Case(Function.RECIPROCAL, Function.RSQRT):
                 m.d.comb += sign.eq(negative)
                 put(zero, Special.INFINITY)
                 put(infinite, Special.ZERO)
-            with m.Case(Function.RSQRT):
-                m.d.comb += sign.eq(negative)
-                put(zero, Special.INFINITY)
-                put(infinite, Special.ZERO)
-                put(negative & ~zero, Special.NAN)
+                put((s1["function"] == Function.RSQRT) & negative & ~zero, Special.NAN)
             with m.Case(Function.TANH):
                 m.d.comb += [
                     times_argument.eq(s1["small"]),
