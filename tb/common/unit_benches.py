@@ -68,6 +68,14 @@ UNIT_BENCHES: dict[str, UnitBench] = {
             "tb/unit/fi/test_fabric_rates.py::test_rates[tiny]",
         ),
     ),
+    "mlu": UnitBench(
+        "mlu_tiny",
+        (
+            "tb/unit/mlu/test_layout_unit.py::test_random_programs[none]",
+            "tb/unit/mlu/test_layout_unit.py::test_random_programs[both]",
+            "tb/unit/mlu/test_layout_faults.py::test_faults",
+        ),
+    ),
     "sram_slice": UnitBench(
         "sram_slice_16",
         (
