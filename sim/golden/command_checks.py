@@ -15,6 +15,7 @@ from hw.arch.commands import (
     LayoutTarget,
     Opcode,
     Reduce,
+    ScatterMode,
     SimdOut,
     SimdSource,
     is_long,
@@ -198,5 +199,8 @@ def _check_others(v: dict[str, int], limits: Limits, check: Check) -> None:
         case Opcode.GATHER | Opcode.SCATTER:
             check("index_cb", v["index_cb"] < limits.cbs)
             check("format", v.get("format", Format.FP32) in (Format.INT32, Format.FP32))
+            if v.get("mode") == ScatterMode.ADD:
+                for name in ("count0", "mem_addr", "row_pitch"):
+                    check(name, v[name] % 4 == 0 and (name != "count0" or v[name] > 0))
         case _:
             pass

@@ -5,7 +5,7 @@ from hw.config.presets import get_config
 from hw.pe.cp.cb_table import CircularBufferTable
 from hw.pe.cp.checker import CommandChecker
 from hw.pe.cp.counter_file import CounterFile
-from hw.pe.cp.limits import CheckLimits
+from hw.pe.cp.limits import ALL_UNITS, CheckLimits
 from hw.pe.cp.processor import CB_PORT_UNITS, CommandProcessor
 from hw.pe.wqe import WorkQueueEngine
 
@@ -14,11 +14,11 @@ __all__ = ["RESOURCE_POINTS"]
 
 def _processor(name: str) -> CommandProcessor:
     pe = get_config(name).pe
-    return CommandProcessor(limits=CheckLimits.of(pe), queue_depth=pe.cp.queue_depth)
+    return CommandProcessor(limits=CheckLimits.of(pe, ALL_UNITS), queue_depth=pe.cp.queue_depth)
 
 
 def _cb_table(name: str) -> CircularBufferTable:
-    limits = CheckLimits.of(get_config(name).pe)
+    limits = CheckLimits.of(get_config(name).pe, ALL_UNITS)
     return CircularBufferTable(
         n_cbs=limits.cbs,
         n_units=limits.ls_units,
@@ -32,7 +32,7 @@ RESOURCE_POINTS = {
     "CircularBufferTable, tiny": lambda: _cb_table("tiny"),
     "CircularBufferTable, mtia100-pe": lambda: _cb_table("mtia100-pe"),
     "CommandChecker, mtia100-pe": lambda: CommandChecker(
-        limits=CheckLimits.of(get_config("mtia100-pe").pe)
+        limits=CheckLimits.of(get_config("mtia100-pe").pe, ALL_UNITS)
     ),
     "CounterFile": CounterFile,
     "WorkQueueEngine, 16-byte lines": lambda: WorkQueueEngine(link_bytes=16),

@@ -5,13 +5,13 @@ Every rule is a pair of a field and the condition under which it is wrong: a cou
 counter, context, bank or program slot that does not exist; `step_level` 0 or above 5; `adv_level`
 below `step_level` or 6; a level above 4; `held_level` out of 1 to 5, or above `b_step_level`; more
 rows than a bank has; tails beyond what they are a tail of; codes that name nothing; formats or
-pairs of formats that the unit does not take; a circular buffer that is empty or leaves local
-memory; a mask bit of no unit.
+pairs of formats that the unit does not take; rows that are added and not made of whole 4-byte
+values; a circular buffer that is empty or leaves local memory; a mask bit of no unit.
 
 An operand that the command itself says is not used may hold anything: that of a DRAIN that does not
 write to local memory, `a` of a SIMD that takes rows from the reduction engine, the source of a
-FILL. Whether SIMD uses `b` depends on a program slot, which is not known here, so it is
-always checked; the defaults of its fields pass.
+FILL. Whether SIMD uses `b` depends on a program slot, which is not known here, so it is always
+checked; the defaults of its fields pass.
 """
 
 from collections.abc import Callable, Iterator

@@ -14,6 +14,7 @@ from hw.arch.commands import (
     LayoutTarget,
     Opcode,
     Reduce,
+    ScatterMode,
     SimdOut,
     Source,
     encode,
@@ -129,6 +130,8 @@ def _other(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
         "index_cb": rng.randrange(LIMITS.cbs),
         "format": rng.choice(_WIDE),
     }
+    if values.get("mode") == ScatterMode.ADD:
+        legal |= {name: 4 * rng.randint(1, 1000) for name in ("count0", "mem_addr", "row_pitch")}
     return {name: value for name, value in legal.items() if name in values}
 
 
