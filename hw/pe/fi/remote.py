@@ -38,7 +38,7 @@ class RemoteAccess(wiring.Component):
            answered.
 
     Timing
-        Read: 5 cycles from request to answer, write: 2, when words are granted at once; a line per
+        Read: 4 cycles from request to answer, write: 2, when words are granted at once; a line per
         cycle each.
 
     Parameters

@@ -49,7 +49,6 @@ ENGINES = ("fi_in_row", "fi_in_col", "fi_out")
 MEMORY_BASE = 0x12_3456_0000
 MEMORY_SIZE = 1 << 16
 _LS_LATENCY = 2
-_READ_SLOTS = ("ls_out__0", "ls_out__1", "ls_index")
 INDEX_PORTS = {"fi_in_row": "fi_in_index", "fi_out": "fi_out_index"}
 """Port of the index lists of those engines that have any."""
 EVERYTHING = {"first": 0, "last": 0xFFFF_FFFF, "may_read": 1, "may_write": 1}
@@ -64,7 +63,16 @@ def fabric_interface(size: str) -> FabricInterface:
 class LocalMemoryModel:
     """Local memory behind the read and write slots; `wrong` holds bytes with wrong parity."""
 
-    def __init__(self, bench: Bench, word_bytes: int, size: int, pauses: Any) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        word_bytes: int,
+        size: int,
+        pauses: Any,
+        *,
+        reads: Sequence[str] = ("ls_out__0", "ls_out__1", "ls_index"),
+        writes: Sequence[str] = tuple(f"ls_in__{number}" for number in range(4)),
+    ) -> None:
         self.data = bytearray(python_rng("local memory").randbytes(size))
         self.wrong: set[int] = set()
         self.n_writes = 0
@@ -75,11 +83,11 @@ class LocalMemoryModel:
         }
         self._response = LsReadPort(**sizes).members["response"].signature.members["payload"].shape
         write = LsWritePort(**sizes).members["request"].signature.members["payload"].shape
-        self.writes = [bench.sink(f"ls_in__{n}__request", write, pauses()) for n in range(4)]
-        self.reads = [bench.sink(f"{name}__request", None, pauses()) for name in _READ_SLOTS]
+        self.writes = [bench.sink(f"{name}__request", write, pauses()) for name in writes]
+        self.reads = [bench.sink(f"{name}__request", None, pauses()) for name in reads]
         self._pins = [
             (bench.port(f"{name}__response__valid"), bench.port(f"{name}__response__payload"))
-            for name in _READ_SLOTS
+            for name in reads
         ]
         self._in_reset = bench.port("rst")
         self.reset()
@@ -110,7 +118,7 @@ class LocalMemoryModel:
 
     def reset(self) -> None:
         """Forget the answers under way."""
-        self._answers: list[list] = [[] for _ in _READ_SLOTS]
+        self._answers: list[list] = [[] for _ in self.reads]
         self._n_reads = [len(sink.items) for sink in self.reads]
         self._n_writes = [len(sink.items) for sink in self.writes]
         self._now = 0
