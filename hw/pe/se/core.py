@@ -206,14 +206,16 @@ class Core(wiring.Component):
                 status.tag.eq(command.tag),
                 status.opcode.eq(command.opcode),
             ]
-            with m.If(issue.running & (issue.n_elements == 0)):
-                for waits, state, cb in (
-                    (readers[0].waits_for_ls | readers[1].waits_for_ls, State.WAIT_LS, command.cb),
-                    (issue.waits_rows, State.WAIT_NEIGHBOUR, command.cb),
-                    (readers[1].waits_for_cb, State.WAIT_CB_DATA, command.b_cb),
-                    (readers[0].waits_for_cb, State.WAIT_CB_DATA, command.a_cb),
-                    (placer.waits_for_ls, State.WAIT_LS, command.cb),
-                    (placer.waits_for_cb, State.WAIT_CB_ROOM, command.cb),
-                ):
-                    with m.If(waits):
-                        m.d.comb += [status.state.eq(state), status.cb.eq(cb)]
+            reads = issue.running & ~issue.waits_room & (issue.n_elements == 0)
+            writes = issue.waits_room | ~issue.running
+            for waits, state, cb in (
+                (reads & readers[0].waits_for_ls, State.WAIT_LS, command.a_cb),
+                (reads & readers[1].waits_for_ls, State.WAIT_LS, command.b_cb),
+                (issue.waits_rows, State.WAIT_NEIGHBOUR, command.cb),
+                (reads & readers[1].waits_for_cb, State.WAIT_CB_DATA, command.b_cb),
+                (reads & readers[0].waits_for_cb, State.WAIT_CB_DATA, command.a_cb),
+                (writes & placer.waits_for_ls, State.WAIT_LS, command.cb),
+                (writes & placer.waits_for_cb, State.WAIT_CB_ROOM, command.cb),
+            ):
+                with m.If(waits):
+                    m.d.comb += [status.state.eq(state), status.cb.eq(cb)]
