@@ -97,12 +97,16 @@ def _yosys_verilog(rtlil_text: str, passes: Sequence[str], more_verilog: str = "
         more.write_text(more_verilog)
         script = (
             f"read_rtlil {source}",
-            *((f"read_verilog -sv {more}",) if more_verilog else ()),
+            # A path would become part of cells' names, other ones at every run.
+            *((f"read_verilog -sv {more.name}",) if more_verilog else ()),
             *passes,
             f"write_verilog -norename -noattr {result}",
         )
         run = subprocess.run(
-            [sys.executable, "-c", _YOSYS_SCRIPT, *script], capture_output=True, text=True
+            [sys.executable, "-c", _YOSYS_SCRIPT, *script],
+            capture_output=True,
+            text=True,
+            cwd=folder,
         )
         if run.returncode != 0:
             raise RuntimeError(f"Yosys failed to write Verilog: {run.stderr.strip()[-2000:]}")
