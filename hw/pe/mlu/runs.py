@@ -22,7 +22,6 @@ _CB_UNIT_LOG2 = 6
 # runs of a single word still come one a cycle.
 _JOBS_AHEAD = 8
 _SIDES = {"source": ("src_", CbRole.CONSUMER), "target": ("", CbRole.PRODUCER)}
-_WIDEST = 24  # of counts of words
 
 
 class LayoutRuns(wiring.Component):
@@ -265,50 +264,75 @@ class LayoutRuns(wiring.Component):
         """How many words a run takes and gives."""
         setting = Signal(self.geometry.setting_layout)
         length, n_out = self._elaborate_counts(m, command, setting, last)
-        elements = self._elements(setting)
-        word_log2, round_up = self.geometry.word_log2, self.geometry.word_bytes - 1
-        is_copy, is_fill = (
-            setting.operation == LayoutOp.COPY,
-            setting.operation == LayoutOp.FILL,
-        )
-        is_transpose = setting.operation == LayoutOp.TRANSPOSE
-        by_byte = is_copy | is_fill
         ends = {name: Signal(unsigned(18), name=f"{name}_ends") for name in _SIDES}
-        n_used = Mux(is_transpose, n_out, length)  # elements in use of a word
-        used_end = ((n_used << setting.element) + 1 >> 1) - 1
-        late = is_copy & (lanes["source"] > lanes["target"]) & (fetch.n_words > 1)
-        n_given = Mux(by_byte, (ends["target"] + round_up) >> word_log2, n_out)
-        skip = Signal(_WIDEST)
+        skip = Signal(24)  # count0 words of up to 128 elements
         with m.If(self.started):
             m.d.sync += skip.eq(0)
         with m.Elif(goes):
-            m.d.sync += skip.eq(Mux(last[1], 0, skip + elements))
+            m.d.sync += skip.eq(Mux(last[1], 0, skip + self._elements(setting)))
         m.d.comb += [
             *(ends[name].eq(lanes[name] + length) for name in _SIDES),
-            fetch.n_words.eq(
-                Mux(
-                    is_copy,
-                    (ends["source"] + round_up) >> word_log2,
-                    Mux(is_transpose, length, 1),
-                )
-            ),
-            fetch.begin.eq(Mux(is_copy, lanes["source"], 0)),
-            fetch.end.eq(Mux(is_copy, ends["source"] - 1, used_end)),
+            job.length.eq(length),
+            job.skip.eq(skip),
+            job.setting.eq(setting),
+            job.command_end.eq(last.all()),
+        ]
+        self._elaborate_fetch(m, setting, length, n_out, lanes["source"], ends["source"], fetch)
+        n_given = Mux(
+            (setting.operation == LayoutOp.COPY) | (setting.operation == LayoutOp.FILL),
+            self._words(ends["target"]),
+            n_out,
+        )
+        self._elaborate_job(m, fetch.n_words, n_given, lanes, ends["target"], job)
+
+    def _elaborate_fetch(
+        self,
+        m: Module,
+        setting: data.View,
+        length: Value,
+        n_out: Value,
+        lane: Value,
+        ends: Value,
+        fetch: data.View,
+    ) -> None:
+        """Words to read, and the bytes of them that are in use."""
+        is_copy = setting.operation == LayoutOp.COPY
+        is_transpose = setting.operation == LayoutOp.TRANSPOSE
+        n_used = Mux(is_transpose, n_out, length)  # elements of a word
+        used_bytes = ((n_used << setting.element) + 1) >> 1
+        n_words = Mux(is_copy, self._words(ends), Mux(is_transpose, length, 1))
+        m.d.comb += [
+            fetch.n_words.eq(n_words),
+            fetch.begin.eq(Mux(is_copy, lane, 0)),
+            fetch.end.eq(Mux(is_copy, ends, used_bytes) - 1),
             fetch.every.eq(is_transpose),
             fetch.note.transpose.eq(is_transpose),
             fetch.note.element.eq(setting.element),
             fetch.note.n_columns.eq(n_out),
             fetch.note.tag.eq(self.tag),
+        ]
+
+    def _elaborate_job(
+        self,
+        m: Module,
+        n_read: Value,
+        n_given: Value,
+        lanes: dict[str, Signal],
+        ends: Value,
+        job: data.View,
+    ) -> None:
+        """Beats, and how lanes move."""
+        operation = job.setting.operation
+        is_copy = operation == LayoutOp.COPY
+        takes = is_copy | (operation == LayoutOp.DIAGONAL)
+        m.d.comb += [
             job.lane.eq(lanes["target"]),
-            job.end.eq(ends["target"] - 1),
+            job.end.eq(ends - 1),
             job.rotation.eq(Mux(is_copy, lanes["target"] - lanes["source"], 0)),
-            job.n_taken.eq(Mux(is_transpose | is_fill, 0, fetch.n_words)),
-            job.late.eq(late),
-            job.n_beats.eq(n_given + late),
-            job.length.eq(length),
-            job.skip.eq(skip),
-            job.setting.eq(setting),
-            job.command_end.eq(last.all()),
+            job.n_taken.eq(Mux(takes, n_read, 0)),
+            # The first destination word needs two source words.
+            job.late.eq(is_copy & (lanes["source"] > lanes["target"]) & (n_read > 1)),
+            job.n_beats.eq(n_given + job.late),
         ]
 
     def _elaborate_counts(
@@ -339,6 +363,10 @@ class LayoutRuns(wiring.Component):
             n_out.eq(Mux(narrow, held.out_count, self._elements(setting))),
         ]
         return length, n_out
+
+    def _words(self, n_bytes: Value) -> Value:
+        """Words that bytes from the start of a word on take."""
+        return (n_bytes + self.geometry.word_bytes - 1) >> self.geometry.word_log2
 
     def _elements(self, setting: data.View) -> Value:
         """Elements of a word."""
