@@ -7,15 +7,17 @@ from typing import Any
 import cocotb
 import pytest
 
-from hw.arch.commands import BMode, Reduce, SimdOut
+from hw.arch.commands import BMode, Function, Post, Reduce, SimdOut
 from hw.arch.formats import Format
 from tb.common.runner import run_bench
-from tb.common.seeds import python_rng
+from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE
-from tb.unit.se.plans import Plan
+from tb.unit.se.plans import Plan, Rows, dense
 from tb.unit.se.random_work import drain_program, random_program, submit
-from tb.unit.se.setting import SHAPE, SHAPES, SeBench, device
+from tb.unit.se.setting import A_CB, OUT_CB, SHAPE, SHAPES, SeBench, device
 
+PARAMETERS = bench_parameters()
+_COMMANDS = 3
 needs_fp = cocotb.test(skip=not SHAPE.with_fp)
 
 
@@ -24,12 +26,12 @@ def _bench(dut: object, back_pressure: str) -> SeBench:
     return SeBench(dut, ls=others, rows=rows, cb=others)
 
 
-async def _batches(se: SeBench, label: str, n_batches: int, n_commands: int, work: Any) -> None:
+async def _batches(se: SeBench, label: str, work: Any) -> None:
     """Batches of commands whose operands fit into local memory together."""
     rng = python_rng(label)
-    for number in range(n_batches):
+    for number in range(PARAMETERS["batches"]):
         plan = Plan(se, f"{label} {number}")
-        for _ in range(n_commands):
+        for _ in range(_COMMANDS):
             work(plan, rng)
         await plan.finish()
 
@@ -44,7 +46,7 @@ async def the_drain_path_requantises(dut: object, back_pressure: str) -> None:
     def work(plan: Plan, rng: random.Random) -> None:
         submit(plan, rng, drain_program(rng), from_re=True)
 
-    await _batches(se, f"drain {back_pressure}", 6, 3, work)
+    await _batches(se, f"drain {back_pressure}", work)
 
 
 @needs_fp
@@ -58,7 +60,7 @@ async def rows_of_the_reduction_engine_take_the_lanes(dut: object, back_pressure
         program = random_program(rng, a_format=rng.choice((Format.INT32, Format.FP32)))
         submit(plan, rng, program, from_re=True)
 
-    await _batches(se, f"re {back_pressure}", 5, 3, work)
+    await _batches(se, f"re {back_pressure}", work)
 
 
 @needs_fp
@@ -71,7 +73,7 @@ async def elementwise_programs(dut: object, back_pressure: str) -> None:
     def work(plan: Plan, rng: random.Random) -> None:
         submit(plan, rng, random_program(rng, reduce=Reduce.NONE))
 
-    await _batches(se, f"elements {back_pressure}", 10, 3, work)
+    await _batches(se, f"elements {back_pressure}", work)
 
 
 @needs_fp
@@ -85,7 +87,7 @@ async def reductions(dut: object, back_pressure: str) -> None:
         reduce = rng.choice([r for r in Reduce if r is not Reduce.NONE])
         submit(plan, rng, random_program(rng, reduce=reduce, out=rng.choice(list(SimdOut))))
 
-    await _batches(se, f"reductions {back_pressure}", 10, 3, work)
+    await _batches(se, f"reductions {back_pressure}", work)
 
 
 @needs_fp
@@ -102,19 +104,65 @@ async def accumulation_over_level_2(dut: object, back_pressure: str) -> None:
         from_re = program.a_format in (Format.INT32, Format.FP32) and rng.random() < 0.3
         submit(plan, rng, program, accumulate=True, from_re=from_re)
 
-    await _batches(se, f"accumulate {back_pressure}", 10, 3, work)
+    await _batches(se, f"accumulate {back_pressure}", work)
 
 
-@pytest.mark.parametrize("shape", ["tiny", "fpga", "drains"])
-def test_simd_engine(shape: str) -> None:
+@needs_fp
+async def the_largest_that_fits(dut: object) -> None:
+    """The longest row that waits for its statistic, and all running sums, beside other rows."""
+    se = _bench(dut, "both")
+    await se.bench.start()
+    rng = python_rng("largest")
+    config, size = SHAPE.config, SHAPE.lanes * 4
+    fused = random_program(
+        rng,
+        a_format=Format.FP32,
+        out_format=Format.BF16,
+        b_mode=BMode.NONE,
+        function=Function.NONE,
+        reduce=Reduce.SUM,
+        post=Post.STATISTIC,
+    )
+    summed = random_program(
+        rng, a_format=Format.FP32, b_mode=BMode.NONE, reduce=Reduce.NONE, out_format=Format.FP32
+    )
+    for program, beats, rows in (
+        (fused, config.row_beats, Rows((config.row_beats * SHAPE.lanes, 3, 1, 1, 1))),
+        (
+            summed,
+            config.sum_beats // 4,
+            Rows((config.sum_beats // 4 * SHAPE.lanes, 4, 2, 1, 1), accumulate=True),
+        ),
+    ):
+        plan = Plan(se, f"largest {beats}")
+        a = dense(rng, A_CB, "a_", rows, row_bytes=beats * size, unit=SHAPE.word_bytes)
+        levels = (1, 3, 4) if rows.accumulate else (1, 2, 3, 4)
+        out = dense(
+            rng,
+            OUT_CB,
+            "",
+            rows,
+            row_bytes=beats * SHAPE.lanes * program.out_format.n_bytes,
+            unit=SHAPE.word_bytes,
+            levels=levels,
+        )
+        plan.run(program, rows, out, a)
+        await plan.finish()
+
+
+@pytest.mark.parametrize(
+    ("shape", "batches"),
+    [
+        ("tiny", 5),
+        ("drains", 5),
+        *(pytest.param(name, 15, marks=pytest.mark.slow) for name in ("tiny", "fpga", "full")),
+    ],
+)
+def test_simd_engine(shape: str, batches: int) -> None:
     """Bit for bit the golden model, under all back-pressures."""
-    _run(shape)
-
-
-def _run(shape: str) -> None:
     run_bench(
         device(SHAPES[shape]),
         name=f"se_{shape}",
         test_module=__name__,
-        parameters={"shape": shape},
+        parameters={"shape": shape, "batches": batches},
     )
