@@ -90,7 +90,8 @@ def plan_elementwise(
     elif b is not None:
         _fetch_row(commands, streams, pe, b)
     streams.fetch(commands, source, x)
-    commands.add(Opcode.SIMD, **streams.nest(x.elements), **operands)
+    nest = streams.nest(streams.groups, streams.last)
+    commands.add(Opcode.SIMD, count0=x.elements, **nest, **operands)
     streams.store(commands, result, y)
     commands.add(Opcode.END)
     return commands

@@ -10,12 +10,13 @@ from hw.arch.commands import BMode, Function, Opcode, Post, Pre, Reduce, SimdOut
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
 from sw.kernels.gemm import fp32_bits
-from sw.kernels.rows import RowArray, RowStreams, Stream
+from sw.kernels.rows import Pass, RowArray, RowStreams, Stream
 from sw.kernels.simd_limits import check_engine, check_row_buffer
 
 __all__ = ["plan_layernorm"]
 
 _IN, _MEAN, _OUT = 0, 1, 2
+_OUT_GROUPS = 3
 
 
 def plan_layernorm(pe: PeConfig, x: RowArray, y: RowArray, *, epsilon: float = 1e-5) -> CommandList:
@@ -30,7 +31,7 @@ def plan_layernorm(pe: PeConfig, x: RowArray, y: RowArray, *, epsilon: float = 1
     check_row_buffer(pe, x.elements)
     source = Stream(cb=_IN, row_bytes=x.row_bytes)
     means = Stream(cb=_MEAN, row_bytes=4, packed=True)
-    result = Stream(cb=_OUT, row_bytes=y.row_bytes)
+    result = Stream(cb=_OUT, row_bytes=y.row_bytes, depth=_OUT_GROUPS)
     streams = RowStreams(pe, x.rows, (source, means, result))
     share = fp32_bits(1 / x.elements)
     commands = CommandList()
@@ -47,13 +48,13 @@ def plan_layernorm(pe: PeConfig, x: RowArray, y: RowArray, *, epsilon: float = 1
     streams.fetch(commands, source, x)
     streams.store(commands, result, y)
 
-    def passes(rows: int) -> list[tuple[Opcode, dict[str, int]]]:
-        nest = {"count0": x.elements, "count1": rows}
+    def passes(counts: dict[str, int]) -> list[Pass]:
+        nest = {"count0": x.elements, **counts}
         stays = streams.operand(source, "a_", advance=False)
         first = {"program": 0, **nest, **stays, **streams.operand(means, "")}
         operands = streams.operand(source, "a_") | streams.operand(means, "b_")
         second = {"program": 1, **nest, **operands, **streams.operand(result, "")}
-        return [(Opcode.SIMD, first), (Opcode.SIMD, second)]
+        return [(Opcode.SIMD, first, 0), (Opcode.SIMD, second, 0)]
 
     streams.chunk_by_chunk(commands, passes)
     commands.add(Opcode.END)

@@ -3,7 +3,7 @@
 
     out[bag] = sum over i of weights[bag, i] * table[indices[bag, i]]
 
-Several bags make a chunk and are summed in turn, row i of every bag before row i + 1 of any, so
+Several bags make a group and are summed in turn, row i of every bag before row i + 1 of any, so
 that a sum is back from the adder when its next row comes.
 """
 
@@ -12,7 +12,7 @@ import math
 from hw.arch.commands import BMode, Factor, Opcode
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
-from sw.kernels.rows import RowArray, RowStreams, Stream
+from sw.kernels.rows import Pass, RowArray, RowStreams, Stream
 from sw.kernels.simd_limits import check_engine
 
 __all__ = ["plan_pooling"]
@@ -48,7 +48,7 @@ def plan_pooling(
     result = Stream(cb=_OUT, row_bytes=out.row_bytes)
     used = [rows, lists, result, *([factors] if weights else [])]
     most = min(max(1, _BEATS // beats), pe.se.sum_beats // beats)
-    streams = RowStreams(pe, indices.rows, used, most_rows=most)
+    streams = RowStreams(pe, indices.rows, used, group_rows=most, chunk_groups=1)
     commands = CommandList()
     streams.set_up(commands)
     commands.add(
@@ -58,7 +58,9 @@ def plan_pooling(
     commands.add(Opcode.SIMD, **_sum(streams, table, bag, pitch, rows, result, weights and factors))
     streams.store(commands, result, out)
 
-    def fetches(bags: int) -> list[tuple[Opcode, dict[str, int]]]:
+    # Group by group: an index list must be in local memory as a whole before its GATHER begins.
+    def fetches(counts: dict[str, int]) -> list[Pass]:
+        bags = counts["count1"]
         gather = {
             "mem_addr": table.address,
             "row_pitch": table.step,
@@ -78,10 +80,10 @@ def plan_pooling(
             "need": streams.block(rows),
             "adv": streams.block(rows),
         }
-        loads = [(Opcode.DMA_IN, _load(streams, lists, indices, bags))]
+        loads = [_load(streams, lists, indices, bags)]
         if weights:
-            loads.append((Opcode.DMA_IN, _load(streams, factors, weights, bags)))
-        return [*loads, (Opcode.GATHER, gather)]
+            loads.append(_load(streams, factors, weights, bags))
+        return [*loads, (Opcode.GATHER, gather, 0)]
 
     streams.chunk_by_chunk(commands, fetches)
     commands.add(Opcode.END)
@@ -92,7 +94,7 @@ def _sum(
     streams: RowStreams, table: RowArray, bag: int, pitch: int, rows: Stream, result: Stream,
     factors: Stream | None,
 ) -> dict[str, int]:  # fmt: skip
-    """The SIMD command: level 1 bags of a chunk, level 2 rows of a bag, level 3 chunks."""
+    """The SIMD command: level 1 bags of a group, level 2 rows of a bag, level 3 groups."""
     operands = {**streams.operand(rows, "a_"), **streams.operand(result, "")}
     operands |= {"a_stride2": pitch // streams.word}
     if factors:
@@ -103,23 +105,21 @@ def _sum(
         "program": 0,
         "accumulate": 1,
         "count0": table.elements,
-        "count1": streams.chunk,
+        "count1": streams.group,
         "count2": bag,
-        "count3": streams.chunks,
+        "count3": streams.groups,
         "tail_level": 3,
         "tail_count": streams.last,
         **operands,
     }
 
 
-def _load(streams: RowStreams, stream: Stream, array: RowArray, bags: int) -> dict[str, int]:
-    """Indices or weights of one chunk, which follow each other, through the column port."""
-    n_bytes = bags * array.row_bytes
-    return {
+def _load(streams: RowStreams, stream: Stream, array: RowArray, bags: int) -> Pass:
+    """Indices or weights of one group, which follow each other, through the column port."""
+    fields = {
         "column": 1,
         "mem_addr": array.address,
-        "mem_stride2": streams.chunk * array.row_bytes,
-        "count0": n_bytes,
+        "count0": bags * array.row_bytes,
         "stride0": streams.word,
         "cb": stream.cb,
         "step_level": 1,
@@ -127,3 +127,4 @@ def _load(streams: RowStreams, stream: Stream, array: RowArray, bags: int) -> di
         "need": streams.block(stream),
         "adv": streams.block(stream),
     }
+    return Opcode.DMA_IN, fields, streams.group * array.row_bytes

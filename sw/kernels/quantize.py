@@ -14,7 +14,7 @@ from hw.arch.formats import Format
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
 from sw.kernels.gemm import fp32_bits
-from sw.kernels.rows import UNIT, RowArray, RowStreams, Stream
+from sw.kernels.rows import UNIT, Pass, RowArray, RowStreams, Stream
 from sw.kernels.simd_limits import check_engine, check_row_buffer
 
 __all__ = ["plan_quantize"]
@@ -45,39 +45,21 @@ def plan_quantize(pe: PeConfig, x: RowArray, q: RowArray, scales: RowArray) -> C
     )  # fmt: skip
     streams.fetch(commands, source, x)
     commands.add(
-        Opcode.SIMD, program=0, **streams.nest(x.elements), **streams.operand(source, "a_"),
-        **streams.operand(result, ""),
+        Opcode.SIMD, program=0, count0=x.elements, **streams.nest(streams.groups, streams.last),
+        **streams.operand(source, "a_"), **streams.operand(result, ""),
     )  # fmt: skip
     behind = streams.pitch(result) - pe.ls.word_bytes
 
-    def stores(rows: int) -> list[tuple[Opcode, dict[str, int]]]:
-        elements = _part(streams, result, q, rows, 0)
-        stays = {"adv_level": NEVER, "adv": 0}
-        factors = _part(streams, result, scales, rows, behind)
-        return [(Opcode.DMA_OUT, elements | stays), (Opcode.DMA_OUT, factors)]
+    def stores(counts: dict[str, int]) -> list[Pass]:
+        parts: list[Pass] = []
+        for array, offset in ((q, 0), (scales, behind)):
+            fields = streams.dma(result, array) | counts | {"tail_inner": 1, "offset": offset}
+            # An extent counts from the offset, rounded up.
+            fields["need"] -= math.ceil(offset / UNIT)
+            parts.append((Opcode.DMA_OUT, fields, streams.chunk * streams.group * array.step))
+        parts[0][1].update(adv_level=NEVER, adv=0, stride2=streams.block(result) * UNIT)
+        return parts
 
     streams.chunk_by_chunk(commands, stores)
     commands.add(Opcode.END)
     return commands
-
-
-def _part(
-    streams: RowStreams, stream: Stream, array: RowArray, rows: int, offset: int
-) -> dict[str, int]:
-    """One chunk of one of the two arrays whose rows share a stream."""
-    block = streams.block(stream)
-    return {
-        "mem_addr": array.address,
-        "count0": array.row_bytes,
-        "stride0": streams.word,
-        "count1": rows,
-        "mem_stride1": array.step,
-        "stride1": streams.pitch(stream),
-        "mem_stride2": streams.chunk * array.step,
-        "cb": stream.cb,
-        "offset": offset,
-        "step_level": 2,
-        "adv_level": 2,
-        "need": block - math.ceil(offset / UNIT),  # counted from the offset, rounded up
-        "adv": block,
-    }

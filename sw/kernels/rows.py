@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kernels over rows share: chunks of rows that stream through circular buffers.
+"""What kernels over rows share: groups of rows that stream through circular buffers.
 
-Rows of an array come in chunks: one step of every circular buffer is one chunk. A kernel says
-which streams it has; `RowStreams` chooses rows per chunk so that all fit into local memory with
-`depth` chunks each, and gives the operand fields of DMA and SIMD commands.
+A *group* is some rows, one step of every circular buffer. A kernel says which streams it has;
+`RowStreams` chooses rows per group and groups per buffer so that all fit into local memory, and
+gives the operand fields of DMA and SIMD commands. A kernel of several passes runs them in turn over
+a *chunk* of groups, half of what its input buffer holds, while the next chunk lands in the other
+half.
 """
 
 import dataclasses
@@ -22,6 +24,10 @@ UNIT = 64
 _MOST_ROWS = 127
 """Rows of a chunk; a SIMD command's tail counts that far."""
 _MOST = 0xFFFF
+_FEWEST = 2
+"""Groups of a stream: one lands while one is used."""
+_STEP_SHARE = 64
+"""A group takes about this part of local memory, or is one row."""
 
 Fields = dict[str, int]
 
@@ -57,12 +63,16 @@ class Stream:
     """Rows follow each other without gaps, as statistics do; else each begins at a word."""
     extra_words: int = 0
     """Words behind each row, as SIMD's output BOTH has one."""
-    depth: int = 2
-    """Chunks that it holds."""
+    depth: int = 0
+    """Groups that it holds; 0: as many as there is room for."""
+
+
+Pass = tuple[Opcode, Fields, int]
+"""A command over one chunk, and by how many bytes its `mem_addr` moves from chunk to chunk."""
 
 
 class RowStreams:
-    """Chunks of rows for one kernel.
+    """Groups and chunks of rows for one kernel.
 
     Parameters
     ----------
@@ -71,16 +81,18 @@ class RowStreams:
     rows : int
         Rows in all.
     streams : Sequence[Stream]
-        Everything that needs room in local memory chunk by chunk.
+        Everything that needs room in local memory group by group.
     resident_bytes : int
         Local memory that something else takes; it lies behind the streams, at `resident_base`.
-    most_rows : int
-        Rows of a chunk at most.
+    group_rows : int
+        Rows of a group; 0: as many as make a step worth its handshake.
+    chunk_groups : int
+        Groups of a chunk; 0: half of what a stream holds.
 
     Raises
     ------
     ValueError
-        If there are no rows, or one row does not fit.
+        If there are no rows, or two groups of one row do not fit.
     """
 
     def __init__(
@@ -90,29 +102,41 @@ class RowStreams:
         streams: Sequence[Stream],
         *,
         resident_bytes: int = 0,
-        most_rows: int = _MOST_ROWS,
+        group_rows: int = 0,
+        chunk_groups: int = 0,
     ) -> None:
         if rows < 1:
             raise ValueError(f"There are {rows} rows; there must be at least 1.")
         self.word, self.rows, self.streams = pe.ls.word_bytes, rows, streams
-        room = pe.ls.size_bytes - resident_bytes
-        self.chunk = min(rows, most_rows, _MOST_ROWS)
-        while self.chunk and self._bytes() > room:
-            self.chunk -= 1
-        if not self.chunk:
-            self.chunk = 1
+        room = (pe.ls.size_bytes - resident_bytes) // UNIT
+        self.group = self._group_rows(pe, group_rows)
+        while self.group > 1 and self._units(_FEWEST) > room:
+            self.group -= 1
+        if self._units(_FEWEST) > room:
             raise ValueError(
-                f"A row needs {self._bytes()} bytes of local memory with everything that goes with"
-                f" it; there are {room}."
+                f"Two rows need {self._units(_FEWEST) * UNIT} bytes of local memory with everything"
+                f" that goes with them; there are {room * UNIT}."
             )
-        self.chunks = math.ceil(rows / self.chunk)
-        if self.chunks > _MOST:
-            raise ValueError(f"{rows} rows are more than the {_MOST * self.chunk} of one list.")
-        self.last = rows - (self.chunks - 1) * self.chunk
-        self.resident_base = self._bytes() // UNIT
+        self.groups = math.ceil(rows / self.group)
+        if self.groups > _MOST:
+            raise ValueError(f"{rows} rows are more than the {_MOST * self.group} of one list.")
+        self.last = rows - (self.groups - 1) * self.group
+        self.depth = _FEWEST
+        while self.depth < 2 * self.groups and self._units(self.depth + 1) <= room:
+            self.depth += 1
+        self.chunk = chunk_groups or min(self.depth // 2, self.groups)
+        self.resident_base = self._units(self.depth)
 
-    def _bytes(self) -> int:
-        return sum(stream.depth * self.block(stream) * UNIT for stream in self.streams)
+    def _group_rows(self, pe: PeConfig, wanted: int) -> int:
+        """Rows of a group, if there is room for them."""
+        widest = max(self.pitch(stream) for stream in self.streams)
+        worth = wanted or pe.ls.size_bytes // _STEP_SHARE // widest
+        return max(1, min(self.rows, _MOST_ROWS, worth))
+
+    def _units(self, depth: int) -> int:
+        """64-byte units of all streams, if those without a depth of their own hold `depth`
+        groups."""
+        return sum((stream.depth or depth) * self.block(stream) for stream in self.streams)
 
     def pitch(self, stream: Stream) -> int:
         """Bytes from row to row in local memory."""
@@ -121,71 +145,61 @@ class RowStreams:
         return (math.ceil(stream.row_bytes / self.word) + stream.extra_words) * self.word
 
     def block(self, stream: Stream) -> int:
-        """64-byte units of one chunk."""
-        return math.ceil(self.chunk * self.pitch(stream) / UNIT)
+        """64-byte units of one group."""
+        return math.ceil(self.group * self.pitch(stream) / UNIT)
 
     def set_up(self, commands: CommandList) -> None:
         """Circular buffers of all streams."""
         base = 0
         for stream in self.streams:
-            depth = stream.depth * self.block(stream)
+            depth = (stream.depth or self.depth) * self.block(stream)
             commands.add(Opcode.CB, cb=stream.cb, base=base, depth=depth)
             base += depth
 
-    def _dma(self, stream: Stream, array: RowArray) -> Fields:
-        """Both sides of a DMA over all chunks."""
+    def dma(self, stream: Stream, array: RowArray) -> Fields:
+        """Both sides of a DMA, but for its counts."""
         block = self.block(stream)
         return {
             "mem_addr": array.address,
             "count0": array.row_bytes,
             "stride0": self.word,
-            "count1": self.chunk,
             "mem_stride1": array.step,
             "stride1": self.pitch(stream),
-            "count2": self.chunks,
-            "mem_stride2": self.chunk * array.step,
+            "mem_stride2": self.group * array.step,
             "cb": stream.cb,
             "step_level": 2,
             "adv_level": 2,
             "need": block,
             "adv": block,
-            "tail_level": 2,
-            "tail_inner": 1,
-            "tail_count": self.last,
         }
 
     def fetch(
         self, commands: CommandList, stream: Stream, array: RowArray, *, column: bool = False
     ) -> None:
-        """Memory to the stream, all chunks; `column` takes the other of the two landing ports."""
-        fields = self._dma(stream, array)
+        """Memory to the stream, all rows; `column` takes the other of the two landing ports."""
+        fields = self.dma(stream, array) | self.nest(self.groups, self.last) | {"tail_inner": 1}
         commands.add(Opcode.DMA_IN, **fields, column=column, zero_fill=not stream.packed)
 
     def store(self, commands: CommandList, stream: Stream, array: RowArray) -> None:
-        """The stream to memory, all chunks."""
-        commands.add(Opcode.DMA_OUT, **self._dma(stream, array))
+        """The stream to memory, all rows."""
+        fields = self.dma(stream, array) | self.nest(self.groups, self.last) | {"tail_inner": 1}
+        commands.add(Opcode.DMA_OUT, **fields)
 
-    def nest(self, elements: int) -> Fields:
-        """Counts of a SIMD over all chunks."""
-        return {
-            "count0": elements,
-            "count1": self.chunk,
-            "count2": self.chunks,
-            "tail_level": 2,
-            "tail_count": self.last,
-        }
+    def nest(self, groups: int, last: int) -> Fields:
+        """Counts of levels 1 and 2 over some groups, the last one of `last` rows."""
+        if groups == 1:
+            return {"count1": last}
+        return {"count1": self.group, "count2": groups, "tail_level": 2, "tail_count": last}
 
-    def operand(
-        self, stream: Stream, prefix: str, *, advance: bool = True, offset: int = 0
-    ) -> Fields:
-        """The stream as an operand of SIMD (a_, b_, or the output); without `advance` the chunk
-        stays for the next command."""
+    def operand(self, stream: Stream, prefix: str, *, advance: bool = True) -> Fields:
+        """The stream as an operand of SIMD (a_, b_, or the output); without `advance` the rows
+        stay for the next pass."""
         unit = 4 if stream.packed else self.word
         block = self.block(stream)
         return {
             f"{prefix}cb": stream.cb,
-            f"{prefix}offset": offset // unit,
             f"{prefix}stride1": self.pitch(stream) // unit,
+            f"{prefix}stride2": 0 if advance else block * UNIT // unit,
             f"{prefix}step_level": 2,
             f"{prefix}adv_level": 2 if advance else NEVER,
             f"{prefix}need": block,
@@ -193,24 +207,24 @@ class RowStreams:
         }
 
     def chunk_by_chunk(
-        self, commands: CommandList, passes: Callable[[int], Sequence[tuple[Opcode, Fields]]]
+        self, commands: CommandList, passes: Callable[[Fields], Sequence[Pass]]
     ) -> None:
-        """For every chunk all of `passes(rows of the chunk)` in turn.
+        """For every chunk all of `passes(counts of levels 1 and 2)` in turn.
 
-        The passes of whole chunks are stored once and repeated by RUN; `mem_addr`, if a command has
-        one, moves by its `mem_stride2` from chunk to chunk.
+        The passes of whole chunks are stored once and repeated by RUN.
         """
-        whole = self.chunks if self.last == self.chunk else self.chunks - 1
-        stored = passes(self.chunk) if whole else []
-        for context, (opcode, fields) in enumerate(stored):
+        whole, rest = divmod(self.groups, self.chunk)
+        if not rest and self.last < self.group:
+            whole, rest = whole - 1, self.chunk
+        stored = passes(self.nest(self.chunk, self.group)) if whole else []
+        for context, (opcode, fields, _) in enumerate(stored):
             commands.add(opcode, **{**fields, "store": 1, "context": context})
         for number in range(whole):
-            for context, (_, fields) in enumerate(stored):
-                delta = fields.get("mem_stride2", 0) if number else 0
-                commands.add(Opcode.RUN, ctx=context, keep=1, mem_delta=delta)
-        if whole < self.chunks:
-            for opcode, fields in passes(self.last):
+            for context, (_, _, move) in enumerate(stored):
+                commands.add(Opcode.RUN, ctx=context, keep=1, mem_delta=move if number else 0)
+        if rest:
+            for opcode, fields, move in passes(self.nest(rest, self.last)):
                 moved = dict(fields)
-                if "mem_addr" in fields:
-                    moved["mem_addr"] += whole * fields.get("mem_stride2", 0)
+                if move:
+                    moved["mem_addr"] += whole * move
                 commands.add(opcode, **moved)

@@ -9,12 +9,13 @@
 from hw.arch.commands import BMode, Function, Opcode, Post, Pre, Reduce, SimdOut
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
-from sw.kernels.rows import RowArray, RowStreams, Stream
+from sw.kernels.rows import Pass, RowArray, RowStreams, Stream
 from sw.kernels.simd_limits import check_engine, check_row_buffer
 
 __all__ = ["plan_softmax"]
 
 _IN, _MAX, _OUT = 0, 1, 2
+_OUT_GROUPS = 3
 
 
 def plan_softmax(pe: PeConfig, x: RowArray, y: RowArray) -> CommandList:
@@ -29,7 +30,7 @@ def plan_softmax(pe: PeConfig, x: RowArray, y: RowArray) -> CommandList:
     check_row_buffer(pe, x.elements)
     source = Stream(cb=_IN, row_bytes=x.row_bytes)
     maxima = Stream(cb=_MAX, row_bytes=4, packed=True)
-    result = Stream(cb=_OUT, row_bytes=y.row_bytes)
+    result = Stream(cb=_OUT, row_bytes=y.row_bytes, depth=_OUT_GROUPS)
     streams = RowStreams(pe, x.rows, (source, maxima, result))
     commands = CommandList()
     streams.set_up(commands)
@@ -44,13 +45,13 @@ def plan_softmax(pe: PeConfig, x: RowArray, y: RowArray) -> CommandList:
     streams.fetch(commands, source, x)
     streams.store(commands, result, y)
 
-    def passes(rows: int) -> list[tuple[Opcode, dict[str, int]]]:
-        nest = {"count0": x.elements, "count1": rows}
+    def passes(counts: dict[str, int]) -> list[Pass]:
+        nest = {"count0": x.elements, **counts}
         stays = streams.operand(source, "a_", advance=False)
         first = {"program": 0, **nest, **stays, **streams.operand(maxima, "")}
         operands = streams.operand(source, "a_") | streams.operand(maxima, "b_")
         second = {"program": 1, **nest, **operands, **streams.operand(result, "")}
-        return [(Opcode.SIMD, first), (Opcode.SIMD, second)]
+        return [(Opcode.SIMD, first, 0), (Opcode.SIMD, second, 0)]
 
     streams.chunk_by_chunk(commands, passes)
     commands.add(Opcode.END)
