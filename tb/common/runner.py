@@ -17,6 +17,8 @@ Environment (all optional):
 ``WAVES_FROM``, ``WAVES_TO``   first and last cycle in it
 ``WAVES_SCOPE``                instance in it, such as ``column.array``, dots between levels
 ``MUTANTS``, ``NETLIST``       another form of the design, see `tb.common.variants`
+``BENCH_RECORD``               file that gets a line of JSON for each simulation that passed, enough
+                               to repeat it without pytest (`scripts/mutate.py` does)
 =============================  ===================================================================
 
 A build depends on the Verilog, the flags and the tools; a change of the test alone builds nothing.
@@ -27,6 +29,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -220,6 +223,7 @@ def _simulate(
     command += simulator_arguments()
     if trace:
         command += ["--trace", "--trace-file", str(folder / "dump.fst")]
+    begin = time.monotonic()
     with (folder / "bench.log").open("w") as log:
         try:
             code = subprocess.run(
@@ -232,7 +236,23 @@ def _simulate(
             ).returncode
         except subprocess.TimeoutExpired:
             return [f"the simulation was stopped after {timeout_s:.0f} s.", _tail(folder)]
-    return _complaints(results, code, folder)
+    complaints = _complaints(results, code, folder)
+    if (record := os.environ.get("BENCH_RECORD")) and not complaints:
+        _record(Path(record), command, environment, time.monotonic() - begin)
+    return complaints
+
+
+def _record(file: Path, command: list[str], environment: Mapping[str, str], seconds: float) -> None:
+    """Note how to repeat a simulation."""
+    program = Path(command[0])
+    entry = {
+        "command": command,
+        "environment": dict(environment),
+        "verilog": str(program.with_suffix(".v")),
+        "seconds": seconds,
+    }
+    with file.open("a") as lines:
+        lines.write(json.dumps(entry) + "\n")
 
 
 def _complaints(results: Path, code: int, folder: Path) -> list[str]:
