@@ -74,49 +74,21 @@ class Control(wiring.Component):
         m.submodules.rules = rules = ProgramRules(sizes=self.sizes)
         m.submodules.programs = programs = DualPortSram(width=LONG_BITS, depth=n_programs)
         filled = Signal(n_programs)
-        command = view(self.current, Opcode.SIMD)
-        arriving = view(self.command.payload, Opcode.SIMD)
-        storing = view(self.current, Opcode.SE_PROGRAM)
+        self._elaborate_program(m, programs, filled)
         m.d.comb += [
-            programs.r_addr.eq(arriving.program),
-            programs.w_addr.eq(storing.program),
-            programs.w_data.eq(self.current),
             rules.program.eq(self.current),
-            self.program.eq(programs.r_data),
             decoder.command.eq(self.current),
             decoder.program.eq(programs.r_data),
-            decoder.filled.eq(
-                (command.program < n_programs) & filled.bit_select(command.program, 1)
-            ),
             *(
                 getattr(self, name).eq(getattr(decoder, name))
                 for name in ("settings", "front", "drain", "scale")
             ),
-            *(
-                getattr(self.completion.payload, name).eq(command[name])
-                for name in ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
-            ),
         ]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.command.ready.eq(~self.stop)
-                with m.If(self.command.valid & ~self.stop):
-                    m.d.comb += programs.r_en.eq(1)
-                    m.d.sync += self.current.eq(self.command.payload)
-                    with m.If(arriving.opcode == Opcode.SE_PROGRAM):
-                        m.next = "STORE"
-                    with m.Else():
-                        m.next = "START"
+                self._elaborate_idle(m, programs)
             with m.State("STORE"):
-                m.d.comb += [
-                    self.running.eq(1),
-                    self.illegal.eq(rules.illegal),
-                    self.bit.eq(rules.bit),
-                ]
-                with m.If(~rules.illegal & ~self.stop):
-                    m.d.comb += [programs.w_mask.eq(1), self.completion.valid.eq(1)]
-                    m.d.sync += filled.bit_select(storing.program, 1).eq(1)
-                m.next = "IDLE"
+                self._elaborate_store(m, rules, programs, filled)
             with m.State("START"):
                 m.d.comb += [
                     self.running.eq(1),
@@ -136,3 +108,46 @@ class Control(wiring.Component):
                     m.d.comb += self.completion.valid.eq(1)
                     m.next = "IDLE"
         return m
+
+    def _elaborate_program(self, m: Module, programs: DualPortSram, filled: Signal) -> None:
+        """The slot of a command, and what its completion says."""
+        command = view(self.current, Opcode.SIMD)
+        there = command.program < self.sizes.config.programs
+        m.d.comb += [
+            programs.r_addr.eq(view(self.command.payload, Opcode.SIMD).program),
+            programs.w_addr.eq(view(self.current, Opcode.SE_PROGRAM).program),
+            programs.w_data.eq(self.current),
+            self.program.eq(programs.r_data),
+            self.decoder.filled.eq(there & filled.bit_select(command.program, 1)),
+            *(
+                getattr(self.completion.payload, name).eq(command[name])
+                for name in ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
+            ),
+        ]
+
+    def _elaborate_idle(self, m: Module, programs: DualPortSram) -> None:
+        """Take a command and read its program."""
+        m.d.comb += self.command.ready.eq(~self.stop)
+        with m.If(self.command.valid & ~self.stop):
+            m.d.comb += programs.r_en.eq(1)
+            m.d.sync += self.current.eq(self.command.payload)
+            arriving = view(self.command.payload, Opcode.SIMD)
+            with m.If(arriving.opcode == Opcode.SE_PROGRAM):
+                m.next = "STORE"
+            with m.Else():
+                m.next = "START"
+
+    def _elaborate_store(
+        self, m: Module, rules: ProgramRules, programs: DualPortSram, filled: Signal
+    ) -> None:
+        """Keep a program."""
+        m.d.comb += [
+            self.running.eq(1),
+            self.illegal.eq(rules.illegal),
+            self.bit.eq(rules.bit),
+        ]
+        with m.If(~rules.illegal & ~self.stop):
+            m.d.comb += [programs.w_mask.eq(1), self.completion.valid.eq(1)]
+            slot = view(self.current, Opcode.SE_PROGRAM).program
+            m.d.sync += filled.bit_select(slot, 1).eq(1)
+        m.next = "IDLE"

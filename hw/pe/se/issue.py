@@ -101,7 +101,7 @@ class Issue(wiring.Component):
         beat = Signal(16)  # of the row
         self._elaborate_walk(m, walk, goes, beat)
         unpackers = self._elaborate_unpackers(m, walk, held)
-        self._elaborate_goes(m, walk, held, goes, unpackers)
+        self._elaborate_goes(m, walk, held, goes)
         self._elaborate_values(m, held, unpackers, beat)
         self._elaborate_drain(m, held, beat)
         return m
@@ -205,7 +205,6 @@ class Issue(wiring.Component):
         walk: LoopNest,
         held: HeldRow,
         goes: Signal,
-        unpackers: dict[str, Unpacker],
     ) -> None:
         """Send a beat when everything is there."""
         settings, sizes = self.settings, self.sizes
@@ -234,7 +233,17 @@ class Issue(wiring.Component):
             self.waits_rows.eq(self.running & settings.from_re & ~self.rows_in.valid),
             self.waits_room.eq(self.running & a_there & b_there & ~way_there),
         ]
-        with m.Switch(settings.b_mode):
+        self._elaborate_b(m, walk, held, goes, b_there)
+        n_drained = Mux(settings.integers, sizes.integer_lanes, sizes.config.drain_lanes)
+        n_sent = Mux(walk.last[0], settings.n_tail, sizes.lanes)
+        with m.If(goes):
+            m.d.comb += self.n_elements.eq(Mux(settings.drains, n_drained, n_sent))
+
+    def _elaborate_b(
+        self, m: Module, walk: LoopNest, held: HeldRow, goes: Signal, b_there: Signal
+    ) -> None:
+        """When b is there, and when it is done with."""
+        with m.Switch(self.settings.b_mode):
             with m.Case(BMode.NONE):
                 m.d.comb += b_there.eq(1)
             with m.Case(BMode.ELEMENT):
@@ -250,10 +259,6 @@ class Issue(wiring.Component):
                     held.drop.eq(goes & walk.last[:2].all()),
                     self.b.ready.eq(held.i.valid & held.i.ready),
                 ]
-        n_drained = Mux(settings.integers, sizes.integer_lanes, sizes.config.drain_lanes)
-        n_sent = Mux(walk.last[0], settings.n_tail, sizes.lanes)
-        with m.If(goes):
-            m.d.comb += self.n_elements.eq(Mux(settings.drains, n_drained, n_sent))
 
     def _elaborate_values(
         self, m: Module, held: HeldRow, unpackers: dict[str, Unpacker], beat: Signal

@@ -104,6 +104,11 @@ class ProgramRules(wiring.Component):
             ("reduce", uses_statistic & (program.reduce == Reduce.NONE)),
             ("stat_function", _one_of(program.stat_function, TIMES_ITSELF)),
             (
+                "b_format",
+                (program.b_mode == BMode.HELD)
+                & ~_one_of(program.b_format, (Format.INT32, Format.FP32)),
+            ),
+            (
                 "factor",
                 (program.reduce == Reduce.SUM_SQUARES) & (program.factor != Factor.NONE),
             ),

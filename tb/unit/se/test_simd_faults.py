@@ -65,6 +65,7 @@ async def programs_that_do_not_exist_trap(dut: object) -> None:
         ("reduce", {"post": Post.STATISTIC}),
         ("stat_function", {"reduce": Reduce.SUM, "stat_function": Function.SILU}),
         ("factor", {"reduce": Reduce.SUM_SQUARES, "factor": Factor.SELF}),
+        ("b_format", {"b_mode": BMode.HELD, "b_format": Format.BF16}),
     ]
     if not SHAPE.with_functions:
         rules.append(("function", {"function": Function.EXP}))
