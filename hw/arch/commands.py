@@ -398,7 +398,7 @@ def _indexed(doc_mem: str) -> _Layout:
         .add("index_limit", 32, "rows of the table; an index must be less")
         .add("index_cb", 8, "circular buffer of the indices")
         .add("index_offset", 16, "first index, in 4-byte units from the CB pointer")
-        .add("index_need", 13, "extent of all indices, in 64-byte units")
+        .add("index_need", 13, "units of 64 bytes, from the CB pointer, that hold all indices")
         .add("index_adv", 13, "how far the index buffer's pointer moves at the end, 64-byte units")
     )
 

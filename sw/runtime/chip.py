@@ -2,7 +2,7 @@
 """A chip as the runtime sees it: registers by name, jobs, counters, errors in words."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hw.arch import address_map
@@ -11,6 +11,7 @@ from hw.arch.csr import COUNTERS, REGISTERS, JobState, counter_offset
 from hw.arch.traps import Trap, trap_sentence
 from hw.config import ChipConfig
 from sw.errors import UserError
+from sw.runtime.limits import EVERYTHING, AddressRange, range_values, rate_value
 from sw.runtime.port import HostPort
 from sw.runtime.triage import triage
 
@@ -88,6 +89,47 @@ class Chip:
         self.set_register("SRAM_CLEAR", 1)
         while self.register("SRAM_CLEAR"):
             self.port.run(1000)
+
+    def set_ranges(self, ranges: Sequence[AddressRange] = (EVERYTHING,)) -> None:
+        """Confine the DMA of the jobs that follow to these ranges (none given: no limit).
+
+        A job that leaves them ends as a JobError with cause MEMORY_RANGE; nothing outside is read
+        or written. Command lists are read by the chip itself, not by the job.
+
+        Raises
+        ------
+        UserError
+            If there are more ranges than the hardware has.
+        """
+        for name, value in range_values(ranges).items():
+            self.set_register(name, value)
+
+    def set_rates(self, *, read: tuple[int, int] = (0, 0), write: tuple[int, int] = (0, 0)) -> None:
+        """Limit how fast the element's DMA reads and writes memory.
+
+        Parameters
+        ----------
+        read, write : tuple[int, int]
+            Bytes in 256 cycles (0: no limit), and bytes that may come at once after a pause.
+
+        Raises
+        ------
+        UserError
+            If a number does not fit.
+        """
+        self.set_register("FI_READ_SHAPE", rate_value(*read))
+        self.set_register("FI_WRITE_SHAPE", rate_value(*write))
+
+    def write_local(self, address: int, data: bytes) -> None:
+        """Write bytes to the element's local memory; `address` counts from its start."""
+        self.port.write(address_map.PE_WINDOWS.base + address, data)
+
+    def read_local(self, address: int, n_bytes: int) -> bytes:
+        """Read bytes of the element's local memory.
+
+        A line of which a byte was never written may hold wrong parity, which is an access error.
+        """
+        return self.port.read(address_map.PE_WINDOWS.base + address, n_bytes)
 
     def start(self, list_address: int, n_quads: int) -> None:
         """Start the command list at `list_address`."""
