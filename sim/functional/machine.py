@@ -8,6 +8,7 @@ are not modelled.
 
 import ctypes
 import dataclasses
+import weakref
 from collections import deque
 from collections.abc import Callable
 
@@ -23,11 +24,11 @@ from sim.functional import indexed, layout, multiply, simd, units
 from sim.functional.faults import FunctionalTrap, Hang, Issued
 from sim.functional.link import Link
 from sim.functional.memory import Memory, memory_trap, unwritten_memory
-from sim.functional.native import NativeUnits, native_units
+from sim.functional.native import NativeUnits, function_rom, native_units
 from sim.functional.native_command import is_native, native_fault, native_state, native_waits
 from sim.functional.operand import Waiting
 from sim.functional.processor import CommandProcessor
-from sim.functional.state import UNIT_BYTES, Buffer, CommandState, Counters, MachineState
+from sim.functional.state import Buffer, CommandState, Counters, MachineState
 from sim.functional.tracing import Recorder
 from sim.functional.triage import triage
 from sim.golden.simd import Program
@@ -113,13 +114,15 @@ class FunctionalMachine:
         state = MachineState(
             n_buffers=pe.cp.cbs, n_banks=pe.re.banks, tile_rows=pe.dpe.tile_rows,
             columns=pe.dpe.columns, word=self.word, link=pe.link_bytes, police=self.police,
+            lanes=pe.se.fp_lanes,
         )  # fmt: skip
         for name in ("ls", "ls_known", "banks", "row_known", "bank_states"):
             setattr(state, name, getattr(self, name).ctypes.data)
         state.buffers = ctypes.addressof(self.buffers)
         if self._native is not None:
-            self._scratch = np.zeros(self._native.scratch_bytes + UNIT_BYTES, np.uint8)
-            state.scratch = -(-self._scratch.ctypes.data // UNIT_BYTES) * UNIT_BYTES
+            state.scratch = self._native.new_scratch()
+            weakref.finalize(self, self._native.delete_scratch, state.scratch)
+            state.rom = ctypes.addressof(function_rom())
         return state
 
     def _reset(self) -> None:
@@ -134,6 +137,8 @@ class FunctionalMachine:
         self.state.regions[:] = self.memory.regions()
         for index, span in enumerate(self.state.ranges):
             span[:] = self.ranges[index] if index < len(self.ranges) else (0, 0, 0)
+        if self._native is not None:
+            self._native.reset_scratch(self.state.scratch)
         self.rows = Link("reduction engine", "SIMD engine", rows)
         self.words = {
             target: Link("layout unit", "dot-product engine", self.columns)
@@ -180,8 +185,8 @@ class FunctionalMachine:
         """Begin the next command of a unit."""
         if running.work is None and running.queue:
             running.current = command = running.queue.popleft()
-            if self._native is not None and is_native(command):
-                running.work = native_state(command, self.word)
+            if self._native and is_native(command, self.programs, self.config.pe):
+                running.work = native_state(command, self.programs, self.word)
             else:
                 running.work = self._guarded(command)
 

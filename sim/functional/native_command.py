@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands for the native units: their structures, and words for what the library reports."""
 
+import dataclasses
+
 from hw.arch.commands import LEVELS, Destination, Opcode
 from hw.arch.traps import Trap
 from hw.arch.units import Unit
+from hw.config import PeConfig
 from sim.functional.faults import FunctionalTrap, Issued, Rule
 from sim.functional.memory import memory_trap, unwritten_memory
 from sim.functional.operand import outside_step, overlap, second_producer, unwritten_ls
+from sim.functional.simd import simd_fault, simd_nests
 from sim.functional.state import CommandState, MachineState, OperandState, Wait
 from sim.functional.units import dma_nest, tile_nest, unwritten_row
 from sim.golden.address import Nest
+from sim.golden.simd import Program
 
 __all__ = ["is_native", "native_fault", "native_state", "native_waits"]
 
 _PRODUCERS = (Opcode.DMA_IN, Opcode.DRAIN)
 
 
-def is_native(command: Issued) -> bool:
-    """Whether the library runs this command."""
+def is_native(command: Issued, programs: dict[int, Program], pe: PeConfig) -> bool:
+    """Whether the library runs this command; it takes only SIMD commands that are legal."""
     fields = command.fields
     match command.opcode:
         case Opcode.DMA_IN | Opcode.DMA_OUT | Opcode.PRELOAD:
@@ -25,14 +30,20 @@ def is_native(command: Issued) -> bool:
         case Opcode.MML:
             return not (fields["a_from_mlu"] or fields["b_from_mlu"])
         case Opcode.DRAIN:
-            return fields["destination"] == Destination.LS and not fields["source"]
+            return (
+                fields["destination"] in (Destination.LS, Destination.SE) and not (fields["source"])
+            )
+        case Opcode.SIMD:
+            return not simd_fault(programs.get(fields["program"]), fields, pe)
         case _:
             return False
 
 
-def native_state(command: Issued, word: int) -> CommandState:
+def native_state(command: Issued, programs: dict[int, Program], word: int) -> CommandState:
     """A command as the library takes it."""
     fields, opcode = command.fields, command.opcode
+    if opcode is Opcode.SIMD:
+        return _simd_state(command, programs[fields["program"]], word)
     if opcode in (Opcode.DMA_IN, Opcode.DMA_OUT):
         nests = [dma_nest(fields)]
     elif opcode is Opcode.MML:
@@ -51,6 +62,8 @@ def native_waits(state: CommandState) -> str:
         Wait.BANK_FREE: f"waits until bank {what} is free",
         Wait.BANK_READY: f"waits until bank {what} is ready",
         Wait.BANK_FULL: f"waits until bank {what} is full",
+        Wait.ROWS_DATA: "waits for rows of the reduction engine",
+        Wait.ROWS_ROOM: "waits until the SIMD engine takes its rows",
     }.get(state.wait, "")
 
 
@@ -64,8 +77,7 @@ def native_fault(machine: MachineState, command: Issued) -> FunctionalTrap:
         case Rule.UNWRITTEN_MEMORY:
             return unwritten_memory(address)
         case Rule.OUTSIDE_STEP:
-            producer = command.opcode in _PRODUCERS
-            return outside_step(producer, cb, report.relative, report.window, address)
+            return outside_step(bool(info), cb, report.relative, report.window, address)
         case Rule.SECOND_PRODUCER:
             return second_producer(cb, Unit(info))
         case Rule.OVERLAP:
@@ -88,11 +100,26 @@ def _command_state(command: Issued, nests: list[Nest], producer: bool) -> Comman
     state.tail_level, state.tail_inner = first.tail_level, first.tail_inner
     state.tail_count = first.tail_count
     own = {field[0] for field in CommandState._fields_}
-    for name in own & fields.keys() - {"opcode", "tail_level", "tail_inner", "tail_count"}:
+    for name in own & fields.keys() - {
+        "opcode",
+        "tail_level",
+        "tail_inner",
+        "tail_count",
+        "program",
+    }:
         setattr(state, name, fields[name])
     for level in range(1, LEVELS):
         state.mem_strides[level] = fields.get(f"mem_stride{level}", 0)
         state.bank_strides[level] = fields.get(f"bank_stride{level}", 0)
+    return state
+
+
+def _simd_state(command: Issued, program: Program, word: int) -> CommandState:
+    a, b, out = simd_nests(program, command.fields, word)
+    state = _command_state(command, [a, b], producer=False)
+    state.out = _operand(out, producer=True)
+    for entry in dataclasses.fields(program):
+        setattr(state.program, entry.name, int(getattr(program, entry.name)))
     return state
 
 

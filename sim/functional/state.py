@@ -16,8 +16,10 @@ __all__ = [
     "Counters",
     "MachineState",
     "OperandState",
+    "ProgramState",
     "Region",
     "Report",
+    "Rom",
     "Wait",
 ]
 
@@ -46,6 +48,8 @@ class Wait(enum.IntEnum):
     BANK_FREE = 3
     BANK_READY = 4
     BANK_FULL = 5
+    ROWS_DATA = 6
+    ROWS_ROOM = 7
 
 
 def _fields(names: str) -> list[tuple[str, type]]:
@@ -91,7 +95,8 @@ class MachineState(ctypes.Structure):
         ("bank_states", ctypes.c_void_p),
         ("buffers", ctypes.c_void_p),
         ("scratch", ctypes.c_void_p),
-        *_fields("n_buffers n_banks tile_rows columns word link police"),
+        ("rom", ctypes.c_void_p),
+        *_fields("n_buffers n_banks tile_rows columns word link police lanes"),
         ("ranges", (_I64 * 3) * N_RANGES),
         ("steps", _I64),
         ("counters", Counters),
@@ -109,6 +114,29 @@ class OperandState(ctypes.Structure):
     ]
 
 
+class ProgramState(ctypes.Structure):
+    """A program of the SIMD engine, fields as in SE_PROGRAM."""
+
+    _fields_ = _fields(
+        "a_format b_format out_format b_mode b_pair pre relu factor addend function"
+        " reduce post out clamp stochastic stat_function"
+        " imm_b imm_c imm_factor imm_addend clamp_low clamp_high stat_factor stat_addend"
+        " seed tensor index_base index_pitch"
+    )
+
+
+class Rom(ctypes.Structure):
+    """Tables of the SIMD engine's functions."""
+
+    _fields_ = [
+        ("coefficients", ctypes.c_void_p * 4),
+        ("scale", ctypes.c_void_p),
+        ("base", ctypes.c_void_p),
+        ("segments_log2", ctypes.c_void_p),
+        *_fields("log2_e ln_2"),
+    ]
+
+
 class CommandState(ctypes.Structure):
     """A command that a native unit runs, and where it is."""
 
@@ -123,7 +151,10 @@ class CommandState(ctypes.Structure):
         *_fields("zero_fill bank"),
         ("bank_strides", _LEVELS),
         *_fields("held_level k_level n_level k_tail n_tail"),
-        *_fields("a_format b_format by_row init done minmax format"),
+        *_fields("a_format b_format by_row init done minmax format destination"),
+        ("out", OperandState),
+        ("program", ProgramState),
+        *_fields("source accumulate"),
         ("index", _LEVELS),
-        *_fields("is_held is_open wait waits_for"),
+        *_fields("is_held is_open has_row rows_done wait waits_for"),
     ]

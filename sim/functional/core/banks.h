@@ -49,20 +49,52 @@ inline Outcome end_visit(Machine& m, Command& c, bool& more) {
     ++m.steps;
     int highest;
     more = next_index(c, highest);
-    return highest >= c.a.step_level ? leave(m, c.a) : kDone;
+    return c.a.active && highest >= c.a.step_level ? leave(m, c.a) : kDone;
 }
 
+// The rows of a full bank to the SIMD engine; the hardware has room for few, here are two banks.
+inline Outcome send_rows(Machine& m, Command& c, i64 bank, i64 rows) {
+    auto& queue = scratch(m).rows;
+    if (!queue.empty() && static_cast<i64>(queue.size()) + rows > 2 * m.tile_rows) {
+        c.wait = kRowsRoom;
+        return kBlocked;
+    }
+    if (const Outcome known = check_rows(m, bank, rows); known != kDone) return known;
+    for (i64 row = 0; row < rows; ++row) {
+        const u32* values = m.banks + (bank * m.tile_rows + row) * m.columns;
+        if (!c.minmax) {
+            queue.emplace_back(values, values + m.columns);
+            continue;
+        }
+        Row pair(2);
+        min_max(values, n_columns(m, c), c.format == kFp32, pair.data());
+        queue.push_back(std::move(pair));
+    }
+    return kDone;
+}
+
+inline Outcome store_rows(Machine& m, Command& c, i64 bank, i64 rows) {
+    if (const Outcome known = check_rows(m, bank, rows); known != kDone) return known;
+    for (i64 row = 0; row < rows; ++row) {
+        const u32* values = m.banks + (bank * m.tile_rows + row) * m.columns;
+        if (const Outcome sent = drain_row(m, c, row, values); sent != kDone) return sent;
+    }
+    return kDone;
+}
+
+constexpr i64 kToEngine = 3;
+
 inline Outcome drain(Machine& m, Command& c) {
+    const bool stores = c.destination != kToEngine;
     for (bool more = true; more;) {
-        if (const Outcome entered = enter(m, c, c.a); entered != kDone) return entered;
+        if (!stores)
+            c.a.active = 0;
+        else if (const Outcome entered = enter(m, c, c.a); entered != kDone) return entered;
         const i64 bank = bank_of(m, c), rows = count_at(c, 0);
         if (const Outcome full = wait_bank(m, c, bank, kFull, kBankFull); full != kDone)
             return full;
-        if (const Outcome known = check_rows(m, bank, rows); known != kDone) return known;
-        for (i64 row = 0; row < rows; ++row) {
-            const u32* values = m.banks + (bank * m.tile_rows + row) * m.columns;
-            if (const Outcome sent = drain_row(m, c, row, values); sent != kDone) return sent;
-        }
+        const Outcome moved = (stores ? store_rows : send_rows)(m, c, bank, rows);
+        if (moved != kDone) return moved;
         m.bank_states[bank] = kFree;
         std::memset(m.row_known + bank * m.tile_rows, 0, static_cast<std::size_t>(m.tile_rows));
         if (const Outcome ended = end_visit(m, c, more); ended != kDone) return ended;

@@ -46,6 +46,13 @@ inline float number(u32 bits) {
     return value;
 }
 
+// Pattern of a value; every NaN as the canonical one.
+inline u32 pattern_of(float value) {
+    u32 bits;
+    std::memcpy(&bits, &value, 4);
+    return value != value ? kCanonicalNan : bits;
+}
+
 inline u32 special_mask(bool bf16) { return bf16 ? 0x7F80 : 0x7C00; }
 
 // Exact value of a finite pattern; one without branches, for the vectoriser.

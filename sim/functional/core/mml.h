@@ -2,7 +2,7 @@
 // MML: holds blocks of B, streams rows of A past them into accumulator banks.
 #pragma once
 
-#include "dot.h"
+#include "scratch.h"
 #include "walk.h"
 
 namespace functional {
@@ -69,7 +69,7 @@ inline void clear(Held& held, bool floats, i64 depth) {
 
 // Load the held block of the current index: only the bytes inside the tails are looked at.
 inline Outcome load_held(Machine& m, Command& c) {
-    Held& held = *static_cast<Held*>(m.scratch);
+    Held& held = scratch(m).held;
     const i64 size = is_float(c.b_format) ? 2 : 1;
     const i64 per_word = m.word / size, depth = k_bytes(m, c) / size, valid = n_columns(m, c);
     const i64 start = relative(c, c.b, static_cast<int>(c.held_level));
@@ -126,7 +126,7 @@ inline const u8* streamed_row(Machine& m, const Command& c, i64 start, i64 row, 
 template <int N>
 Outcome visit_integers(Machine& m, Command& c, i64 rows, u32* acc, bool overwrite) {
     alignas(64) static thread_local float a[kMaxColumns + 4][kMaxBytes];
-    const Held& held = *static_cast<Held*>(m.scratch);
+    const Held& held = scratch(m).held;
     const i64 depth = k_bytes(m, c), start = relative(c, c.a, 1);
     for (i64 r = 0; r < rows; ++r) {
         const u8* data = streamed_row(m, c, start, r, depth);
@@ -143,7 +143,7 @@ Outcome visit_integers(Machine& m, Command& c, i64 rows, u32* acc, bool overwrit
 
 template <int N>
 Outcome visit_floats(Machine& m, Command& c, i64 rows, u32* acc, bool overwrite) {
-    const Held& held = *static_cast<Held*>(m.scratch);
+    const Held& held = scratch(m).held;
     const i64 depth = k_bytes(m, c) / 2, start = relative(c, c.a, 1);
     for (i64 r = 0; r < rows; ++r) {
         const u8* data = streamed_row(m, c, start, r, depth * 2);

@@ -3,10 +3,12 @@
 
 #include "banks.h"
 #include "dma.h"
+#include "simd.h"
 
 namespace functional {
 
 constexpr i64 kDmaIn = 0x40, kDmaOut = 0x41, kMml = 0x42, kDrain = 0x43, kPreload = 0x44;
+constexpr i64 kSimd = 0x46;
 
 static Outcome resume(Machine& m, Command& c) {
     c.wait = kNothing;
@@ -15,6 +17,7 @@ static Outcome resume(Machine& m, Command& c) {
         case kDmaOut: return dma(m, c, run_out);
         case kMml: return mml(m, c);
         case kDrain: return drain(m, c);
+        case kSimd: return simd(m, c);
         default: return preload(m, c);
     }
 }
@@ -27,7 +30,19 @@ using functional::i64;
 
 i64 functional_machine_bytes() { return sizeof(functional::Machine); }
 i64 functional_command_bytes() { return sizeof(functional::Command); }
-i64 functional_scratch_bytes() { return sizeof(functional::Held); }
+
+void* functional_scratch_new() { return new functional::Scratch(); }
+void functional_scratch_delete(void* scratch) { delete static_cast<functional::Scratch*>(scratch); }
+void functional_scratch_reset(void* scratch) {
+    static_cast<functional::Scratch*>(scratch)->rows.clear();
+}
+
+// A function of every element, by its table: for tests.
+void functional_evaluate(const functional::Rom* rom, i64 function, const float* x, i64 n,
+                         functional::u32* out) {
+    for (i64 i = 0; i < n; ++i)
+        out[i] = functional::pattern_of(functional::evaluate(*rom, function, x[i]));
+}
 
 // Index of a command that ended, or n + its index if it is at fault, or -1: all wait.
 i64 functional_run(functional::Machine* m, functional::Command** commands, i64 n) {

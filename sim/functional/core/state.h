@@ -21,7 +21,9 @@ constexpr i64 kNotGrantable = 0xFFFF;
 enum Outcome : i64 { kDone, kBlocked, kFault };
 
 // Why a command waits.
-enum Wait : i64 { kNothing, kCbData, kCbRoom, kBankFree, kBankReady, kBankFull };
+enum Wait : i64 {
+    kNothing, kCbData, kCbRoom, kBankFree, kBankReady, kBankFull, kRowsData, kRowsRoom
+};
 
 // Faults: the hardware's trap causes, then rules that the hardware does not check.
 enum Fault : i64 {
@@ -74,7 +76,8 @@ struct Machine {
     i64* bank_states;
     Buffer* buffers;
     void* scratch;
-    i64 n_buffers, n_banks, tile_rows, columns, word, link, police;
+    const void* rom;
+    i64 n_buffers, n_banks, tile_rows, columns, word, link, police, lanes;
     i64 ranges[4][3];  // first byte, byte after the last, access (1 read, 2 write)
     i64 steps;
     Counters counters;
@@ -88,6 +91,14 @@ struct Operand {
     i64 active, pointer, window, advance;
 };
 
+// Fields of an SE_PROGRAM, immediates as bits.
+struct Program {
+    i64 a_format, b_format, out_format, b_mode, b_pair, pre, relu, factor, addend, function;
+    i64 reduce, post, out, clamp, stochastic, stat_function;
+    i64 imm_b, imm_c, imm_factor, imm_addend, clamp_low, clamp_high, stat_factor, stat_addend;
+    i64 seed, tensor, index_base, index_pitch;
+};
+
 struct Command {
     i64 opcode, unit;
     i64 counts[kLevels], tail_level, tail_inner, tail_count;
@@ -95,10 +106,13 @@ struct Command {
     i64 mem_addr, mem_strides[kLevels], zero_fill;
     i64 bank, bank_strides[kLevels];
     i64 held_level, k_level, n_level, k_tail, n_tail;
-    i64 a_format, b_format, by_row, init, done, minmax, format;
+    i64 a_format, b_format, by_row, init, done, minmax, format, destination;
+    Operand out;
+    Program program;
+    i64 source, accumulate;
     // Where it is.
     i64 index[kLevels];
-    i64 is_held, is_open;
+    i64 is_held, is_open, has_row, rows_done;
     i64 wait, waits_for;
 };
 

@@ -132,7 +132,7 @@ inline bool all_known(const u8* known, i64 n) {
 }
 
 inline Outcome outside(Machine& m, const Operand& o, i64 offset, i64 address) {
-    fail(m, kOutsideStep, o.cb, address, 0);
+    fail(m, kOutsideStep, o.cb, address, o.producer);
     m.report.relative = offset;
     m.report.window = o.window;
     return kFault;
