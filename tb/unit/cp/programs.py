@@ -21,12 +21,14 @@ from hw.arch.commands import (
     is_long,
 )
 from hw.arch.formats import Format
+from hw.arch.units import UNITS_OF_OPCODE, Unit
 from sim.golden.command_processor import Limits, illegal
 
 __all__ = ["LIMITS", "LONG_OPCODES", "RandomProgram", "random_fault", "random_long"]
 
 LIMITS = Limits()
 LONG_OPCODES = tuple(opcode for opcode in COMMANDS if is_long(opcode))
+_BY_UNIT = tuple((opcode, unit) for opcode, units in UNITS_OF_OPCODE.items() for unit in units)
 _WIDE = (Format.INT32, Format.FP32)
 _SIGNALLED = range(8)
 """Counters that signals increment; the others are set and waited for by one source each."""
@@ -231,8 +233,13 @@ class RandomProgram:
         self.commands.append(encode(opcode, **values))
 
     def _long(self) -> None:
-        opcode = self.rng.choice(LONG_OPCODES)
-        self._add(opcode, **random_long(self.rng, opcode, **self._header()))
+        """Every unit gets as many, however many opcodes it has."""
+        unit = self.rng.choice(LIMITS.units)
+        opcode = self.rng.choice([opcode for opcode, runs in _BY_UNIT if runs is unit])
+        header = self._header()
+        if opcode is Opcode.DMA_IN:
+            header["column"] = int(unit is Unit.FI_IN_COL)
+        self._add(opcode, **random_long(self.rng, opcode, **header))
 
     def _store(self) -> None:
         opcode = self.rng.choice(LONG_OPCODES)
