@@ -12,7 +12,9 @@ from hw.arch.commands import Opcode
 from hw.arch.traps import Trap
 from hw.arch.units import State
 from hw.pe.fi import FabricInterface
+from hw.pe.fi.shaper import Shaper
 from hw.pe.fi.tag_pool import TagPool
+from hw.pe.fi.tracker import LineTracker
 from sim.golden.address import Nest
 from sim.golden.dma import Dma
 from tb.common.cb_table import CbState
@@ -274,3 +276,11 @@ def test_tag_pool_refuses_impossible_sizes() -> None:
         TagPool(n_tags=3, n_queues=1, entry=1)
     with pytest.raises(ValueError, match="n_queues must be at least 1, not 0"):
         TagPool(n_tags=4, n_queues=0, entry=1)
+
+
+def test_limits_refuse_impossible_sizes() -> None:
+    """A bucket holds a line; somebody has to be tracked."""
+    with pytest.raises(ValueError, match="line_bytes must be from 1 to 65535, not 65536"):
+        Shaper(line_bytes=1 << 16)
+    with pytest.raises(ValueError, match="n_tags must be at least 2, not 1"):
+        LineTracker(n_tags=1, line_width=4)
