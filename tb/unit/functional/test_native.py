@@ -7,12 +7,14 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from hw.arch.commands import Function
 from hw.arch.formats import Format
 from hw.config import get_config
 from sim.functional import FunctionalMachine
 from sim.functional.native import native_units
 from sim.golden.dot import dot_chunk
 from sim.golden.fp import decode_fp
+from sim.golden.functions import evaluate
 from tb.common.seeds import bench_seed, numpy_rng
 from tb.system.random_chains import CHAINS, random_job
 from tb.system.random_jobs import RandomJob
@@ -70,3 +72,20 @@ def test_machines_agree(name: str, chain: str) -> None:
         job = random_job(config, rng, n_chains=4, kinds=kinds)
         native = state_after(job, FunctionalMachine(config))
         assert native == state_after(job, FunctionalMachine(config, native=False)), job.chains
+
+
+@pytest.mark.skipif(NATIVE is None, reason="no C++ compiler")
+@pytest.mark.parametrize("function", list(Function), ids=lambda function: function.name.lower())
+def test_functions_are_the_golden_models(function: Function) -> None:
+    """Would break if a table, a region or a special value differed in one bit."""
+    rng = numpy_rng(function.name)
+    anything = rng.integers(0, 1 << 32, 20_000, dtype=np.uint32).view(np.float32)
+    everyday = (rng.standard_normal(20_000) * 2.0 ** rng.integers(-8, 7, 20_000)).astype(np.float32)
+    powers = np.ldexp(np.float32(1), np.arange(-149, 128)).astype(np.float32)
+    edges = np.array([0, np.inf, np.nan, 0.75, 1.5, 8, 16, 128, 87.5, 104], np.float32)
+    near = np.concatenate([np.nextafter(edges, np.float32(side)) for side in (-np.inf, np.inf)])
+    values = np.concatenate([anything, everyday, powers, edges, near])
+    values = np.concatenate([values, -values])
+    assert NATIVE is not None
+    golden = evaluate(function, values).view(np.uint32)
+    assert np.array_equal(NATIVE.evaluate(function, values), golden)
