@@ -54,7 +54,7 @@ def test_doctor_json_says_what_to_do(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nothing"], "mtia: There is no verb 'nothing'; there are asm, configs,"),
+        (["nothing"], "mtia: There is no verb 'nothing'; there are asm, compare,"),
         (["config"], "Did you mean 'configs'?"),
         (["configs", "--nothing"], "mtia configs: No such option: --nothing."),
         (["configs", "tinny"], "Did you mean 'tiny'?"),
