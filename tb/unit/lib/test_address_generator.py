@@ -7,6 +7,9 @@ from typing import Any
 
 import cocotb
 import pytest
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, RisingEdge, with_timeout
+from cocotb.utils import get_sim_time
 
 from hw.arch.commands import LEVELS, NEVER
 from hw.iface.pe import CbRole
@@ -14,7 +17,8 @@ from hw.lib.address_generator import AddressGenerator, address_layout, nest_layo
 from hw.lib.loop_nest import LoopNest
 from sim.golden.address import Buffer, Nest, walk
 from tb.common.cb_table import CbPortModel, CbState
-from tb.common.runner import run_bench
+from tb.common.payload import pack
+from tb.common.runner import CLOCK_PERIOD_NS, run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench, always, check_equal, sometimes
 
@@ -69,6 +73,27 @@ def far_nest(rng: random.Random, depth: int) -> Nest:
         offset=rng.choice((0, 1, rng.randrange(64), rng.randrange(1 << 14))),
         tail_count=0,
     )
+
+
+def corner_nests(rng: random.Random, width: int, depth: int) -> list[Nest]:
+    """Nests that come to plus and minus every power of two, by each level's stride once."""
+    nests = []
+    for bit in range(width - 1):
+        for goal in (1 << bit, -1 << bit):
+            level, stride = rng.randrange(LEVELS), rng.randint(-64, 64)
+            offset = goal - stride
+            if offset < 0 or rng.random() < 0.3:
+                offset, stride = 0, goal
+            nest = Nest(
+                counts=tuple(1 + (at == level) for at in range(LEVELS)),
+                strides=tuple(stride * (at == level) for at in range(LEVELS)),
+                offset=offset,
+                cb=rng.randrange(64),
+                step_level=rng.choice((0, LEVELS)),
+                adv=depth,
+            )
+            nests.append(nest)
+    return nests
 
 
 def expected(
@@ -254,8 +279,48 @@ async def nests_that_leave_the_buffer_are_marked(dut: Any) -> None:
     setting.make_buffers(rng)
     await setting.bench.start()
     nests = [far_nest(rng, 8) for _ in range(40)]
+    nests += corner_nests(rng, setting.build["stride_width"], 1)
     nests = [replace(nest, adv=rng.randint(1, setting.buffers[nest.cb].depth)) for nest in nests]
     await setting.check(nests)
+
+
+@cocotb.test()
+async def long_counts_take_their_time(dut: Any) -> None:
+    """Each level counts beyond 2^15, in both walks: a high bit of an index would end it early.
+
+    No agent looks on, so that these many cycles pass quickly.
+    """
+    shape = nest_layout(BUILDS[bench_parameters()["build"]]["stride_width"])
+    Clock(dut.clk, CLOCK_PERIOD_NS, unit="ns").start()
+    dut.nest__valid.value = dut.stop.value = 0
+    dut.addresses__ready.value = dut.acquire__ready.value = dut.grant__valid.value = 1
+    dut.grant__payload.value = 0
+    dut.rst.value = 1
+    await RisingEdge(dut.clk)
+    await RisingEdge(dut.clk)
+    dut.rst.value = 0
+
+    async def cycles_of(**fields: Any) -> float:
+        dut.nest__payload.value = pack(shape, asdict(Nest(strides=(0,) * LEVELS, **fields)))
+        dut.nest__valid.value = 1
+        await RisingEdge(dut.clk)
+        begin = get_sim_time("ns")
+        await FallingEdge(dut.nest__ready)
+        dut.nest__valid.value = 0
+        await with_timeout(FallingEdge(dut.busy), 200_000 * CLOCK_PERIOD_NS, "ns")
+        await RisingEdge(dut.clk)
+        return (get_sim_time("ns") - begin) / CLOCK_PERIOD_NS
+
+    for step_level, pace in ((LEVELS, 1), (0, 3)):
+        for level in range(LEVELS):
+            short, long = [
+                await cycles_of(
+                    counts=tuple(count if at == level else 1 for at in range(LEVELS)),
+                    step_level=step_level,
+                )
+                for count in (4, 0x8006)
+            ]
+            assert long - short == pace * (0x8006 - 4), (step_level, level)
 
 
 @cocotb.test()
