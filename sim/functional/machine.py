@@ -92,9 +92,9 @@ class FunctionalMachine:
         pe = config.pe
         self.config, self.police = config, police
         self.word, self.columns, self.n_banks = pe.ls.word_bytes, pe.dpe.columns, pe.re.banks
-        self.memory = Memory(config)
         self.ls = np.zeros(pe.ls.size_bytes, np.uint8)
         self.ls_known = np.zeros(pe.ls.size_bytes, np.uint8)
+        self.memory = Memory(config, self.ls, self.ls_known)
         self.banks = np.zeros((pe.re.banks, pe.dpe.tile_rows, pe.dpe.columns), np.uint32)
         self.row_known = np.zeros((pe.re.banks, pe.dpe.tile_rows), np.uint8)
         self.bank_states = np.zeros(pe.re.banks, np.int64)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared SRAM and DRAM as bytes, with a note for each byte whether anybody wrote it."""
+"""Shared SRAM, DRAM and the window to local memory as bytes, with a note for each whether anybody
+wrote it."""
 
 import mmap
 
@@ -24,15 +25,11 @@ def _zeros(size: int) -> Bytes:
 
 
 class _Block:
-    """One memory."""
+    """One memory: its bytes, and a note for each whether it was written."""
 
-    def __init__(self, base: int, size: int) -> None:
-        self.base, self.size = base, size
-        self.clear()
-
-    def clear(self) -> None:
-        """All zero, and nothing written."""
-        self.data, self.known = _zeros(self.size), _zeros(self.size)
+    def __init__(self, base: int, data: Bytes, known: Bytes) -> None:
+        self.base, self.size = base, data.size
+        self.data, self.known = data, known
 
     def holds(self, address: int, n_bytes: int) -> bool:
         """Whether all of these bytes lie in it."""
@@ -40,14 +37,31 @@ class _Block:
 
 
 class Memory:
-    """Both memories of one chip, at the addresses of `hw.arch.address_map`."""
+    """Everything that lies at the addresses of `hw.arch.address_map` in one chip.
 
-    def __init__(self, config: ChipConfig) -> None:
-        self._sram = _Block(address_map.SRAM.base, config.sram.size_bytes)
-        self._dram = _Block(address_map.DRAM.base, config.dram.size_bytes)
+    Parameters
+    ----------
+    config : ChipConfig
+        Its member.
+    local, local_known : arrays of uint8
+        Local memory, which the element's window shows.
+    """
+
+    def __init__(self, config: ChipConfig, local: Bytes, local_known: Bytes) -> None:
+        self._sram_bytes = config.sram.size_bytes
+        self._sram = self._fresh(address_map.SRAM.base, self._sram_bytes)
+        self._dram = self._fresh(address_map.DRAM.base, config.dram.size_bytes)
+        self._window = _Block(address_map.PE_WINDOWS.base, local, local_known)
+
+    @staticmethod
+    def _fresh(base: int, size: int) -> _Block:
+        return _Block(base, _zeros(size), _zeros(size))
+
+    def _blocks(self) -> tuple[_Block, ...]:
+        return self._sram, self._dram, self._window
 
     def _find(self, address: int, n_bytes: int) -> tuple[_Block, slice]:
-        for block in (self._sram, self._dram):
+        for block in self._blocks():
             if block.holds(address, n_bytes):
                 start = address - block.base
                 return block, slice(start, start + n_bytes)
@@ -72,11 +86,14 @@ class Memory:
 
     def clear_sram(self) -> None:
         """Fill shared SRAM with zeros; cleared is not written."""
-        self._sram.clear()
+        self._sram = self._fresh(address_map.SRAM.base, self._sram_bytes)
 
-    def regions(self) -> tuple[Region, Region]:
-        """Both for the native units; they change with `clear_sram`."""
-        return (_region(self._sram), _region(self._dram))
+    def regions(self) -> tuple[Region, ...]:
+        """All for the native units; they change with `clear_sram`."""
+        return tuple(
+            Region(block.data.ctypes.data, block.known.ctypes.data, block.base, block.size)
+            for block in self._blocks()
+        )
 
 
 def memory_trap(cause: Trap, address: int) -> FunctionalTrap:
@@ -90,7 +107,3 @@ def unwritten_memory(address: int) -> RuleBroken:
         Rule.UNWRITTEN_MEMORY,
         f"reads memory 0x{address:010x}, which neither host nor job has written",
     )
-
-
-def _region(block: _Block) -> Region:
-    return Region(block.data.ctypes.data, block.known.ctypes.data, block.base, block.size)

@@ -89,7 +89,7 @@ class MachineState(ctypes.Structure):
     _fields_ = [
         ("ls", ctypes.c_void_p),
         ("ls_known", ctypes.c_void_p),
-        ("regions", Region * 2),
+        ("regions", Region * 3),
         ("banks", ctypes.c_void_p),
         ("row_known", ctypes.c_void_p),
         ("bank_states", ctypes.c_void_p),

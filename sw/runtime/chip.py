@@ -44,6 +44,8 @@ class JobResult:
     without time."""
     harness_cycles: int | None
     """The same counted outside the chip, with the host's own register accesses."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about what the job left undone, from a device that looks for it."""
 
 
 class Chip:

@@ -44,11 +44,11 @@ class FunctionalPort:
         self.registers |= {"JOB_STATE": JobState.IDLE, "JOB_STATUS": 0, "ERROR_CAUSE": Trap.NONE}
 
     def write(self, address: int, data: bytes) -> None:
-        """Write bytes to memory."""
+        """Write bytes to memory, or to local memory through the element's window."""
         self._reach(lambda: self.machine.memory.write(address, np.frombuffer(data, np.uint8)))
 
     def read(self, address: int, n_bytes: int) -> bytes:
-        """Read bytes from memory."""
+        """Read bytes from memory, or from local memory through the element's window."""
         out: list[bytes] = []
         self._reach(lambda: out.append(self.machine.memory.read(address, n_bytes).tobytes()))
         return out[0]
@@ -158,7 +158,7 @@ class FunctionalChip(Chip):
             self._registers |= {"JOB_STATE": JobState.ERROR, "ERROR_CAUSE": Trap.ABORTED}
             raise JobHang(f"No unit can go on.\n{hang}") from None
         self._registers |= {"JOB_STATE": JobState.DONE, "JOB_STATUS": status}
-        return JobResult(status, None, None)
+        return JobResult(status, None, None, tuple(self.machine.warnings))
 
     def job_cycles(self) -> None:
         """None: no time passes."""

@@ -70,7 +70,7 @@ struct Counters {
 struct Machine {
     u8* ls;
     u8* ls_known;
-    Region regions[2];
+    Region regions[3];
     u32* banks;
     u8* row_known;
     i64* bank_states;
