@@ -12,15 +12,17 @@ import math
 from hw.arch.commands import BMode, Factor, Opcode
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
-from sw.kernels.rows import Pass, RowArray, RowStreams, Stream
+from sw.kernels.rows import UNIT, Pass, RowArray, RowStreams, Stream
 from sw.kernels.simd_limits import check_engine
 
 __all__ = ["plan_pooling"]
 
 _ROWS, _WEIGHTS, _OUT, _INDICES = 0, 1, 2, 3
-_BEATS = 16
+_BEATS = 8
 """Beats between two rows of a bag, if the engine holds that many sums: more than its adder's
 latency."""
+_CHUNK = 8
+"""Groups that share an index list, hence a GATHER, which begins when its list has landed."""
 
 
 def plan_pooling(
@@ -43,12 +45,12 @@ def plan_pooling(
     word = pe.ls.word_bytes
     pitch = math.ceil(table.row_bytes / word) * word
     rows = Stream(cb=_ROWS, row_bytes=bag * pitch)
-    lists = Stream(cb=_INDICES, row_bytes=4 * bag, packed=True)
+    lists = Stream(cb=_INDICES, row_bytes=4 * bag, packed=True, depth=2 * _CHUNK)
     factors = Stream(cb=_WEIGHTS, row_bytes=4 * bag, packed=True)
     result = Stream(cb=_OUT, row_bytes=out.row_bytes)
     used = [rows, lists, result, *([factors] if weights else [])]
     most = min(max(1, _BEATS // beats), pe.se.sum_beats // beats)
-    streams = RowStreams(pe, indices.rows, used, group_rows=most, chunk_groups=1)
+    streams = RowStreams(pe, indices.rows, used, group_rows=most, chunk_groups=_CHUNK)
     commands = CommandList()
     streams.set_up(commands)
     commands.add(
@@ -58,32 +60,13 @@ def plan_pooling(
     commands.add(Opcode.SIMD, **_sum(streams, table, bag, pitch, rows, result, weights and factors))
     streams.store(commands, result, out)
 
-    # Group by group: an index list must be in local memory as a whole before its GATHER begins.
     def fetches(counts: dict[str, int]) -> list[Pass]:
-        bags = counts["count1"]
-        gather = {
-            "mem_addr": table.address,
-            "row_pitch": table.step,
-            "index_limit": table.rows,
-            "index_cb": _INDICES,
-            "index_need": streams.block(lists),
-            "index_adv": streams.block(lists),
-            "count0": table.row_bytes,
-            "stride0": word,
-            "count1": bag,
-            "stride1": pitch,
-            "count2": bags,
-            "stride2": bag * pitch,
-            "cb": _ROWS,
-            "step_level": 3,
-            "adv_level": 3,
-            "need": streams.block(rows),
-            "adv": streams.block(rows),
-        }
-        loads = [_load(streams, lists, indices, bags)]
+        groups = counts.get("count2", 1)
+        last = counts["tail_count"] if groups > 1 else counts["count1"]
+        loads = [_load_lists(streams, lists, indices, (groups - 1) * streams.group + last)]
         if weights:
-            loads.append(_load(streams, factors, weights, bags))
-        return [*loads, (Opcode.GATHER, gather, 0)]
+            loads.append(_load_weights(streams, factors, weights, groups, last))
+        return [*loads, *_gathers(streams, table, (rows, bag, pitch), groups, last)]
 
     streams.chunk_by_chunk(commands, fetches)
     commands.add(Opcode.END)
@@ -114,17 +97,74 @@ def _sum(
     }
 
 
-def _load(streams: RowStreams, stream: Stream, array: RowArray, bags: int) -> Pass:
-    """Indices or weights of one group, which follow each other, through the column port."""
+def _load_lists(streams: RowStreams, lists: Stream, indices: RowArray, bags: int) -> Pass:
+    """Index lists of one chunk, without gaps, through the column port."""
+    units = math.ceil(bags * indices.row_bytes / UNIT)
     fields = {
         "column": 1,
-        "mem_addr": array.address,
-        "count0": bags * array.row_bytes,
+        "mem_addr": indices.address,
+        "count0": bags * indices.row_bytes,
         "stride0": streams.word,
-        "cb": stream.cb,
+        "cb": lists.cb,
         "step_level": 1,
         "adv_level": 1,
-        "need": streams.block(stream),
-        "adv": streams.block(stream),
+        "need": units,
+        "adv": units,
     }
-    return Opcode.DMA_IN, fields, streams.group * array.row_bytes
+    return Opcode.DMA_IN, fields, _CHUNK * streams.group * indices.row_bytes
+
+
+def _load_weights(
+    streams: RowStreams, factors: Stream, weights: RowArray, groups: int, last: int
+) -> Pass:
+    """Weights of one chunk, group by group, since the engine releases them so."""
+    group_bytes = streams.group * weights.row_bytes
+    fields = streams.dma(factors, weights) | {
+        "column": 1,
+        "count0": group_bytes if groups > 1 else last * weights.row_bytes,
+        "count2": groups,
+        "tail_level": 2,
+        "tail_count": last * weights.row_bytes,
+    }
+    return Opcode.DMA_IN, fields, _CHUNK * group_bytes
+
+
+def _gathers(
+    streams: RowStreams, table: RowArray, rows: tuple[Stream, int, int], groups: int, last: int
+) -> list[Pass]:
+    """GATHER of one chunk; a last group of fewer bags takes one of its own."""
+    stream, bag, pitch = rows
+    whole = groups if last == streams.group else groups - 1
+    bags = (groups - 1) * streams.group + last
+    block = streams.block(stream)
+    parts: list[Pass] = []
+    for count, size, first in ((whole, streams.group, 0), (groups - whole, last, whole)):
+        if not count:
+            continue
+        offset = first * streams.group * bag
+        ends = first + count == groups
+        units = math.ceil(4 * bags * bag / UNIT)
+        fields = {
+            "mem_addr": table.address,
+            "row_pitch": table.step,
+            "index_limit": table.rows,
+            "index_cb": _INDICES,
+            "index_offset": offset,
+            # An extent counts from the offset, rounded up.
+            "index_need": units - math.ceil(4 * offset / UNIT),
+            "index_adv": units if ends else 0,
+            "count0": table.row_bytes,
+            "stride0": streams.word,
+            "count1": bag,
+            "stride1": pitch,
+            "count2": size,
+            "stride2": bag * pitch,
+            "count3": count,
+            "cb": stream.cb,
+            "step_level": 3,
+            "adv_level": 3,
+            "need": block,
+            "adv": block,
+        }
+        parts.append((Opcode.GATHER, fields, 0))
+    return parts

@@ -124,7 +124,7 @@ class RowStreams:
         self.depth = _FEWEST
         while self.depth < 2 * self.groups and self._units(self.depth + 1) <= room:
             self.depth += 1
-        self.chunk = chunk_groups or min(self.depth // 2, self.groups)
+        self.chunk = min(chunk_groups or self.depth // 2, self.groups)
         self.resident_base = self._units(self.depth)
 
     def _group_rows(self, pe: PeConfig, wanted: int) -> int:

@@ -131,7 +131,9 @@ def test_conversions(name: str, out: Format) -> None:
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-@pytest.mark.parametrize(("bags", "n", "width"), [(1, 1, 8), (7, 32, 32), (40, 5, 17), (3, 3, 130)])
+@pytest.mark.parametrize(
+    ("bags", "n", "width"), [(1, 1, 8), (7, 32, 32), (40, 5, 17), (3, 3, 130), (83, 3, 8)]
+)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 def test_pooling(name: str, bags: int, n: int, width: int, weighted: bool) -> None:
     """Would break if a row went into another bag's sum, or met another row's weight.
