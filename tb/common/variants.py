@@ -54,16 +54,55 @@ def _with_mutants(component: wiring.Component, name: str, n_mutants: int) -> str
     # Without constant and unused bits, in which a mutant would change nothing.
     prepare = ("proc", "opt", "wreduce", "opt", "memory_collect")
     with tempfile.TemporaryDirectory() as folder:
-        chosen = Path(folder, "mutants.txt")
+        chosen, netlist = Path(folder, "mutants.txt"), Path(folder, "prepared.il")
         choose = f"mutate -list {n_mutants} -seed {_MUTATE_SEED} -o {chosen}"
-        emit_verilog(component, name=name, passes=(*prepare, choose))
-        lines = chosen.read_text().splitlines()
+        emit_verilog(component, name=name, passes=(*prepare, f"write_rtlil {netlist}", choose))
+        constants = _constant_ports(netlist.read_text())
+        lines = [
+            line
+            for line in chosen.read_text().splitlines()
+            if not _changes_nothing(line, constants)
+        ]
     switch = f"mutate -ctrl {MUTANT_PORT} {_MUTANT_BITS}"
     mutants = tuple(
         line.replace("mutate", f"{switch} {number}", 1) for number, line in enumerate(lines, 1)
     )
     text = emit_verilog(component, name=name, passes=(*prepare, *mutants))
     return _mutant_from_argument(text, name) + _as_comments(lines)
+
+
+def _constant_ports(rtlil: str) -> dict[tuple[str, str, str], str]:
+    """Bits, lowest first, of each port that only a constant drives; by module, cell and port."""
+    found = {}
+    module = cell = ""
+    for line in rtlil.splitlines():
+        match line.split():
+            case ["module", name]:
+                module = name
+            case ["cell", _, name]:
+                cell = name
+            case ["connect", port, value] if bits := re.fullmatch(r"\d+'([01]+)", value):
+                found[module, cell, port] = bits[1][::-1]
+    return found
+
+
+def _changes_nothing(mutant: str, constants: dict[tuple[str, str, str], str]) -> bool:
+    """Whether a mutant gives a constant bit the value that it has."""
+    words = mutant.split()[1:]
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    place = (options["-module"], options["-cell"], options["-port"])
+    bits = constants.get(tuple(_escaped(name) for name in place))
+    if bits is None:
+        return False
+    mode, bit = options["-mode"], int(options["-portbit"])
+    if mode in ("cnot0", "cnot1"):
+        return bits[int(options["-ctrlbit"])] != mode[-1]
+    return mode in ("const0", "const1") and bits[bit] == mode[-1]
+
+
+def _escaped(name: str) -> str:
+    """A name as RTLIL writes it."""
+    return name if name.startswith(("$", "\\")) else f"\\{name}"
 
 
 def _mutant_from_argument(text: str, top: str) -> str:
