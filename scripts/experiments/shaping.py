@@ -24,8 +24,8 @@ __all__ = ["main"]
 _LIST = SRAM.base + 0x100
 _RUN_BYTES, _BUFFER_BYTES = 512, 4096
 _N_ACCESSES, _PAUSE = 400, 60
-_SHARES = (None, 1.0, 0.9, 0.75, 0.5, 0.25)
-"""Limits, as shares of what DRAM delivers; None: no limit."""
+_SHARES = (1.0, 0.95, 0.9, 0.75, 0.5)
+"""Limits, as shares of what the element gets without one."""
 
 
 def _stream(chip: Chip, *, writes: bool) -> bytes:
@@ -74,7 +74,7 @@ def _measure(chip: Chip, *, writes: bool, limit: int | None) -> tuple[list[int],
     commands = _stream(chip, writes=writes)
     if writes:
         chip.write_local(0, bytes(_BUFFER_BYTES))
-    rate = (limit or 0, 0)
+    rate = (limit or 0, 2 * chip.config.pe.link_bytes)
     chip.set_rates(read=rate, write=rate)
     chip.port.write(_LIST, commands)
     chip.start(_LIST, len(commands) // 16)
@@ -90,11 +90,27 @@ def _measure(chip: Chip, *, writes: bool, limit: int | None) -> tuple[list[int],
 
 def _rows(chip: Chip, *, writes: bool) -> Iterator[tuple[str, list[int], float]]:
     """Label, latencies, bytes per cycle."""
-    yield "element idle", _latencies(chip, writes=writes), 0.0
+    yield "idle", _latencies(chip, writes=writes), 0.0
+    latencies, free = _measure(chip, writes=writes, limit=None)
+    yield "no limit", latencies, free
     for share in _SHARES:
-        limit = None if share is None else int(share * 256 * chip.config.dram.bytes_per_cycle)
-        label = "no limit" if limit is None else f"limit {limit} ({share:.0%} of DRAM)"
+        limit = int(share * 256 * free)
+        label = f"limit {limit / 256:.2f} ({share:.0%})"
         yield (label, *_measure(chip, writes=writes, limit=limit))
+
+
+def _show(chip: Chip) -> None:
+    """Print a table for reads and one for writes."""
+    for writes in (False, True):
+        what = "writes" if writes else "reads"
+        print(f"\n{chip.config.name}: the element {what}, the host {what}\n")
+        print("| element | its bytes/cycle | host mean | 95 % below | largest |")
+        print("|---|---|---|---|---|")
+        for label, latencies, moved in _rows(chip, writes=writes):
+            ordered = sorted(latencies)
+            tail = ordered[len(ordered) * 95 // 100]
+            mean = statistics.mean(ordered)
+            print(f"| {label} | {moved:.2f} | {mean:.1f} | {tail} | {ordered[-1]} |", flush=True)
 
 
 def main() -> None:
@@ -104,16 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     config = get_config(options.config)
     chip, _ = simulated_chip(config, progress=lambda text: print(text, flush=True))
-    for writes in (False, True):
-        what = "writes" if writes else "reads"
-        print(f"\n{config.name}: the element {what}, the host {what}\n")
-        print("| element | its bytes/cycle | host mean | 95 % below | largest |")
-        print("|---|---|---|---|---|")
-        for label, latencies, moved in _rows(chip, writes=writes):
-            ordered = sorted(latencies)
-            tail = ordered[len(ordered) * 95 // 100]
-            mean = statistics.mean(ordered)
-            print(f"| {label} | {moved:.2f} | {mean:.1f} | {tail} | {ordered[-1]} |", flush=True)
+    _show(chip)
     chip.port.close()
 
 

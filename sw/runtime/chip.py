@@ -112,7 +112,8 @@ class Chip:
         Parameters
         ----------
         read, write : tuple[int, int]
-            Bytes in 256 cycles (0: no limit), and bytes that may come at once after a pause.
+            Bytes in 256 cycles (0: no limit), and bytes that may come at once after a pause: two
+            lines keep any rate exactly.
 
         Raises
         ------

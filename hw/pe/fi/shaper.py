@@ -21,9 +21,10 @@ class Shaper(wiring.Component):
     least); a line needs a full line's bytes in it and takes them, whatever part of it is in use. A
     rate of 0 is no limit, and keeps the bucket full.
 
-    Timing: in any n cycles in a row at most burst + n * rate / 256 bytes leave; a source that
-    always has a line sends min(1, rate / (256 * line_bytes)) lines per cycle. `may_go` depends on
-    registers and on `limit.rate` only.
+    Timing: in any n cycles in a row at most burst + n * rate / 256 bytes leave. A source that
+    always has a line sends min(1, rate / (256 * line_bytes)) lines per cycle if the burst is at
+    least line_bytes + rate / 256; with less, gains run over and lines come a whole number of cycles
+    apart. `may_go` depends on registers and on `limit.rate` only.
 
     Parameters
     ----------
