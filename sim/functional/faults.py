@@ -66,7 +66,8 @@ class FunctionalTrap(Exception):
 
     def __str__(self) -> str:
         if self.command is None:
-            return f"{TRAP_TEXT[self.cause]}".capitalize() + "."
+            text = TRAP_TEXT[self.cause]
+            return f"{text[:1].upper()}{text[1:]}."
         command = self.command
         sentence = trap_sentence(self.cause, command.unit, command.opcode, command.tag, self.info)
         return f"{sentence[:-1]}; it is command {command.index} of the list."

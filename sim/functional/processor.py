@@ -35,6 +35,10 @@ def limits_of(pe: PeConfig) -> Limits:
     )
 
 
+_HOLD_BACK = (Opcode.FENCE, Opcode.WAIT, Opcode.END)
+"""Commands that wait themselves."""
+
+
 class CommandProcessor:
     """Executes one command list.
 
@@ -70,10 +74,8 @@ class CommandProcessor:
 
     def _take(self, index: int, data: bytes) -> Waiting:
         """One command."""
-        if wrong := illegal(data, self._limits):
-            raise self._at(index, data, FunctionalTrap(*wrong))
-        command, fields = decode(data)
-        yield from self._hold_back(command.opcode, fields)
+        if data[0] in _HOLD_BACK and not illegal(data, self._limits):
+            yield from self._hold_back(Opcode(data[0]), decode(data)[1])
         effect = self._model.take(data)
         if effect.trap is not None:
             raise self._at(index, data, FunctionalTrap(*effect.trap))
@@ -83,9 +85,9 @@ class CommandProcessor:
             yield from self._machine.issue(Issued(index, issued.opcode, effect.unit, fields))
         else:
             self.n_short += 1
-        if command.opcode is Opcode.CB:
+        if data[0] == Opcode.CB:
             try:
-                self._machine.set_up_buffer(fields)
+                self._machine.set_up_buffer(decode(data)[1])
             except FunctionalTrap as trap:
                 raise self._at(index, data, trap) from None
         self.status = effect.status
