@@ -60,6 +60,14 @@ UNIT_BENCHES: dict[str, UnitBench] = {
     "re": UnitBench(
         "re_tiny", ("tb/unit/re/test_reduction_engine.py::test_reduction_engine[tiny]",)
     ),
+    "se": UnitBench(
+        "se_tiny",
+        (
+            "tb/unit/se/test_simd_faults.py::test_simd_faults[tiny]",
+            "tb/unit/se/test_simd_rates.py::test_simd_rates[tiny]",
+            "tb/unit/se/test_simd_engine.py::test_simd_engine[tiny-5]",
+        ),
+    ),
     "fi": UnitBench(
         "fabric_interface_tiny",
         (
