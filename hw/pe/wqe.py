@@ -193,11 +193,10 @@ class WorkQueueEngine(wiring.Component):
     ) -> None:
         """Collect quads until a command is complete, and offer it."""
         left = Signal(32)  # quads of the list that were not collected
-        address = Signal(ADDRESS_BITS)  # of the next quad
+        address = Signal(32)  # low bits of the next quad's, for traps
         n_collected, n_missing = Signal(2), Signal(2)  # quads of the command at hand
         complete = Signal()  # the command at hand is offered
         taken, may_collect, wants, collects = Signal(), Signal(), Signal(), Signal()
-        opcode = Signal(8)  # of the command that the quad belongs to
         m.d.comb += [
             self.command.valid.eq(complete & ~self._stop),
             taken.eq(self.command.valid & self.command.ready),
@@ -206,12 +205,11 @@ class WorkQueueEngine(wiring.Component):
             collects.eq(wants & (errors == 0)),
             quad_ready.eq(collects),
             ends.eq(taken & (self.command.payload[:8] == Opcode.END)),
-            opcode.eq(Mux(n_collected == 0, quad[:8], self.command.payload[:8])),
         ]
         with m.If(taken):
             m.d.sync += complete.eq(0)
         with m.If(collects):
-            is_last = Mux(n_collected == 0, ~opcode[6], n_missing == 1)
+            is_last = Mux(n_collected == 0, ~quad[6], n_missing == 1)  # bit 6: a long command
             m.d.sync += [
                 self.command.payload.word_select(n_collected, QUAD_BITS).eq(quad),
                 n_collected.eq(Mux(is_last, 0, n_collected + 1)),
@@ -227,17 +225,17 @@ class WorkQueueEngine(wiring.Component):
                 left.eq(self.start.payload.quads),
                 complete.eq(0),
                 n_collected.eq(0),
-                address.eq(self.start.payload.address),
+                address.eq(self.start.payload.address[:32]),
             ]
 
-        line = address[:32] & ~(self.link_bytes - 1)
+        line = address & ~(self.link_bytes - 1)
         self._trap_when(m, wants & errors[1], Trap.MEMORY_POISON, line)
         self._trap_when(m, wants & errors[0], Trap.MEMORY_ERROR, line)
         self._trap_when(
             m,
             self._running & (left == 0) & (~complete | taken) & ~ends,
             Trap.LIST_OVERRUN,
-            address[:32],
+            address,
         )
         self._trap_when(m, begins & (self.start.payload.address[:4] != 0), Trap.ILLEGAL_FIELD, 0)
 

@@ -55,7 +55,8 @@ class Engine:
     def run(self, address: int, commands: list[bytes], quads: int | None = None) -> None:
         """Put a list into memory and start it."""
         data = b"".join(commands)
-        self.memory.data[address : address + len(data)] = data
+        place = address - self.memory.base
+        self.memory.data[place : place + len(data)] = data
         self.start.send({"address": address, "quads": len(data) // 16 if quads is None else quads})
 
     async def receive(self, commands: list[bytes]) -> None:
@@ -100,19 +101,50 @@ async def random_lists_arrive_in_order(dut: object) -> None:
     await engine.bench.start()
     rng = python_rng("lists")
     for n in (0, 1, 2, 3, 5, 40, 40):
-        commands = random_list(rng, n)
         address = 16 * rng.randrange(MEMORY_BYTES // 32)
         behind = rng.choice((0, 1, 7, 1 << 9))  # quads that the list has behind END
-        engine.run(address, commands, sum(map(len, commands)) // 16 + behind)
-        await engine.receive(commands)
+        await check_list(engine, random_list(rng, n), address, behind)
+
+
+@cocotb.test()
+async def every_bit_of_address_and_length_counts(dut: object) -> None:
+    """Lists across each power of two in the address space, in lists of each power of two quads."""
+    engine = Engine(dut)
+    await engine.bench.start()
+    rng = python_rng("far lists")
+    for bit in range(8, 32):
+        commands = random_list(rng, rng.randint(1, 6))
+        quads = sum(map(len, commands)) // 16
+        middle = 1 << (bit + 8)  # up to half of the address space
+        engine.memory.base = max(0, middle - MEMORY_BYTES // 2)
+        behind = rng.choice(((1 << bit) - rng.randrange(quads), 0))
+        await check_list(engine, commands, middle - 16 * rng.randint(0, quads), behind)
+        # Without END the same list traps behind its last quad.
+        address = middle - 16 * rng.randint(0, quads)
+        engine.run(address, commands[:-1])
+        await engine.receive(commands[:-1])
+        await engine.bench.until(lambda: engine.read_trap()["valid"], 200)
+        trap = engine.read_trap()
+        info = (address + 16 * (quads - 1)) & 0xFFFFFFFF
+        assert (trap["cause"], trap["info"]) == (Trap.LIST_OVERRUN, info)
         await engine.rest()
-        assert not engine.read_trap()["valid"]
-        last = address + sum(map(len, commands)) + 16 * behind - 1
-        lines = sorted(line // engine.link_bytes for line in engine.memory.reads)
-        first = address // engine.link_bytes
-        assert lines == list(range(first, first + len(lines)))
-        assert lines[-1] <= last // engine.link_bytes
+        await engine.bench.reset()
         engine.memory.reads.clear()
+
+
+async def check_list(engine: Engine, commands: list[bytes], address: int, behind: int) -> None:
+    """Run a list that has `behind` quads behind END; compare commands and the lines read."""
+    n_bytes = sum(map(len, commands))
+    engine.run(address, commands, n_bytes // 16 + behind)
+    await engine.receive(commands)
+    await engine.rest()
+    assert not engine.read_trap()["valid"]
+    last = address + n_bytes + 16 * behind - 1
+    lines = sorted(line // engine.link_bytes for line in engine.memory.reads)
+    first = address // engine.link_bytes
+    assert lines == list(range(first, first + len(lines)))
+    assert lines[-1] <= last // engine.link_bytes
+    engine.memory.reads.clear()
 
 
 @cocotb.test()
