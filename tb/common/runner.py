@@ -297,7 +297,8 @@ def _environment(
     if scope := env.get("WAVES_SCOPE", "").strip().removeprefix("TOP."):
         inside = scope == name or scope.startswith(f"{name}.")
         env["WAVES_SCOPE"] = scope if inside else f"{name}.{scope}"
-    chosen = testcase or env.pop("COCOTB_TESTCASE", "")
+    asked = env.pop("COCOTB_TESTCASE", "")
+    chosen = testcase or asked
     names = [re.escape(part.strip()) for part in chosen.split(",") if part.strip()]
     if names:
         env["COCOTB_TEST_FILTER"] = rf"(^|\.)({'|'.join(names)})$"

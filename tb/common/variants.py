@@ -81,13 +81,13 @@ def _constant_ports(rtlil: str) -> dict[tuple[str, str, str], str]:
                 module = name
             case ["cell", _, name]:
                 cell = name
-            case ["connect", port, value] if bits := re.fullmatch(r"\d+'([01]+)", value):
+            case ["connect", port, value] if bits := re.fullmatch(r"\d+'([01x]+)", value):
                 found[module, cell, port] = bits[1][::-1]
     return found
 
 
 def _changes_nothing(mutant: str, constants: dict[tuple[str, str, str], str]) -> bool:
-    """Whether a mutant gives a constant bit the value that it has."""
+    """Whether a mutant gives a constant bit the value that it has, or changes a don't-care."""
     words = mutant.split()[1:]
     options = dict(zip(words[::2], words[1::2], strict=True))
     place = (options["-module"], options["-cell"], options["-port"])
@@ -95,6 +95,8 @@ def _changes_nothing(mutant: str, constants: dict[tuple[str, str, str], str]) ->
     if bits is None:
         return False
     mode, bit = options["-mode"], int(options["-portbit"])
+    if bits[bit] == "x":
+        return True
     if mode in ("cnot0", "cnot1"):
         return bits[int(options["-ctrlbit"])] != mode[-1]
     return mode in ("const0", "const1") and bits[bit] == mode[-1]
