@@ -68,9 +68,10 @@ async def places_outside_trap(dut: Any) -> None:
         await trapped(bench, Trap.LS_RANGE, cb, tag)
     for tag, (cb, field) in enumerate(((SOURCE_CB, "src_cb"), (TARGET_CB, "cb")), 5):
         whole = len(bench.local.data) // 64
-        bench.buffers[cb + 1] = CbState(base=whole - 3, depth=4)
-        bench.send_wrong(**{**common, field: cb + 1}, tag=tag)
-        await trapped(bench, Trap.LS_RANGE, cb + 1, tag)
+        other = cb ^ 63  # every bit of a buffer's number is seen in both values
+        bench.buffers[other] = CbState(base=whole - 3, depth=4)
+        bench.send_wrong(**{**common, field: other}, tag=tag)
+        await trapped(bench, Trap.LS_RANGE, other, tag)
 
 
 @cocotb.test()
