@@ -214,7 +214,8 @@ class Plan:
         if rows.accumulate:
             out_counts[2] = 1
         places = self._places(out, rows, counts=tuple(out_counts))
-        for number, group in enumerate(self._groups(indices, rows)):
+        n_before = 0
+        for group in self._groups(indices, rows):
             values = np.stack([[a_rows[index] for index in part] for part in group])
             operands = [None, None]
             for which in range(2):
@@ -230,8 +231,9 @@ class Plan:
                 values,
                 *operands,
                 lanes=SHAPE.lanes,
-                first_index_row=number * len(group[0]),
+                first_index_row=n_before,
             )
+            n_before += len(group[0])
             for row in range(len(group[0])):
                 start, _ = next(places)
                 self._expect_row(program, n, out.cb, start, result, row)
