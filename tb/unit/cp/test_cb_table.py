@@ -192,7 +192,8 @@ async def random_users_match_the_model(dut: object) -> None:
     await table.bench.start()
     rng = python_rng("setups")
     for cb in range(N_CBS):
-        table.set_up(cb, rng.randrange(200), rng.choice((1, 2, 3, 7, 8, 37)))
+        depth = rng.choice((1, 2, 3, 7, 37, 128, N_UNITS - 1, rng.randint(1, N_UNITS - 1)))
+        table.set_up(cb, rng.randrange(N_UNITS), depth)
     await table.setups.drained()
     # One side walks one buffer only, else two units could wait for each other for ever.
     writes, reads = (
@@ -200,10 +201,11 @@ async def random_users_match_the_model(dut: object) -> None:
         if parameters.get("fan_out", True)
         else (([3], [4], [5]), ([3, 4], [5]))
     )
-    users = [RandomUser(table, port, CbRole.PRODUCER, cbs) for port, cbs in enumerate(writes)]
-    users += [
-        RandomUser(table, len(writes) + port, CbRole.CONSUMER, cbs)
-        for port, cbs in enumerate(reads)
+    places = rng.sample(range(N_CBS), N_CBS)
+    sides = [(CbRole.PRODUCER, cbs) for cbs in writes] + [(CbRole.CONSUMER, cbs) for cbs in reads]
+    users = [
+        RandomUser(table, port, role, [places[cb] for cb in cbs])
+        for port, (role, cbs) in enumerate(sides)
     ]
     await table.bench.wait(4000)
     assert not table.faults
@@ -382,6 +384,23 @@ async def set_ups_pass_under_load(dut: object) -> None:
         row = unpack(layout, int(dut.peek.value))
         assert (row["base"], row["depth"], row["room"]) == (rows[cb][0], rows[cb][1], rows[cb][1])
         assert dut.peek_valid.value == 1
+
+
+@cocotb.test()
+async def a_set_up_makes_its_buffer_alone(dut: object) -> None:
+    """A number decoded wrongly would make another buffer valid, or none."""
+    table = Table(dut)
+    bench = table.bench
+    await bench.start()
+    order = python_rng("order").sample(range(N_CBS), N_CBS)
+    for n, cb in enumerate(order):
+        table.set_up(cb, cb, 1)
+        await table.setups.drained()
+        await bench.wait(3)
+        for other in range(N_CBS):
+            dut.peek_cb.value = other
+            await bench.wait(2)
+            assert dut.peek_valid.value == (other in order[: n + 1]), (cb, other)
 
 
 @pytest.mark.parametrize("fan_out", [True, False])
