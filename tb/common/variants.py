@@ -81,8 +81,9 @@ def _constant_ports(rtlil: str) -> dict[tuple[str, str, str], str]:
                 module = name
             case ["cell", _, name]:
                 cell = name
-            case ["connect", port, value] if bits := re.fullmatch(r"\d+'([01x]+)", value):
-                found[module, cell, port] = bits[1][::-1]
+            case ["connect", port, value] if bits := re.fullmatch(r"(\d+)'([01x]+)", value):
+                fill = "x" if bits[2][0] == "x" else "0"  # leading digits may be left out
+                found[module, cell, port] = bits[2].rjust(int(bits[1]), fill)[::-1]
     return found
 
 
