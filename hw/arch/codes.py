@@ -3,7 +3,8 @@
 
 import enum
 
-from hw.arch.commands import (
+from hw.arch.formats import Format
+from hw.arch.opcodes import (
     Addend,
     BMode,
     Destination,
@@ -20,7 +21,6 @@ from hw.arch.commands import (
     SimdSource,
     Source,
 )
-from hw.arch.formats import Format
 
 __all__ = ["FIELD_CODES"]
 

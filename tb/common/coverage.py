@@ -16,25 +16,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from hw.arch.commands import (
-    COMMANDS,
-    Addend,
-    BMode,
-    Destination,
-    Factor,
-    Function,
-    LayoutOp,
-    LayoutTarget,
-    Opcode,
-    Post,
-    Pre,
-    Reduce,
-    ScatterMode,
-    SimdOut,
-    SimdSource,
-    Source,
-    decode,
-)
+from hw.arch.codes import FIELD_CODES
+from hw.arch.commands import COMMANDS, LayoutOp, Opcode, decode
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import CbPortId, State, Unit
@@ -50,22 +33,9 @@ __all__ = [
 ]
 
 _INTEGERS = (Format.INT8, Format.UINT8)
-_ENUMS = {
-    (Opcode.SE_PROGRAM, "pre"): Pre,
-    (Opcode.SE_PROGRAM, "b_mode"): BMode,
-    (Opcode.SE_PROGRAM, "factor"): Factor,
-    (Opcode.SE_PROGRAM, "addend"): Addend,
-    (Opcode.SE_PROGRAM, "function"): Function,
-    (Opcode.SE_PROGRAM, "stat_function"): Function,
-    (Opcode.SE_PROGRAM, "reduce"): Reduce,
-    (Opcode.SE_PROGRAM, "post"): Post,
-    (Opcode.SE_PROGRAM, "out"): SimdOut,
-    (Opcode.SIMD, "source"): SimdSource,
-    (Opcode.LAYOUT, "operation"): LayoutOp,
-    (Opcode.LAYOUT, "target"): LayoutTarget,
-    (Opcode.SCATTER, "mode"): ScatterMode,
-    (Opcode.DRAIN, "destination"): Destination,
-    (Opcode.DRAIN, "source"): Source,
+_OPTIONS = {
+    opcode: {field: codes for field, codes in fields.items() if codes is not Format}
+    for opcode, fields in FIELD_CODES.items()
 }
 """Options whose every value is a point of its own."""
 _FLAGS = {
@@ -103,8 +73,9 @@ def _points() -> Iterator[str]:
         yield f"SE_PROGRAM a {fmt.name}"
         yield f"SE_PROGRAM out {fmt.name}"
     yield from (f"LAYOUT TRANSPOSE of {4 << size} bits" for size in range(4))
-    for (opcode, field), values in _ENUMS.items():
-        yield from (f"{opcode.name} {field} {value.name}" for value in values)
+    for opcode, options in _OPTIONS.items():
+        for field, codes in options.items():
+            yield from (f"{opcode.name} {field} {code.name}" for code in codes)
     for opcode, fields in _FLAGS.items():
         yield from (f"{opcode.name} {field} {on}" for field in fields for on in ("off", "on"))
     for port in CbPortId:
@@ -162,9 +133,9 @@ def _names(opcode: Opcode, values: dict[str, int]) -> Iterator[str]:
             yield f"SE_PROGRAM out {format_name('out_format')}"
         case Opcode.LAYOUT if values["operation"] == LayoutOp.TRANSPOSE:
             yield f"LAYOUT TRANSPOSE of {4 << values['element']} bits"
-    for (of, field), kinds in _ENUMS.items():
-        if of is opcode and values[field] in set(kinds):
-            yield f"{opcode.name} {field} {kinds(values[field]).name}"
+    for field, codes in _OPTIONS.get(opcode, {}).items():
+        if values[field] in set(codes):
+            yield f"{opcode.name} {field} {codes(values[field]).name}"
     for field in _FLAGS.get(opcode, ()):
         yield f"{opcode.name} {field} {'on' if values[field] else 'off'}"
 
