@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from hw.arch.commands import (
     COMMANDS,
@@ -56,21 +57,23 @@ def illegal(data: bytes, limits: Limits) -> tuple[Trap, int] | None:
         return Trap.ILLEGAL_OPCODE, 0
     command = COMMANDS[Opcode(data[0])]
     word = int.from_bytes(data[: command.bits // 8], "little")
-    values: dict[str, int] = {}
-    named: set[int] = set()
-    for item in command.fields:
-        named.update(range(item.offset, item.offset + item.width))
-        values[item.name] = word >> item.offset & (1 << item.width) - 1
+    values = {item.name: word >> item.offset & (1 << item.width) - 1 for item in command.fields}
     if is_long(command.opcode) and not set(UNITS_OF_OPCODE[command.opcode]) & set(limits.units):
         return Trap.ILLEGAL_OPCODE, 0
     wrong = [command.field(name).offset for name in _wrong_fields(values, limits)]
-    for bit in range(command.bits):
-        if bit not in named and word >> bit & 1:
-            while bit - 1 not in named:
-                bit -= 1
-            wrong.append(bit)
-            break
+    wrong += [start for start, mask in _holes(command.opcode) if word & mask][:1]
     return (Trap.ILLEGAL_FIELD, min(wrong)) if wrong else None
+
+
+@cache
+def _holes(opcode: Opcode) -> list[tuple[int, int]]:
+    """First bit and mask of each run of bits that no field names."""
+    command = COMMANDS[opcode]
+    named = {bit for f in command.fields for bit in range(f.offset, f.offset + f.width)}
+    unnamed = [bit for bit in range(command.bits) if bit not in named]
+    starts = [bit for bit in unnamed if bit - 1 not in unnamed]
+    ends = [bit + 1 for bit in unnamed if bit + 1 not in unnamed]
+    return [(low, (1 << high) - (1 << low)) for low, high in zip(starts, ends, strict=True)]
 
 
 def _wrong_fields(v: dict[str, int], limits: Limits) -> set[str]:
