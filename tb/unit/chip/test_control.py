@@ -5,6 +5,9 @@ from typing import Any
 
 import cocotb
 from amaranth.hdl import unsigned
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, RisingEdge, Timer
+from cocotb.utils import get_sim_time
 
 from hw.arch.csr import COUNTER_BASE, COUNTERS, RANGE_REGISTERS, REGISTERS, JobState
 from hw.arch.traps import Trap
@@ -16,7 +19,7 @@ from hw.mem.sram_slice import EccFault
 from hw.pe.cp.traps import ElementTrap
 from hw.pe.wqe import ListStart
 from tb.common.payload import pack, unpack
-from tb.common.runner import run_bench
+from tb.common.runner import CLOCK_PERIOD_NS, run_bench
 from tb.common.seeds import python_rng
 from tb.common.stream import Bench, check_equal, sometimes
 
@@ -172,6 +175,45 @@ async def a_job_runs_to_done_and_its_cycles_are_counted(dut: Any) -> None:
         # The reset is two cycles after the start was taken.
         assert cycles == ended - started + 2
         assert await device.read("JOB_CYCLES_HI") == 0
+
+
+@cocotb.test()
+async def a_long_job_is_counted(dut: Any) -> None:
+    """Carries of the cycle count up to bit 20; no agent looks on, so that they come quickly."""
+    Device(dut)
+    for name in ("port__write__valid", "port__read__valid"):
+        dut[name].value = 0
+    dut["job__ready"].value = 1
+    Clock(dut["clk"], CLOCK_PERIOD_NS, unit="ns").start()
+    dut["rst"].value = 1
+    await RisingEdge(dut["clk"])
+    await RisingEdge(dut["clk"])
+    dut["rst"].value = 0
+
+    async def pulse(name: str) -> float:
+        dut[name].value = 1
+        await RisingEdge(dut["clk"])
+        dut[name].value = 0
+        return get_sim_time("ns")
+
+    async def read(name: str) -> int:
+        dut["port__read__payload"].value = REGISTERS[name].offset
+        await pulse("port__read__valid")
+        await RisingEdge(dut["port__answer__valid"])
+        value = int(dut["port__answer__payload"].value)
+        await FallingEdge(dut["port__answer__valid"])
+        return value
+
+    start = {"offset": REGISTERS["JOB_START"].offset, "data": 1}
+    dut["port__write__payload"].value = pack(ControlWrite, start)
+    await pulse("port__write__valid")
+    await RisingEdge(dut["element_reset"])
+    begin = get_sim_time("ns")
+    await Timer(CLOCK_PERIOD_NS * ((1 << 20) + 99), "ns")
+    end = await pulse("job_done")
+    await RisingEdge(dut["clk"])
+    cycles = await read("JOB_CYCLES_LO") | await read("JOB_CYCLES_HI") << 32
+    assert cycles == (end - begin) // CLOCK_PERIOD_NS + 1
 
 
 @cocotb.test()
