@@ -2,6 +2,7 @@
 """Commands for the native units: their structures, and words for what the library reports."""
 
 import dataclasses
+import functools
 
 from hw.arch.commands import LEVELS, Destination, Opcode
 from hw.arch.traps import Trap
@@ -11,13 +12,17 @@ from sim.functional.faults import FunctionalTrap, Issued, Rule
 from sim.functional.memory import memory_trap, unwritten_memory
 from sim.functional.operand import outside_step, overlap, second_producer, unwritten_ls
 from sim.functional.simd import simd_fault, simd_nests
-from sim.functional.state import CommandState, MachineState, OperandState, Wait
+from sim.functional.state import CommandState, MachineState, OperandState, ProgramState, Wait
 from sim.functional.units import dma_nest, tile_nest, unwritten_row
 from sim.golden.address import Nest
 from sim.golden.simd import Program
 
 __all__ = ["is_native", "native_fault", "native_state", "native_waits"]
 
+_COPIED = {field[0] for field in CommandState._fields_} - {
+    "opcode", "tail_level", "tail_inner", "tail_count", "program",
+}  # fmt: skip
+"""Fields of commands that go into the structure as they are."""
 _PRODUCERS = (Opcode.DMA_IN, Opcode.DRAIN)
 
 
@@ -99,14 +104,7 @@ def _command_state(command: Issued, nests: list[Nest], producer: bool) -> Comman
     state.counts[:] = first.counts
     state.tail_level, state.tail_inner = first.tail_level, first.tail_inner
     state.tail_count = first.tail_count
-    own = {field[0] for field in CommandState._fields_}
-    for name in own & fields.keys() - {
-        "opcode",
-        "tail_level",
-        "tail_inner",
-        "tail_count",
-        "program",
-    }:
+    for name in _COPIED & fields.keys():
         setattr(state, name, fields[name])
     for level in range(1, LEVELS):
         state.mem_strides[level] = fields.get(f"mem_stride{level}", 0)
@@ -118,9 +116,14 @@ def _simd_state(command: Issued, program: Program, word: int) -> CommandState:
     a, b, out = simd_nests(program, command.fields, word)
     state = _command_state(command, [a, b], producer=False)
     state.out = _operand(out, producer=True)
-    for entry in dataclasses.fields(program):
-        setattr(state.program, entry.name, int(getattr(program, entry.name)))
+    state.program = _program_state(program)
     return state
+
+
+@functools.lru_cache(maxsize=64)
+def _program_state(program: Program) -> ProgramState:
+    names = [field.name for field in dataclasses.fields(program)]
+    return ProgramState(**{name: int(getattr(program, name)) for name in names})
 
 
 def _operand(nest: Nest, producer: bool) -> OperandState:

@@ -17,6 +17,7 @@ enum Post : i64 { kPostNone, kPostStatistic, kPostB, kPostC };
 enum Out : i64 { kElements, kStatistics, kBoth };
 
 constexpr int kPartials = 8;
+constexpr i64 kAtOnce = 16;
 
 struct RowResult {
     float statistic, appended;
@@ -24,12 +25,12 @@ struct RowResult {
 
 inline i64 format_bytes(i64 format) { return format <= kUint8 ? 1 : format <= kBf16 ? 2 : 4; }
 
-template <typename Element>
-void unpack_as(const u8* bytes, i64 format, i64 n, float* values, u32* raw) {
+template <typename Element, i64 kFormat>
+void unpack_as(const u8* bytes, i64 n, float* values, u32* raw) {
     for (i64 i = 0; i < n; ++i) {
         Element element;
         std::memcpy(&element, bytes + i * static_cast<i64>(sizeof element), sizeof element);
-        values[i] = to_float(element, format);
+        values[i] = to_float(element, kFormat);
         if (raw) raw[i] = element;
     }
 }
@@ -39,10 +40,13 @@ inline void unpack(const u8* bytes, i64 format, i64 n, std::vector<float>& value
     values.resize(static_cast<std::size_t>(n));
     if (raw) raw->resize(values.size());
     u32* patterns = raw ? raw->data() : nullptr;
-    switch (format_bytes(format)) {
-        case 1: return unpack_as<u8>(bytes, format, n, values.data(), patterns);
-        case 2: return unpack_as<std::uint16_t>(bytes, format, n, values.data(), patterns);
-        default: return unpack_as<u32>(bytes, format, n, values.data(), patterns);
+    switch (format) {
+        case kInt8: return unpack_as<u8, kInt8>(bytes, n, values.data(), patterns);
+        case kUint8: return unpack_as<u8, kUint8>(bytes, n, values.data(), patterns);
+        case kFp16: return unpack_as<std::uint16_t, kFp16>(bytes, n, values.data(), patterns);
+        case kBf16: return unpack_as<std::uint16_t, kBf16>(bytes, n, values.data(), patterns);
+        case kInt32: return unpack_as<u32, kInt32>(bytes, n, values.data(), patterns);
+        default: return unpack_as<u32, kFp32>(bytes, n, values.data(), patterns);
     }
 }
 
@@ -158,10 +162,18 @@ inline float reduced(const Program& p, i64 lanes, const std::vector<float>& valu
     if (p.reduce == kSumSquares)
         return row_sum(n, lanes, [&](i64 i) { return opened[i] * opened[i]; });
     const auto at = [&](i64 i) { return p.reduce == kAbsMax ? std::fabs(values[i]) : values[i]; };
-    float found = at(0);
-    for (i64 i = 1; i < n; ++i)
-        found = p.reduce == kReduceMin ? lesser(found, at(i)) : greater(found, at(i));
-    return found;
+    const bool least = p.reduce == kReduceMin;
+    // The order does not matter; several at once can be compared side by side.
+    float found[kAtOnce];
+    for (i64 i = 0; i < kAtOnce; ++i) found[i] = at(std::min(i, n - 1));
+    for (i64 first = kAtOnce; first < n; first += kAtOnce)
+        for (i64 i = 0; i < kAtOnce; ++i) {
+            const float value = at(std::min(first + i, n - 1));
+            found[i] = least ? lesser(found[i], value) : greater(found[i], value);
+        }
+    for (i64 i = 1; i < kAtOnce; ++i)
+        found[0] = least ? lesser(found[0], found[i]) : greater(found[0], found[i]);
+    return found[0];
 }
 
 // Step 8.
@@ -176,6 +188,29 @@ inline void apply_post(Scratch& s, const Program& p, float statistic) {
     }
 }
 
+// Step 10.
+template <typename Element, i64 kFormat>
+void pack_as(Scratch& s, const Command& c) {
+    const Program& p = c.program;
+    const i64 n = c.counts[0];
+    const float* values = s.a.data();
+    u8* bytes = s.bytes.data();
+    if (!p.stochastic || kFormat == kFp32) {
+        for (i64 i = 0; i < n; ++i) {
+            const auto element = static_cast<Element>(from_float(values[i], kFormat, nullptr));
+            std::memcpy(bytes + i * static_cast<i64>(sizeof element), &element, sizeof element);
+        }
+        return;
+    }
+    u32 index = static_cast<u32>(p.index_base + c.rows_done * p.index_pitch);
+    for (i64 i = 0; i < n; ++i, ++index) {
+        const u32 random =
+            rounding_hash(static_cast<u32>(p.seed), static_cast<u32>(p.tensor), index);
+        const auto element = static_cast<Element>(from_float(values[i], kFormat, &random));
+        std::memcpy(bytes + i * static_cast<i64>(sizeof element), &element, sizeof element);
+    }
+}
+
 // Steps 9 and 10: the row's bytes.
 inline void convert_row(Scratch& s, const Command& c) {
     const Program& p = c.program;
@@ -183,15 +218,13 @@ inline void convert_row(Scratch& s, const Command& c) {
     const float high = number(static_cast<u32>(p.clamp_high));
     if (p.clamp)
         each(s.a, [=](float a, std::size_t) { return lesser(greater(a, low), high); });
-    const i64 n = c.counts[0], size = format_bytes(p.out_format);
-    s.bytes.resize(static_cast<std::size_t>(n * size));
-    u32 index = static_cast<u32>(p.index_base + c.rows_done * p.index_pitch);
-    for (i64 i = 0; i < n; ++i, ++index) {
-        u32 random = 0;
-        if (p.stochastic)
-            random = rounding_hash(static_cast<u32>(p.seed), static_cast<u32>(p.tensor), index);
-        const u32 bits = from_float(s.a[i], p.out_format, p.stochastic ? &random : nullptr);
-        std::memcpy(s.bytes.data() + i * size, &bits, static_cast<std::size_t>(size));
+    s.bytes.resize(static_cast<std::size_t>(c.counts[0] * format_bytes(p.out_format)));
+    switch (p.out_format) {
+        case kInt8: return pack_as<u8, kInt8>(s, c);
+        case kUint8: return pack_as<u8, kUint8>(s, c);
+        case kFp16: return pack_as<std::uint16_t, kFp16>(s, c);
+        case kBf16: return pack_as<std::uint16_t, kBf16>(s, c);
+        default: return pack_as<u32, kFp32>(s, c);
     }
 }
 

@@ -13,7 +13,7 @@ constexpr i64 kFromEngine = 1;
 inline bool row_bytes(Machine& m, const Operand& o, i64 offset, i64 n, std::vector<u8>& bytes) {
     bytes.resize(static_cast<std::size_t>(n));
     for (i64 at = 0; at < n;) {
-        const i64 size = std::min(n - at, m.word - (offset + at) % m.word);
+        const i64 size = std::min(n - at, until_wrap(m, o, offset + at));
         const u8* data = ls_read(m, o, offset + at, size);
         if (!data) return false;
         std::memcpy(bytes.data() + at, data, static_cast<std::size_t>(size));
@@ -140,7 +140,7 @@ inline Outcome enter_out(Machine& m, Command& c) {
 
 inline bool write_bytes(Machine& m, const Operand& o, i64 offset, const u8* data, i64 n) {
     for (i64 at = 0; at < n;) {
-        const i64 size = std::min(n - at, m.word - (offset + at) % m.word);
+        const i64 size = std::min(n - at, until_wrap(m, o, offset + at));
         if (!ls_write(m, o, offset + at, data + at, size)) return false;
         at += size;
     }

@@ -127,6 +127,12 @@ inline i64 ls_address(const Machine& m, const Operand& o, i64 offset) {
     return b.base * kUnitBytes + place;
 }
 
+// Bytes from an offset on until the buffer begins again.
+inline i64 until_wrap(const Machine& m, const Operand& o, i64 offset) {
+    const Buffer& b = m.buffers[o.cb];
+    return (b.base + b.depth) * kUnitBytes - ls_address(m, o, offset);
+}
+
 inline bool all_known(const u8* known, i64 n) {
     return std::memchr(known, 0, static_cast<std::size_t>(n)) == nullptr;
 }
@@ -142,7 +148,7 @@ inline bool in_window(const Operand& o, i64 offset, i64 n) {
     return offset >= 0 && offset + n <= o.window;
 }
 
-// A consumer's `n` bytes at an offset; they lie within one word.
+// A consumer's `n` bytes at an offset; they do not wrap.
 inline const u8* ls_read(Machine& m, const Operand& o, i64 offset, i64 n) {
     const i64 address = ls_address(m, o, offset);
     if (m.police) {
