@@ -6,7 +6,6 @@ Python package is used; it was built without its configure values, so make gets 
 """
 
 import functools
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -16,6 +15,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from sim.build_cache import content_key
 
 __all__ = [
     "MINIMUM_VERILATOR",
@@ -143,7 +144,7 @@ def processor_key() -> str:
     """A short name for what this machine's processor can do: -march=native depends on it."""
     lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
     flags = [line for line in lines if line.startswith(("flags", "Feat"))]
-    return hashlib.sha256("\n".join([platform.machine(), *flags[:1]]).encode()).hexdigest()[:16]
+    return content_key(platform.machine(), *flags[:1])
 
 
 @functools.cache

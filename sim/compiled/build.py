@@ -4,7 +4,6 @@ both cached by content."""
 
 import importlib.metadata
 import json
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache, content_key
+from sim.toolchain import processor_key
 from sim.verilate import VerilatorJob, verilate
 
 __all__ = ["SimulatorBuild", "build_simulator", "chip_verilog"]
@@ -19,7 +19,6 @@ __all__ = ["SimulatorBuild", "build_simulator", "chip_verilog"]
 _ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).resolve().parent
 _TOP = "mtia_chip"
-_CPUINFO = Path("/proc/cpuinfo")
 
 # The data-flow optimiser makes the code of the engine's columns larger and half as fast.
 _NO_DFG = "-fno-dfg"
@@ -36,13 +35,6 @@ class SimulatorBuild:
     verilog_seconds: float
     build_seconds: float
     from_cache: bool
-
-
-def _processor() -> str:
-    """A short name for what this machine's processor can do."""
-    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
-    flags = [line for line in lines if line.startswith(("flags", "Feat"))]
-    return content_key(platform.machine(), *flags[:1])
 
 
 def chip_verilog(config: ChipConfig, cache: BuildCache) -> tuple[str, float]:
@@ -98,7 +90,7 @@ def build_simulator(
     progress(f"Verilog of {config.name} ...")
     text, verilog_seconds = chip_verilog(config, cache)
     # With -march=native the result runs on this kind of processor only.
-    defines = f"-DPROCESSOR_{_processor()} "
+    defines = f"-DPROCESSOR_{processor_key()} "
     defines += f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
     job = VerilatorJob(
         name=f"{config.name}{'-trace' if trace else ''}{'-test' if test else ''}.so",
