@@ -143,15 +143,18 @@ def operands(
     """Output, a and b of a command."""
     n, word = rows.counts[0], SHAPE.word_bytes
     gap = rng.choice((0, 0, 1))
+    # Levels that do not move an input repeat its rows.
+    moves = [tuple(level for level in (1, 2, 3, 4) if rng.random() < 0.8) for _ in range(2)]
     a = b = None
     if not from_re:
         row_bytes = n * program.a_format.n_bytes
-        a = dense(rng, A_CB, "a_", rows, row_bytes=row_bytes, unit=word, gap=gap)
+        a = dense(rng, A_CB, "a_", rows, row_bytes=row_bytes, unit=word, gap=gap, levels=moves[0])
     if program.b_mode is BMode.ELEMENT:
         row_bytes = n * program.b_format.n_bytes
-        b = dense(rng, B_CB, "b_", rows, row_bytes=row_bytes, unit=word)
+        b = dense(rng, B_CB, "b_", rows, row_bytes=row_bytes, unit=word, levels=moves[1])
     elif program.b_mode is BMode.ROW:
-        b = dense(rng, B_CB, "b_", rows, row_bytes=4 << program.b_pair, unit=4, gap=gap)
+        row_bytes = 4 << program.b_pair
+        b = dense(rng, B_CB, "b_", rows, row_bytes=row_bytes, unit=4, gap=gap, levels=moves[1])
     elif program.b_mode is BMode.HELD:
         row_bytes = 4 * SHAPE.columns << program.b_pair
         b = dense(rng, B_CB, "b_", rows, row_bytes=row_bytes, unit=word, levels=(2, 3, 4))
