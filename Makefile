@@ -25,7 +25,7 @@ setup: ## make .venv and install what is missing; the other verbs do this first
 doctor: setup ## check this machine, say what to type
 	@$(MTIA) doctor
 
-sim: setup ## Verilator regression on tiny, GEMM on the full-size element
+sim: setup ## Verilator regression on tiny, GEMM and digits on the full-size element
 	@$(RUN) scripts/run_tests.py sim $(TEST_OPTION)
 
 test: setup ## everything that must pass: lint, types, layers, models, benches, proofs
@@ -45,6 +45,7 @@ waves: setup ## run TEST with waves, then look at them in GTKWave
 
 bench: setup ## measure the figures of README on CONFIG
 	@$(RUN) scripts/gemm_showcase.py --all --config $(or $(CONFIG),mtia100-pe)
+	@$(RUN) scripts/se_showcase.py --config $(or $(CONFIG),mtia100-pe)
 
 formal: setup ## all proofs
 	@$(RUN) scripts/run_tests.py formal $(TEST_OPTION)

@@ -143,7 +143,8 @@ def _draw(outcome: Outcome, digits: Digits) -> list[Path]:
     draw_digits(digits.test_images, digits.test_labels, outcome.logits, paths[1])
     trace = read_trace(folder / f"digits-{config}.pftrace")
     layers = len(outcome.layers)
-    title = f"{config}: {digits.test_labels.size} digits through {layers} layers, INT8"
+    title = f"{config}: {digits.test_labels.size} digits through {layers} layers, INT8;"
+    title += " between layers the host reads all counters"
     draw_utilisation(trace, paths[2], title=title)
     return paths
 

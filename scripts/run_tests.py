@@ -111,7 +111,13 @@ def _sim_suite(test: str) -> list[Step]:
     return [
         _pytest("benches", "-m", "bench and not slow", "tb"),
         _python("gemm", "scripts/gemm_showcase.py", "--config", config),
+        _python("digits", "scripts/digits_showcase.py", *_members("tiny", config)),
     ]
+
+
+def _members(*names: str) -> list[str]:
+    """Options that name each member once."""
+    return [word for name in dict.fromkeys(names) for word in ("--config", name)]
 
 
 def _formal_suite(test: str) -> list[Step]:

@@ -16,7 +16,6 @@ from sw.kernels.simd_limits import check_engine, check_row_buffer
 __all__ = ["plan_layernorm"]
 
 _IN, _MEAN, _OUT = 0, 1, 2
-_OUT_GROUPS = 3
 
 
 def plan_layernorm(pe: PeConfig, x: RowArray, y: RowArray, *, epsilon: float = 1e-5) -> CommandList:
@@ -31,7 +30,7 @@ def plan_layernorm(pe: PeConfig, x: RowArray, y: RowArray, *, epsilon: float = 1
     check_row_buffer(pe, x.elements)
     source = Stream(cb=_IN, row_bytes=x.row_bytes)
     means = Stream(cb=_MEAN, row_bytes=4, packed=True)
-    result = Stream(cb=_OUT, row_bytes=y.row_bytes, depth=_OUT_GROUPS)
+    result = Stream(cb=_OUT, row_bytes=y.row_bytes, halves=1)
     streams = RowStreams(pe, x.rows, (source, means, result))
     share = fp32_bits(1 / x.elements)
     commands = CommandList()

@@ -17,15 +17,13 @@ from hw.arch.formats import Format
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
 
-__all__ = ["UNIT", "RowArray", "RowStreams", "Stream"]
+__all__ = ["UNIT", "Pass", "RowArray", "RowStreams", "Stream"]
 
 UNIT = 64
 """Bytes of one unit of circular-buffer arithmetic."""
 _MOST_ROWS = 127
-"""Rows of a chunk; a SIMD command's tail counts that far."""
+"""Rows of a group; a SIMD command's tail counts that far."""
 _MOST = 0xFFFF
-_FEWEST = 2
-"""Groups of a stream: one lands while one is used."""
 _STEP_SHARE = 64
 """A group takes about this part of local memory, or is one row."""
 
@@ -63,8 +61,11 @@ class Stream:
     """Rows follow each other without gaps, as statistics do; else each begins at a word."""
     extra_words: int = 0
     """Words behind each row, as SIMD's output BOTH has one."""
+    halves: int = 2
+    """Chunks that it holds, if a chunk is as large as there is room for: two, so that one moves
+    while the other is used; one, if what it holds is only ever used up."""
     depth: int = 0
-    """Groups that it holds; 0: as many as there is room for."""
+    """Groups that it holds instead."""
 
 
 Pass = tuple[Opcode, Fields, int]
@@ -87,12 +88,12 @@ class RowStreams:
     group_rows : int
         Rows of a group; 0: as many as make a step worth its handshake.
     chunk_groups : int
-        Groups of a chunk; 0: half of what a stream holds.
+        Groups of a chunk; 0: half of what most streams hold.
 
     Raises
     ------
     ValueError
-        If there are no rows, or two groups of one row do not fit.
+        If there are no rows, or not even single rows fit.
     """
 
     def __init__(
@@ -110,22 +111,22 @@ class RowStreams:
         self.word, self.rows, self.streams = pe.ls.word_bytes, rows, streams
         room = (pe.ls.size_bytes - resident_bytes) // UNIT
         self.group = self._group_rows(pe, group_rows)
-        while self.group > 1 and self._units(_FEWEST) > room:
+        while self.group > 1 and self._units(1) > room:
             self.group -= 1
-        if self._units(_FEWEST) > room:
+        if self._units(1) > room:
             raise ValueError(
-                f"Two rows need {self._units(_FEWEST) * UNIT} bytes of local memory with everything"
-                f" that goes with them; there are {room * UNIT}."
+                f"Two rows need {self._units(1) * UNIT} bytes of local memory with everything that"
+                f" goes with them; there are {room * UNIT}."
             )
         self.groups = math.ceil(rows / self.group)
         if self.groups > _MOST:
             raise ValueError(f"{rows} rows are more than the {_MOST * self.group} of one list.")
         self.last = rows - (self.groups - 1) * self.group
-        self.depth = _FEWEST
-        while self.depth < 2 * self.groups and self._units(self.depth + 1) <= room:
-            self.depth += 1
-        self.chunk = min(chunk_groups or self.depth // 2, self.groups)
-        self.resident_base = self._units(self.depth)
+        self.half = 1
+        while self.half < self.groups and self._units(self.half + 1) <= room:
+            self.half += 1
+        self.chunk = min(chunk_groups or self.half, self.groups)
+        self.resident_base = self._units(self.half)
 
     def _group_rows(self, pe: PeConfig, wanted: int) -> int:
         """Rows of a group, if there is room for them."""
@@ -133,10 +134,13 @@ class RowStreams:
         worth = wanted or pe.ls.size_bytes // _STEP_SHARE // widest
         return max(1, min(self.rows, _MOST_ROWS, worth))
 
-    def _units(self, depth: int) -> int:
-        """64-byte units of all streams, if those without a depth of their own hold `depth`
-        groups."""
-        return sum((stream.depth or depth) * self.block(stream) for stream in self.streams)
+    def _units(self, half: int) -> int:
+        """64-byte units of all streams with `half` groups in a half."""
+        return sum(self._depth(stream, half) * self.block(stream) for stream in self.streams)
+
+    @staticmethod
+    def _depth(stream: Stream, half: int) -> int:
+        return stream.depth or stream.halves * half
 
     def pitch(self, stream: Stream) -> int:
         """Bytes from row to row in local memory."""
@@ -152,7 +156,7 @@ class RowStreams:
         """Circular buffers of all streams."""
         base = 0
         for stream in self.streams:
-            depth = (stream.depth or self.depth) * self.block(stream)
+            depth = self._depth(stream, self.half) * self.block(stream)
             commands.add(Opcode.CB, cb=stream.cb, base=base, depth=depth)
             base += depth
 

@@ -15,7 +15,6 @@ from sw.kernels.simd_limits import check_engine, check_row_buffer
 __all__ = ["plan_softmax"]
 
 _IN, _MAX, _OUT = 0, 1, 2
-_OUT_GROUPS = 3
 
 
 def plan_softmax(pe: PeConfig, x: RowArray, y: RowArray) -> CommandList:
@@ -30,7 +29,7 @@ def plan_softmax(pe: PeConfig, x: RowArray, y: RowArray) -> CommandList:
     check_row_buffer(pe, x.elements)
     source = Stream(cb=_IN, row_bytes=x.row_bytes)
     maxima = Stream(cb=_MAX, row_bytes=4, packed=True)
-    result = Stream(cb=_OUT, row_bytes=y.row_bytes, depth=_OUT_GROUPS)
+    result = Stream(cb=_OUT, row_bytes=y.row_bytes, halves=1)
     streams = RowStreams(pe, x.rows, (source, maxima, result))
     commands = CommandList()
     streams.set_up(commands)
