@@ -72,8 +72,8 @@ SHAPES = {
 SHAPE = SHAPES[bench_parameters().get("shape", "tiny")]
 """Sizes of the engine under test, in the simulator's process."""
 
-OUT_CB, IN_CB = 1, 2
-"""Circular buffers of results and of rows to preload."""
+OUT_CB, IN_CB = 21, 42
+"""Circular buffers of results and of rows to preload; every bit of their numbers differs."""
 BUFFER_UNITS, FIRST_UNIT = 64, 60
 """Size of both, and where their pointers start."""
 
@@ -283,8 +283,8 @@ class ReBench:
         self.dut = dut
         self.latency = parameters["latency"]
         self.buffers = {
-            OUT_CB: CbState(base=4, depth=BUFFER_UNITS),
-            IN_CB: CbState(base=100, depth=BUFFER_UNITS),
+            OUT_CB: CbState(base=91, depth=BUFFER_UNITS),
+            IN_CB: CbState(base=164, depth=BUFFER_UNITS),
         }
         self.start_buffers()
         self.dpe = DpeModel(bench, self.latency, rows or always())

@@ -12,9 +12,10 @@ from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import State
 from hw.config.tree import ConfigError, ReConfig
-from hw.iface.pe import BankState
+from hw.iface.pe import BankState, CbAcquire
 from hw.pe.re import ReductionEngine
 from hw.pe.re.combiner import RowCombiner
+from tb.common.payload import unpack
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, always, bursts, sometimes
@@ -388,6 +389,20 @@ async def addresses_outside_trap(dut: object) -> None:
             plan.preload([1], Format.INT32, offset=64 // SHAPE.word_bytes)
         await _traps(re, Trap.LS_RANGE, opcode, 1)
         assert not any(slot.items for slot in re.slots)
+
+
+@cocotb.test()
+async def a_step_before_its_buffer_asks_for_what_no_buffer_holds(dut: object) -> None:
+    """A negative start that lost its sign would be granted."""
+    re = ReBench(dut)
+    await re.bench.start()
+    re.command(Opcode.DRAIN, **_block(0, 2, stride1=-1, need=1, adv=1))
+
+    def extent() -> int:
+        return unpack(CbAcquire, int(dut["cb_out__acquire__payload"].value))["extent"]
+
+    await re.bench.until(lambda: dut["cb_out__acquire__valid"].value and extent() != 1, 200)
+    assert extent() == 0xFFFF
 
 
 @cocotb.test(skip=bool(PARAMETERS.get("with_links")))
