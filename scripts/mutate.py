@@ -179,10 +179,16 @@ def _show(results: dict[str, Score]) -> float:
     return share
 
 
-def _earlier_results() -> dict[str, Score]:
-    """Scores of other units from earlier runs."""
+def _kept() -> dict[str, Score]:
+    """Scores of all units, some from earlier runs."""
     rows = json.loads(_RESULT.read_text()) if _RESULT.is_file() else {}
     return {name: row for name, row in rows.items() if name in UNIT_BENCHES and "equivalent" in row}
+
+
+def _keep(name: str, score: Score) -> None:
+    """Put a unit's score beside the others."""
+    _RESULT.parent.mkdir(parents=True, exist_ok=True)
+    _RESULT.write_text(json.dumps(_kept() | {name: score}, indent=2) + "\n")
 
 
 def main() -> int:
@@ -200,13 +206,12 @@ def main() -> int:
     units = options.units or list(UNIT_BENCHES)
     if options.mutant is not None:
         return _pytest(UNIT_BENCHES[units[0]], options.n, options.mutant, {})
-    results = _earlier_results() if options.units else {}
+    if not options.units:
+        _RESULT.unlink(missing_ok=True)
     with Progress(console=Console(stderr=True)) as progress:
         for name in units:
-            results[name] = score_unit(name, options.n, progress)
-            _RESULT.parent.mkdir(parents=True, exist_ok=True)
-            _RESULT.write_text(json.dumps(results, indent=2) + "\n")
-    return int(100 * _show(results) < options.at_least)
+            _keep(name, score_unit(name, options.n, progress))
+    return int(100 * _show(_kept()) < options.at_least)
 
 
 if __name__ == "__main__":
