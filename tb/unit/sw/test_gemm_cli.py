@@ -169,3 +169,27 @@ def test_bfloat16_keeps_infinities_and_refuses_overflow() -> None:
     assert np.isinf(kept[0]) and np.isnan(kept[1]) and kept[2] == 0
     with pytest.raises(UserError):
         as_operand(np.array([[1e300]]), "bfloat16", "A")
+
+
+def test_all_options_of_the_epilogue(
+    files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would break if an option did not reach the device, or bfloat16 results could not be read."""
+    monkeypatch.chdir(tmp_path)
+    sums = INT8.astype(np.int32) @ INT8.T.astype(np.int32)
+    bias, scales = np.array([-9, 0, 7], np.int32), np.array([0.5, 0.25, 0.1], np.float32)
+    np.save("bias.npy", bias)
+    np.save("scales.npy", scales)
+    start = ["gemm", files["a"], files["b"], "-o", "c.npy", "--config", "tiny"]
+    start += ["--device", "functional", "--bias", "bias.npy"]
+    real = np.maximum(sums + bias, 0).astype(np.float32)
+    assert main([*start, "--relu", "--out", "uint8", "--scale", "0.3"]) == 0
+    wanted = np.clip(np.rint(real * np.float32(0.3)), 0, 255)
+    assert np.load("c.npy").dtype == np.uint8 and np.array_equal(np.load("c.npy"), wanted)
+    arguments = ["--activation", "relu", "--out", "bf16", "--scale", "scales.npy"]
+    assert main([*start, *arguments]) == 0
+    result = np.load("c.npy")
+    assert result.dtype == np.dtype("V2")
+    assert np.array_equal(
+        result.view(ml_dtypes.bfloat16), (real * scales).astype(ml_dtypes.bfloat16)
+    )
