@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hw.config import ChipConfig, ConfigError, get_config
+from scripts.cycle_record import check_cycles
 from sw.files import write_atomic
 from sw.runtime import ops
 from sw.runtime.chip import Chip
@@ -188,7 +189,8 @@ def main() -> int:
     text = json.dumps([asdict(result) for result in results], indent=2)
     write_atomic(RESULTS / f"se-{config.name}.json", text + "\n")
     _show(config.name, results)
-    return int(not all(result.is_good for result in results))
+    moved = check_cycles({f"{config.name}: {result.name}": result.cycles for result in results})
+    return int(moved > 0 or not all(result.is_good for result in results))
 
 
 if __name__ == "__main__":
