@@ -23,6 +23,8 @@ __all__ = ["MUTANT_PORT", "design_verilog", "simulator_arguments", "verilator_ar
 MUTANT_PORT = "mutant"
 _MUTANT_BITS = 12
 _MUTATE_SEED = 1
+# Not the models of memory macros: their write ports have data bits that no mask ever enables.
+_DESIGN = "* sram_1rw_* %d sram_1r1w_* %d"
 _CELL_NAMES = ("LUT2", "LUT4", "L6MUX21", "PFUMX", "CCU2C", "TRELLIS_FF", "TRELLIS_DPR16X4")
 _CELLS = Path(pyosys.__file__).parent / "share" / "ecp5"
 
@@ -55,7 +57,7 @@ def _with_mutants(component: wiring.Component, name: str, n_mutants: int) -> str
     prepare = ("proc", "opt", "wreduce", "opt", "memory_collect")
     with tempfile.TemporaryDirectory() as folder:
         chosen, netlist = Path(folder, "mutants.txt"), Path(folder, "prepared.il")
-        choose = f"mutate -list {n_mutants} -seed {_MUTATE_SEED} -o {chosen}"
+        choose = f"mutate -list {n_mutants} -seed {_MUTATE_SEED} -o {chosen} {_DESIGN}"
         emit_verilog(component, name=name, passes=(*prepare, f"write_rtlil {netlist}", choose))
         constants = _constant_ports(netlist.read_text())
         lines = [
