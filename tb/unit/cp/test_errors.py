@@ -96,6 +96,13 @@ async def empty_context_traps(dut: object) -> None:
         await device.bench.reset()
     device.send(0, encode(Opcode.RUN, ctx=4))
     assert (await halted(device))["info"] == 4
+    for context in range(LIMITS.contexts):
+        await device.bench.reset()
+        empty = (context + 1) % LIMITS.contexts
+        stored = job(Opcode.DMA_OUT, store=1, context=context)
+        device.send(0, stored, encode(Opcode.RUN, ctx=context), encode(Opcode.RUN, ctx=empty))
+        trap = await halted(device)
+        assert (trap["cause"], trap["info"]) == (Trap.CONTEXT_EMPTY, empty)
 
 
 @cocotb.test()

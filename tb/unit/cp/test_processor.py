@@ -8,7 +8,7 @@ import pytest
 
 from hw.arch.commands import Opcode, encode
 from hw.arch.csr import DebugSpace
-from hw.arch.units import Unit
+from hw.arch.units import UNITS_OF_OPCODE, Unit
 from hw.config.presets import get_config
 from hw.iface.pe import Completion
 from hw.pe.cp.limits import ALL_UNITS, CheckLimits
@@ -16,7 +16,7 @@ from hw.pe.cp.processor import CommandProcessor
 from tb.common.payload import pack
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
-from tb.common.stream import BACK_PRESSURE, check_equal
+from tb.common.stream import BACK_PRESSURE, always, check_equal
 from tb.unit.cp.device import Device, check_limits, command_processor
 from tb.unit.cp.programs import LIMITS, RandomProgram, random_long
 
@@ -136,6 +136,25 @@ async def a_waiting_source_does_not_hold_up_others(dut: object) -> None:
         for source in device.sources:
             source.items.clear()
             source.cycles.clear()
+
+
+@cocotb.test()
+async def a_fence_waits_for_any_number_of_commands_in_a_queue(dut: object) -> None:
+    """One, two, ... and a full queue, before a unit that takes nothing and says that it is idle."""
+    device = Device(dut)
+    await device.bench.start()
+    for opcode, units in UNITS_OF_OPCODE.items():
+        for column, unit in enumerate(units):
+            command = job(opcode, **({"column": column} if len(units) > 1 else {}))
+            fence = encode(Opcode.FENCE, units=1 << unit)
+            for n in range(1, 5):
+                device.units[unit].pauses = lambda rng: True
+                device.send(0, *[command] * n, fence)
+                await device.bench.wait(16)
+                assert device.sources[0].valid, "the FENCE went on"
+                device.units[unit].pauses = always()
+                await device.sources[0].drained()
+                await device.bench.until(lambda unit=unit: not device.units[unit].open)
 
 
 @cocotb.test()
