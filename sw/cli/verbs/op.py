@@ -91,14 +91,19 @@ def command(
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 np.save(file, array)
     if perf is not None:
-        figures = {
-            "operation": operation, "config": config, "device": str(device),
-            "cycles": run.job.cycles, "commands": run.n_commands, "seconds": elapsed,
-            "counters": run.counters,
-        }  # fmt: skip
-        write_atomic(perf, json.dumps(figures, indent=2) + "\n")
+        figures = {"operation": operation, "config": config, "device": str(device)}
+        write_atomic(perf, json.dumps(figures | _figures(run, elapsed), indent=2) + "\n")
     spent = f"{elapsed:.2f} s" if run.job.cycles is None else f"{run.job.cycles:,} cycles"
     print(f"{operation} of {run.y.shape} on {config}, {device}: {spent} -> {output}")
+
+
+def _figures(run: ops.OpRun, elapsed: float) -> dict[str, Any]:
+    return {
+        "cycles": run.job.cycles,
+        "commands": run.n_commands,
+        "seconds": elapsed,
+        "counters": dict(run.counters),
+    }
 
 
 def _check(operation: str, second: Path | None, weights: Path | None, scales: Path | None) -> None:
