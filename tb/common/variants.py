@@ -17,6 +17,7 @@ import pyosys
 from amaranth.lib import wiring
 
 from hw.generate import emit_verilog
+from tb.common.mutant_choice import Netlist
 
 __all__ = ["MUTANT_PORT", "design_verilog", "simulator_arguments", "verilator_arguments"]
 
@@ -59,11 +60,9 @@ def _with_mutants(component: wiring.Component, name: str, n_mutants: int) -> str
         chosen, netlist = Path(folder, "mutants.txt"), Path(folder, "prepared.il")
         choose = f"mutate -list {n_mutants} -seed {_MUTATE_SEED} -o {chosen} {_DESIGN}"
         emit_verilog(component, name=name, passes=(*prepare, f"write_rtlil {netlist}", choose))
-        constants = _constant_ports(netlist.read_text())
+        prepared = Netlist.read(netlist.read_text())
         lines = [
-            line
-            for line in chosen.read_text().splitlines()
-            if not _changes_nothing(line, constants)
+            line for line in chosen.read_text().splitlines() if not prepared.changes_nothing(line)
         ]
     switch = f"mutate -ctrl {MUTANT_PORT} {_MUTANT_BITS}"
     mutants = tuple(
@@ -71,43 +70,6 @@ def _with_mutants(component: wiring.Component, name: str, n_mutants: int) -> str
     )
     text = emit_verilog(component, name=name, passes=(*prepare, *mutants))
     return _mutant_from_argument(text, name) + _as_comments(lines)
-
-
-def _constant_ports(rtlil: str) -> dict[tuple[str, str, str], str]:
-    """Bits, lowest first, of each port that only a constant drives; by module, cell and port."""
-    found = {}
-    module = cell = ""
-    for line in rtlil.splitlines():
-        match line.split():
-            case ["module", name]:
-                module = name
-            case ["cell", _, name]:
-                cell = name
-            case ["connect", port, value] if bits := re.fullmatch(r"(\d+)'([01x]+)", value):
-                fill = "x" if bits[2][0] == "x" else "0"  # leading digits may be left out
-                found[module, cell, port] = bits[2].rjust(int(bits[1]), fill)[::-1]
-    return found
-
-
-def _changes_nothing(mutant: str, constants: dict[tuple[str, str, str], str]) -> bool:
-    """Whether a mutant gives a constant bit the value that it has, or changes a don't-care."""
-    words = mutant.split()[1:]
-    options = dict(zip(words[::2], words[1::2], strict=True))
-    place = (options["-module"], options["-cell"], options["-port"])
-    bits = constants.get(tuple(_escaped(name) for name in place))
-    if bits is None:
-        return False
-    mode, bit = options["-mode"], int(options["-portbit"])
-    if bits[bit] == "x":
-        return True
-    if mode in ("cnot0", "cnot1"):
-        return bits[int(options["-ctrlbit"])] != mode[-1]
-    return mode in ("const0", "const1") and bits[bit] == mode[-1]
-
-
-def _escaped(name: str) -> str:
-    """A name as RTLIL writes it."""
-    return name if name.startswith(("$", "\\")) else f"\\{name}"
 
 
 def _mutant_from_argument(text: str, top: str) -> str:
