@@ -21,8 +21,9 @@ _ROWS, _WEIGHTS, _OUT, _INDICES = 0, 1, 2, 3
 _BEATS = 8
 """Beats between two rows of a bag, if the engine holds that many sums: more than its adder's
 latency."""
-_CHUNK = 8
-"""Groups that share an index list, hence a GATHER, which begins when its list has landed."""
+_CHUNK = 16
+"""Groups at most that share an index list, hence a GATHER, which begins when its list has landed;
+two lists take at most an eighth of local memory."""
 
 
 def plan_pooling(
@@ -45,19 +46,26 @@ def plan_pooling(
     word = pe.ls.word_bytes
     pitch = math.ceil(table.row_bytes / word) * word
     rows = Stream(cb=_ROWS, row_bytes=bag * pitch)
-    lists = Stream(cb=_INDICES, row_bytes=4 * bag, packed=True, depth=2 * _CHUNK)
+    most = min(max(1, _BEATS // beats), pe.se.sum_beats // beats)
+    chunk = max(1, min(_CHUNK, pe.ls.size_bytes // 16 // (most * 4 * bag)))
+    lists = Stream(cb=_INDICES, row_bytes=4 * bag, packed=True, depth=2 * chunk)
     factors = Stream(cb=_WEIGHTS, row_bytes=4 * bag, packed=True)
     result = Stream(cb=_OUT, row_bytes=out.row_bytes)
     used = [rows, lists, result, *([factors] if weights else [])]
-    most = min(max(1, _BEATS // beats), pe.se.sum_beats // beats)
-    streams = RowStreams(pe, indices.rows, used, group_rows=most, chunk_groups=_CHUNK)
+    streams = RowStreams(pe, indices.rows, used, group_rows=most, chunk_groups=chunk)
     commands = CommandList()
     streams.set_up(commands)
     commands.add(
         Opcode.SE_PROGRAM, program=0, a_format=table.fmt, out_format=out.fmt,
         **({"b_mode": BMode.ROW, "factor": Factor.B} if weights else {}),
     )  # fmt: skip
-    commands.add(Opcode.SIMD, **_sum(streams, table, bag, pitch, rows, result, weights and factors))
+    # A last group of its own command: with few sums a beat takes as long as the adder, in the whole
+    # command.
+    whole = streams.groups if streams.last == streams.group else streams.groups - 1
+    for bags, groups in ((streams.group, whole), (streams.last, streams.groups - whole)):
+        if groups:
+            fields = _sum(streams, table, bag, pitch, rows, result, weights and factors)
+            commands.add(Opcode.SIMD, **fields, count1=bags, count3=groups)
     streams.store(commands, result, out)
 
     def fetches(counts: dict[str, int]) -> list[Pass]:
@@ -77,7 +85,7 @@ def _sum(
     streams: RowStreams, table: RowArray, bag: int, pitch: int, rows: Stream, result: Stream,
     factors: Stream | None,
 ) -> dict[str, int]:  # fmt: skip
-    """The SIMD command: level 1 bags of a group, level 2 rows of a bag, level 3 groups."""
+    """SIMD but for counts: level 1 bags of a group, level 2 rows of a bag, level 3 groups."""
     operands = {**streams.operand(rows, "a_"), **streams.operand(result, "")}
     operands |= {"a_stride2": pitch // streams.word}
     if factors:
@@ -88,11 +96,7 @@ def _sum(
         "program": 0,
         "accumulate": 1,
         "count0": table.elements,
-        "count1": streams.group,
         "count2": bag,
-        "count3": streams.groups,
-        "tail_level": 3,
-        "tail_count": streams.last,
         **operands,
     }
 
@@ -111,7 +115,7 @@ def _load_lists(streams: RowStreams, lists: Stream, indices: RowArray, bags: int
         "need": units,
         "adv": units,
     }
-    return Opcode.DMA_IN, fields, _CHUNK * streams.group * indices.row_bytes
+    return Opcode.DMA_IN, fields, streams.chunk * streams.group * indices.row_bytes
 
 
 def _load_weights(
@@ -126,7 +130,7 @@ def _load_weights(
         "tail_level": 2,
         "tail_count": last * weights.row_bytes,
     }
-    return Opcode.DMA_IN, fields, _CHUNK * group_bytes
+    return Opcode.DMA_IN, fields, streams.chunk * group_bytes
 
 
 def _gathers(
