@@ -190,9 +190,9 @@ async def random_users_match_the_model(dut: object) -> None:
     parameters = bench_parameters()
     table = Table(dut, parameters.get("back_pressure", "none"))
     await table.bench.start()
-    rng = python_rng("setups")
-    for cb in range(N_CBS):
-        depth = rng.choice((1, 2, 3, 7, 37, 128, N_UNITS - 1, rng.randint(1, N_UNITS - 1)))
+    rng = python_rng(f"setups {parameters}")
+    depths = rng.sample((1, 3, 7, 37, 100, 128, 200, N_UNITS - 1), N_CBS)
+    for cb, depth in enumerate(depths):
         table.set_up(cb, rng.randrange(N_UNITS), depth)
     await table.setups.drained()
     # One side walks one buffer only, else two units could wait for each other for ever.
