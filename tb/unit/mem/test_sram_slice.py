@@ -90,7 +90,7 @@ class Device:
         """Write, to the model too, and wait for the acknowledgement."""
         self.send_write(line, data, strobe)
         self.model.write(line * self.line, data, strobe)
-        await self.acks.receive(1)
+        assert not (await self.acks.receive(1))[0]["error"]
 
     async def inject(self, address: int, *bits: int) -> None:
         """Invert bits, in the model too."""
@@ -179,6 +179,7 @@ async def an_acknowledged_write_is_seen_by_every_later_read(dut: Any) -> None:
                 device.send_read(line, tag)
         await device.bench.wait(1)
         for ack in device.acks.items[taken_acks:]:
+            assert not ack["error"]
             line, data, strobe = open_writes.pop(ack["tag"])
             for i in range(device.line):
                 if strobe >> i & 1:
