@@ -252,11 +252,11 @@ class PeConfig:
             " one or two words.",
         )
         _check(
-            self.ls.word_bytes <= self.se.drain_lanes <= self.dpe.columns
-            or self.se.drain_lanes == self.dpe.columns,
-            f"se.drain_lanes is {self.se.drain_lanes}; it must be from ls.word_bytes"
-            f" ({self.ls.word_bytes}) to dpe.columns ({self.dpe.columns}), so that whole words"
-            " come out.",
+            self.se.drain_lanes in (self.ls.word_bytes, 2 * self.ls.word_bytes)
+            and self.se.drain_lanes <= self.dpe.columns,
+            f"se.drain_lanes is {self.se.drain_lanes}; it must be one or two times ls.word_bytes"
+            f" ({self.ls.word_bytes} or {2 * self.ls.word_bytes}), at most dpe.columns"
+            f" ({self.dpe.columns}), so that whole words come out.",
         )
         block = 4 * self.re.banks * self.dpe.columns**2
         _check(
