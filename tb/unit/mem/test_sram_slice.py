@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SRAM slice against its golden model: ordering, combining, correction, poison, throughput."""
 
+import itertools
 from typing import Any
 
 import cocotb
+import numpy as np
 import pytest
 
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.mem.sram_slice import EccFault, SramSlice
+from sim.golden.ecc import secded_check
 from sim.golden.sram import SramModel
 from tb.common.memory import payload_shapes
 from tb.common.runner import run_bench
@@ -260,6 +263,26 @@ async def two_wrong_bits_poison_until_the_word_is_written_whole(dut: Any) -> Non
         assert (await device.read(1))["poison"]
         await device.write(1, device.rng.randbytes(device.line), 0xFF00)
         assert not (await device.read(1))["poison"]
+
+
+@cocotb.test()
+async def no_two_wrong_bits_pass_for_one(dut: Any) -> None:
+    """A pair of bits for every syndrome that two wrong bits can have."""
+    device = Device(dut)
+    if not device.ecc or bench_parameters()["pauses"] != "none":
+        return
+    await device.start()
+    values = np.array([0, *(1 << bit for bit in range(64))], np.uint64)
+    checks = [int(check) for check in secded_check(values)]
+    columns = [check ^ checks[0] for check in checks[1:]] + [1 << bit for bit in range(8)]
+    pairs = list(itertools.combinations(range(72), 2))
+    device.rng.shuffle(pairs)
+    chosen = {columns[a] ^ columns[b]: (a, b) for a, b in pairs}
+    assert len(chosen) == 127  # all of even weight but zero
+    for bits in chosen.values():
+        await device.write(1, device.rng.randbytes(device.line), (1 << device.line) - 1)
+        await device.inject(device.line, *bits)
+        assert (await device.read(1))["poison"], bits
 
 
 @cocotb.test()
