@@ -56,6 +56,7 @@ from amaranth.hdl import (
     Assert,
     Assume,
     ClockDomain,
+    Const,
     Cover,
     Module,
     ShapeLike,
@@ -120,7 +121,7 @@ class Proof:
         left = set(driven)
         for path, member, value in component.signature.flatten(component):
             label = ".".join(map(str, path))
-            if member.flow is wiring.Out:
+            if member.flow is wiring.Out or isinstance(value, Const):  # an always-ready stream's
                 continue
             if label in left:
                 left.discard(label)
