@@ -124,7 +124,6 @@ def find_toolchain() -> Toolchain:
     )
 
 
-@functools.cache
 def find_cxx() -> tuple[str, str]:
     """Path and version of the C++ compiler.
 

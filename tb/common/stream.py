@@ -296,6 +296,7 @@ class Bench:
         self._tick = Event()
         self._rng = python_rng("bench")
         self._statuses = self._find_statuses()
+        self._trap = self.port("trap")  # of an element, or of its list reader
         if self._clock is None:
             raise ValueError(f"The device has no clock port '{clock}'.")
 
@@ -386,6 +387,8 @@ class Bench:
                 for unit, status, trap in self._statuses:
                     cover_state(unit, _bits(status) & _STATE_BITS)
                     cover_trap(_bits(trap))
+                if self._trap is not None:
+                    cover_trap(_bits(self._trap))
             probed = [sink for sink in self._probes if sink.wants_probe()]
             if probed:
                 await self._probe(probed)

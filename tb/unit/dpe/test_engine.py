@@ -28,6 +28,7 @@ from hw.pe.dpe import DotProductEngine
 from hw.pe.dpe.operand_reader import LS_LATENCY
 from sim.golden.address import Buffer
 from sim.golden.dpe import DpeModel, Row
+from tb.common.coverage import cover_wrap
 from tb.common.payload import pack, unpack
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, numpy_rng, python_rng
@@ -101,6 +102,8 @@ class CbModel:
         if int(self.port("acquire__valid").value) and int(self.port("acquire__ready").value):
             asked = unpack(CbAcquire, self.port("acquire__payload").value.to_unsigned())
             self.asked.append((asked["cb"], asked["extent"], asked["advance"]))
+            if self.buffer.pointer + asked["extent"] > self.buffer.depth:
+                cover_wrap("dpe", self.name)
             self.grant = pack(
                 CbGrant,
                 {
