@@ -46,6 +46,7 @@ waves: setup ## run TEST with waves, then look at them in GTKWave
 bench: setup ## measure the figures of README on CONFIG
 	@$(RUN) scripts/gemm_showcase.py --all --config $(or $(CONFIG),mtia100-pe)
 	@$(RUN) scripts/se_showcase.py --config $(or $(CONFIG),mtia100-pe)
+	@$(RUN) scripts/functional_speed.py
 
 formal: setup ## all proofs
 	@$(RUN) scripts/run_tests.py formal $(TEST_OPTION)
