@@ -16,7 +16,37 @@ _PERMUTED = {
         "the rows shows nowhere, since none has contents before its first write."
     )
 }
-_EQUIVALENT: dict[str, dict[str, str]] = {"ls": _PERMUTED, "sram_slice": _PERMUTED}
+_DEPTH = {
+    r"-mode (cnot1|const0) .*-port grant__payload .*-ctrlbit 2[3-5] ": (
+        "Bits 23 to 25 are those of a buffer's depth from 1,024 units on; the bench's local memory "
+        "has 256, and a CB command that does not fit is refused."
+    )
+}
+_DPE_B = {
+    r"-mode const0 -module \S+reader_b.generator .*-wire wrapped -wirebit 12": (
+        "A granted buffer lies in local memory, so an address beyond it belongs to an offset "
+        "outside of its buffer, which another term of `outside` reports."
+    ),
+    r"-mode cnot1 -module \S+reader_b.generator.inner.sum .*-ctrlbit 15 -wire offset ": (
+        "An offset with bit 15 is negative or beyond any buffer, whatever its lower bits are; that "
+        "traps at once, so no later offset follows from it."
+    ),
+    r"-mode const0 -module \S+reader_b.generator .*-wire nest -wirebit ([4-9]|1[0-5])$": (
+        "Bits of the innermost count, which is always `columns` (8) for the held operand."
+    ),
+}
+_RE_ROWS = {
+    r"-mode cnot1 -module \S+sequencer\S+walk .*-ctrlbit ([4-9]|1[0-5]) -wire following0 ": (
+        "The innermost count is rows of a bank, at most 8 here; more are refused as illegal."
+    )
+}
+_EQUIVALENT: dict[str, dict[str, str]] = {
+    "ls": _PERMUTED,
+    "sram_slice": _PERMUTED,
+    "se": _DEPTH,
+    "dpe": _DPE_B,
+    "re": _RE_ROWS,
+}
 """Unit, then expression, to reason."""
 
 
