@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output files that are either written whole or not at all."""
+"""Output files that are either written whole or not at all.
+
+Devices, pipes and links are written through: a rename would put a file in their place.
+"""
 
 import contextlib
 import os
@@ -42,27 +45,42 @@ def _atomic_paths(targets: list[Path]) -> Iterator[list[Path]]:
     """Temporary names beside the targets, renamed together at the end."""
     # The suffix stays, because some writers append their own to a name without it.
     mark = f".{uuid.uuid4().hex[:8]}"
-    paths = [target.with_name(f".{target.stem}{mark}{target.suffix}") for target in targets]
+    paths = [
+        target if _is_through(target) else target.with_name(f".{target.stem}{mark}{target.suffix}")
+        for target in targets
+    ]
+    renamed = [
+        (path, target) for path, target in zip(paths, targets, strict=True) if path != target
+    ]
     try:
         for target in targets:
             check_writable(target)
         yield paths
-        for path, target in zip(paths, targets, strict=True):
+        for path, target in renamed:
             path.replace(target)
     except OSError as error:
-        for path, target in zip(paths, targets, strict=True):
+        for path, target in renamed:
             if error.filename is not None and os.fspath(error.filename) == os.fspath(path):
                 error.filename = os.fspath(target)  # the name that the user knows
         raise
     finally:
-        for path in paths:
+        for path, _ in renamed:
             path.unlink(missing_ok=True)
+
+
+def _is_through(target: Path) -> bool:
+    """Whether `target` must keep being what it is, as /dev/null or a pipe."""
+    return target.is_symlink() or (target.exists() and not target.is_file())
 
 
 def check_writable(target: Path) -> None:
     """Fail before the work, not after it."""
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", os.fspath(target))
+    if _is_through(target):
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(13, "Permission denied", os.fspath(target))
+        return
     folder = target.parent
     if not folder.exists():
         raise FileNotFoundError(2, "No such file or directory", os.fspath(folder))

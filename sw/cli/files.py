@@ -65,5 +65,8 @@ def check_outputs(targets: Sequence[Path | None]) -> None:
     wanted = [target for target in targets if target is not None]
     for target in wanted:
         check_writable(target)
-    if len({target.resolve() for target in wanted}) < len(wanted):
-        raise UserError(f"Two outputs have the same name, {wanted[0]}; give them different ones.")
+    taken: set[Path] = set()
+    for target in wanted:
+        if target.resolve() in taken and (target.is_file() or not target.exists()):
+            raise UserError(f"Two outputs have the same name, {target}; give them different ones.")
+        taken.add(target.resolve())

@@ -111,6 +111,22 @@ def test_file_is_absent_after_a_fault(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["C.npy"]
 
 
+def test_devices_pipes_and_links_are_written_through(tmp_path: Path) -> None:
+    """A rename by root would put a file in place of /dev/null, and any rename one of a link."""
+    pipe, link, behind = tmp_path / "pipe", tmp_path / "link", tmp_path / "behind"
+    os.mkfifo(pipe)
+    link.symlink_to(behind)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomic(pipe, "through")
+        assert os.read(reader, 99) == b"through" and pipe.is_fifo()
+    finally:
+        os.close(reader)
+    write_atomic(link, "new")
+    assert link.is_symlink() and behind.read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["behind", "link", "pipe"]
+
+
 def test_full_disk_names_the_users_file(tmp_path: Path) -> None:
     """Not the temporary one."""
     target = tmp_path / "C.npy"
