@@ -61,7 +61,7 @@ class Finish:
         elif epilogue.column_scales:
             bias = _padded(np.zeros(n, np.int32), tile)  # as good as zeros of FP32
         if epilogue.column_scales:
-            values = as_vector(np.asarray(self.scale), Format.FP32, n, "The scales")
+            values = as_vector(np.asarray(self.scale), Format.FP32, n, "The vector of scales")
             scales = _padded(values, tile)
         return Vectors(bias, scales)
 

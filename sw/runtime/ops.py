@@ -21,7 +21,7 @@ from sw.kernels.rows import RowArray
 from sw.kernels.softmax import plan_softmax
 from sw.kernels.transpose import plan_transpose
 from sw.runtime.chip import Chip, JobResult
-from sw.runtime.operands import DTYPES, format_of
+from sw.runtime.operands import DTYPES, as_vector, format_of
 from sw.runtime.placement import allocate, clear_last_line, store_array
 
 __all__ = ["OpRun", "elementwise", "layernorm", "pooling", "quantize", "softmax", "transpose"]
@@ -201,13 +201,22 @@ def pooling(
         raise UserError(f"An index is not below the table's {rows.shape[0]} rows.")
     operands = {"table": rows, "indices": lists}
     if weights is not None:
-        operands["weights"] = np.ascontiguousarray(weights, np.float32).reshape(lists.shape)
+        operands["weights"] = _weights(weights, indices.shape).reshape(lists.shape)
     return _run(
         chip, operands, {"y": _Result((lists.shape[0], rows.shape[1]), out)},
         lambda at: plan_pooling(
             chip.config.pe, at["table"], at["indices"], at["y"], at.get("weights")
         ),
     )  # fmt: skip
+
+
+def _weights(weights: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """FP32 factors of indices that have `shape`."""
+    if weights.shape != shape:
+        raise UserError(
+            f"The weights have shape {weights.shape}; they must have that of the indices, {shape}."
+        )
+    return as_vector(weights.reshape(-1), Format.FP32, weights.size, "The array of weights")
 
 
 def elementwise(
@@ -228,8 +237,8 @@ def elementwise(
     if operation not in table:
         raise UserError(f"There is no operation {operation}; there are {', '.join(table)}.")
     fields = table[operation]
-    kind = None if b is None else _kind(x, b)
     rows = _matrix(x, "X")
+    kind = None if b is None else _kind(x, b)
     if kind in (None, Kind.SAME):
         rows = _even_rows(rows)
     operands = {"x": rows}
@@ -255,7 +264,7 @@ def _kind(x: NDArray[Any], b: NDArray[Any]) -> Kind:
     """How b goes with x."""
     if b.shape == x.shape:
         return Kind.SAME
-    if b.size == x.shape[-1] and b.shape[-1] == x.shape[-1]:
+    if b.shape[-1:] == (b.size,) == x.shape[-1:]:
         return Kind.ROW
     if b.shape == (*x.shape[:-1], 1) and b.dtype == np.float32:
         return Kind.COLUMN

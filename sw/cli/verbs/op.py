@@ -60,7 +60,9 @@ def command(
         Path | None,
         typer.Option("--scales", metavar="S.npy", help="quantize: write the rows' scales here."),
     ] = None,
-    out: Annotated[OutFormat, typer.Option("--out", help="Format of the result.")] = OutFormat.FP32,
+    out: Annotated[
+        OutFormat | None, typer.Option("--out", help="Format of the result; without it fp32.")
+    ] = None,
     config: CONFIG = "mtia100-pe",
     device: DEVICE = DeviceName.RTL,
     perf: Annotated[
@@ -70,7 +72,7 @@ def command(
 ) -> None:
     """Run an elementwise operation, softmax, LayerNorm, dynamic INT8 or pooling on the chip."""
     member = get_config(config)
-    _check(operation, second, weights, scales)
+    _check(operation, second, weights, scales, out)
     arrays = {
         name: None if path is None else _known(load_array(path, name))
         for name, path in (("X", x), ("--with", second), ("--weights", weights))
@@ -82,7 +84,7 @@ def command(
         try:
             status.update("running ...")
             with recorded(chip, trace):
-                run = _run(chip, operation, arrays, Format[out.name])
+                run = _run(chip, operation, arrays, Format[(out or OutFormat.FP32).name])
         finally:
             chip.port.close()
     elapsed = time.monotonic() - start
@@ -106,7 +108,13 @@ def _figures(run: ops.OpRun, elapsed: float) -> dict[str, Any]:
     }
 
 
-def _check(operation: str, second: Path | None, weights: Path | None, scales: Path | None) -> None:
+def _check(
+    operation: str,
+    second: Path | None,
+    weights: Path | None,
+    scales: Path | None,
+    out: OutFormat | None,
+) -> None:
     """Options that do not go with an operation."""
     if operation not in (*_ROWS, *UNARY, *BINARY):
         names = ", ".join((*_ROWS, *UNARY, *BINARY))
@@ -114,12 +122,13 @@ def _check(operation: str, second: Path | None, weights: Path | None, scales: Pa
     takes_second = operation in BINARY or operation == "pool"
     if takes_second and second is None:
         raise UserError(f"{operation} needs a second array; give it by --with.")
-    for option, path, allowed in (
+    for option, value, allowed in (
         ("--with", second, takes_second),
         ("--weights", weights, operation == "pool"),
         ("--scales", scales, operation == "quantize"),
+        ("--out", out, operation not in ("quantize", "transpose")),  # these have one format
     ):
-        if path is not None and not allowed:
+        if value is not None and not allowed:
             raise UserError(f"{option} does not go with {operation}.")
 
 

@@ -24,6 +24,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "double": X.astype(np.float64),
         "table": np.arange(80, dtype=np.float32).reshape(10, 8),
         "lists": np.array([[0, 9, 3], [1, 1, 1]], np.int32),
+        "number": np.float32(2),
+        "column": X[:, :1],
+        "text": np.array([["a"] * 3] * 2),
+        "huge": np.full((2, 3), 1e300),
         "half": X.astype(ml_dtypes.bfloat16).view("V2"),
     }
     for name, array in arrays.items():
@@ -79,6 +83,19 @@ def test_quantize_writes_scales_and_figures(folder: Path) -> None:
         (("pool", "table.npy", "--with", "x.npy"), "it must hold int32"),
         (("exp", "missing.npy"), "no such file"),
         (("softmax", "x.npy", "--out", "double"), "--out"),
+        (("quantize", "x.npy", "--out", "fp16"), "--out does not go with quantize"),
+        (("transpose", "x.npy", "--out", "fp16"), "--out does not go with transpose"),
+        (("add", "number.npy", "--with", "row.npy"), r"X has shape \(\)"),
+        (("add", "column.npy", "--with", "number.npy"), r"B has shape \(\)"),
+        (("pool", "table.npy", "--with", "lists.npy", "--weights", "row.npy"), "The weights have"),
+        (
+            ("pool", "table.npy", "--with", "lists.npy", "--weights", "text.npy"),
+            "must hold float32",
+        ),
+        (
+            ("pool", "table.npy", "--with", "lists.npy", "--weights", "huge.npy"),
+            "do not fit float32",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_sentence(
