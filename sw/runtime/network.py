@@ -9,6 +9,7 @@ layer N, `examples`, and `meta`, a JSON text with everything else.
 
 import dataclasses
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,18 @@ from sw.files import atomic_path
 from sw.runtime.finish import Finish
 from sw.runtime.operands import DTYPES, format_of
 
-__all__ = ["Layer", "Network", "load_network", "save_network"]
+__all__ = ["ACTIVATIONS", "Layer", "Network", "load_network", "save_network"]
 
 _KIND = "open-mtia network"
 _VERSION = 1
+ACTIVATIONS = (Function.NONE, Function.SIGMOID, Function.TANH, Function.GELU, Function.SILU)
+"""Functions that a layer may end with."""
 _ARRAYS = ("weights", "bias", "scale", "float_weights", "float_bias")
+
+
+def _check_unit(name: str, scale: float) -> None:
+    if not (math.isfinite(scale) and scale > 0):
+        raise UserError(f"{name}: what 1 stands for is {scale}; it must be positive and finite.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,22 @@ class Layer:
     def shape(self) -> tuple[int, int]:
         """Inputs and outputs of the layer."""
         return self.weights.shape[0], self.weights.shape[1]
+
+    def check(self) -> None:
+        """Raise UserError with one sentence for what is wrong with this layer alone."""
+        if self.weights.ndim != 2 or not self.weights.size:
+            raise UserError(f"{self.name}: its weights must be a matrix of at least one value.")
+        if self.activation not in ACTIVATIONS:
+            raise UserError(f"{self.name}: {self.activation.name.lower()} is no activation.")
+        _check_unit(self.name, self.out_scale)
+        for what, trained, shape in (
+            ("weights", self.float_weights, self.shape),
+            ("bias", self.float_bias, self.shape[1:]),
+        ):
+            if trained is not None and (trained.shape != shape or trained.dtype.kind not in "iufV"):
+                raise UserError(
+                    f"{self.name}: its {what} as trained must be numbers of shape {shape}."
+                )
 
     @property
     def finish(self) -> Finish:
@@ -94,10 +118,11 @@ class Network:
         """Return self, or raise UserError with one sentence."""
         if not self.layers:
             raise UserError(f"{self.name} has no layers.")
+        _check_unit(self.name, self.in_scale)
+        for layer in self.layers:
+            layer.check()
         before, fmt = self.n_inputs, self.in_format
         for layer in self.layers:
-            if layer.weights.ndim != 2:
-                raise UserError(f"{layer.name}: its weights must be a matrix.")
             if layer.shape[0] != before:
                 raise UserError(
                     f"{layer.name} takes {layer.shape[0]} values; what comes before gives {before}."
@@ -118,10 +143,12 @@ class Network:
         UserError
             If its shape or type is another.
         """
+        if not array.size or not array.ndim:
+            raise UserError(f"Inputs have shape {array.shape}; there must be at least one input.")
         if array.ndim == 1:
             array = array[None]
         array = array.reshape(array.shape[0], -1)
-        if array.shape[1] != self.n_inputs or not array.size:
+        if array.shape[1] != self.n_inputs:
             raise UserError(
                 f"Inputs have {array.shape[1]} values each; {self.name} takes {self.n_inputs}."
             )
@@ -195,7 +222,7 @@ def _build(meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Network:
             mine["scale"] = float(mine["scale"])
         layers.append(
             Layer(
-                name=entry["name"],
+                name=str(entry["name"]),
                 relu=bool(entry["relu"]),
                 activation=Function[entry["activation"].upper()],
                 out=Format[entry["out"].upper()],
@@ -207,6 +234,6 @@ def _build(meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Network:
         layers=tuple(layers),
         in_format=Format[meta["in_format"].upper()],
         in_scale=float(meta["in_scale"]),
-        name=meta["name"],
+        name=str(meta["name"]),
         examples=arrays.get("examples"),
     )

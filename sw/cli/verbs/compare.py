@@ -11,6 +11,7 @@ import typer
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -92,7 +93,7 @@ def _run_both(
 
             def show(layer: int, cycles: int, task: Any = task, say: Any = say) -> None:
                 bar.update(task, completed=layer)
-                say(f"{job.network.layers[layer].name}, {cycles:,} cycles")
+                say(f"{escape(job.network.layers[layer].name)}, {cycles:,} cycles")
 
             chip = open_device(device, member, progress=say)
             try:
@@ -116,7 +117,7 @@ def _figures(member: ChipConfig, net: Network, layers: list[LayerDifference]) ->
 
 
 def _show(member: ChipConfig, net: Network, layers: list[LayerDifference]) -> None:
-    title = f"{net.name}, {layers[0].shape[0]} inputs, on {member.name}"
+    title = f"{escape(net.name)}, {layers[0].shape[0]} inputs, on {member.name}"
     table = Table(title=title, box=box.SIMPLE_HEAD)
     table.add_column("layer", no_wrap=True)
     for head in (
@@ -131,7 +132,7 @@ def _show(member: ChipConfig, net: Network, layers: list[LayerDifference]) -> No
         table.add_column(head, justify="right", no_wrap=True)
     for layer in layers:
         table.add_row(
-            layer.layer,
+            escape(layer.layer),
             f"{layer.shape[0]} x {layer.shape[1]} {layer.out}",
             _mismatch(layer),
             f"{layer.max_error:.4g}",

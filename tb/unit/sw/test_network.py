@@ -92,6 +92,30 @@ def test_layers_that_do_not_fit_are_named() -> None:
         network.as_inputs(np.zeros((3, 21), np.uint8))
     with pytest.raises(UserError, match="takes uint8"):
         network.as_inputs(np.zeros((3, 20), np.int8))
+    for shape in ((), (0,), (0, 20), (2, 0)):
+        with pytest.raises(UserError, match="at least one input"):
+            network.as_inputs(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"weights": np.zeros(20, np.int8)}, "its weights must be a matrix"),
+        ({"weights": np.zeros((20, 0), np.int8)}, "its weights must be a matrix"),
+        ({"activation": Function.EXP}, "exp is no activation"),
+        ({"out_scale": float("nan")}, "what 1 stands for"),
+        ({"out_scale": 0.0}, "what 1 stands for"),
+        ({"float_weights": np.zeros((20, 3))}, "weights as trained"),
+        ({"float_bias": np.zeros(3)}, "bias as trained"),
+        ({"float_bias": np.array(["a"] * 33)}, "bias as trained"),
+    ],
+)
+def test_a_layer_that_cannot_be_is_one_sentence(change: dict[str, Any], sentence: str) -> None:
+    """Would break if a damaged file were a traceback, or found out behind the run."""
+    network = small_network()
+    first = dataclasses.replace(network.layers[0], **change)
+    with pytest.raises(UserError, match=f"first: .*{sentence}"):
+        dataclasses.replace(network, layers=(first, *network.layers[1:])).check()
 
 
 def test_a_network_that_is_too_large_is_refused() -> None:
