@@ -74,6 +74,8 @@ UNIT_BENCHES: dict[str, UnitBench] = {
             "tb/unit/fi/test_fabric_faults.py::test_faults",
             "tb/unit/fi/test_fabric_interface.py::test_random_programs[some]",
             "tb/unit/fi/test_fabric_rates.py::test_rates[tiny]",
+            "tb/unit/fi/test_indexed_faults.py::test_indexed_faults",
+            "tb/unit/fi/test_indexed_rates.py::test_indexed_rates[tiny]",
         ),
     ),
     "mlu": UnitBench(

@@ -11,7 +11,14 @@ from sim.golden.address import Nest
 from sim.golden.dma import Dma
 from sim.golden.indexed import Indexed
 
-__all__ = ["Region", "command_bits", "indexed_bits", "random_dma", "random_indexed"]
+__all__ = [
+    "Region",
+    "command_bits",
+    "indexed_bits",
+    "random_dma",
+    "random_indexed",
+    "signal_fields",
+]
 
 _UNIT = 64
 
@@ -112,8 +119,18 @@ def _nest_fields(nest: Nest) -> dict[str, int]:
     return fields | {name: getattr(nest, name) for name in operand}
 
 
+def signal_fields(tag: int) -> dict[str, int]:
+    """Signal fields of the command with this tag, each with bits of its own."""
+    return {
+        "signal_en": tag & 1,
+        "signal_counter": tag % 32,
+        "signal_row": tag * 7 % 16,
+        "signal_col": tag * 11 // 4 % 16,
+    }
+
+
 def _bits(opcode: Opcode, tag: int, **fields: int) -> int:
-    signals = {"signal_en": tag & 1, "signal_counter": tag % 32, "signal_row": tag % 16}
+    signals = signal_fields(tag)
     return int.from_bytes(encode(opcode, tag=tag, **signals, **fields), "little")
 
 

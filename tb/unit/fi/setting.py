@@ -19,7 +19,7 @@ from tb.common.memory import MemoryModel
 from tb.common.payload import pack, unpack
 from tb.common.seeds import python_rng
 from tb.common.stream import Bench, Pauses, always
-from tb.unit.fi.programs import command_bits, indexed_bits
+from tb.unit.fi.programs import command_bits, indexed_bits, signal_fields
 
 __all__ = [
     "ENGINES",
@@ -223,8 +223,7 @@ class Engine:
         await bench.until(lambda: len(self.completions.items) >= len(self.tags), 60_000)
         assert [item["tag"] for item in self.completions.items] == self.tags
         for item in self.completions.items:
-            assert item["signal_en"] == item["tag"] & 1
-            assert item["signal_counter"] == item["tag"] % 32
+            assert item == {"tag": item["tag"], **signal_fields(item["tag"])}
         await bench.until(lambda: not self._to_turn and self._n_done >= self._n_advancing(), 2000)
         assert len(self.table.acquires) == len(self._steps)
         if not self.is_out:  # steps at the end that report nothing

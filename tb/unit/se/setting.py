@@ -11,7 +11,7 @@ from hw.pe.se import SimdEngine
 from tb.common.cb_table import CbPortModel, CbState
 from tb.common.payload import pack, unpack
 from tb.common.seeds import bench_parameters, python_rng
-from tb.common.stream import Bench, StreamSink, always
+from tb.common.stream import Bench, StreamSink, always, check_equal
 
 __all__ = ["A_CB", "B_CB", "OUT_CB", "SHAPE", "SHAPES", "SeBench", "Shape", "device"]
 
@@ -173,6 +173,7 @@ class SeBench:
         }
         dut["control__halt"].value = 0
         self.n_commands = 0
+        self.signals: list[dict[str, int]] = []
         self.n_elements = 0
         self.seen_states: set[int] = set()
         self._elements = bench.port("event_elements")
@@ -203,14 +204,24 @@ class SeBench:
     def reset(self) -> None:
         """Commands are lost."""
         self.n_commands = 0
+        self.signals: list[dict[str, int]] = []
         self.completions.items.clear()
         self.completions.cycles.clear()
         self.commands.cycles.clear()
         self.start_buffers()
 
     def command(self, opcode: Opcode, **fields: int) -> None:
-        """Queue a command."""
-        self.commands.send(int.from_bytes(encode(opcode, **fields), "little"))
+        """Queue a command; its signal fields are its own, and come back with its completion."""
+        number = self.n_commands
+        signal = {
+            "tag": fields.pop("tag", number),
+            "signal_en": number & 1,
+            "signal_counter": number * 5 % 32,
+            "signal_row": number * 7 % 16,
+            "signal_col": number * 11 % 16,
+        }
+        self.signals.append(signal)
+        self.commands.send(int.from_bytes(encode(opcode, **signal, **fields), "little"))
         self.n_commands += 1
 
     def trap(self) -> dict[str, int]:
@@ -233,5 +244,6 @@ class SeBench:
             lambda: len(self.completions.items) >= self.n_commands or self.trap()["valid"], limit
         )
         assert not self.trap()["valid"], self.trap()
+        check_equal(self.completions.items, self.signals, "completion")
         await self.bench.wait(1)
         assert self.idle, "complete, but not idle"
