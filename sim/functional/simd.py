@@ -36,11 +36,13 @@ def program_fault(program: Program, pe: PeConfig) -> str | None:
     times_itself = program.function in _TIMES_ITSELF
     uses_statistic = program.out is not SimdOut.ELEMENTS or program.post is Post.STATISTIC
     squares = program.reduce is Reduce.SUM_SQUARES
+    held = program.b_mode is BMode.HELD
     for name, wrong in (
         ("post", times_itself and program.post is not Post.NONE),
         ("reduce", times_itself and program.reduce is not Reduce.NONE),
         ("reduce", uses_statistic and program.reduce is Reduce.NONE),
         ("stat_function", program.stat_function in _TIMES_ITSELF),
+        ("b_format", held and program.b_format not in (Format.INT32, Format.FP32)),
         ("factor", squares and program.factor != 0),
         ("function", program.function != Function.NONE and not _has_functions(pe)),
         ("stat_function", program.stat_function != Function.NONE and not _has_functions(pe)),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.arch.commands import Opcode
+from hw.arch.commands import COMMANDS, BMode, Factor, Function, Opcode, Post, Reduce
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.config import PRESETS, ChipConfig, get_config
@@ -135,6 +135,27 @@ def test_wrong_commands_trap(fields: dict[str, int], cause: Trap) -> None:
     with pytest.raises(FunctionalTrap) as trap:
         machine.run(bytes(commands))
     assert trap.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("post", {"function": Function.GELU, "post": Post.B}),
+        ("reduce", {"post": Post.STATISTIC}),
+        ("stat_function", {"stat_function": Function.TANH}),
+        ("b_format", {"b_mode": BMode.HELD, "b_format": Format.UINT8}),
+        ("factor", {"reduce": Reduce.SUM_SQUARES, "factor": Factor.SELF}),
+    ],
+)
+def test_wrong_programs_trap(name: str, fields: dict[str, int]) -> None:
+    """Would break if the model ran a program that the engine refuses, or named another field."""
+    machine, commands = machine_and_list()
+    commands.add(Opcode.SE_PROGRAM, **fields)
+    commands.add(Opcode.END)
+    with pytest.raises(FunctionalTrap) as trap:
+        machine.run(bytes(commands))
+    assert trap.value.cause == Trap.ILLEGAL_FIELD
+    assert trap.value.info == COMMANDS[Opcode.SE_PROGRAM].field(name).offset
 
 
 def test_a_list_without_end_traps() -> None:
