@@ -2,6 +2,7 @@
 """Epilogues, kernels and networks on the RTL of `tiny`, compiled: every bit as the functional
 simulator's, and as their definition."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from sw.runtime.chip import Chip
 from sw.runtime.functional import FunctionalChip
 from sw.runtime.gemm import Finish, prepare_gemm, run_gemm
 from sw.runtime.infer import LayerRun, run_network
-from sw.runtime.network import save_network
+from sw.runtime.network import Network, save_network
 from sw.runtime.simulated import simulated_chip
 from tb.common.seeds import bench_seed, numpy_rng
 from tb.unit.sw.epilogue import expected, operands
@@ -117,9 +118,9 @@ def test_kernels(chip: Chip, kernel: str) -> None:
         assert runs[0].results[name].tobytes() == runs[1].results[name].tobytes()
 
 
-def _compare(tmp_path: Path) -> tuple[int, dict[str, Any]]:
-    """`mtia compare` on the small network: exit code and report."""
-    save_network(tmp_path / "net.npz", small_network())
+def _compare(tmp_path: Path, network: Network | None = None) -> tuple[int, dict[str, Any]]:
+    """`mtia compare` on the small network or another: exit code and report."""
+    save_network(tmp_path / "net.npz", network or small_network())
     arguments = ["compare", str(tmp_path / "net.npz"), "--config", "tiny"]
     code = main([*arguments, "--json", str(tmp_path / "report.json")])
     return code, json.loads((tmp_path / "report.json").read_text())
@@ -136,6 +137,17 @@ def test_compare_finds_no_difference(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert 0 <= layer["mean_error"] <= layer["max_error"]
     shown = capsys.readouterr().out
     assert "equal" in shown and "SQNR" in shown
+
+
+def test_compare_takes_any_name_and_numbers_without_end(tmp_path: Path) -> None:
+    """Would break if a name were read as markup, or a report with an infinity were no JSON."""
+    network = small_network()
+    trained = np.full(network.layers[0].shape, np.nan)
+    first = dataclasses.replace(network.layers[0], name="[red]x[/y]", float_weights=trained)
+    layers = (first, *network.layers[1:])
+    code, report = _compare(tmp_path, dataclasses.replace(network, layers=layers))
+    assert code == 0 and report["layers"][0]["layer"] == "[red]x[/y]"
+    assert report["layers"][0]["max_error"] is None
 
 
 def test_compare_tells_a_difference(

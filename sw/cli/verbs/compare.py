@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,8 +113,16 @@ def _figures(member: ChipConfig, net: Network, layers: list[LayerDifference]) ->
         "network": net.name,
         "inputs": layers[0].shape[0],
         "mismatches": sum(layer.mismatches for layer in layers),
-        "layers": [dataclasses.asdict(layer) for layer in layers],
+        "layers": [
+            {name: _for_json(value) for name, value in dataclasses.asdict(layer).items()}
+            for layer in layers
+        ],
     }
+
+
+def _for_json(value: Any) -> Any:
+    """The value, or null for an infinity, which JSON has no number for."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _show(member: ChipConfig, net: Network, layers: list[LayerDifference]) -> None:
