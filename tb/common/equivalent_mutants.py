@@ -40,11 +40,20 @@ _RE_ROWS = {
         "The innermost count is rows of a bank, at most 8 here; more are refused as illegal."
     )
 }
+_LAYOUT = {
+    r"-module \S+runs.source .*-wire in_tail ": (
+        "Only `tail_adv` of a nest looks at it there, and LAYOUT has none."
+    ),
+    r"-module \S+_steps.fifo -cell mem -port WR_DATA -portbit (19|2[01]) ": (
+        "Bits 13 to 15 of an advance, of which LAYOUT's field has 13."
+    ),
+}
 _EQUIVALENT: dict[str, dict[str, str]] = {
     "ls": _PERMUTED,
     "sram_slice": _PERMUTED,
     "se": _DEPTH,
     "dpe": _DPE_B,
+    "mlu": _LAYOUT,
     "re": _RE_ROWS,
 }
 """Unit, then expression, to reason."""

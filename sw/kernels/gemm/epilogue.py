@@ -104,10 +104,8 @@ class Epilogue:
             raise ValueError("There is one scale or one scale for each column, not both.")
         with np.errstate(over="ignore"):
             rounded = float(np.float32(self.scale))
-        if not math.isfinite(rounded) or rounded == 0:
-            raise ValueError(
-                f"The scale is {self.scale}; it must be a finite FP32 number other than 0."
-            )
+        if not math.isfinite(rounded):
+            raise ValueError(f"The scale is {self.scale}; it must be a finite FP32 number.")
 
     def _check_int32(self, accumulator: Format) -> None:
         if accumulator.is_float:

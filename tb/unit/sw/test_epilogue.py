@@ -106,6 +106,16 @@ def test_sums_wrap_before_they_are_scaled() -> None:
     assert result[0, 0] == np.float32(64 * 127 * 127 + 2**31 - 1 - 2**32)
 
 
+@pytest.mark.parametrize("scale", [0.0, -0.25, 1e-46, 1e-44])
+def test_any_finite_scale_scales(scale: float) -> None:
+    """The formula is defined for zero, negative and subnormal scales too."""
+    a = np.array([[-128], [0], [127]], np.int8)
+    finish = Finish(out=I8, bias=np.array([3], np.int32), scale=scale)
+    result = run("tiny", a, np.ones((1, 1), np.int8), finish, FUNCTIONAL)
+    exact = np.float32(a.astype(np.int32) + 3) * np.float32(scale)
+    assert np.array_equal(result, np.clip(np.rint(exact), -128, 127).astype(np.int8))
+
+
 def test_ties_go_to_even() -> None:
     """Would break if halves were rounded away from zero."""
     a = np.arange(-8, 8, dtype=np.int8)[:, None]

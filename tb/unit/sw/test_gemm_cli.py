@@ -62,7 +62,7 @@ def files(tmp_path: Path) -> dict[str, str]:
         ("a", "b", ("--out", "int32", "--activation", "gelu"), "An int32 result is the sum"),
         ("a", "b", ("--out", "int8", "--activation", "gelu"), "needs a result of fp32, fp16"),
         ("a", "b", ("--out", "fp32", "--activation", "silu", "--relu"), "exclude each other"),
-        ("a", "b", ("--out", "int8", "--scale", "0"), "The scale is 0.0; it must be a finite"),
+        ("a", "b", ("--out", "int8", "--scale", "nan"), "The scale is nan; it must be a finite"),
         ("a", "b", ("--out", "int8", "--scale", "1e60"), "it must be a finite FP32 number"),
         ("a", "b", ("--out", "int8", "--scale", "much"), "it must be a number or a .npy file"),
         ("a", "b", ("--out", "int8", "--scale", "row.npy"), "no such file"),
