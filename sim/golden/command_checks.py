@@ -199,6 +199,7 @@ def _check_others(v: dict[str, int], limits: Limits, check: Check) -> None:
         case Opcode.LAYOUT:
             check("target", v["target"] in list(LayoutTarget))
             check("out_level", v["out_level"] < LEVELS or v["out_level"] == NEVER)
+            check("tail_count", v["tail_count"] <= v[f"count{v['tail_inner']}"])
         case Opcode.GATHER | Opcode.SCATTER:
             check("index_cb", v["index_cb"] < limits.cbs)
             check("format", v.get("format", Format.FP32) in (Format.INT32, Format.FP32))

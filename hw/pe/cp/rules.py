@@ -164,6 +164,7 @@ def _layout(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
     yield from _operand(f, "", limits)
     yield "out_level", (f.out_level > _TOP_LEVEL) & (f.out_level != NEVER)
     yield "target", f.target > max(LayoutTarget)
+    yield "tail_count", f.tail_count > Mux(f.tail_inner, f.count1, f.count0)
 
 
 def _gather(f: data.View, limits: CheckLimits) -> Iterator[Rule]:

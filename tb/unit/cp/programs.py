@@ -132,6 +132,8 @@ def _other(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
         "index_cb": rng.randrange(LIMITS.cbs),
         "format": rng.choice(_WIDE),
     }
+    if "out_level" in values:  # LAYOUT: a tail is never longer than what it is a tail of
+        legal["tail_count"] = rng.randint(0, values[f"count{values['tail_inner']}"])
     if values.get("mode") == ScatterMode.ADD:
         legal |= {name: 4 * rng.randint(1, 1000) for name in ("count0", "mem_addr", "row_pitch")}
     return {name: value for name, value in legal.items() if name in values}
