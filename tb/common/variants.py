@@ -8,12 +8,12 @@ makes for a Lattice ECP5.
 """
 
 import functools
+import importlib.metadata
 import os
 import re
 import tempfile
 from pathlib import Path
 
-import pyosys
 from amaranth.lib import wiring
 
 from hw.generate import emit_verilog
@@ -28,7 +28,8 @@ _MUTATE_SEED = 1
 # enables, and a clock gate is so small that most of its mutants stop everything.
 _DESIGN = "* sram_1rw_* %d sram_1r1w_* %d clock_gate %d"
 _CELL_NAMES = ("LUT2", "LUT4", "L6MUX21", "PFUMX", "CCU2C", "TRELLIS_FF", "TRELLIS_DPR16X4")
-_CELLS = Path(pyosys.__file__).parent / "share" / "ecp5"
+# Found without loading it, since other packages may not be loaded after it in one process.
+_CELLS = Path(str(importlib.metadata.distribution("pyosys").locate_file("pyosys/share/ecp5")))
 
 
 def design_verilog(component: wiring.Component, *, name: str) -> str:
