@@ -24,15 +24,17 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 
-def _small_pe(columns: int, banks: int, ls_bytes: int, cbs: int, fp_lanes: int) -> PeConfig:
-    """An element with 8-byte words and 16-byte links."""
+def _small_pe(
+    columns: int, banks: int, ls_bytes: int, cbs: int, fp_lanes: int, with_fp: bool = True
+) -> PeConfig:
+    """An element with 8-byte words and 16-byte links; without floats, if so wished."""
     return PeConfig(
-        dpe=DpeConfig(columns=columns, k_bytes=8),
+        dpe=DpeConfig(columns=columns, k_bytes=8, with_fp=with_fp),
         re=ReConfig(banks=banks),
         ls=LsConfig(size_bytes=ls_bytes, banks=8, word_bytes=8),
         cp=CpConfig(cbs=cbs, queue_depth=4),
         fi=FiConfig(reads_in_flight=8),
-        se=SeConfig(drain_lanes=8, fp_lanes=fp_lanes),
+        se=SeConfig(drain_lanes=8, fp_lanes=fp_lanes, with_fp=with_fp, with_functions=with_fp),
         link_bytes=16,
     )
 
@@ -77,7 +79,7 @@ _MEMBERS = (
         purpose="ULX3S-85F and kin",
         rows=1,
         cols=1,
-        pe=_small_pe(columns=8, banks=16, ls_bytes=32 * KIB, cbs=16, fp_lanes=2),
+        pe=_small_pe(columns=8, banks=16, ls_bytes=32 * KIB, cbs=16, fp_lanes=2, with_fp=False),
         sram=SramConfig(slices=1, bytes_per_cycle=16, size_bytes=128 * KIB),
         dram=DramConfig(
             channels=1, bytes_per_cycle=2, total_bytes_per_cycle=2, size_bytes=32 * MIB

@@ -22,7 +22,7 @@ from hw.config import ChipConfig
 from tb.system.random_jobs import UNIT, Buffer, Builder, RandomJob, Rows
 from tb.system.random_programs import drain_program, lane_program
 
-__all__ = ["CHAINS", "random_job"]
+__all__ = ["CHAINS", "chains_of", "random_job"]
 
 
 def copy(b: Builder) -> str:
@@ -211,7 +211,8 @@ def product(b: Builder) -> str:
     a = Rows(rows * tiles.tiles * b.word, _up(rows * tiles.tiles * b.word, UNIT), 1, steps, 1)
     held = Rows(columns * b.word, _up(columns * b.word, UNIT), 1, steps, 1)
     b.begin_chain(a.units, held.units, columns // 8, tiles.tiles * rows * columns // 16 + 1, 1)
-    how = rng.choice(_ENDINGS)
+    needs_lanes = fmt.is_float and not pe.se.with_fp
+    how = _drain_rows if needs_lanes else rng.choice(_ENDINGS)
     # First, since what it holds must not queue behind operands that wait for it.
     drain, label = how(b, tiles, fmt.accumulator)
     buffers = [b.buffer(a.units), b.buffer(held.units)]
@@ -297,7 +298,7 @@ def _drain_min_max(b: Builder, tiles: _Tiles, fmt: Format) -> _Ending:
 def _drain_to_engine(b: Builder, tiles: _Tiles, fmt: Format) -> _Ending:
     """Accumulators through the SIMD engine: its fast path for integers, or the lanes."""
     columns, rng = b.pe.dpe.columns, b.rng
-    if fmt is Format.INT32 and rng.random() < 0.6:
+    if not b.pe.se.with_fp or fmt is Format.INT32 and rng.random() < 0.6:
         program = drain_program(rng)
     else:
         program = lane_program(rng, b.pe.se, fmt, (BMode.NONE, BMode.HELD), False)
@@ -385,10 +386,15 @@ CHAINS: dict[str, Callable[[Builder], str]] = {
 """Chains by name; each adds itself to a job and says what it chose."""
 
 
+def chains_of(config: ChipConfig) -> tuple[str, ...]:
+    """Names of the chains that a member can run: `simd` needs the FP32 lanes."""
+    return tuple(name for name in CHAINS if name != "simd" or config.pe.se.with_fp)
+
+
 def random_job(
     config: ChipConfig, rng: random.Random, *, n_chains: int = 6, kinds: tuple[str, ...] = ()
 ) -> RandomJob:
-    """A random job of `n_chains` chains of these kinds (all by default)."""
+    """A random job of `n_chains` chains of these kinds (all that the member has by default)."""
     builder = Builder(config, rng)
-    names = [rng.choice(kinds or tuple(CHAINS)) for _ in range(n_chains)]
+    names = [rng.choice(kinds or chains_of(config)) for _ in range(n_chains)]
     return builder.finish([CHAINS[name](builder) for name in names])

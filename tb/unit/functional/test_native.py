@@ -16,7 +16,7 @@ from sim.golden.dot import dot_chunk
 from sim.golden.fp import decode_fp
 from sim.golden.functions import evaluate
 from tb.common.seeds import bench_seed, numpy_rng
-from tb.system.random_chains import CHAINS, random_job
+from tb.system.random_chains import CHAINS, chains_of, random_job
 from tb.system.random_jobs import RandomJob
 
 NATIVE = native_units()
@@ -66,6 +66,8 @@ def state_after(job: RandomJob, machine: FunctionalMachine) -> dict[str, bytes]:
 def test_machines_agree(name: str, chain: str) -> None:
     """Would break if a native unit left other bytes, counters or warnings than the NumPy unit."""
     config = get_config(name)
+    if chain in CHAINS and chain not in chains_of(config):
+        pytest.skip(f"{name} has no FP32 lanes")
     kinds = () if chain == "all" else (chain,)
     for number in range(4):
         rng = random.Random(f"{bench_seed()}/{name}/{chain}/{number}")
