@@ -62,10 +62,16 @@ class Emission:
     ----------
     flat : every `EmitOnce` becomes its real component in place of an instance.
     clock_gating : every `hw.lib.clock_gate.Gated` gets a clock of its own in place of an enable.
+    source_lines : every cell and wire says from which line it comes. Such a text holds paths of the
+        machine, so what is published goes without.
+    target : the FPGA family for which wrappers of hard blocks shall choose their Verilog, as
+        "ecp5"; None for text that fits every tool.
     """
 
     flat: bool = False
     clock_gating: bool = True
+    source_lines: bool = False
+    target: str | None = None
     rtlil: dict[str, str] = field(default_factory=dict)
     """Netlist text of each shared module, by key, inner modules first."""
     verilog: dict[str, str] = field(default_factory=dict)
@@ -110,9 +116,17 @@ def current_emission() -> Emission | None:
 
 
 @contextmanager
-def emission(*, flat: bool = False, clock_gating: bool = True) -> Iterator[Emission]:
+def emission(
+    *,
+    flat: bool = False,
+    clock_gating: bool = True,
+    source_lines: bool = False,
+    target: str | None = None,
+) -> Iterator[Emission]:
     """Collect shared and hand-written modules of what is elaborated inside the `with` block."""
-    collected = Emission(flat=flat, clock_gating=clock_gating)
+    collected = Emission(
+        flat=flat, clock_gating=clock_gating, source_lines=source_lines, target=target
+    )
     token = _current.set(collected)
     try:
         yield collected
@@ -154,7 +168,9 @@ def module_rtlil(
         fragment.add_domains(domain)
         ports[domain.clk.name] = (domain.clk, PortDirection.Input)
         ports[domain.rst.name] = (domain.rst, PortDirection.Input)
-    text, _names = rtlil.convert_fragment(fragment, ports, name, emit_src=False)
+    collected = current_emission()
+    emit_src = collected is not None and collected.source_lines
+    text, _names = rtlil.convert_fragment(fragment, ports, name, emit_src=emit_src)
     return text, domains
 
 
