@@ -6,22 +6,33 @@ from collections.abc import Iterator
 
 import pytest
 
-from hw.config import PRESETS
+from hw.config import PRESETS, ChipConfig
 from sw.runtime.chip import Chip
 from sw.runtime.device import DeviceName, open_device
 from tb.common.seeds import bench_seed
 from tb.system.random_chains import CHAINS, random_job
 from tb.system.random_jobs import RandomJob
 
-CONFIG = PRESETS["tiny"]
+TINY, FPGA = PRESETS["tiny"], PRESETS["fpga"]
+
+
+def build(config: ChipConfig) -> Iterator[Chip]:
+    """The build with assertions; what nothing initialises comes from the seed."""
+    chip = open_device(DeviceName.RTL, config, test=True, seed=bench_seed())
+    yield chip
+    chip.port.close()
 
 
 @pytest.fixture(scope="module")
 def rtl() -> Iterator[Chip]:
-    """The build with assertions; what nothing initialises comes from the seed."""
-    chip = open_device(DeviceName.RTL, CONFIG, test=True, seed=bench_seed())
-    yield chip
-    chip.port.close()
+    """The member with all units."""
+    yield from build(TINY)
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Chip]:
+    """The member that leaves out what it can."""
+    yield from build(FPGA)
 
 
 def results(chip: Chip, job: RandomJob) -> tuple[int, list[bytes]]:
@@ -32,11 +43,13 @@ def results(chip: Chip, job: RandomJob) -> tuple[int, list[bytes]]:
     return result.status, [chip.port.read(address, size) for address, size in job.outputs]
 
 
-def compare(rtl: Chip, label: str, kinds: tuple[str, ...], n_jobs: int) -> None:
+def compare(
+    rtl: Chip, label: str, kinds: tuple[str, ...], n_jobs: int, config: ChipConfig = TINY
+) -> None:
     """Run random jobs on both devices; compare memory, and what both count."""
     for number in range(n_jobs):
-        job = random_job(CONFIG, random.Random(f"{bench_seed()}/{label}/{number}"), kinds=kinds)
-        functional = open_device(DeviceName.FUNCTIONAL, CONFIG)
+        job = random_job(config, random.Random(f"{bench_seed()}/{label}/{number}"), kinds=kinds)
+        functional = open_device(DeviceName.FUNCTIONAL, config)
         assert results(functional, job) == results(rtl, job), (number, job.chains)
         counted, found = functional.counters(), rtl.counters()
         known = {name: value for name, value in counted.items() if value is not None}
@@ -52,6 +65,11 @@ def test_one_kind_of_chain(rtl: Chip, chain: str) -> None:
 def test_all_kinds_together(rtl: Chip) -> None:
     """Would break if units that work side by side disturbed each other."""
     compare(rtl, "all", (), 8)
+
+
+def test_the_member_without_floats(small: Chip) -> None:
+    """Would break if a unit needed something that this member leaves out."""
+    compare(small, "small", (), 8, FPGA)
 
 
 @pytest.mark.slow
