@@ -111,6 +111,9 @@ class LsConfig:
     """Bytes of one bank word; equals the tile's `k_bytes`."""
     parity: bool = True
     """One parity bit per byte."""
+    lanes: int = 0
+    """Reads, and writes, that the banks can serve in one cycle: the crossbar's ports of each kind,
+    which units share. 0: one for each slot of a unit, as many as there are."""
 
     @property
     def words(self) -> int:
@@ -133,6 +136,7 @@ class LsConfig:
             f" words"
             f" need at least {4 * self.banks * self.word_bytes}.",
         )
+        _check(self.lanes >= 0, f"ls.lanes is {self.lanes}; it must be 0 or more.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

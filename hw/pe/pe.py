@@ -14,16 +14,14 @@ from hw.pe.cp.counter_file import event_name
 from hw.pe.dpe import DotProductEngine
 from hw.pe.dpe.feed import OperandFeed
 from hw.pe.fi import FabricInterface, FiGeometry, RemoteAccess
-from hw.pe.ls import LocalMemory, LsSlots, SlotKind
+from hw.pe.ls import LocalMemory
 from hw.pe.mlu import MemoryLayoutUnit
 from hw.pe.re import ReductionEngine
 from hw.pe.se import SimdEngine
+from hw.pe.slots import element_slots
 from hw.pe.wqe import WorkQueueEngine
 
-__all__ = ["CHIP_EVENTS", "N_CORES", "ProcessingElement"]
-
-N_CORES = 2
-"""RISC-V cores of an element, each with a command port and a port into local memory."""
+__all__ = ["CHIP_EVENTS", "ProcessingElement"]
 
 CHIP_EVENTS = tuple(c.name for c in COUNTERS if c.name.split(".")[0] in ("sram", "dram"))
 """Events that the element counts and the chip reports."""
@@ -97,7 +95,7 @@ class ProcessingElement(wiring.Component):
         config.validate()
         self.config = config
         word_bytes, columns = config.ls.word_bytes, config.dpe.columns
-        self._ls = LocalMemory(config=config.ls, slots=self._slots(with_cores))
+        self._ls = LocalMemory(config=config.ls, slots=element_slots(config, with_cores=with_cores))
         ls = {"word_bytes": word_bytes, "address_width": self._ls.address_width}
         self._cp = CommandProcessor(
             limits=CheckLimits.of(config, ALL_UNITS),
@@ -155,33 +153,6 @@ class ProcessingElement(wiring.Component):
         )
         lists = WorkQueueEngine(link_bytes=config.link_bytes).tag_width
         return {"memory_read": reads, "memory_write": writes, "list_read": lists}
-
-    def _slots(self, with_cores: bool) -> tuple[LsSlots, ...]:
-        """Slots of local memory, in order of priority."""
-        read, write = SlotKind.READ, SlotKind.WRITE
-        n_row_words = 4 * self.config.dpe.columns // self.config.ls.word_bytes
-        slots = (
-            LsSlots(name="dpe_a", kind=read, group="dpe"),
-            LsSlots(name="dpe_b", kind=read, group="dpe"),
-            LsSlots(name="fi_in", kind=write, group="fi", count=4),
-            LsSlots(name="re_out", kind=write, group="re", count=n_row_words),
-            LsSlots(name="se_out", kind=write, group="se", count=2),
-            LsSlots(name="fi_out", kind=read, group="fi", count=2),
-            LsSlots(name="re_in", kind=read, group="re"),
-            LsSlots(name="se_a", kind=read, group="se", count=2),
-            LsSlots(name="se_b", kind=read, group="se", count=2),
-            LsSlots(name="mlu_in", kind=read, group="mlu"),
-            LsSlots(name="mlu_out", kind=write, group="mlu"),
-            LsSlots(name="fi_index", kind=read, group="fi"),
-            LsSlots(name="remote_read", kind=read, group="remote", count=2),
-            LsSlots(name="remote_write", kind=write, group="remote", count=2),
-        )
-        if with_cores:
-            slots += (
-                LsSlots(name="core_read", kind=read, group="core", count=N_CORES),
-                LsSlots(name="core_write", kind=write, group="core", count=N_CORES),
-            )
-        return slots
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gets which bank: fixed priority, except for those who have waited long."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
+from hw.lib.select import choose, number_of
 
 __all__ = ["BankArbiter"]
 
@@ -17,38 +20,62 @@ class BankArbiter(wiring.Component):
     comes before all that are not; among urgent slots the order is the same. A tick comes every
     `tick_period` cycles. A granted slot is no longer urgent.
 
+    Slots can share a *lane*: then only one of them asks in a cycle, the first by the same order,
+    and lanes come in the order of their first slots.
+
     Timing: combinational from `valid` and `bank` to `grant`. A request that is held is
-    granted after at most `max_wait` refusals: it is urgent after two ticks, and whoever is granted
-    before it then needs more than a tick to become urgent again, by when all others had their turn.
+    granted after at most `max_wait` refusals: it is urgent after two ticks, and every refusal
+    then is another urgent slot's grant (its bank's, or that of the bank whose loser holds its
+    lane), which needs more than a tick to become urgent again, by when all others had their turn.
 
     Parameters
     ----------
     n_slots : requesters, in order of priority.
     n_banks : banks, a power of two.
+    lanes : for each slot the number of its lane, in order of first slots; None: each has its own.
 
     Members
     -------
     valid : In(n_slots), slot wants an access.
     bank : In(range(n_banks)) for each slot, bank it wants.
     grant : Out(n_slots), slot has its bank in this cycle.
+    chosen : Out(range(n_slots)) for each lane, the slot that asks, by its number in the lane.
+    lane_grant : Out(n_lanes), the slot that asks has its bank.
 
-    Raises: ValueError when there is no slot or `n_banks` is not a power of two.
+    Raises: ValueError when there is no slot, `n_banks` is not a power of two, or lanes are not
+    numbered in order of their first slots.
     """
 
-    def __init__(self, *, n_slots: int, n_banks: int) -> None:
+    def __init__(self, *, n_slots: int, n_banks: int, lanes: Sequence[int] | None = None) -> None:
         if n_slots < 1:
             raise ValueError(f"n_slots is {n_slots}; it must be at least 1.")
         if n_banks < 2 or n_banks & (n_banks - 1):
             raise ValueError(f"n_banks is {n_banks}; it must be a power of two, at least 2.")
+        lanes = tuple(range(n_slots) if lanes is None else lanes)
+        firsts = list(dict.fromkeys(lanes))
+        if len(lanes) != n_slots or firsts != list(range(len(firsts))):
+            raise ValueError(
+                f"lanes is {lanes}; it must have a number for each of {n_slots} slots, "
+                "and new numbers must come in order."
+            )
         self.n_slots = n_slots
         self.n_banks = n_banks
+        self.lanes = lanes
+        self.n_lanes = len(firsts)
         super().__init__(
             {
                 "valid": In(n_slots),
                 "bank": In(data.ArrayLayout(range(n_banks), n_slots)),
                 "grant": Out(n_slots),
+                "chosen": Out(data.ArrayLayout(range(max(2, self._most)), self.n_lanes)),
+                "lane_grant": Out(self.n_lanes),
             }
         )
+
+    @property
+    def _most(self) -> int:
+        """Slots of the fullest lane."""
+        return max(self.lanes.count(lane) for lane in range(self.n_lanes))
 
     @property
     def tick_period(self) -> int:
@@ -63,29 +90,60 @@ class BankArbiter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         urgent = self._elaborate_ageing(m)
-        wanted = [Signal(self.n_banks, name=f"wanted{i}") for i in range(self.n_slots)]
-        for i, mask in enumerate(wanted):
-            with m.If(self.valid[i]):
-                m.d.comb += mask.eq(1 << self.bank[i])
+        wanted, is_urgent = [], []
+        for lane in range(self.n_lanes):
+            slots = [i for i, of in enumerate(self.lanes) if of == lane]
+            asks, presses, bank = self._elaborate_lane(m, lane, slots, urgent)
+            mask = Signal(self.n_banks, name=f"wanted{lane}")
+            with m.If(asks):
+                m.d.comb += mask.eq(1 << bank)
+            wanted.append(mask)
+            is_urgent.append(presses)
+        self._elaborate_banks(m, wanted, is_urgent)
+        return m
 
-        # Masks of banks, one step for each slot: first the urgent ones, then whoever finds his
-        # bank free. Urgent losers find it taken.
+    def _elaborate_lane(
+        self, m: Module, lane: int, slots: list[int], urgent: Signal
+    ) -> tuple[Value, Value, Value]:
+        """Choose who asks. Returns: somebody does; it is urgent; its bank."""
+        if len(slots) == 1:
+            (slot,) = slots
+            m.d.comb += self.grant[slot].eq(self.lane_grant[lane])
+            return self.valid[slot], urgent[slot], self.bank[slot]
+        valid = Cat(self.valid[slot] for slot in slots)
+        presses = Signal(len(slots), name=f"presses{lane}")  # `urgent` without `valid` is old
+        pick = Signal(len(slots), name=f"pick{lane}")
+        among = Mux(presses.any(), presses, valid)
+        m.d.comb += [
+            presses.eq(valid & Cat(urgent[slot] for slot in slots)),
+            pick.eq(among & -among),
+            self.chosen[lane].eq(number_of(pick)),
+            *(
+                self.grant[slot].eq(pick[at] & self.lane_grant[lane])
+                for at, slot in enumerate(slots)
+            ),
+        ]
+        bank = choose([self.bank[slot] for slot in slots], self.chosen[lane])
+        return valid.any(), presses.any(), bank
+
+    def _elaborate_banks(self, m: Module, wanted: list[Signal], is_urgent: list[Value]) -> None:
+        """Masks of banks, one step for each lane: first the urgent ones, then whoever finds his
+        bank free. Urgent losers find it taken."""
         taken: Value | int = 0
         first = []
         for i, mask in enumerate(wanted):
             win = Signal(self.n_banks, name=f"urgent_win{i}")
-            m.d.comb += win.eq(Mux(urgent[i], mask, 0) & ~taken)
+            m.d.comb += win.eq(Mux(is_urgent[i], mask, 0) & ~taken)
             first.append(win)
             taken = taken | win
         taken_urgent = Signal(self.n_banks)
         m.d.comb += taken_urgent.eq(taken)
         taken = taken_urgent
         for i, mask in enumerate(wanted):
-            m.d.comb += self.grant[i].eq((first[i] | (mask & ~taken)).any())
+            m.d.comb += self.lane_grant[i].eq((first[i] | (mask & ~taken)).any())
             after = Signal(self.n_banks, name=f"taken{i}")
             m.d.comb += after.eq(taken | mask)
             taken = after
-        return m
 
     def _elaborate_ageing(self, m: Module) -> Signal:
         """Slots that have been refused at two ticks in a row."""

@@ -5,11 +5,12 @@ from functools import reduce
 from operator import xor
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config.tree import LsConfig
+from hw.lib.select import choose, number_of
 from hw.lib.sram import Sram
 
 __all__ = ["LsBank", "LsCrossbar", "array_signature", "bank_of", "byte_parity"]
@@ -58,7 +59,8 @@ def array_signature(config: LsConfig, n_reads: int, n_writes: int) -> wiring.Sig
 class LsBank(wiring.Component):
     """A single-port memory of words with a write mask and a parity bit per byte.
 
-    Operation: as `Sram`; parity bits are stored as given and returned as stored.
+    Operation: as `Sram`; parity bits are stored as given and returned as stored. Byte and parity
+    lie together, as in block RAM whose bytes have 9 bits.
 
     Timing: `r_data` and `r_parity` come in the cycle after the read.
 
@@ -66,7 +68,7 @@ class LsBank(wiring.Component):
     ----------
     depth : words of the bank.
     word_bytes : bytes of a word.
-    parity : whether parity bits are stored; else `r_parity` is undefined.
+    parity : whether parity bits are stored; else `r_parity` is 0.
 
     Members
     -------
@@ -93,19 +95,26 @@ class LsBank(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.data = data = Sram(width=8 * self.word_bytes, depth=self.depth, lane_width=8)
-        memories = [(data, self.w_data, self.r_data)]
-        if self.parity:
-            m.submodules.check = check = Sram(width=self.word_bytes, depth=self.depth, lane_width=1)
-            memories.append((check, self.w_parity, self.r_parity))
-        for memory, w_data, r_data in memories:
+        lane = 9 if self.parity else 8
+        m.submodules.memory = memory = Sram(
+            width=lane * self.word_bytes, depth=self.depth, lane_width=lane
+        )
+        m.d.comb += [
+            memory.en.eq(self.en),
+            memory.addr.eq(self.addr),
+            memory.w_mask.eq(self.w_mask),
+        ]
+        for byte in range(self.word_bytes):
+            at, bits = lane * byte, slice(8 * byte, 8 * byte + 8)
             m.d.comb += [
-                memory.en.eq(self.en),
-                memory.addr.eq(self.addr),
-                memory.w_mask.eq(self.w_mask),
-                memory.w_data.eq(w_data),
-                r_data.eq(memory.r_data),
+                memory.w_data[at : at + 8].eq(self.w_data[bits]),
+                self.r_data[bits].eq(memory.r_data[at : at + 8]),
             ]
+            if self.parity:
+                m.d.comb += [
+                    memory.w_data[at + 8].eq(self.w_parity[byte]),
+                    self.r_parity[byte].eq(memory.r_data[at + 8]),
+                ]
         return m
 
 
@@ -162,22 +171,29 @@ class LsCrossbar(wiring.Component):
     ) -> None:
         """Bring the access of the slot that has bank `number` to it."""
         row_from = (self.config.banks - 1).bit_length()
-        n_slots = self.n_reads + self.n_writes
         enables = Cat(self.r_en, self.w_en)
-        hits = [enables[i] & (targets[i] == number) for i in range(n_slots)]
-        m.d.comb += bank.en.eq(Cat(hits).any())
-        for i, hit in enumerate(hits):
-            with m.If(hit) if i == 0 else m.Elif(hit):
-                if i < self.n_reads:
-                    m.d.comb += bank.addr.eq(self.r_address[i][row_from:])
-                else:
-                    write = i - self.n_reads
-                    m.d.comb += [
-                        bank.addr.eq(self.w_address[write][row_from:]),
-                        bank.w_mask.eq(self.w_mask[write]),
-                        bank.w_data.eq(self.w_data[write]),
-                        bank.w_parity.eq(parities[write]),
-                    ]
+        hits = Signal(self.n_reads + self.n_writes, name=f"hits{number}")
+        m.d.comb += [
+            hits.eq(Cat(enables[i] & (target == number) for i, target in enumerate(targets))),
+            bank.en.eq(hits.any()),
+            bank.addr.eq(
+                choose(
+                    [address[row_from:] for address in (*self.r_address, *self.w_address)],
+                    number_of(hits),
+                )
+            ),
+        ]
+        if self.n_writes:
+            writes = hits[self.n_reads :]
+            source = Signal(range(max(2, self.n_writes)), name=f"w_source{number}")
+            m.d.comb += [
+                source.eq(number_of(writes)),
+                bank.w_mask.eq(
+                    choose(self.w_mask, source) & writes.any().replicate(self.config.word_bytes)
+                ),
+                bank.w_data.eq(choose(self.w_data, source)),
+                bank.w_parity.eq(choose(parities, source)),
+            ]
 
     def _elaborate_return(self, m: Module, i: int, target: Signal, banks: list[LsBank]) -> None:
         """Bring the word that read slot `i` got to its response register."""
@@ -189,8 +205,8 @@ class LsCrossbar(wiring.Component):
         with m.If(self.r_en[i]):
             m.d.sync += source.eq(target)
         m.d.comb += [
-            word.eq(Array(bank.r_data for bank in banks)[source]),
-            parity.eq(Array(bank.r_parity for bank in banks)[source]),
+            word.eq(choose([bank.r_data for bank in banks], source)),
+            parity.eq(choose([bank.r_parity for bank in banks], source)),
         ]
         with m.If(reading):
             m.d.sync += self.r_data[i].eq(word)

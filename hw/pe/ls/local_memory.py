@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config.tree import LsConfig
 from hw.iface.pe import LsReadPort, LsWritePort
+from hw.lib.select import choose
 from hw.pe.ls.arbiter import BankArbiter
 from hw.pe.ls.array import LsArray
 from hw.pe.ls.crossbar import bank_of
@@ -55,12 +56,15 @@ class LocalMemory(wiring.Component):
     `BankArbiter`), so none starves. There are no queues: a write that was accepted is seen by
     every read accepted in a later cycle.
 
+    With `config.lanes` slots share as many lanes for reads and as many for writes, dealt out in
+    turn: of the slots of a lane one has a word in a cycle.
+
     Each byte has a parity bit, made when it is written and checked when it is read; `error` of the
     response has a bit for each wrong byte. Bytes never written have undefined parity.
 
     Timing: reads of a slot return in order, exactly `LS_LATENCY` cycles after they were accepted.
-    Every slot can have a word in every cycle; a held request waits at most `max_wait` cycles.
-    Combinational from all requests to all `ready`.
+    Every slot (lane) can have a word in every cycle, and a held request waits at most `max_wait`
+    cycles. Combinational from all requests to all `ready`.
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ class LocalMemory(wiring.Component):
 
     Raises: ValueError when there is no slot or two have the same name.
 
-    Resources: `size_bytes` of data, with parity an eighth more; a crossbar of slots x banks words.
+    Resources: `size_bytes` of data, with parity an eighth more; a crossbar of lanes x banks words.
     """
 
     def __init__(
@@ -110,6 +114,8 @@ class LocalMemory(wiring.Component):
             n_by_group[slot.group] = n_by_group.get(slot.group, 0) + slot.count
             n_by_kind[slot.kind] += slot.count
         self.n_slots = sum(n_by_kind.values())
+        self._kinds = [slot.kind for slot in slots for _ in range(slot.count)]
+        self.lanes = self._deal(n_by_kind)
         layout = {group: range(n + 1) for group, n in n_by_group.items()}
         members |= {
             "conflicts": Out(data.StructLayout(layout)),
@@ -120,6 +126,17 @@ class LocalMemory(wiring.Component):
             members["inject"] = In(config.word_bytes)
         super().__init__(members)
 
+    def _deal(self, n_by_kind: dict[SlotKind, int]) -> tuple[int, ...]:
+        """Lane of each slot: those of a kind in turn, lanes numbered in order of first slots."""
+        lanes: dict[tuple[SlotKind, int], int] = {}
+        seen = dict.fromkeys(SlotKind, 0)
+        found = []
+        for kind in self._kinds:
+            place = kind, seen[kind] % (self.config.lanes or n_by_kind[kind])
+            seen[kind] += 1
+            found.append(lanes.setdefault(place, len(lanes)))
+        return tuple(found)
+
     @property
     def max_wait(self) -> int:
         """Most cycles in which a request that is held can be refused."""
@@ -128,13 +145,18 @@ class LocalMemory(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         ports = [(slot, port) for slot in self.slots for port in getattr(self, slot.name)]
-        reads = [i for i, (slot, _) in enumerate(ports) if slot.kind is SlotKind.READ]
-        writes = [i for i, (slot, _) in enumerate(ports) if slot.kind is SlotKind.WRITE]
-        arbiter = BankArbiter(n_slots=self.n_slots, n_banks=self.config.banks)
+        by_lane: dict[int, list[int]] = {}
+        for i, lane in enumerate(self.lanes):
+            by_lane.setdefault(lane, []).append(i)
+        by_kind = {
+            kind: [lane for lane in by_lane if self._kinds[by_lane[lane][0]] is kind]
+            for kind in SlotKind
+        }
+        arbiter = BankArbiter(n_slots=self.n_slots, n_banks=self.config.banks, lanes=self.lanes)
         array = LsArray(
             config=self.config,
-            n_reads=len(reads),
-            n_writes=len(writes),
+            n_reads=len(by_kind[SlotKind.READ]),
+            n_writes=len(by_kind[SlotKind.WRITE]),
             one_memory=self.one_memory,
         )
         m.submodules.arbiter, m.submodules.array = arbiter, array
@@ -147,30 +169,56 @@ class LocalMemory(wiring.Component):
                 arbiter.bank[i].eq(bank_of(address, self.config.banks)),
                 port.request.ready.eq(arbiter.grant[i]),
             ]
-        for at, i in enumerate(reads):
-            self._elaborate_read(m, array, at, arbiter.grant[i], ports[i][1])
-        for at, i in enumerate(writes):
-            request = ports[i][1].request.payload
-            m.d.comb += [
-                array.w_en[at].eq(arbiter.grant[i]),
-                array.w_address[at].eq(request.address),
-                array.w_data[at].eq(request.data),
-                array.w_mask[at].eq(request.strobe),
-            ]
+        for kind, connect in (
+            (SlotKind.READ, self._elaborate_read),
+            (SlotKind.WRITE, self._elaborate_write),
+        ):
+            for at, lane in enumerate(by_kind[kind]):
+                slots = [(ports[i][1], arbiter.grant[i]) for i in by_lane[lane]]
+                connect(m, array, at, slots, arbiter.chosen[lane], arbiter.lane_grant[lane])
         if self.with_inject:
             m.d.comb += array.inject.eq(self.inject)
         self._elaborate_counts(m, ports, arbiter)
         return m
 
-    def _elaborate_read(self, m: Module, array: LsArray, at: int, grant: Value, port: Any) -> None:
-        """Connect a read slot; its response comes `LS_LATENCY` cycles after the grant."""
-        granted = Signal(name=f"granted{at}")
-        m.d.sync += [granted.eq(grant), port.response.valid.eq(granted)]
+    def _elaborate_read(
+        self,
+        m: Module,
+        array: LsArray,
+        at: int,
+        slots: list[tuple[Any, Value]],
+        chosen: Value,
+        grant: Value,
+    ) -> None:
+        """Connect a lane of reads; a slot's response comes `LS_LATENCY` cycles after its grant."""
         m.d.comb += [
             array.r_en[at].eq(grant),
-            array.r_address[at].eq(port.request.payload),
-            port.response.payload.data.eq(array.r_data[at]),
-            port.response.payload.error.eq(array.r_error[at]),
+            array.r_address[at].eq(choose([port.request.payload for port, _ in slots], chosen)),
+        ]
+        for number, (port, granted) in enumerate(slots):
+            under_way = Signal(name=f"granted{at}_{number}")
+            m.d.sync += [under_way.eq(granted), port.response.valid.eq(under_way)]
+            m.d.comb += [
+                port.response.payload.data.eq(array.r_data[at]),
+                port.response.payload.error.eq(array.r_error[at]),
+            ]
+
+    def _elaborate_write(
+        self,
+        m: Module,
+        array: LsArray,
+        at: int,
+        slots: list[tuple[Any, Value]],
+        chosen: Value,
+        grant: Value,
+    ) -> None:
+        """Connect a lane of writes."""
+        requests = [port.request.payload for port, _ in slots]
+        m.d.comb += [
+            array.w_en[at].eq(grant),
+            array.w_address[at].eq(choose([r.address for r in requests], chosen)),
+            array.w_data[at].eq(choose([r.data for r in requests], chosen)),
+            array.w_mask[at].eq(choose([r.strobe for r in requests], chosen)),
         ]
 
     def _elaborate_counts(self, m: Module, ports: list[Any], arbiter: BankArbiter) -> None:

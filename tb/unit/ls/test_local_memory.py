@@ -34,7 +34,9 @@ SLOTS = (
 def _config(parameters: dict[str, Any]) -> LsConfig:
     """Sizes of the member under test."""
     config = get_config(parameters["member"]).pe.ls
-    return dataclasses.replace(config, parity=parameters["parity"])
+    return dataclasses.replace(
+        config, parity=parameters["parity"], lanes=parameters.get("lanes", 0)
+    )
 
 
 def _device(parameters: dict[str, Any]) -> LocalMemory:
@@ -81,6 +83,7 @@ class Scoreboard:
         self.device = device
         self.model = LocalMemoryModel(device.config)
         self.slots = [Slot(bench, device, s, i) for s in SLOTS for i in range(s.count)]
+        self.lanes = dict(zip((slot.name for slot in self.slots), device.lanes, strict=True))
         self.expected: dict[tuple[int, str], tuple[bytes, int, int]] = {}
         self.counts = dict.fromkeys(("first", "second"), 0)
         self.totals = {"conflicts": 0, "reads": 0, "writes": 0, "checked": 0}
@@ -105,7 +108,7 @@ class Scoreboard:
         self._check_counts()
         counts = {"first": 0, "second": 0, "reads": 0, "writes": 0}
         inject = int(self._inject.value) if self._inject is not None else 0
-        banks = []
+        banks, lanes = [], []
         for slot in self.slots:
             if not slot.source.valid:
                 continue
@@ -119,6 +122,7 @@ class Scoreboard:
                 continue
             slot.refusals = 0
             banks.append(bank_of(address, self.device.config.banks))
+            lanes.append(self.lanes[slot.name])
             counts["reads" if slot.reads else "writes"] += 1
             if slot.reads:
                 self.expected[cycle + LS_LATENCY, slot.name] = self.model.read(address)
@@ -126,6 +130,7 @@ class Scoreboard:
                 word = request["data"].to_bytes(self.device.config.word_bytes, "little")
                 self.model.write(address, word, request["strobe"], inject)
         assert len(set(banks)) == len(banks), f"two accesses of one bank: {banks}"
+        assert len(set(lanes)) == len(lanes), f"two accesses of one lane: {lanes}"
         self.totals["conflicts"] += counts["first"] + counts["second"]
         self.totals["reads"] += counts["reads"]
         self.totals["writes"] += counts["writes"]
@@ -227,19 +232,20 @@ async def every_word_is_its_own(dut: object) -> None:
 
 @cocotb.test()
 async def every_slot_has_a_word_each_cycle(dut: object) -> None:
-    """Slots in different banks never wait: one access a cycle each, answers in two cycles."""
+    """Slots in different banks (and lanes) never wait: one access a cycle, answers in two."""
     _, board, rng = await _start(dut)
     config = board.device.config
+    slots = list({board.lanes[slot.name]: slot for slot in reversed(board.slots)}.values())
     by_bank = {
         bank: [a for a in range(config.words) if bank_of(a, config.banks) == bank]
         for bank in range(config.banks)
     }
-    for number, slot in enumerate(board.slots):
+    for number, slot in enumerate(slots):
         for step in range(50):
             address = rng.choice(by_bank[(number + step) % config.banks])
             slot.source.send(_request(slot, address, rng))
     await board.drained()
-    for slot in board.slots:
+    for slot in slots:
         assert slot.source.cycles[-1] - slot.source.cycles[0] == 49
     assert board.totals["conflicts"] == 0
 
@@ -264,11 +270,12 @@ async def nobody_starves(dut: object) -> None:
 
 @cocotb.test()
 async def first_slot_wins_at_first(dut: object) -> None:
-    """Of slots that ask a bank for the first time, the one listed first has it."""
+    """Of slots that ask a bank for the first time, the one listed first (by lane) has it."""
     bench, board, rng = await _start(dut)
     for _ in range(20):
         chosen = sorted(rng.sample(range(len(board.slots)), 2))
-        first, second = (board.slots[i] for i in chosen)
+        pair = [board.slots[i] for i in chosen]
+        first, second = sorted(pair, key=lambda slot: board.lanes[slot.name])
         address = rng.randrange(board.device.config.words)
         first.source.send(_request(first, address, rng))
         second.source.send(_request(second, address, rng))
@@ -312,20 +319,29 @@ async def reset_keeps_contents(dut: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "one_memory", "parity"),
+    ("member", "one_memory", "parity", "lanes"),
     [
-        ("tiny", True, True),
-        ("tiny", False, True),
-        ("tiny", True, False),
-        ("tiny", False, False),
-        ("mtia100-pe", True, True),
+        ("tiny", True, True, 0),
+        ("tiny", False, True, 0),
+        ("tiny", True, False, 0),
+        ("tiny", False, False, 0),
+        ("tiny", False, True, 2),
+        ("mtia100-pe", True, True, 0),
     ],
-    ids=["tiny", "tiny_crossbar", "tiny_plain", "tiny_crossbar_plain", "full_size"],
+    ids=[
+        "tiny",
+        "tiny_crossbar",
+        "tiny_plain",
+        "tiny_crossbar_plain",
+        "tiny_crossbar_lanes",
+        "full_size",
+    ],
 )
-def test_local_memory(member: str, one_memory: bool, parity: bool) -> None:
-    """Both forms of the array, with and without parity, and the full size."""
-    parameters = {"member": member, "one_memory": one_memory, "parity": parity}
+def test_local_memory(member: str, one_memory: bool, parity: bool, lanes: int) -> None:
+    """Both forms of the array, with and without parity, with shared lanes, and the full size."""
+    parameters = {"member": member, "one_memory": one_memory, "parity": parity, "lanes": lanes}
     form = f"{'' if one_memory else '_crossbar'}{'' if parity else '_plain'}"
+    form += "_lanes" if lanes else ""
     run_bench(
         _device(parameters),
         name=f"ls_{member.replace('-', '_')}{form}",
@@ -364,6 +380,10 @@ def test_wrong_constructor_arguments_are_refused() -> None:
         BankArbiter(n_slots=0, n_banks=8)
     with pytest.raises(ValueError, match="n_banks is 6"):
         BankArbiter(n_slots=1, n_banks=6)
+    with pytest.raises(ValueError, match="new numbers must come in order"):
+        BankArbiter(n_slots=2, n_banks=8, lanes=(1, 0))
+    with pytest.raises(ConfigError, match="ls.lanes is -1; it must be 0 or more"):
+        LocalMemory(config=dataclasses.replace(config, lanes=-1), slots=(read,))
 
 
 def test_model_keeps_bytes_apart() -> None:
