@@ -37,8 +37,10 @@ lint: setup ## style, format, types, layers
 rtl: setup ## Verilog, file list and memory map of CONFIG into build/rtl/CONFIG
 	@$(MTIA) rtl --config $(or $(CONFIG),tiny) -o build/rtl/$(or $(CONFIG),tiny)
 
-synth: setup ## FPGA flow (arrives with the board support)
-	@echo "There is no FPGA flow yet; 'make rtl' writes the Verilog." >&2; exit 1
+synth: setup ## FPGA flow: area, clock, critical paths of CONFIG=fpga; TARGET=, UNIT=, SEEDS=, SET=
+	@$(MTIA) synth --config $(or $(CONFIG),fpga) $(if $(TARGET),--target $(TARGET)) \
+	  $(if $(UNIT),--unit '$(UNIT)') $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(foreach change,$(SET),--set '$(change)') $(if $(COMPARE),--compare) $(OPTIONS)
 
 waves: setup ## run TEST with waves, then look at them in GTKWave
 	@$(MTIA) waves '$(TEST)'

@@ -20,6 +20,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "sim.golden": ("sim.golden", "hw.arch", "hw.config"),
     "sim": ("sim", "hw"),
     "sw": ("sw", "sim", "hw.arch", "hw.config"),
+    "sw.synth": ("sw", "sim", "hw"),
     "sw.cli": ("sw", "sim", "hw"),
     "tb": ("scripts", "tb", "sw", "sim", "hw"),
     "scripts": ("scripts", "tb", "sw", "sim", "hw"),

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtia synth`: a unit, or the chip, through the open FPGA flow."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hw.config import get_config
+from hw.fpga.devices import DEFAULT_DEVICE, get_device
+from hw.fpga.units import UNITS
+from sw.errors import UserError
+from sw.synth.flow import run_flow, unmodified
+from sw.synth.order import CHIP, Order
+from sw.synth.report import Report
+from sw.synth.show import show_comparison, show_report, show_summary
+
+__all__ = ["command"]
+
+
+def command(
+    config: Annotated[str, typer.Option("--config", help="Member, see 'mtia configs'.")] = "fpga",
+    target: Annotated[str, typer.Option("--target", help="Device.")] = DEFAULT_DEVICE,
+    unit: Annotated[
+        str, typer.Option("--unit", help="A unit, several with commas, or 'all'; see --list.")
+    ] = CHIP,
+    seeds: Annotated[int, typer.Option("--seeds", help="Place and route with seeds 1 to n.")] = 1,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the member."),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show what --set costs: run without it too.")
+    ] = False,
+    mhz: Annotated[
+        float | None, typer.Option("--freq", help="Clock in MHz that nextpnr aims at.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", help="Seeds at a time.")] = 0,
+    placement: Annotated[
+        bool, typer.Option("--place/--no-place", help="Place and route after synthesis.")
+    ] = True,
+    tree: Annotated[bool, typer.Option("--tree/--no-tree", help="Area by parts.")] = True,
+    list_units: Annotated[bool, typer.Option("--list", help="List the units.")] = False,
+) -> None:
+    """Synthesise, place and route for an FPGA; report area, clock and critical paths."""
+    console = Console()
+    if list_units:
+        _list(console)
+        return
+    if seeds < 1:
+        raise UserError(f"--seeds is {seeds}; it must be at least 1.")
+    if compare and not changes:
+        raise UserError("--compare shows what --set costs; give at least one --set.")
+    orders = [
+        Order(
+            member=get_config(config),
+            device=get_device(target),
+            unit=name,
+            changes=tuple(changes or ()),
+            seeds=seeds,
+            aim_mhz=mhz,
+            jobs=jobs or os.cpu_count() or 1,
+            with_placement=placement,
+            with_tree=tree,
+        )
+        for name in _units(unit)
+    ]
+    reports = [report for order in orders for report in _run(order, compare, console)]
+    if len(orders) > 1:
+        show_summary(reports, console)
+    _tell_faults(reports)
+
+
+def _list(console: Console) -> None:
+    """Every unit and what it is."""
+    for name, what in {CHIP: "the whole chip behind its scan chain, with pins", **UNITS}.items():
+        console.print(f"{name:12} {what}", highlight=False)
+    console.print("a.b is part b of unit a, to any depth", highlight=False)
+
+
+def _units(text: str) -> list[str]:
+    if text == "all":
+        return list(UNITS)
+    return [name.strip() for name in text.split(",")]
+
+
+def _run(order: Order, compare: bool, console: Console) -> list[Report]:
+    """One order, and the member without changes where a comparison is wanted."""
+    order.config.validate()
+    report = run_flow(order, console)
+    show_report(report, console)
+    folder = os.path.relpath(order.folder)
+    names = ", ".join(sorted(path.name for path in order.folder.iterdir()))
+    console.print(f"results: {folder}: {names}", highlight=False, soft_wrap=True)
+    if compare:
+        show_comparison(report, run_flow(unmodified(order), console), console)
+    return [report]
+
+
+def _tell_faults(reports: list[Report]) -> None:
+    """Say what is wrong, and fail."""
+    faults = [fault for report in reports for fault in report.faults]
+    for fault in dict.fromkeys(faults):
+        print(f"mtia synth: {fault}", file=sys.stderr)
+    if faults:
+        raise typer.Exit(1)

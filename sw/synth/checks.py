@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold of a design on its device; each fault is one sentence."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from hw.config.tree import ChipConfig
+from hw.fpga.devices import Device
+from sw.synth.area import AREA_TITLES, Area
+from sw.synth.memories import LARGE_DEPTH, LARGE_MEMORY_BITS, MemoryUse
+
+__all__ = [
+    "capacity_faults",
+    "clock_faults",
+    "latch_faults",
+    "loop_faults",
+    "memory_faults",
+    "multiplier_faults",
+]
+
+_LATCH = re.compile(r"LATCH", re.IGNORECASE)
+_LOOP = re.compile(r"Warning: found logic loop in module [^\n]*:\n((?:    [^\n]*\n)*)")
+_LOOP_SIGNAL = re.compile(r"^    (?:wire|cell) ([^\s(]+)", re.MULTILINE)
+_SOFT_PRODUCTS = ("$mul", "$macc", "$macc_v2")
+
+
+def latch_faults(cells: Mapping[str, int]) -> list[str]:
+    """No latch anywhere."""
+    latches = [kind for kind in cells if _LATCH.search(kind)]
+    number = sum(cells[kind] for kind in latches)
+    if not number:
+        return []
+    return [f"The design has {number} latches ({', '.join(sorted(latches))}); there must be none."]
+
+
+def loop_faults(findings: str, nextpnr: Sequence[str] = ()) -> list[str]:
+    """No combinational loop, neither to Yosys's `check` nor to nextpnr."""
+    faults = []
+    for match in _LOOP.finditer(findings):
+        names = [name.replace("\\", "") for name in _LOOP_SIGNAL.findall(match[1])]
+        wires = list(dict.fromkeys(names))[:6]
+        faults.append(f"A combinational loop goes through {', '.join(wires) or 'the design'}.")
+    return faults + [f"nextpnr found a combinational loop: {line.strip()}" for line in nextpnr]
+
+
+def memory_faults(memories: Sequence[MemoryUse]) -> list[str]:
+    """Large memories are in block RAM."""
+    return [
+        f"Memory {use.name!r} ({use.depth} words of {use.width} bits, {use.source}) went to"
+        f" {use.place}; more than {LARGE_MEMORY_BITS:,} bits in more than {LARGE_DEPTH} words"
+        " belong into block RAM."
+        for use in memories
+        if use.is_misplaced
+    ]
+
+
+def multiplier_faults(
+    area: Area, coarse_cells: Mapping[str, int], config: ChipConfig, device: Device
+) -> list[str]:
+    """Products are in DSPs as long as there are any, and no more than there are."""
+    faults = []
+    left = device.multipliers - area.multiplier
+    soft = sum(coarse_cells.get(kind, 0) for kind in _SOFT_PRODUCTS)
+    if soft and left > 0:
+        faults.append(
+            f"{soft} products became LUTs although {left} of {device.multipliers} DSPs are left."
+        )
+    per_column = config.pe.dpe.k_bytes
+    lut_columns = getattr(config.pe.dpe, "lut_columns", 0)
+    if lut_columns and left >= per_column:
+        faults.append(
+            f"dpe.lut_columns={lut_columns} keeps {lut_columns * per_column} products out of DSPs"
+            f" although {left} of {device.multipliers} are left."
+        )
+    if left < 0:
+        columns = lut_columns - left // per_column
+        faults.append(
+            f"The design takes {area.multiplier} DSPs and {device.name} has"
+            f" {device.multipliers}, one for each product; dpe.lut_columns={columns} moves"
+            f" {columns} columns of {per_column} products to LUTs."
+        )
+    return faults
+
+
+def capacity_faults(area: Area, device: Device) -> list[str]:
+    """The design fits the device; DSPs have a sentence of their own."""
+    faults = []
+    for figure in ("lut", "ff", "block_ram"):
+        used, there = getattr(area, figure), device.capacity(figure)
+        if there is not None and used > there:
+            faults.append(
+                f"The design takes {used:,} {AREA_TITLES[figure]} and {device.name} has {there:,}."
+            )
+    return faults
+
+
+def clock_faults(median_mhz: float | None, config: ChipConfig, unit: str) -> list[str]:
+    """The median over the seeds reaches the clock that the configuration states."""
+    if median_mhz is None or median_mhz >= config.clock_mhz:
+        return []
+    return [
+        f"{unit} reaches {median_mhz:.1f} MHz (median of all seeds); {config.name!r} states"
+        f" clock_mhz={config.clock_mhz:g}."
+    ]

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where each memory of a design went."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sw.synth.synthesis import Synthesis
+
+__all__ = ["LARGE_DEPTH", "LARGE_MEMORY_BITS", "MemoryUse", "memory_uses"]
+
+LARGE_MEMORY_BITS = 4096
+LARGE_DEPTH = 32
+"""A memory of more bits *and* of more words than these belongs into block RAM. Less deep ones are
+queues and tables: a block RAM would hold few of their wide words, and they are read at once."""
+
+_PLACES = {"DP16KD": "block RAM", "PDPW16KD": "block RAM", "TRELLIS_DPR16X4": "LUT RAM"}
+_SIZES = ("SIZE", "WIDTH", "RD_PORTS", "WR_PORTS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse:
+    """One memory."""
+
+    name: str
+    depth: int
+    width: int
+    read_ports: int
+    write_ports: int
+    place: str
+    """`block RAM`, `LUT RAM`, `flip-flops`, or `LUTs` for one that is only read."""
+    cells: int
+    """Block RAMs, or LUT RAMs of 16 words of 4 bits."""
+    source: str
+
+    @property
+    def bits(self) -> int:
+        """Capacity in bits."""
+        return self.depth * self.width
+
+    @property
+    def is_misplaced(self) -> bool:
+        """Whether it is too large for the place where it is."""
+        if self.place == "block RAM":
+            return False
+        return self.bits > LARGE_MEMORY_BITS and self.depth > LARGE_DEPTH
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary."""
+        return {**asdict(self), "bits": self.bits}
+
+
+def memory_uses(synthesis: Synthesis, cells: Mapping[str, str]) -> list[MemoryUse]:
+    """Every memory of a flat design, the largest first; `cells` are the netlist's, name to type."""
+    mapped: dict[str, Counter[str]] = {}
+    for name, kind in cells.items():
+        if kind in _PLACES:
+            # Yosys appends the indices of repeated cells to the memory's name.
+            memory = re.sub(r"(\.\d+)+$", "", name)
+            mapped.setdefault(memory, Counter())[kind] += 1
+    found = [
+        _use(name, cell, mapped.get(re.sub(r"(\.\d+)+$", "", name), Counter()))
+        for name, cell in synthesis.memory_cells.items()
+    ]
+    return sorted(found, key=lambda use: -use.bits)
+
+
+def _use(name: str, cell: dict[str, Any], kinds: Counter[str]) -> MemoryUse:
+    """What became of one memory."""
+    parameters = {key: cell["parameters"][key] for key in _SIZES}
+    depth, width, reads, writes = (int(text, 2) for text in parameters.values())
+    kind, n_cells = kinds.most_common(1)[0] if kinds else ("", 0)
+    return MemoryUse(
+        name=name,
+        depth=depth,
+        width=width,
+        read_ports=reads,
+        write_ports=writes,
+        place=_PLACES[kind] if kind else "flip-flops" if writes else "LUTs",
+        cells=n_cells,
+        source=cell["attributes"].get("src", "").partition("|")[0],
+    )

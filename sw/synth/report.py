@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the flow found out about one design: figures, paths, memories, faults."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sw.synth.area import Area
+from sw.synth.memories import MemoryUse
+from sw.synth.order import Order
+from sw.synth.paths import TimingPath
+from sw.synth.placement import Runs
+from sw.synth.tree import AreaTree
+
+__all__ = ["SCHEMA", "Report"]
+
+SCHEMA = 1
+"""Number of the JSON's form; docs/fpga.md describes it."""
+
+_PLACED = ("TRELLIS_COMB", "TRELLIS_FF", "TRELLIS_RAMW", "DP16KD", "MULT18X18D", "TRELLIS_IO")
+
+
+@dataclass(kw_only=True)
+class Report:
+    """The result of one order."""
+
+    order: Order
+    area: Area
+    memories: list[MemoryUse]
+    tools: dict[str, str]
+    runs: Runs | None = None
+    paths: list[TimingPath] = field(default_factory=list)
+    ports: dict[str, float] = field(default_factory=dict)
+    tree: AreaTree | None = None
+    faults: list[str] = field(default_factory=list)
+
+    def utilisation(self, figure: str) -> float | None:
+        """Per cent of the device that a figure is; None where the device has no number of it."""
+        there = self.order.device.capacity(figure)
+        return None if there is None else 100 * getattr(self.area, figure) / there
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form of `report.json`."""
+        order, config = self.order, self.order.config
+        return {
+            "schema": SCHEMA,
+            "config": config.name,
+            "changes": list(order.changes),
+            "digest": config.digest(),
+            "unit": order.unit,
+            "target": order.device.name,
+            "part": order.device.part,
+            "tools": self.tools,
+            "area": self.area.to_dict(),
+            "per_cent": {
+                name: round(share, 2)
+                for name in ("lut", "ff", "multiplier", "block_ram")
+                if (share := self.utilisation(name)) is not None
+            },
+            "placed": self._placed(),
+            "clock": self._clock(),
+            "paths": [path.to_dict() for path in self.paths],
+            "ports_ns": self.ports,
+            "memories": [memory.to_dict() for memory in self.memories],
+            "tree": self._tree(),
+            "faults": self.faults,
+        }
+
+    def to_json(self) -> str:
+        """`report.json`."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def _placed(self) -> dict[str, int] | None:
+        """What nextpnr counts after packing."""
+        if self.runs is None:
+            return None
+        used = self.runs.typical.report["utilization"]
+        return {name: used[name]["used"] for name in _PLACED if name in used}
+
+    def _clock(self) -> dict[str, Any]:
+        order, runs = self.order, self.runs
+        found: dict[str, Any] = {"stated_mhz": order.config.clock_mhz, "aim_mhz": order.mhz}
+        if runs is not None:
+            found |= {
+                "median_mhz": _rounded(runs.median_mhz),
+                "best_mhz": _rounded(runs.best_mhz),
+                "seeds": [
+                    {"seed": p.seed, "mhz": _rounded(p.slowest_mhz)} for p in runs.placements
+                ],
+            }
+        return found
+
+    def _tree(self) -> dict[str, Any] | None:
+        if self.tree is None:
+            return None
+        return {"excess": round(self.tree.excess, 4), **self.tree.root.to_dict()}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flow's reports as tables on a terminal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sw.synth.area import AREA_TITLES
+from sw.synth.paths import TimingPath
+from sw.synth.report import Report
+
+__all__ = ["show_comparison", "show_report", "show_summary"]
+
+_STEPS = 40
+_TREE_SHARE = 0.004
+_MEMORIES = 12
+
+
+def show_report(report: Report, console: Console) -> None:
+    """Figures, parts, memories and paths of one design."""
+    show_summary([report], console)
+    if report.tree is not None:
+        _show_tree(report, console)
+    if report.memories:
+        _show_memories(report, console)
+    for path in report.paths:
+        _show_path(path, console)
+    if report.ports:
+        ports = ", ".join(f"{name} {delay:.1f} ns" for name, delay in report.ports.items())
+        console.print(f"longest delays at the unit's ports, which no clock limits: {ports}")
+
+
+def show_summary(reports: Sequence[Report], console: Console) -> None:
+    """One row for each design."""
+    order = reports[0].order
+    table = _table(f"{order.config.name} on {order.device.name} ({order.device.part})")
+    table.add_column("unit", no_wrap=True)
+    for title in (*AREA_TITLES.values(), "MHz median", "best"):
+        table.add_column(title, justify="right")
+    for report in reports:
+        table.add_row(*_row(report))
+    _print(table, console)
+
+
+def _row(report: Report) -> list[str]:
+    cells = [escape(report.order.unit)]
+    for figure in AREA_TITLES:
+        share = report.utilisation(figure)
+        text = f"{getattr(report.area, figure):,}"
+        cells.append(text if share is None else f"{text} ({share:.1f} %)")
+    runs = report.runs
+    return [*cells, *_mhz((runs.median_mhz, runs.best_mhz) if runs else (None, None))]
+
+
+def _mhz(values: Sequence[float | None]) -> list[str]:
+    return ["-" if value is None else f"{value:.1f}" for value in values]
+
+
+def _show_tree(report: Report, console: Console) -> None:
+    """Parts that are worth a line."""
+    tree = report.tree
+    assert tree is not None
+    table = _table(
+        f"area by parts; {tree.excess:+.1%} LUTs against the design in one piece, since nothing is"
+        " optimised across boundaries"
+    )
+    table.add_column("part", no_wrap=True)
+    for title in AREA_TITLES.values():
+        table.add_column(title, justify="right")
+    for depth, part in tree.root.walk():
+        if part.area.lut + part.area.ff >= _TREE_SHARE * (tree.root.area.lut + tree.root.area.ff):
+            figures = (getattr(part.area, name) for name in AREA_TITLES)
+            table.add_row("  " * depth + escape(part.name), *(f"{n:,}" for n in figures))
+    _print(table, console)
+
+
+def _show_memories(report: Report, console: Console) -> None:
+    table = _table("memories, the largest first")
+    for title in ("memory", "words", "bits", "ports", "where", "cells", "line"):
+        table.add_column(title, justify="right" if title in ("words", "bits") else "left")
+    for use in report.memories[:_MEMORIES]:
+        table.add_row(
+            escape(use.name),
+            f"{use.depth:,}",
+            f"{use.width:,}",
+            f"{use.read_ports} r, {use.write_ports} w",
+            use.place,
+            f"{use.cells:,}",
+            escape(use.source),
+        )
+    _print(table, console)
+    if len(report.memories) > _MEMORIES:
+        console.print(f"{len(report.memories) - _MEMORIES} smaller ones are in the JSON")
+
+
+def _show_path(path: TimingPath, console: Console) -> None:
+    """One path: its cells and nets, a line a step."""
+    console.print(
+        f"\n[bold]slowest path of {escape(path.clock)}[/]: {path.delay_ns:.2f} ns"
+        f" ({path.mhz:.1f} MHz), logic {path.logic_ns:.2f}, routing {path.routing_ns:.2f};"
+        f" {path.luts} LUTs, {path.muxes} muxes, {path.carries} carries in a row",
+        highlight=False,
+    )
+    console.print(f"from {escape(path.start.name)}  {escape(path.start.source)}", highlight=False)
+    table = _table(None)
+    for title in ("ns", "+logic", "+routing"):
+        table.add_column(title, justify="right")
+    for title in ("through", "net", "line"):
+        table.add_column(title, overflow="fold")
+    for step in path.steps[:_STEPS]:
+        near = "" if step.net.exact else "near "
+        table.add_row(
+            f"{step.total_ns:.2f}",
+            f"{step.logic_ns:.2f}",
+            f"{step.routing_ns:.2f}",
+            step.cell,
+            escape(near + step.net.name),
+            escape(step.line or step.net.source),
+        )
+    _print(table, console)
+    console.print(f"to   {escape(path.end.name)}  {escape(path.end.source)}", highlight=False)
+
+
+def show_comparison(changed: Report, plain: Report, console: Console) -> None:
+    """What the changes of a member cost."""
+    names = ", ".join(changed.order.changes)
+    table = _table(f"{escape(changed.order.unit)}: cost of {escape(names)}")
+    table.add_column("figure")
+    for title in ("without", "with", "difference"):
+        table.add_column(title, justify="right")
+    for figure, title in AREA_TITLES.items():
+        before, after = getattr(plain.area, figure), getattr(changed.area, figure)
+        table.add_row(title, f"{before:,}", f"{after:,}", f"{after - before:+,}")
+    if plain.runs is not None and changed.runs is not None:
+        for title, attribute in (("MHz median", "median_mhz"), ("MHz best", "best_mhz")):
+            pair = [getattr(report.runs, attribute) for report in (plain, changed)]
+            difference = "-" if None in pair else f"{pair[1] - pair[0]:+.1f}"
+            table.add_row(title, *_mhz(pair), difference)
+    _print(table, console)
+
+
+def _table(title: str | None) -> Table:
+    return Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+
+
+def _print(table: Table, console: Console) -> None:
+    """Print whole, however narrow the terminal claims to be when it is none."""
+    if not console.is_terminal:
+        console.width = max(console.width, 150)
+    console.print(table)

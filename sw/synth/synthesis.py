@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a component to a netlist of a device's cells, each design once."""
+
+import importlib.metadata
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from amaranth.hdl import Elaboratable
+
+from hw.fpga.devices import Device
+from hw.fpga.netlist import TOP, FpgaNetlist, fpga_netlist
+from hw.yosys import YosysError, run_yosys
+from sim.build_cache import BuildCache, content_key
+from sw.errors import UserError
+from sw.synth.area import Area
+from sw.synth.progress import Progress
+
+__all__ = ["CACHE", "SynthesisError", "Synthesis", "synthesise", "synthesise_netlist"]
+
+CACHE = BuildCache(Path(__file__).resolve().parents[2] / "build" / "synthesis")
+"""Netlists and placements, by the content of what they were made from."""
+
+_SOURCE, _MODULES = "design.il", "design.v"
+_NETLIST, _LOG = "netlist.json", "yosys.log"
+_PASS = re.compile(r"^[\d.]+ Executing ([A-Z0-9_]+)\b")
+_LATCH = re.compile(r"Latch inferred for signal `\\?([^']+)'")
+
+
+class SynthesisError(UserError):
+    """Yosys refuses the design."""
+
+
+class Synthesis:
+    """A netlist in the cache, and what Yosys says about it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def key(self) -> str:
+        """Changes whenever the netlist may."""
+        return self.folder.name
+
+    @property
+    def netlist(self) -> Path:
+        """The netlist, as nextpnr reads it."""
+        return self.folder / _NETLIST
+
+    @property
+    def log(self) -> str:
+        """What Yosys printed."""
+        return (self.folder / _LOG).read_text()
+
+    @cached_property
+    def statistics(self) -> dict[str, Any]:
+        """Yosys's statistics of the mapped design."""
+        return json.loads((self.folder / "stat.json").read_text())
+
+    @cached_property
+    def coarse_cells(self) -> dict[str, int]:
+        """Cells by type after products found their DSPs, before anything else is mapped."""
+        return json.loads((self.folder / "coarse.json").read_text())["design"]["num_cells_by_type"]
+
+    @cached_property
+    def memory_cells(self) -> dict[str, Any]:
+        """Every memory before it is mapped, by name."""
+        modules = json.loads((self.folder / "memories.json").read_text())["modules"]
+        return {name: cell for module in modules.values() for name, cell in module["cells"].items()}
+
+    @property
+    def findings(self) -> str:
+        """What Yosys's `check` says of the mapped design."""
+        return (self.folder / "check.txt").read_text()
+
+    @cached_property
+    def area(self) -> Area:
+        """What the whole design takes."""
+        return Area.of_cells(self.statistics["design"]["num_cells_by_type"])
+
+
+def synthesise(
+    component: Elaboratable,
+    device: Device,
+    *,
+    progress: Progress | None = None,
+    cache: BuildCache = CACHE,
+) -> Synthesis:
+    """The netlist of a component, flat.
+
+    Raises
+    ------
+    SynthesisError
+        When Yosys refuses the design.
+    """
+    return synthesise_netlist(
+        fpga_netlist(component, family=device.family), device, progress=progress, cache=cache
+    )
+
+
+def synthesise_netlist(
+    netlist: FpgaNetlist,
+    device: Device,
+    *,
+    keep: Sequence[str] = (),
+    progress: Progress | None = None,
+    cache: BuildCache = CACHE,
+) -> Synthesis:
+    """The same from Amaranth's netlist; the modules in `keep` stay modules."""
+    script = _script(device, keep, has_verilog=bool(netlist.verilog))
+
+    def build(folder: Path) -> None:
+        (folder / _SOURCE).write_text(netlist.rtlil)
+        (folder / _MODULES).write_text(netlist.verilog)
+        (folder / _LOG).write_text(_run(script, folder, progress))
+
+    version = importlib.metadata.version("pyosys")
+    key = content_key(netlist.rtlil, netlist.verilog, version, *script)
+    return Synthesis(cache.get("synth", key, build))
+
+
+def _script(device: Device, keep: Sequence[str], *, has_verilog: bool) -> list[str]:
+    command = f"{device.synth_command} -top {TOP}"
+    marks = [f"setattr -mod -set keep_hierarchy 1 {' '.join(keep)}"] if keep else []
+    return [
+        f"read_rtlil {_SOURCE}",
+        # A path would become part of cells' names, other ones at every run.
+        *([f"read_verilog -sv {_MODULES}"] if has_verilog else []),
+        *marks,
+        f"{command} -run begin:map_ram",
+        "tee -q -o coarse.json stat -json",
+        "select t:$mem_v2",
+        "write_json -selected memories.json",
+        "select -clear",
+        f"{command} -run map_ram:",
+        "tee -q -o check.txt check",
+        "tee -q -o stat.json stat -json",
+        f"write_json {_NETLIST}",
+    ]
+
+
+def _run(script: Sequence[str], folder: Path, progress: Progress | None) -> str:
+    """Run Yosys; its refusal becomes a sentence."""
+
+    def on_line(line: str) -> None:
+        match = _PASS.match(line)
+        if match is not None and progress is not None:
+            progress.detail(f"Yosys {match[1].lower()}")
+
+    try:
+        return run_yosys(script, folder=folder, on_line=on_line)
+    except YosysError as error:
+        latch = _LATCH.search(str(error))
+        if latch is not None:
+            signal = latch[1].replace("\\", "").removeprefix(f"{TOP}.")
+            raise SynthesisError(
+                f"A latch is inferred for {signal!r}; every value needs a register or an"
+                " assignment in all cases."
+            ) from None
+        raise SynthesisError(f"Yosys refuses the design: {str(error)[-500:]}") from None
