@@ -15,9 +15,7 @@ import ast
 import importlib
 import json
 import pkgutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,35 +25,14 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-__all__ = ["ResourceError", "find_points", "main", "synthesise"]
+from hw.fpga.devices import DEFAULT_DEVICE, get_device
+from sw.errors import UserError
+from sw.synth.area import AREA_TITLES, Area
+from sw.synth.synthesis import synthesise
+
+__all__ = ["ResourceError", "figures_of", "find_points", "main"]
 
 Factory = Callable[[], Any]
-
-_CELLS = {
-    "lut4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4},
-    "ff": {"TRELLIS_FF": 1},
-    "lut_ram": {"TRELLIS_DPR16X4": 1},
-    "block_ram": {"DP16KD": 1, "PDPW16KD": 1},
-    "multiplier": {"MULT18X18D": 1},
-}
-"""What each figure counts: cell and its share. A carry cell takes two LUTs, a LUT RAM four."""
-
-_TITLES = {
-    "lut4": "LUT4",
-    "ff": "FF",
-    "lut_ram": "LUT RAM 16x4",
-    "block_ram": "block RAM 18 Kb",
-    "multiplier": "DSP 18x18",
-}
-
-# Yosys prints on stdout and keeps state between runs, so each synthesis gets its own process.
-_YOSYS_SCRIPT = """
-import sys
-from pyosys import libyosys
-design = libyosys.Design()
-for command in sys.argv[1:]:
-    libyosys.run_pass(command, design)
-"""
 
 
 class ResourceError(Exception):
@@ -87,36 +64,17 @@ def _points_of(module: Any) -> Iterator[tuple[str, Factory]]:
     yield from found.items()
 
 
-def synthesise(factory: Factory) -> dict[str, int]:
+def figures_of(factory: Factory) -> Area:
     """Figures of one component, after synthesis for the ECP5."""
-    from hw.lib.emit_once import module_rtlil  # found through the path above
-
-    netlist, _domains = module_rtlil(factory(), name="top")
-    with tempfile.TemporaryDirectory() as folder:
-        source, result = Path(folder, "in.il"), Path(folder, "stat.json")
-        source.write_text(netlist)
-        script = (
-            f"read_rtlil {source}",
-            "synth_ecp5 -abc9 -top top",
-            f"tee -q -o {result} stat -json",
-        )
-        command = [sys.executable, "-c", _YOSYS_SCRIPT, *script]
-        run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode != 0:
-            raise ResourceError(f"Yosys failed: {run.stderr.strip()[-500:]}")
-        cells = json.loads(result.read_text())["design"]["num_cells_by_type"]
-    return {
-        figure: sum(share * cells.get(cell, 0) for cell, share in shares.items())
-        for figure, shares in _CELLS.items()
-    }
+    return synthesise(factory(), get_device(DEFAULT_DEVICE)).area
 
 
-def _show(figures: dict[str, dict[str, int]]) -> None:
+def _show(figures: dict[str, Area]) -> None:
     table = Table("component", title="Lattice ECP5, out of context")
-    for title in _TITLES.values():
+    for title in AREA_TITLES.values():
         table.add_column(title, justify="right")
-    for name, row in figures.items():
-        table.add_row(name, *(f"{row[figure]:,}" for figure in _TITLES))
+    for name, area in figures.items():
+        table.add_row(name, *(f"{number:,}" for number in area.to_dict().values()))
     Console().print(table)
 
 
@@ -142,14 +100,15 @@ def main() -> int:
         points = list(find_points(options.target, arguments))
         if not points:
             raise ResourceError(f"Module {options.target!r} has no RESOURCE_POINTS.")
-        figures = {name: synthesise(factory) for name, factory in points}
-    except (ResourceError, TypeError, ValueError) as error:
+        figures = {name: figures_of(factory) for name, factory in points}
+    except (ResourceError, UserError, TypeError, ValueError) as error:
         print(f"resources: {error}", file=sys.stderr)
         return 1
     _show(figures)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        text = json.dumps({name: area.to_dict() for name, area in figures.items()}, indent=2)
+        options.json.write_text(text + "\n")
     return 0
 
 
