@@ -5,9 +5,11 @@ Each helper adds named wires to the module it is given, so that no wide expressi
 in the generated Verilog.
 """
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["leading_zeros", "shift_right_jam"]
+__all__ = ["leading_zeros", "pick", "shift_right_jam"]
 
 
 def leading_zeros(m: Module, value: Value, *, name: str) -> Signal:
@@ -34,6 +36,18 @@ def leading_zeros(m: Module, value: Value, *, name: str) -> Signal:
     count = Signal(steps, name=f"{name}_leading_zeros")
     m.d.comb += count.eq(Cat(bits))
     return count
+
+
+def pick(values: Sequence[Value], index: Value) -> Value:
+    """`values[index]`, by halving: a tree of two-way choices, which FPGAs have in their cells.
+
+    Beyond the last value the result has no meaning.
+    """
+    if len(values) == 1:
+        return values[0]
+    half = 1 << (len(values) - 1).bit_length() - 1
+    upper, lower = pick(values[half:], index), pick(values[:half], index)
+    return Mux(index[half.bit_length() - 1], upper, lower)
 
 
 def shift_right_jam(m: Module, value: Value, amount: Value, *, name: str) -> Signal:

@@ -1,30 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Performance counters: 48 bits each, frozen all at once and then read at leisure."""
+"""Performance counters: 48 bits each, frozen all at once and then read at leisure.
+
+What can happen in every cycle is counted in few bits, one small counter for each of
+`hw.arch.csr.COUNTERS`. The 48 bits lie in a memory that one adder keeps up to date: it visits the
+counters in turn, often enough that none runs round between two visits.
+"""
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import COUNTERS
 from hw.arch.units import State, Unit
+from hw.lib.step_counter import STEP_BITS, STEP_PERIOD, next_step, step_table
+from hw.num.bits import pick
 
 __all__ = [
     "COUNTED_UNITS",
     "COUNTER_BITS",
     "EVENTS",
     "EVENT_BITS",
+    "READ_CYCLES",
     "STATE_COUNTERS",
     "CounterFile",
-    "StateCounters",
+    "event_bits",
     "event_name",
 ]
 
 COUNTER_BITS = 48
 EVENT_BITS = 8
-"""Bits of what an event counter can add in one cycle."""
-_N_STATES = 16
+"""Bits of what the widest event counter can add in one cycle."""
+READ_CYCLES = 10
+"""Cycles after which the data of a read is there."""
 
 COUNTED_UNITS = tuple(
     unit
@@ -44,99 +53,65 @@ STATE_COUNTERS = {
 EVENTS = tuple(counter.name for counter in COUNTERS[1:] if counter.name not in STATE_COUNTERS)
 """Counters that add an event input."""
 
+_SINGLE_EVENTS = ("cp.commands", "cp.short_commands", "dpe.rows", "dpe.held_blocks")
+"""Events of which there is at most one in a cycle; the first ones of `EVENTS`."""
+assert EVENTS[: len(_SINGLE_EVENTS)] == _SINGLE_EVENTS
+
+
+def event_bits(counter: str) -> int:
+    """Bits of what an event counter can add in one cycle."""
+    return 1 if counter in _SINGLE_EVENTS else EVENT_BITS
+
 
 def event_name(counter: str) -> str:
     """Port name of an event counter: `ls.reads` is counted by `event_ls_reads`."""
     return "event_" + counter.replace(".", "_")
 
 
-class StateCounters(wiring.Component):
-    """Counts for one unit the cycles in each state, in a memory, as only one counts at a time.
+_READ_EVERY = 4  # one visit in so many goes to the counter that is read
+_N_STEPS = 1 + len(STATE_COUNTERS) + len(_SINGLE_EVENTS)  # they come first, and add 1 at most
+_ROUND = -(-len(COUNTERS) * _READ_EVERY // (_READ_EVERY - 1)) + _READ_EVERY
+"""Cycles in which every counter is visited, at most."""
+# A frozen sample is up to a round old when it is visited, hence two rounds between two samples.
+_SUM_BITS = (2 * _ROUND * ((1 << EVENT_BITS) - 1)).bit_length()
+assert 2 * _ROUND < STEP_PERIOD, "a small counter could run round between two visits"
 
-    Operation
-        With `enable` the word of `state` grows by one. `snapshot` freezes what `value` shows, as it
-        was before this cycle: nothing is copied then, but a word that grows for the first time
-        afterwards leaves its old value in a second memory. `clear` sets all to zero and ends the
-        snapshot; without one `value` is live.
 
-    Timing
-        `value` follows `index` in the same cycle.
+class _Visit(data.Struct):
+    """What goes along with a counter from stage to stage."""
 
-    Members
-    -------
-    state : In(4), what the unit is doing (`hw.arch.units.State`).
-    enable, clear, snapshot : In(1).
-    index : In(4), state to show.
-    value : Out(48), its cycles.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(
-            {
-                "state": In(4),
-                "enable": In(1),
-                "clear": In(1),
-                "snapshot": In(1),
-                "index": In(4),
-                "value": Out(COUNTER_BITS),
-            }
-        )
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        shape = {"shape": COUNTER_BITS, "depth": _N_STATES, "init": []}
-        m.submodules.live = live = memory.Memory(**shape)
-        m.submodules.frozen = frozen = memory.Memory(**shape)
-        touched = Signal(_N_STATES)  # words that are not zero; the memory is not cleared
-        saved = Signal(_N_STATES)  # words whose frozen value lies in the second memory
-        counts, old = Signal(), Signal(COUNTER_BITS)
-        now, grow, save = live.read_port(domain="comb"), live.write_port(), frozen.write_port()
-        one = Signal(_N_STATES)
-        m.d.comb += [
-            counts.eq(self.enable & (self.state != State.IDLE) & (self.state != State.HALTED)),
-            now.addr.eq(self.state),
-            old.eq(Mux(touched.bit_select(self.state, 1), now.data, 0)),
-            grow.addr.eq(self.state),
-            grow.data.eq(old + 1),
-            grow.en.eq(counts & ~self.clear),
-            save.addr.eq(self.state),
-            save.data.eq(old),
-            save.en.eq(counts & (self.snapshot | ~saved.bit_select(self.state, 1))),
-            one.eq(Mux(counts, 1 << self.state, 0)),
-        ]
-        with m.If(self.clear):
-            m.d.sync += [touched.eq(0), saved.eq(0)]
-        with m.Elif(counts | self.snapshot):
-            m.d.sync += [touched.eq(touched | one), saved.eq(Mux(self.snapshot, one, saved | one))]
-        self._elaborate_reading(m, live, frozen, touched, saved)
-        return m
-
-    def _elaborate_reading(
-        self, m: Module, live: memory.Memory, frozen: memory.Memory, touched: Signal, saved: Signal
-    ) -> None:
-        live_read, frozen_read = live.read_port(domain="comb"), frozen.read_port(domain="comb")
-        m.d.comb += [live_read.addr.eq(self.index), frozen_read.addr.eq(self.index)]
-        with m.If(saved.bit_select(self.index, 1)):
-            m.d.comb += self.value.eq(frozen_read.data)
-        with m.Elif(touched.bit_select(self.index, 1)):
-            m.d.comb += self.value.eq(live_read.data)
+    index: range(len(COUNTERS))
+    is_read: 1
+    is_sum: 1
+    begins: 1  # nothing of it is in the memory yet
+    freezes: 1  # its sample belongs to the snapshot
 
 
 class CounterFile(wiring.Component):
     """All performance counters of an element, in the order of `hw.arch.csr.COUNTERS`.
 
     Operation
-        While `enable` is high, `cycles` counts every cycle, `<unit>.<state>` the cycles in which a
-        unit is in a state, and every other counter adds its event input. `snapshot` freezes the
-        readable values of all of them as they were before that cycle. `clear` sets them to zero.
+        1. While `enable` is high, `cycles` counts every cycle, `<unit>.<state>` the cycles in which
+           a unit is in a state, and every other counter adds its event input. This is done in small
+           counters, of one cycle's reach.
+        2. A sample follows the small counters. Each cycle one counter is visited: what its sample
+           is ahead of the sample of the visit before is added to its 48-bit word.
+        3. `snapshot` holds the sample as it was before that cycle, until every counter has been
+           visited; these visits write a second memory as well, which is what can be read from then
+           on. Another snapshot meanwhile begins anew. `clear` sets all to zero and ends the
+           snapshot; without one the readable values are live.
 
     Timing
-        `data` follows `index` and `word` in the next cycle.
+        `data` follows `index`, `word` and `snapshot` after at most `READ_CYCLES` cycles.
+
+    Numerics
+        Modulo 2^48.
 
     Members
     -------
     states : In(4).array(7), state of each unit; IDLE if it is absent.
-    event_<name> : In(8), what the event counter adds in this cycle, `.` replaced by `_`.
+    event_<name> : In(8) or, where it is 1 at most, In(1), what the event counter adds in this
+        cycle; `.` replaced by `_`.
     enable, clear, snapshot : In(1).
     index : In(range(len(COUNTERS))), counter to read.
     word : In(1), 0: bits 31:0, 1: bits 47:32.
@@ -147,7 +122,7 @@ class CounterFile(wiring.Component):
         super().__init__(
             {
                 "states": In(4).array(len(Unit) - 1),
-                **{event_name(name): In(EVENT_BITS) for name in EVENTS},
+                **{event_name(name): In(event_bits(name)) for name in EVENTS},
                 "enable": In(1),
                 "clear": In(1),
                 "snapshot": In(1),
@@ -159,43 +134,147 @@ class CounterFile(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        state_index, value = Signal(4), Signal(COUNTER_BITS)
-        shown: dict[str, Value] = {}
-        for unit in COUNTED_UNITS:
-            m.submodules[unit.name.lower()] = counters = StateCounters()
-            m.d.comb += [
-                counters.state.eq(self.states[unit]),
-                counters.enable.eq(self.enable),
-                counters.clear.eq(self.clear),
-                counters.snapshot.eq(self.snapshot),
-                counters.index.eq(state_index),
-            ]
-            shown[unit.name] = counters.value
-        is_frozen = Signal()
-        with m.If(self.snapshot | self.clear):
-            m.d.sync += is_frozen.eq(~self.clear)
-        for name in (COUNTERS[0].name, *EVENTS):
-            shown[name] = self._event_counter(m, name, is_frozen)
-        with m.Switch(self.index):
-            for index, counter in enumerate(COUNTERS):
-                with m.Case(index):
-                    if counter.name in STATE_COUNTERS:
-                        unit, state = STATE_COUNTERS[counter.name]
-                        m.d.comb += [state_index.eq(state), value.eq(shown[unit.name])]
-                    else:
-                        m.d.comb += value.eq(shown[counter.name])
-        m.d.sync += self.data.eq(Mux(self.word, value[32:], value[:32]))
+        holds = Signal()  # the sample stays as it is
+        steps, sums = self._elaborate_small(m, self.snapshot | ~holds)
+        visit, is_frozen = Signal(_Visit), Signal()
+        self._elaborate_turns(m, visit, holds, is_frozen)
+        self._elaborate_words(m, visit, is_frozen, steps, sums)
         return m
 
-    def _event_counter(self, m: Module, name: str, is_frozen: Signal) -> Value:
-        """The readable value of a counter that adds its event input."""
-        add = getattr(self, event_name(name)) if name in EVENTS else 1
+    def _elaborate_small(self, m: Module, samples: Value) -> tuple[list[Value], list[Value]]:
+        """The small counters' samples: steps of those that add 1, sums of the others."""
+        steps = [self._sampled(m, COUNTERS[0].name, STEP_BITS, self.enable, None, samples)]
+        for name, (unit, state) in STATE_COUNTERS.items():
+            counts = self.enable & (self.states[unit] == state)
+            steps.append(self._sampled(m, name, STEP_BITS, counts, None, samples))
+        sums = []
+        for name in EVENTS:
+            amount = getattr(self, event_name(name))
+            if name in _SINGLE_EVENTS:
+                counts = self.enable & amount
+                steps.append(self._sampled(m, name, STEP_BITS, counts, None, samples))
+            else:
+                sums.append(self._sampled(m, name, _SUM_BITS, self.enable, amount, samples))
+        return steps, sums
+
+    def _sampled(
+        self, m: Module, name: str, width: int, counts: Value, amount: Value | None, samples: Value
+    ) -> Signal:
+        """A small counter that makes a step or adds an amount, and its sample."""
         name = name.replace(".", "_")
-        live, frozen = Signal(COUNTER_BITS, name=name), Signal(COUNTER_BITS, name=f"{name}_frozen")
+        small, sample = Signal(width, name=name), Signal(width, name=f"{name}_sample")
+        with m.If(counts):
+            m.d.sync += small.eq(next_step(small) if amount is None else small + amount)
+        with m.If(samples):
+            m.d.sync += sample.eq(small)
         with m.If(self.clear):
-            m.d.sync += live.eq(0)
-        with m.Elif(self.enable):
-            m.d.sync += live.eq(live + add)
+            m.d.sync += [small.eq(0), sample.eq(0)]
+        return sample
+
+    def _elaborate_turns(
+        self, m: Module, visit: data.View, holds: Signal, is_frozen: Signal
+    ) -> None:
+        """Whom the adder visits, and how long a snapshot takes."""
+        phase, turn = Signal(range(_READ_EVERY)), Signal(range(len(COUNTERS)))
+        left = Signal(range(_ROUND + 1))  # cycles until the snapshot is in its memory
+        begins = Signal(init=1)  # the memory is as it was before the reset
+        lasts = Signal()  # the first round is over
+        index = Signal.like(self.index)
+        reads = phase == 0
+        m.d.sync += [
+            phase.eq(phase + 1),
+            index.eq(self.index),
+            visit.index.eq(Mux(reads, index, turn)),
+            visit.is_read.eq(reads),
+            visit.is_sum.eq(Mux(reads, index, turn) >= _N_STEPS),
+        ]
+        with m.If(~reads):
+            m.d.sync += turn.eq(Mux(turn == len(COUNTERS) - 1, 0, turn + 1))
+        with m.If(turn == len(COUNTERS) - 1):
+            m.d.sync += lasts.eq(1)
+        # A little longer than the first round, until its last word is written.
+        with m.If(lasts & (turn == 2 * _READ_EVERY)):
+            m.d.sync += begins.eq(0)
         with m.If(self.snapshot):
-            m.d.sync += frozen.eq(live)
-        return Mux(is_frozen, frozen, live)
+            m.d.sync += [left.eq(_ROUND), is_frozen.eq(1)]
+        with m.Elif(holds):
+            m.d.sync += left.eq(left - 1)
+        with m.If(self.clear):
+            m.d.sync += [turn.eq(0), lasts.eq(0), begins.eq(1), left.eq(0), is_frozen.eq(0)]
+        m.d.comb += [holds.eq(left != 0), visit.begins.eq(begins), visit.freezes.eq(holds)]
+
+    def _elaborate_words(
+        self,
+        m: Module,
+        visit: data.View,
+        is_frozen: Signal,
+        steps: list[Value],
+        sums: list[Value],
+    ) -> None:
+        """Five stages: choose a sample, read the word, keep it, compare samples, add and write."""
+        row = data.StructLayout({"word": COUNTER_BITS, "last": _SUM_BITS})
+        m.submodules.live = live = memory.Memory(shape=row, depth=len(COUNTERS), init=[])
+        m.submodules.frozen = frozen = memory.Memory(
+            shape=COUNTER_BITS, depth=len(COUNTERS), init=[]
+        )
+        m.submodules.table = table = memory.Memory(
+            shape=STEP_BITS, depth=1 << STEP_BITS, init=step_table()
+        )
+        old, past, place = live.read_port(), frozen.read_port(), table.read_port()
+        # Stage 1.
+        chosen, step, chosen_sum = Signal(_Visit), Signal(STEP_BITS), Signal(_SUM_BITS)
+        m.d.sync += [
+            chosen.eq(visit),
+            step.eq(pick(steps, visit.index)),
+            chosen_sum.eq(pick(sums, visit.index - _N_STEPS)),
+        ]
+        # Stage 2.
+        read, total = Signal(_Visit), Signal(_SUM_BITS)
+        m.d.comb += [
+            old.addr.eq(chosen.index),
+            past.addr.eq(chosen.index),
+            place.addr.eq(step),
+        ]
+        m.d.sync += [read.eq(chosen), total.eq(chosen_sum)]
+        # Stage 3.
+        compared, sample, kept = Signal(_Visit), Signal(_SUM_BITS), Signal(row)
+        shown = Signal(COUNTER_BITS)
+        m.d.sync += [
+            compared.eq(read),
+            sample.eq(Mux(read.is_sum, total, place.data)),
+            kept.eq(Mux(read.begins, 0, old.data)),
+            shown.eq(past.data),
+        ]
+        # Stage 4: steps count modulo the ring's length, sums modulo a power of two.
+        adds, ahead, row_now = Signal(_Visit), Signal(_SUM_BITS), Signal(row)
+        shown_now, n_steps = Signal(COUNTER_BITS), Signal(STEP_BITS + 1)
+        m.d.comb += n_steps.eq(sample[:STEP_BITS] - kept.last[:STEP_BITS])
+        m.d.sync += [
+            adds.eq(compared),
+            ahead.eq(
+                Mux(
+                    compared.is_sum,
+                    sample - kept.last,
+                    n_steps[:STEP_BITS] - n_steps[STEP_BITS],
+                )
+            ),
+            row_now.word.eq(kept.word),
+            row_now.last.eq(sample),
+            shown_now.eq(shown),
+        ]
+        # Stage 5.
+        new, read_word = Signal(COUNTER_BITS), Signal()
+        grow, freeze = live.write_port(), frozen.write_port()
+        m.d.comb += [
+            new.eq(row_now.word + ahead),
+            grow.addr.eq(adds.index),
+            grow.data.eq(Cat(new, row_now.last)),
+            grow.en.eq(1),
+            freeze.addr.eq(adds.index),
+            freeze.data.eq(new),
+            freeze.en.eq(adds.freezes),
+        ]
+        value = Mux(is_frozen & ~adds.freezes, shown_now, new)
+        m.d.sync += read_word.eq(self.word)
+        with m.If(adds.is_read):
+            m.d.sync += self.data.eq(Mux(read_word, value[32:], value[:32]))

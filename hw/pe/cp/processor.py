@@ -13,7 +13,7 @@ from hw.arch.units import CbPortId, State, Unit
 from hw.iface.pe import BankState, CbPort, Completion, TrapReport, UnitControl
 from hw.iface.trace import TracePort
 from hw.pe.cp.cb_table import CircularBufferTable
-from hw.pe.cp.counter_file import EVENT_BITS, EVENTS, CounterFile, event_name
+from hw.pe.cp.counter_file import EVENTS, CounterFile, event_bits, event_name
 from hw.pe.cp.debug_port import DebugPort
 from hw.pe.cp.dispatcher import Dispatcher
 from hw.pe.cp.limits import CheckLimits
@@ -86,7 +86,7 @@ class CommandProcessor(wiring.Component):
     progress : Out(32), changes with every cycle of useful work.
     trace : Out(TracePort()), what units and buffers do, for whoever records it.
     counter_enable, counter_clear, snapshot : In(1); counter_index, counter_word : In;
-        counter_data : Out(32); event_<name> : In(8); see `CounterFile`.
+        counter_data : Out(32); event_<name> : In; see `CounterFile`.
 
     Raises: ValueError when `queue_depth` is less than 2.
     """
@@ -131,7 +131,7 @@ class CommandProcessor(wiring.Component):
                 "counter_index": In(range(len(COUNTERS))),
                 "counter_word": In(1),
                 "counter_data": Out(32),
-                **{event_name(name): In(EVENT_BITS) for name in external},
+                **{event_name(name): In(event_bits(name)) for name in external},
             }
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 from hw.arch.commands import Opcode, decode
 from hw.arch.units import CbPortId, State, Unit
 from hw.iface.pe import Completion, TrapReport, UnitStatus
+from hw.pe.cp.counter_file import READ_CYCLES
 from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.processor import SOURCES, CommandProcessor
 from hw.pe.cp.traps import ElementTrap
@@ -273,7 +274,7 @@ class Device:
         for word in (0, 1):
             self.dut.counter_index.value = index
             self.dut.counter_word.value = word
-            await self.bench.wait(2)
+            await self.bench.wait(READ_CYCLES + 1)
             value |= int(self.dut.counter_data.value) << 32 * word
         return value
 
