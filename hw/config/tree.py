@@ -192,7 +192,8 @@ class SeConfig:
     """SIMD engine."""
 
     drain_lanes: int
-    """Accumulator values requantised per cycle on the integer drain path."""
+    """Accumulator values requantised per cycle on the integer drain path; where they fill less than
+    a word of local memory, words are collected."""
     fp_lanes: int
     """FP32 lanes."""
     row_beats: int = 128
@@ -210,7 +211,7 @@ class SeConfig:
     def validate(self) -> None:
         """Raise `ConfigError` unless lanes and buffers are powers of two."""
         for name, value, low, high in (
-            ("drain_lanes", self.drain_lanes, 4, 64),
+            ("drain_lanes", self.drain_lanes, 2, 64),
             ("fp_lanes", self.fp_lanes, 2, 64),
             ("row_beats", self.row_beats, 64, 1024),
             ("sum_beats", self.sum_beats, 16, 1024),
@@ -255,11 +256,11 @@ class PeConfig:
             f" ({self.ls.word_bytes // 4} or {self.ls.word_bytes // 2}), so that a beat of FP32 is"
             " one or two words.",
         )
+        ways = [self.ls.word_bytes // 4 << shift for shift in range(4)]
         _check(
-            self.se.drain_lanes in (self.ls.word_bytes, 2 * self.ls.word_bytes)
-            and self.se.drain_lanes <= self.dpe.columns,
-            f"se.drain_lanes is {self.se.drain_lanes}; it must be one or two times ls.word_bytes"
-            f" ({self.ls.word_bytes} or {2 * self.ls.word_bytes}), at most dpe.columns"
+            self.se.drain_lanes in ways and self.se.drain_lanes <= self.dpe.columns,
+            f"se.drain_lanes is {self.se.drain_lanes}; it must be a quarter, half, one or two times"
+            f" ls.word_bytes ({', '.join(map(str, ways))}), at most dpe.columns"
             f" ({self.dpe.columns}), so that whole words come out.",
         )
         block = 4 * self.re.banks * self.dpe.columns**2
