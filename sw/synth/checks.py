@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hw.config.tree import ChipConfig
 from hw.fpga.devices import Device
+from hw.fpga.netlist import TOP
 from sw.synth.area import AREA_TITLES, Area
 from sw.synth.memories import LARGE_DEPTH, LARGE_MEMORY_BITS, MemoryUse
 
@@ -19,8 +20,11 @@ __all__ = [
 ]
 
 _LATCH = re.compile(r"LATCH", re.IGNORECASE)
-_LOOP = re.compile(r"Warning: found logic loop in module [^\n]*:\n((?:    [^\n]*\n)*)")
-_LOOP_SIGNAL = re.compile(r"^    (?:wire|cell) ([^\s(]+)", re.MULTILINE)
+_LOOP = re.compile(rf"Warning: found logic loop in module {TOP}:\n((?:    [^\n]*\n)*)")
+_LOOP_STATION = re.compile(r"^    (?:wire|cell) (\S+)(?:.* source: (\S+))?", re.MULTILINE)
+_LOOP_STATIONS = 6
+_LOOPS = 5
+_OWN_FOLDERS = ("hw/", "tb/")
 _SOFT_PRODUCTS = ("$mul", "$macc", "$macc_v2")
 
 
@@ -33,14 +37,18 @@ def latch_faults(cells: Mapping[str, int]) -> list[str]:
     return [f"The design has {number} latches ({', '.join(sorted(latches))}); there must be none."]
 
 
-def loop_faults(findings: str, nextpnr: Sequence[str] = ()) -> list[str]:
-    """No combinational loop, neither to Yosys's `check` nor to nextpnr."""
-    faults = []
-    for match in _LOOP.finditer(findings):
-        names = [name.replace("\\", "") for name in _LOOP_SIGNAL.findall(match[1])]
-        wires = list(dict.fromkeys(names))[:6]
-        faults.append(f"A combinational loop goes through {', '.join(wires) or 'the design'}.")
-    return faults + [f"nextpnr found a combinational loop: {line.strip()}" for line in nextpnr]
+def loop_faults(log: str, nextpnr: Sequence[str] = ()) -> list[str]:
+    """No combinational loop, neither to Yosys after it removed the hierarchy nor to nextpnr."""
+    faults = {}
+    for match in _LOOP.finditer(log):
+        stations = [
+            source if source.startswith(_OWN_FOLDERS) else name.replace("\\", "")
+            for name, source in _LOOP_STATION.findall(match[1])
+        ]
+        way = ", ".join(list(dict.fromkeys(stations))[:_LOOP_STATIONS])
+        faults[f"A combinational loop goes through {way or 'the design'}."] = True
+    faults |= {f"nextpnr found a combinational loop: {line.strip()}": True for line in nextpnr}
+    return list(faults)[:_LOOPS]
 
 
 def memory_faults(memories: Sequence[MemoryUse]) -> list[str]:

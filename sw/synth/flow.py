@@ -69,7 +69,7 @@ def _examine(order: Order, synthesis: Synthesis) -> Report:
         },
         faults=[
             *latch_faults(synthesis.coarse_cells),
-            *loop_faults(synthesis.findings),
+            *loop_faults(synthesis.log),
             *memory_faults(memories),
             *multiplier_faults(area, synthesis.coarse_cells, config, device),
             *capacity_faults(area, device),

@@ -71,11 +71,6 @@ class Synthesis:
         modules = json.loads((self.folder / "memories.json").read_text())["modules"]
         return {name: cell for module in modules.values() for name, cell in module["cells"].items()}
 
-    @property
-    def findings(self) -> str:
-        """What Yosys's `check` says of the mapped design."""
-        return (self.folder / "check.txt").read_text()
-
     @cached_property
     def area(self) -> Area:
         """What the whole design takes."""
@@ -136,7 +131,6 @@ def _script(device: Device, keep: Sequence[str], *, has_verilog: bool) -> list[s
         "write_json -selected memories.json",
         "select -clear",
         f"{command} -run map_ram:",
-        "tee -q -o check.txt check",
         "tee -q -o stat.json stat -json",
         f"write_json {_NETLIST}",
     ]

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every check of the FPGA flow: passes a good design, and finds its fault in a bad one."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from hw.config import get_config
+from hw.config.override import overridden
+from hw.fpga.devices import DEVICES, Device
+from sw.synth.area import Area
+from sw.synth.checks import (
+    capacity_faults,
+    clock_faults,
+    latch_faults,
+    loop_faults,
+    memory_faults,
+    multiplier_faults,
+)
+from sw.synth.memories import MemoryUse, memory_uses
+from sw.synth.netlist import Netlist
+from sw.synth.synthesis import Synthesis, SynthesisError, synthesise
+from tb.unit.fpga.parts import LATCH, LOOP, PLAIN, ByVerilog, DeepTable, Multiplier
+
+_DEVICE = DEVICES["ecp5-25f"]
+_CONFIG = get_config("fpga")
+
+
+def _memories(synthesis: Synthesis) -> list[MemoryUse]:
+    return memory_uses(synthesis, Netlist(synthesis.netlist).cell_types)
+
+
+def test_a_good_design_has_no_faults() -> None:
+    """A check that always fails would be switched off."""
+    synthesis = synthesise(ByVerilog(PLAIN), _DEVICE)
+    assert latch_faults(synthesis.coarse_cells) == []
+    assert loop_faults(synthesis.log) == []
+    assert synthesis.area == Area(ff=8)
+
+
+def test_a_latch_is_refused() -> None:
+    """Latches behave otherwise in simulation, and nothing in this design wants one."""
+    with pytest.raises(SynthesisError, match=r"A latch is inferred for '\S*y'; every value needs"):
+        synthesise(ByVerilog(LATCH), _DEVICE)
+
+
+def test_latch_cells_are_found() -> None:
+    """A latch that is instantiated by hand comes through Yosys's own check."""
+    (fault,) = latch_faults({"$dlatch": 2, "$dff": 5, "$_DLATCH_P_": 1})
+    assert fault == "The design has 3 latches ($_DLATCH_P_, $dlatch); there must be none."
+
+
+def test_a_combinational_loop_is_found() -> None:
+    """A loop through valid and ready of two units oscillates, and timing analysis is blind."""
+    (fault,) = loop_faults(synthesise(ByVerilog(LOOP), _DEVICE).log)
+    assert fault.startswith("A combinational loop goes through ") and "part" in fault
+
+
+def test_nextpnr_complaints_are_faults() -> None:
+    """What Yosys cannot see through hard blocks, nextpnr may."""
+    (fault,) = loop_faults("", ["Warning: combinational loop at net x"])
+    assert fault.endswith("combinational loop at net x")
+
+
+@pytest.mark.parametrize(("depth", "place"), [(16, "LUT RAM"), (256, "LUT RAM")])
+def test_large_memories_outside_of_block_ram_are_found(depth: int, place: str) -> None:
+    """A deep memory that is read at once fills thousands of LUTs silently."""
+    (use,) = memories = _memories(synthesise(DeepTable(depth), _DEVICE))
+    assert (use.depth, use.width, use.place) == (depth, 32, place)
+    assert use.source.startswith("tb/unit/fpga/parts.py:")
+    faults = memory_faults(memories)
+    assert len(faults) == (depth == 256)
+    assert all("went to LUT RAM" in fault for fault in faults)
+
+
+def test_products_take_dsps() -> None:
+    """One product, one DSP."""
+    synthesis = synthesise(Multiplier(), _DEVICE)
+    assert synthesis.area.multiplier == 1
+    assert multiplier_faults(synthesis.area, synthesis.coarse_cells, _CONFIG, _DEVICE) == []
+
+
+def test_products_in_luts_are_found() -> None:
+    """DSPs that stand idle beside products of LUTs waste the device."""
+    device: Device = dataclasses.replace(_DEVICE, synth_command="synth_ecp5 -abc9 -nodsp")
+    synthesis = synthesise(Multiplier(), device)
+    (fault,) = multiplier_faults(synthesis.area, synthesis.coarse_cells, _CONFIG, device)
+    assert fault == "1 products became LUTs although 28 of 28 DSPs are left."
+
+
+def test_too_many_products_name_the_parameter() -> None:
+    """Yosys maps every product to a DSP, however many there are."""
+    (fault,) = multiplier_faults(Area(multiplier=40), {}, _CONFIG, _DEVICE)
+    assert "takes 40 DSPs and ecp5-25f has 28" in fault
+    assert "dpe.lut_columns=2 moves 2 columns of 8 products" in fault
+
+
+def test_lut_columns_without_need_are_found() -> None:
+    """The parameter is for devices with too few DSPs."""
+    try:
+        config = overridden(_CONFIG, ["pe.dpe.lut_columns=2"])
+    except ValueError:
+        pytest.skip("the tile has no columns in LUTs")
+    (fault,) = multiplier_faults(Area(multiplier=12), {}, config, _DEVICE)
+    assert fault.startswith("dpe.lut_columns=2 keeps 16 products out of DSPs although 16 of 28")
+
+
+@pytest.mark.parametrize(
+    ("area", "words"),
+    [
+        ({"lut4": 30_000}, "takes 30,000 LUT and ecp5-25f has 24,288"),
+        ({"ff": 30_000}, "takes 30,000 FF and"),
+        ({"block_ram": 57}, "takes 57 block RAM 18 Kb and ecp5-25f has 56"),
+    ],
+)
+def test_overflow_is_found(area: dict[str, Any], words: str) -> None:
+    """nextpnr would run for minutes to say the same less clearly."""
+    (fault,) = capacity_faults(Area(**area), _DEVICE)
+    assert words in fault
+    assert capacity_faults(Area(lut4=24_288, ff=24_288, block_ram=56), _DEVICE) == []
+
+
+def test_a_missed_clock_is_found() -> None:
+    """The figure that the configuration states is a promise."""
+    (fault,) = clock_faults(59.94, _CONFIG, "Unit wqe")
+    assert fault == ("Unit wqe reaches 59.9 MHz (median of all seeds); 'fpga' states clock_mhz=60.")
+    assert clock_faults(60.0, _CONFIG, "Unit wqe") == []
+    assert clock_faults(None, _CONFIG, "Unit wqe") == []
