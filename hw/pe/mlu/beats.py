@@ -51,7 +51,7 @@ class BeatMaker(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         job = Signal(self.geometry.job_layout)  # under way; `place.word` is the next word to give
-        index = Signal(17)
+        index = Signal.like(job.n_beats)
         ends, gives_first = Signal(), Signal()
         beat = self.beats.payload
         moves = self.beats.valid & self.beats.ready

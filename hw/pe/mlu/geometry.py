@@ -55,6 +55,11 @@ class MluGeometry:
         return self.word_log2 + 1
 
     @property
+    def count_width(self) -> int:
+        """Bits of a run's words: up to 64 KiB that begin anywhere in a word."""
+        return 17 - self.word_log2
+
+    @property
     def place_layout(self) -> data.StructLayout:
         """Words of a run in its circular buffer: the first one, and how to go on."""
         words = unsigned(self.address_width + 1)
@@ -73,7 +78,7 @@ class MluGeometry:
         return data.StructLayout(
             {
                 "place": self.place_layout,
-                "n_words": unsigned(16),
+                "n_words": unsigned(self.count_width),
                 "begin": unsigned(self.word_log2),  # first byte in use of the first word
                 "end": unsigned(self.word_log2),  # last byte in use of the last word
                 "every": 1,  # end holds for every word
@@ -110,6 +115,13 @@ class MluGeometry:
         )
 
     @property
+    def column_layout(self) -> data.StructLayout:
+        """A column of a block: a word, of which only the first nibbles are of rows that came."""
+        return data.StructLayout(
+            {"data": 8 * self.word_bytes, "n_rows": unsigned(self.nibble_log2 + 1)}
+        )
+
+    @property
     def job_layout(self) -> data.StructLayout:
         """One run, seen from the side that writes: so many beats, each takes or gives a word."""
         return data.StructLayout(
@@ -118,11 +130,11 @@ class MluGeometry:
                 "lane": unsigned(self.word_log2),  # of the first byte
                 "end": unsigned(self.word_log2),  # of the last byte
                 "rotation": unsigned(self.word_log2),  # from lanes of the source to these
-                "n_taken": unsigned(16),  # beats that take a word of the source
-                "n_beats": unsigned(17),
+                "n_taken": unsigned(self.count_width),  # beats that take a word of the source
+                "n_beats": unsigned(self.count_width + 1),
                 "late": 1,  # the first beat gives nothing
                 "length": unsigned(8),  # DIAGONAL: elements of the source word
-                "skip": unsigned(24),  # DIAGONAL: words before the first element's
+                "skip": unsigned(9),  # DIAGONAL: words before the first element's; 256: all
                 "setting": self.setting_layout,
                 "cb": unsigned(6),
                 "advance": unsigned(16),

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Out
 
@@ -19,6 +19,7 @@ from hw.pe.mlu.beats import BeatMaker
 from hw.pe.mlu.control import LayoutControl
 from hw.pe.mlu.fetcher import WordFetcher
 from hw.pe.mlu.geometry import MluGeometry
+from hw.pe.mlu.nibbles import rotate_nibbles
 from hw.pe.mlu.runs import LayoutRuns
 from hw.pe.mlu.transposer import Transposer
 from hw.pe.mlu.word_sender import WordSender
@@ -137,7 +138,7 @@ class _Core(wiring.Component):
     def _elaborate_datapath(
         self, m: Module, runs: LayoutRuns, fetcher: WordFetcher, sender: WordSender
     ) -> None:
-        """Words to the transposer or past it; a bad word stays where it is."""
+        """Words, rotated, to the transposer or past it; a bad word stays where it is."""
         transposer = Transposer(geometry=self.geometry)
         m.submodules.beats = beats = BeatMaker(geometry=self.geometry)
         m.submodules.beat = beat = PipeStage(shape=self.geometry.beat_layout)
@@ -149,11 +150,15 @@ class _Core(wiring.Component):
         wiring.connect(m, assembler.out, sender.words)
         words, to_block = fetcher.words, fetcher.words.payload.note.transpose
         good = words.valid & ~words.payload.bad
+        turn = Signal(self.geometry.nibble_log2)
+        m.d.comb += turn.eq(Mux(to_block, transposer.turn, Cat(Const(0, 1), assembler.rotation)))
+        turned = rotate_nibbles(m, words.payload.data, turn, name="turned")
         m.d.comb += [
             transposer.rows.valid.eq(good & to_block),
             transposer.rows.payload.eq(words.payload),
+            transposer.rows.payload.data.eq(turned),
             assembler.words.valid.eq(good & ~to_block),
-            assembler.words.payload.eq(words.payload),
+            assembler.words.payload.eq(turned),
             words.ready.eq(
                 ~words.payload.bad & Mux(to_block, transposer.rows.ready, assembler.words.ready)
             ),

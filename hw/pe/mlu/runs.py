@@ -265,11 +265,11 @@ class LayoutRuns(wiring.Component):
         setting = Signal(self.geometry.setting_layout)
         length, n_out = self._elaborate_counts(m, command, setting, last)
         ends = {name: Signal(unsigned(18), name=f"{name}_ends") for name in _SIDES}
-        skip = Signal(24)  # count0 words of up to 128 elements
-        with m.If(self.started):
+        skip = Signal.like(job.skip)  # no more words are given than it can say
+        with m.If(self.started | (goes & last[1])):
             m.d.sync += skip.eq(0)
-        with m.Elif(goes):
-            m.d.sync += skip.eq(Mux(last[1], 0, skip + self._elements(setting)))
+        with m.Elif(goes & ~skip[-1]):
+            m.d.sync += skip.eq(skip + self._elements(setting))
         m.d.comb += [
             *(ends[name].eq(lanes[name] + length) for name in _SIDES),
             job.length.eq(length),

@@ -9,9 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from hw.lib.elastic import PipeStage
 from hw.lib.sram import DualPortSram
-from hw.pe.fi.lanes import below
 from hw.pe.mlu.geometry import MluGeometry
-from hw.pe.mlu.nibbles import rotate_nibbles, select_nibbles
+from hw.pe.mlu.nibbles import rotate_nibbles
 
 __all__ = ["Transposer"]
 
@@ -20,13 +19,14 @@ class Transposer(wiring.Component):
     """Transposes square blocks of 4, 8, 16 or 32-bit elements; one fills while the other drains.
 
     Operation
-        1. Every nibble of a word has a memory of its own. Row r is rotated by r elements and
-           stored, in all of them, at r; element c of it is then in lane (r + c), so that a column
-           lies in different lanes: lane l has its element of column c at address (l - c).
+        1. Every nibble of a word has a memory of its own. Row r comes rotated by r elements
+           (`turn`, in nibbles) and is stored, in all of them, at r; element c of it is then in
+           lane (r + c), so that a column lies in different lanes: lane l has its element of column
+           c at address (l - c).
         2. All addresses and rotations count in nibbles, a row or column of k nibbles at multiples
            of k; so one subtraction, with the low bits cleared, serves every element size.
         3. A block ends with a word that has `run_end`; then its first `n_columns` columns leave as
-           words, with zeros in place of rows that did not come.
+           words; `n_rows` says how many of their nibbles are of rows that came.
 
     Timing
         A word per cycle in and one out, for ever, when blocks have as many rows as columns. From
@@ -38,8 +38,9 @@ class Transposer(wiring.Component):
 
     Members
     -------
-    rows : In(stream.Signature(geometry.word_layout)), words of blocks.
-    columns : Out(stream.Signature(8 * word_bytes)), their columns.
+    turn : Out(nibble_log2), nibbles by which the next row is to be rotated.
+    rows : In(stream.Signature(geometry.word_layout)), words of blocks, rotated.
+    columns : Out(stream.Signature(geometry.column_layout)), their columns.
     busy : Out(1), something is in it.
     """
 
@@ -48,7 +49,8 @@ class Transposer(wiring.Component):
         super().__init__(
             {
                 "rows": In(stream.Signature(geometry.word_layout)),
-                "columns": Out(stream.Signature(8 * geometry.word_bytes)),
+                "columns": Out(stream.Signature(geometry.column_layout)),
+                "turn": Out(geometry.nibble_log2),
                 "busy": Out(1),
             }
         )
@@ -74,7 +76,7 @@ class Transposer(wiring.Component):
         return Signal(layout, name=f"block{number}")
 
     def _elaborate_fill(self, m: Module, blocks: list[data.View]) -> list[DualPortSram]:
-        """Write rows, rotated."""
+        """Write rows, which come rotated."""
         n_nibbles = self.geometry.n_nibbles
         word, note = self.rows.payload, self.rows.payload.note
         which = Signal()
@@ -98,7 +100,7 @@ class Transposer(wiring.Component):
                     block.last_column.eq((note.n_columns - 1) << note.element),
                     block.n_rows.eq(row_end),
                 ]
-        turned = rotate_nibbles(m, word.data, row, name="turned")
+        m.d.comb += self.turn.eq(row)
         lanes = []
         for lane in range(n_nibbles):
             memory = DualPortSram(width=4, depth=2 * n_nibbles)
@@ -106,7 +108,7 @@ class Transposer(wiring.Component):
             m.d.comb += [
                 memory.w_addr.eq(Cat(row, which)),
                 memory.w_mask.eq(takes),
-                memory.w_data.eq(turned[4 * lane : 4 * lane + 4]),
+                memory.w_data.eq(word.data[4 * lane : 4 * lane + 4]),
             ]
             lanes.append(memory)
         return lanes
@@ -115,7 +117,7 @@ class Transposer(wiring.Component):
         self, m: Module, blocks: list[data.View], lanes: list[DualPortSram]
     ) -> None:
         """Read columns, one address for each lane; a cycle later turn them back."""
-        geometry, places = self.geometry, self.geometry.nibble_log2
+        places = self.geometry.nibble_log2
         which = Signal()
         column = Signal(places)
         block = Signal(blocks[0].shape(), name="block")
@@ -154,5 +156,7 @@ class Transposer(wiring.Component):
         back = Signal(places)
         m.d.comb += back.eq(-stage.o.payload.column)
         turned = rotate_nibbles(m, Cat(memory.r_data for memory in lanes), back, name="back")
-        kept = below(stage.o.payload.n_rows, geometry.n_nibbles)
-        m.d.comb += self.columns.payload.eq(select_nibbles(m, turned, kept, name="column"))
+        m.d.comb += [
+            self.columns.payload.data.eq(turned),
+            self.columns.payload.n_rows.eq(stage.o.payload.n_rows),
+        ]
