@@ -7,39 +7,19 @@ data has moved.
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.commands import LEVELS
+from hw.arch.commands import LEVELS, NEVER
 from hw.iface.pe import CbAcquire, CbDone, CbGrant, CbRole
-from hw.lib.elastic import PipeStage, StreamFifo
-from hw.lib.loop_nest import LoopNest
+from hw.lib.elastic import SkidBuffer, StreamFifo
+from hw.lib.step_nest import StepNest, levels_from, nest_layout
 
 __all__ = ["AddressGenerator", "CB_UNIT_BYTES", "StepReporter", "address_layout", "nest_layout"]
 
 CB_UNIT_BYTES = 64
 """Unit of everything that a circular buffer counts."""
-
-
-def nest_layout(stride_width: int) -> data.StructLayout:
-    """What starts an address generator: loop counts and one operand, as commands name them."""
-    return data.StructLayout(
-        {
-            "counts": data.ArrayLayout(unsigned(16), LEVELS),
-            "strides": data.ArrayLayout(signed(stride_width), LEVELS),
-            "offset": unsigned(stride_width),
-            "cb": unsigned(6),
-            "step_level": unsigned(3),
-            "adv_level": unsigned(3),
-            "need": unsigned(16),
-            "adv": unsigned(16),
-            "tail_level": unsigned(3),  # in this level's last iteration
-            "tail_inner": unsigned(1),  # this level (below it)
-            "tail_count": unsigned(16),  # has so many iterations; 0: no difference
-            "tail_adv": unsigned(16),  # and steps need and advance so much; 0: no difference
-        }
-    )
 
 
 def address_layout(address_width: int) -> data.StructLayout:
@@ -87,6 +67,8 @@ class AddressGenerator(wiring.Component):
     unit_bytes : bytes of one unit of addresses and strides, a power of two up to 64.
     role : whether the operand is consumed or produced.
     stride_width : bits of strides and of the unsigned offset in `nest_layout`.
+    first_level : 1 for a unit that walks level 0 itself: it has one iteration here, whatever the
+        nest says of it.
 
     Members
     -------
@@ -103,7 +85,13 @@ class AddressGenerator(wiring.Component):
     """
 
     def __init__(
-        self, *, address_width: int, unit_bytes: int, role: CbRole, stride_width: int
+        self,
+        *,
+        address_width: int,
+        unit_bytes: int,
+        role: CbRole,
+        stride_width: int,
+        first_level: int = 0,
     ) -> None:
         if unit_bytes not in (1, 2, 4, 8, 16, 32, 64):
             raise ValueError(
@@ -128,6 +116,7 @@ class AddressGenerator(wiring.Component):
         self.unit_bytes = unit_bytes
         self.role = role
         self.stride_width = stride_width
+        self.first_level = first_level
         super().__init__(
             {
                 "nest": In(stream.Signature(nest_layout(stride_width))),
@@ -141,21 +130,12 @@ class AddressGenerator(wiring.Component):
         )
 
     @property
-    def offset_width(self) -> int:
-        """Bits of a loop offset: signed, so that a negative sum is seen."""
-        return self.stride_width + 1
-
-    @property
-    def step_layout(self) -> data.StructLayout:
-        """A granted step, as it waits for its turn."""
-        full = 13 + self.cb_shift + 1  # base + depth may be one more than the highest address
+    def grant_layout(self) -> data.StructLayout:
+        """A granted step, as it waits for its turn; in units of `CB_UNIT_BYTES`."""
         return data.StructLayout(
             {
-                "origin": signed(self.offset_width),
-                "last": unsigned(LEVELS),
-                "advance": unsigned(16),
-                "start": unsigned(full),  # base + pointer, in units
-                "limit": unsigned(full),  # base + depth
+                "start": signed(14),  # pointer - depth: what is not negative is wrapped
+                "limit": unsigned(14),  # base + depth
                 "base": unsigned(13),
                 "depth": unsigned(13),
             }
@@ -163,167 +143,160 @@ class AddressGenerator(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        nest = Signal(nest_layout(self.stride_width))  # the nest under way
-        walks_outside = Signal(LEVELS)
-        ahead = Signal(self.step_layout)  # the next step
         offered = Signal()  # a step was asked for in the cycle before, and not granted
-        ahead_asked, ahead_granted = Signal(), Signal()
-        steps_left = Signal()  # the outer walk has steps to ask for
+        asked, granted = Signal(), Signal()  # the step ahead
+        steps_left = Signal()  # the walk has steps to load
         inside_busy = Signal()
+        load = Signal()  # the step ahead becomes the present one
 
-        walking = steps_left | ahead_asked | ahead_granted | inside_busy
-        m.submodules.outer = outer = LoopNest(offset_width=self.offset_width)
-        m.submodules.inner = inner = LoopNest(offset_width=self.offset_width)
-        m.submodules.out = out = PipeStage(shape=self.addresses.payload.shape())
+        m.submodules.walk = walk = StepNest(
+            stride_width=self.stride_width, first_level=self.first_level
+        )
+        out = SkidBuffer(shape=self.addresses.payload.shape())
+        m.submodules.out = ResetInserter(self.stop)(out)
         wiring.connect(m, wiring.flipped(self.addresses), out.o)
 
+        walking = steps_left | inside_busy
+        begin = self.nest.valid & self.nest.ready
         m.d.comb += [
-            walks_outside.eq(Cat(nest.step_level <= level for level in range(LEVELS))),
-            outer.walks.eq(walks_outside),
-            outer.others_last.eq(~walks_outside),
-            inner.walks.eq(~walks_outside),
             self.busy.eq(walking | out.o.valid),
-            self.waiting.eq(self.busy & ~inside_busy & ~out.o.valid & ~ahead_granted),
+            self.waiting.eq(self.busy & ~inside_busy & ~out.o.valid & ~granted),
             self.nest.ready.eq(~walking & ~self.stop & ~offered),
+            walk.nest.eq(self.nest.payload),
+            walk.start.eq(begin),
+            walk.inside.eq(inside_busy),
+            walk.next_step.eq(load),
         ]
-        for walk in (outer, inner):
-            m.d.comb += [
-                walk.counts.eq(nest.counts),
-                *(walk.strides[level].eq(nest.strides[level]) for level in range(LEVELS)),
-                walk.tail_level.eq(nest.tail_level),
-                walk.tail_inner.eq(nest.tail_inner),
-                walk.tail_count.eq(nest.tail_count),
-            ]
+        with m.If(begin):
+            m.d.sync += steps_left.eq(1)
+        with m.Elif(load & walk.step_end):
+            m.d.sync += steps_left.eq(0)
 
-        load = Signal()  # the step ahead becomes the present one
-        self._elaborate_acquire(
-            m, nest, outer, ahead, offered, steps_left, ahead_asked, ahead_granted, load
-        )
-        self._elaborate_addresses(m, nest, inner, ahead, ahead_granted, inside_busy, load, out)
+        self._elaborate_acquire(m, walk, begin)
+        ahead = self._elaborate_grant(m, steps_left, offered, asked, granted, load)
+        self._elaborate_addresses(m, walk, ahead, granted, inside_busy, load, out)
 
         with m.If(self.stop):
-            m.d.sync += [
-                flag.eq(0) for flag in (steps_left, ahead_asked, ahead_granted, inside_busy)
-            ]
-            m.d.comb += out.o.ready.eq(1)
+            m.d.sync += [flag.eq(0) for flag in (steps_left, asked, granted, inside_busy)]
         return m
 
-    def _elaborate_acquire(
-        self,
-        m: Module,
-        nest: data.View,
-        outer: LoopNest,
-        ahead: data.View,
-        offered: Signal,
-        steps_left: Signal,
-        ahead_asked: Signal,
-        ahead_granted: Signal,
-        load: Signal,
-    ) -> None:
-        """Walk the steps, ask for each, keep the answer."""
-        begin = self.nest.valid & self.nest.ready
-        asks = self.acquire.valid & self.acquire.ready
-        m.d.sync += offered.eq(self.acquire.valid & ~self.acquire.ready)
+    def _elaborate_acquire(self, m: Module, walk: StepNest, begin: Value) -> None:
+        """What the step ahead asks for."""
+        nest, asks = self.nest.payload, self.acquire.payload
+        need, adv, tail_adv = Signal(16), Signal(16), Signal(16)
+        cb = Signal(6)
+        tail_at = Signal(LEVELS)  # level of a tail whose steps differ
+        below_adv, never = Signal(LEVELS), Signal()
+        tail_levels = Cat(Const(0, 1), *(nest.tail_level == level for level in range(1, LEVELS)))
         with m.If(begin):
-            m.d.sync += [nest.eq(self.nest.payload), steps_left.eq(1)]
-        m.d.comb += [
-            outer.start.eq(begin),
-            outer.origin.eq(self.nest.payload.offset),
-            outer.step.eq(asks),
-        ]
+            m.d.sync += [
+                need.eq(nest.need),
+                adv.eq(nest.adv),
+                tail_adv.eq(nest.tail_adv),
+                cb.eq(nest.cb),
+                tail_at.eq(Mux(nest.tail_adv != 0, tail_levels, 0)),
+                below_adv.eq(~levels_from(nest.adv_level)),
+                never.eq(nest.adv_level == NEVER),
+            ]
 
-        # A negative start counts as farther than any buffer reaches, so that the table traps.
-        start_units = Signal(16)
         extent = Signal(17)
         tail = Signal()  # this step's need and advance are those of the tail
-        round_up = CB_UNIT_BYTES // self.unit_bytes - 1
-        m.d.comb += [
-            start_units.eq((outer.offset[:-1] + round_up) >> self.cb_shift),
-            tail.eq(outer.in_tail & (nest.tail_adv != 0)),
-            extent.eq(start_units + Mux(tail, nest.tail_adv, nest.need)),
-        ]
+        start = walk.step_offset[:-1]
+        part = start[: self.cb_shift].any() if self.cb_shift else Const(0, 1)  # of a unit
+        # A bit below the sum carries in what rounds the start up.
+        rounded = Cat(Const(1, 1), start[self.cb_shift :]) + Cat(part, Mux(tail, tail_adv, need))
         group_end = Signal()  # every level below adv_level is at its last iteration
-        below_adv = Cat(nest.adv_level > level for level in range(LEVELS))
         m.d.comb += [
-            group_end.eq((nest.adv_level != 7) & ((outer.last | ~below_adv).all())),
-            self.acquire.valid.eq(
-                (steps_left & ~ahead_asked & ~ahead_granted & ~self.stop) | offered
-            ),
-            self.acquire.payload.cb.eq(nest.cb),
-            self.acquire.payload.role.eq(self.role),
-            self.acquire.payload.extent.eq(Mux(extent[16] | outer.offset[-1], 0xFFFF, extent[:16])),
-            self.acquire.payload.advance.eq(Mux(group_end, Mux(tail, nest.tail_adv, nest.adv), 0)),
+            tail.eq((walk.step_last & tail_at).any()),
+            extent.eq(rounded >> 1),
+            group_end.eq(~never & (walk.step_last | ~below_adv).all()),
+            asks.cb.eq(cb),
+            asks.role.eq(self.role),
+            # A negative start counts as farther than any buffer reaches, so that the table traps.
+            asks.extent.eq(Mux(extent[16] | walk.step_offset[-1], 0xFFFF, extent[:16])),
+            asks.advance.eq(Mux(group_end, Mux(tail, tail_adv, adv), 0)),
         ]
-        with m.If(asks & steps_left):
+
+    def _elaborate_grant(
+        self,
+        m: Module,
+        steps_left: Signal,
+        offered: Signal,
+        asked: Signal,
+        granted: Signal,
+        load: Signal,
+    ) -> data.View:
+        """Ask for the step ahead, and keep the answer until it is loaded."""
+        ahead = Signal(self.grant_layout)
+        grant = self.grant.payload
+        m.d.sync += offered.eq(self.acquire.valid & ~self.acquire.ready)
+        m.d.comb += self.acquire.valid.eq((steps_left & ~asked & ~granted & ~self.stop) | offered)
+        with m.If(self.acquire.valid & self.acquire.ready & steps_left):
+            m.d.sync += asked.eq(1)
+        with m.If(self.grant.valid & asked):
             m.d.sync += [
-                ahead_asked.eq(1),
-                ahead.origin.eq(outer.offset),
-                ahead.last.eq(outer.last),
-                ahead.advance.eq(self.acquire.payload.advance),
-            ]
-            with m.If(outer.end):
-                m.d.sync += steps_left.eq(0)
-        with m.If(self.grant.valid & ahead_asked):
-            grant = self.grant.payload
-            m.d.sync += [
-                ahead_asked.eq(0),
-                ahead_granted.eq(1),
-                ahead.start.eq((grant.base + grant.pointer) << self.cb_shift),
-                ahead.limit.eq((grant.base + grant.depth) << self.cb_shift),
+                asked.eq(0),
+                granted.eq(1),
+                ahead.start.eq(grant.pointer - grant.depth),
+                ahead.limit.eq(grant.base + grant.depth),
                 ahead.base.eq(grant.base),
                 ahead.depth.eq(grant.depth),
             ]
         with m.If(load):
-            m.d.sync += ahead_granted.eq(0)
+            m.d.sync += granted.eq(0)
+        return ahead
 
     def _elaborate_addresses(
         self,
         m: Module,
-        nest: data.View,
-        inner: LoopNest,
+        walk: StepNest,
         ahead: data.View,
-        ahead_granted: Signal,
+        granted: Signal,
         inside_busy: Signal,
         load: Signal,
-        out: PipeStage,
+        out: SkidBuffer,
     ) -> None:
         """Walk inside the present step and wrap its addresses."""
-        present = Signal(self.step_layout)
+        present = Signal(self.grant_layout)
+        advance = Signal(16)
         first = Signal()
-        moves = inside_busy & out.i.ready
         m.d.comb += [
-            load.eq(ahead_granted & (~inside_busy | (out.i.ready & inner.end))),
-            inner.others_last.eq(present.last),
-            inner.start.eq(load),
-            inner.origin.eq(ahead.origin),
-            inner.step.eq(moves),
+            load.eq(granted & (~inside_busy | (out.i.ready & walk.end))),
+            walk.next_inside.eq(inside_busy & out.i.ready),
         ]
         with m.If(load):
-            m.d.sync += [present.eq(ahead), inside_busy.eq(1), first.eq(1)]
-        with m.Elif(moves):
+            m.d.sync += [
+                present.eq(ahead),
+                advance.eq(self.acquire.payload.advance),
+                inside_busy.eq(1),
+                first.eq(1),
+            ]
+        with m.Elif(walk.next_inside):
             m.d.sync += first.eq(0)
-            with m.If(inner.end):
+            with m.If(walk.end):
                 m.d.sync += inside_busy.eq(0)
 
-        full = len(present.start)
-        depth = present.depth << self.cb_shift
-        straight = Signal(signed(max(full, self.offset_width) + 2))
-        wrapped = Signal.like(straight)
+        shift, item = self.cb_shift, out.i.payload
+        units = walk.offset >> shift
+        place = Signal(signed(14))  # relative to the end of the buffer; wrong if outside of it
+        address = Signal(14)
         m.d.comb += [
-            straight.eq(present.start + inner.offset),
-            wrapped.eq(Mux(straight >= present.limit, straight - depth, straight)),
+            place.eq(present.start + units),
+            address.eq(place + Mux(place < 0, present.limit, present.base)),
             out.i.valid.eq(inside_busy & ~self.stop),
-            out.i.payload.address.eq(wrapped),
-            out.i.payload.outside.eq(
-                (inner.offset < 0) | (inner.offset >= depth) | (wrapped[self.address_width :] != 0)
+            item.address.eq(Cat(walk.offset[:shift], address)),
+            # A negative number of units is more than any depth when taken without a sign.
+            item.outside.eq(
+                (units.as_unsigned() >= present.depth)
+                | Cat(walk.offset[:shift], address)[self.address_width :].any()
             ),
-            out.i.payload.last.eq(inner.last),
-            out.i.payload.step_first.eq(first),
-            out.i.payload.step_end.eq(inner.end),
-            out.i.payload.advance.eq(present.advance),
-            out.i.payload.cb.eq(nest.cb),
-            out.i.payload.base.eq(present.base),
-            out.i.payload.depth.eq(present.depth),
+            item.last.eq(walk.last),
+            item.step_first.eq(first),
+            item.step_end.eq(walk.end),
+            item.advance.eq(advance),
+            item.cb.eq(self.acquire.payload.cb),
+            item.base.eq(present.base),
+            item.depth.eq(present.depth),
         ]
 
 

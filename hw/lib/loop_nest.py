@@ -1,15 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nests of counted loops: `LoopNest` counts, `LoopOffset` keeps the sum of strides beside it."""
 
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS
 
-__all__ = ["LoopNest", "LoopOffset"]
+__all__ = ["LoopNest", "LoopOffset", "at_level", "lowest", "selected", "shortened_counts"]
+
+
+def lowest(bits: Value) -> Value:
+    """Only the lowest of the bits that are set."""
+    return Cat(bit & ~bits[:place].any() for place, bit in enumerate(bits))
+
+
+def selected(one_hot: Value, values: Iterable[Value]) -> Value:
+    """The value that is chosen; 0 if none is."""
+    return reduce(or_, (Mux(bit, value, 0) for bit, value in zip(one_hot, values, strict=True)))
+
+
+def at_level(flags: Value, level: Value) -> Value:
+    """The flag of the tail's level; 0 for level 0, which no tail can have, and for no level."""
+    return Cat(Const(0, 1), flags[1:], Const(0, 8 - LEVELS)).bit_select(level, 1)
+
+
+def shortened_counts(
+    m: Module,
+    counts: data.View,
+    last: Sequence[Value],
+    tail_level: Value,
+    tail_inner: Value,
+    tail_count: Value,
+) -> list[Value]:
+    """Counts of all levels as they are now.
+
+    While `tail_level` is at its last iteration, level `tail_inner` below it counts to `tail_count`
+    unless that is 0. `last[k]` says what level k, 0 or 1, sees of the levels at their last
+    iteration: it looks at higher ones only, so that there is no loop.
+    """
+    now = []
+    for inner in range(2):
+        above = Cat(Const(0, inner + 1), last[inner][inner + 1 :])
+        count = Signal(16, name=f"count{inner}")
+        shortened = at_level(above, tail_level) & (tail_inner == inner) & (tail_count != 0)
+        m.d.comb += count.eq(Mux(shortened, tail_count, counts[inner]))
+        now.append(count)
+    return [*now, *(counts[level] for level in range(2, LEVELS))]
 
 
 class LoopOffset(wiring.Component):
@@ -63,16 +105,22 @@ class LoopOffset(wiring.Component):
         offsets = [
             Signal(signed(self.offset_width), name=f"offset{level}") for level in range(LEVELS)
         ]
-        m.d.comb += [moves.eq(self.goes_on & -self.goes_on), self.offset.eq(offsets[0])]
+        strides = [self.strides[level] for level in range(LEVELS)]
+        m.d.comb += [
+            moves.eq(lowest(self.goes_on)),
+            moved.eq(
+                Mux(
+                    self.start,
+                    self.origin,
+                    selected(moves, offsets) + selected(moves, strides),
+                )
+            ),
+            self.offset.eq(offsets[0]),
+        ]
         for level in range(LEVELS):
-            with m.If(moves[level]):
-                m.d.comb += moved.eq(offsets[level] + self.strides[level])
-        with m.If(self.start):
-            m.d.sync += [offset.eq(self.origin) for offset in offsets]
-        with m.Elif(self.step):
-            for level in range(LEVELS):
-                with m.If(moves[level:] != 0):  # this level moves, or begins anew
-                    m.d.sync += offsets[level].eq(moved)
+            # This level moves, or begins anew.
+            with m.If(self.start | (self.step & moves[level:].any())):
+                m.d.sync += offsets[level].eq(moved)
         return m
 
 
@@ -80,9 +128,10 @@ class LoopNest(wiring.Component):
     """Walks some levels of a loop nest and keeps its offset.
 
     Operation
-        `start` sets all indices to 0 and the offset to `origin`. `step` goes to the next iteration:
-        the lowest walked level that is not at its last iteration moves on, those below begin anew.
-        A step after the last iteration returns all indices to 0 and leaves the offset as it is.
+        `start` puts all levels at their first iteration and the offset to `origin`. `step` goes to
+        the next iteration: the lowest walked level that is not at its last iteration moves on,
+        those below begin anew. A step after the last iteration returns all walked levels to their
+        first one and leaves the offset as it is.
         Levels that are not walked keep their place; `others_last` says whether somebody else, who
         walks them, is at their last iteration. While `tail_level` (above `tail_inner`) is at its
         last iteration, level `tail_inner` (0 or 1) counts to `tail_count` instead of its count,
@@ -142,15 +191,13 @@ class LoopNest(wiring.Component):
         m = Module()
         m.submodules.sum = total = self.sum
         indices = [Signal(16, name=f"index{level}") for level in range(LEVELS)]
-        following = [Signal(16, name=f"following{level}") for level in range(LEVELS)]
-        counts = [*self._elaborate_tail(m), *(self.counts[level] for level in range(2, LEVELS))]
-        for level, count in enumerate(counts):
-            m.d.comb += [
-                following[level].eq(indices[level] + 1),
-                self.last[level].eq(
-                    Mux(self.walks[level], following[level] == count, self.others_last[level])
-                ),
-            ]
+        counts = shortened_counts(
+            m, self.counts, [self.last] * 2, self.tail_level, self.tail_inner, self.tail_count
+        )
+        for level in range(LEVELS):
+            m.d.comb += self.last[level].eq(
+                Mux(self.walks[level], indices[level] == counts[level], self.others_last[level])
+            )
         m.d.comb += [
             total.strides.eq(self.strides),
             total.start.eq(self.start),
@@ -159,27 +206,13 @@ class LoopNest(wiring.Component):
             total.goes_on.eq(self.walks & ~self.last),
             self.offset.eq(total.offset),
             self.end.eq(total.goes_on == 0),
+            self.in_tail.eq(at_level(self.last, self.tail_level)),
         ]
-        with m.If(self.start):
-            m.d.sync += [index.eq(0) for index in indices]
-        with m.Elif(self.step):
-            for level in range(LEVELS):
-                # All levels below are at their last iteration: this one moves on or begins anew.
-                with m.If(self.walks[level] & (total.goes_on[:level] == 0)):
-                    m.d.sync += indices[level].eq(Mux(self.last[level], 0, following[level]))
+        for level in range(LEVELS):
+            # All levels below are at their last iteration: this one moves on or begins anew.
+            moves = self.step & self.walks[level] & ~total.goes_on[:level].any()
+            with m.If(self.start | (moves & self.last[level])):
+                m.d.sync += indices[level].eq(1)
+            with m.Elif(moves):
+                m.d.sync += indices[level].eq(indices[level] + 1)
         return m
-
-    def _elaborate_tail(self, m: Module) -> list[Signal]:
-        """Counts of levels 0 and 1 as they are now; each looks at higher levels only: no loop."""
-        counts = []
-        for inner in range(2):
-            above = Cat(Const(0, inner + 1), self.last[inner + 1 :], Const(0, 8 - LEVELS))
-            count = Signal(16, name=f"count{inner}")
-            shortened = above.bit_select(self.tail_level, 1) & (self.tail_inner == inner)
-            m.d.comb += count.eq(
-                Mux(shortened & (self.tail_count != 0), self.tail_count, self.counts[inner])
-            )
-            counts.append(count)
-        every = Cat(Const(0, 1), self.last[1:], Const(0, 8 - LEVELS))
-        m.d.comb += self.in_tail.eq(every.bit_select(self.tail_level, 1))
-        return counts
