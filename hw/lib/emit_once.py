@@ -26,6 +26,7 @@ from amaranth.hdl import (
     Instance,
     Module,
     ResetSignal,
+    Signal,
     Value,
 )
 from amaranth.hdl._ir import PortDirection
@@ -170,8 +171,26 @@ def module_rtlil(
         ports[domain.rst.name] = (domain.rst, PortDirection.Input)
     collected = current_emission()
     emit_src = collected is not None and collected.source_lines
+    if emit_src:
+        _place_members(fragment)
     text, _names = rtlil.convert_fragment(fragment, ports, name, emit_src=emit_src)
     return text, domains
+
+
+def _place_members(fragment: Fragment) -> None:
+    """Have each signal of an interface come from the line where a component has that interface.
+
+    By itself it comes from the line where the interface is defined, often in a library.
+    """
+    for origin in fragment.origins or ():
+        if isinstance(origin, wiring.Component):
+            members = origin.signature.members
+            for path, _member, value in origin.signature.flatten(origin):
+                signal = Value.cast(value)
+                if len(path) > 1 and isinstance(signal, Signal):
+                    signal.src_loc = members[str(path[0])].src_loc
+    for part, _name, _source in fragment.subfragments:
+        _place_members(part)
 
 
 def _signature_ports(component: Any) -> dict[str, tuple[Value, PortDirection]]:

@@ -102,7 +102,8 @@ class Netlist:
         """A name that Yosys made from a neighbour's."""
         match = _DERIVED.match(name)
         plain = match[1] if match is not None else name
-        return Name(plain, self._source_of(plain), match is None)
+        shown = "an unnamed value" if "$" in plain else plain
+        return Name(shown, self._source_of(plain), match is None)
 
     def _source_of(self, name: str) -> str:
         """Where a net, or a memory of this name, is declared."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The flow's reports as tables on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.console import Console
@@ -14,6 +14,9 @@ from sw.synth.report import Report
 
 __all__ = ["show_comparison", "show_report", "show_summary"]
 
+_FIGURES = tuple(AREA_TITLES.values())
+_CLOCKS = ("MHz median", "MHz best")
+_WIDTH = 150
 _STEPS = 40
 _TREE_SHARE = 0.004
 _MEMORIES = 12
@@ -36,13 +39,10 @@ def show_report(report: Report, console: Console) -> None:
 def show_summary(reports: Sequence[Report], console: Console) -> None:
     """One row for each design."""
     order = reports[0].order
-    table = _table(f"{order.config.name} on {order.device.name} ({order.device.part})")
-    table.add_column("unit", no_wrap=True)
-    for title in (*AREA_TITLES.values(), "MHz median", "best"):
-        table.add_column(title, justify="right")
+    table = _table("unit", *_FIGURES, *_CLOCKS, numbers=(*_FIGURES, *_CLOCKS))
     for report in reports:
         table.add_row(*_row(report))
-    _print(table, console)
+    _print(f"{order.config.name} on {order.device.name} ({order.device.part})", table, console)
 
 
 def _row(report: Report) -> list[str]:
@@ -63,24 +63,21 @@ def _show_tree(report: Report, console: Console) -> None:
     """Parts that are worth a line."""
     tree = report.tree
     assert tree is not None
-    table = _table(
-        f"area by parts; {tree.excess:+.1%} LUTs against the design in one piece, since nothing is"
-        " optimised across boundaries"
-    )
-    table.add_column("part", no_wrap=True)
-    for title in AREA_TITLES.values():
-        table.add_column(title, justify="right")
+    table = _table("part", *_FIGURES, numbers=_FIGURES)
     for depth, part in tree.root.walk():
         if part.area.lut + part.area.ff >= _TREE_SHARE * (tree.root.area.lut + tree.root.area.ff):
             figures = (getattr(part.area, name) for name in AREA_TITLES)
             table.add_row("  " * depth + escape(part.name), *(f"{n:,}" for n in figures))
-    _print(table, console)
+    title = (
+        f"area by parts; {tree.excess:+.1%} LUTs against the design in one piece, since nothing is"
+        " optimised across boundaries"
+    )
+    _print(title, table, console)
 
 
 def _show_memories(report: Report, console: Console) -> None:
-    table = _table("memories, the largest first")
-    for title in ("memory", "words", "bits", "ports", "where", "cells", "line"):
-        table.add_column(title, justify="right" if title in ("words", "bits") else "left")
+    headings = ("memory", "words", "bits", "ports", "where", "cells", "line")
+    table = _table(*headings, numbers=("words", "bits", "cells"))
     for use in report.memories[:_MEMORIES]:
         table.add_row(
             escape(use.name),
@@ -91,25 +88,15 @@ def _show_memories(report: Report, console: Console) -> None:
             f"{use.cells:,}",
             escape(use.source),
         )
-    _print(table, console)
+    _print("memories, the largest first", table, console)
     if len(report.memories) > _MEMORIES:
         console.print(f"{len(report.memories) - _MEMORIES} smaller ones are in the JSON")
 
 
 def _show_path(path: TimingPath, console: Console) -> None:
     """One path: its cells and nets, a line a step."""
-    console.print(
-        f"\n[bold]slowest path of {escape(path.clock)}[/]: {path.delay_ns:.2f} ns"
-        f" ({path.mhz:.1f} MHz), logic {path.logic_ns:.2f}, routing {path.routing_ns:.2f};"
-        f" {path.luts} LUTs, {path.muxes} muxes, {path.carries} carries in a row",
-        highlight=False,
-    )
-    console.print(f"from {escape(path.start.name)}  {escape(path.start.source)}", highlight=False)
-    table = _table(None)
-    for title in ("ns", "+logic", "+routing"):
-        table.add_column(title, justify="right")
-    for title in ("through", "net", "line"):
-        table.add_column(title, overflow="fold")
+    numbers = ("ns", "+logic", "+routing")
+    table = _table(*numbers, "through", "net", "line", numbers=numbers)
     for step in path.steps[:_STEPS]:
         near = "" if step.net.exact else "near "
         table.add_row(
@@ -120,34 +107,45 @@ def _show_path(path: TimingPath, console: Console) -> None:
             escape(near + step.net.name),
             escape(step.line or step.net.source),
         )
-    _print(table, console)
-    console.print(f"to   {escape(path.end.name)}  {escape(path.end.source)}", highlight=False)
+    title = (
+        f"slowest path of {path.clock}: {path.delay_ns:.2f} ns ({path.mhz:.1f} MHz), logic"
+        f" {path.logic_ns:.2f}, routing {path.routing_ns:.2f}; {path.luts} LUTs,"
+        f" {path.muxes} muxes, {path.carries} carries in a row\n"
+        f"from {path.start.name}  {path.start.source}\nto   {path.end.name}  {path.end.source}"
+    )
+    _print(title, table, console)
 
 
 def show_comparison(changed: Report, plain: Report, console: Console) -> None:
     """What the changes of a member cost."""
     names = ", ".join(changed.order.changes)
-    table = _table(f"{escape(changed.order.unit)}: cost of {escape(names)}")
-    table.add_column("figure")
-    for title in ("without", "with", "difference"):
-        table.add_column(title, justify="right")
+    numbers = ("without", "with", "difference")
+    table = _table("figure", *numbers, numbers=numbers)
     for figure, title in AREA_TITLES.items():
         before, after = getattr(plain.area, figure), getattr(changed.area, figure)
         table.add_row(title, f"{before:,}", f"{after:,}", f"{after - before:+,}")
     if plain.runs is not None and changed.runs is not None:
-        for title, attribute in (("MHz median", "median_mhz"), ("MHz best", "best_mhz")):
+        for title, attribute in zip(_CLOCKS, ("median_mhz", "best_mhz"), strict=True):
             pair = [getattr(report.runs, attribute) for report in (plain, changed)]
             difference = "-" if None in pair else f"{pair[1] - pair[0]:+.1f}"
             table.add_row(title, *_mhz(pair), difference)
-    _print(table, console)
+    _print(f"{changed.order.unit}: cost of {names}", table, console)
 
 
-def _table(title: str | None) -> Table:
-    return Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+def _table(*headings: str, numbers: Collection[str] = ()) -> Table:
+    """An empty table; the columns of numbers are flush right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        right = heading in numbers
+        table.add_column(
+            heading, justify="right" if right else "left", no_wrap=right, overflow="fold"
+        )
+    return table
 
 
-def _print(table: Table, console: Console) -> None:
+def _print(title: str, table: Table, console: Console) -> None:
     """Print whole, however narrow the terminal claims to be when it is none."""
     if not console.is_terminal:
-        console.width = max(console.width, 150)
+        console.width = max(console.width, _WIDTH)
+    console.print(f"\n[bold]{escape(title)}[/]", highlight=False)
     console.print(table)
