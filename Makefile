@@ -45,10 +45,14 @@ synth: setup ## FPGA flow: area, clock, critical paths of CONFIG=fpga; TARGET=, 
 waves: setup ## run TEST with waves, then look at them in GTKWave
 	@$(MTIA) waves '$(TEST)'
 
-bench: setup ## measure the figures of README on CONFIG
+bench: setup ## measure the figures of README on CONFIG, and of the FPGA member (tens of minutes)
 	@$(RUN) scripts/gemm_showcase.py --all --config $(or $(CONFIG),mtia100-pe)
 	@$(RUN) scripts/se_showcase.py --config $(or $(CONFIG),mtia100-pe)
 	@$(RUN) scripts/functional_speed.py
+	@$(MTIA) synth --unit all --seeds $(or $(SEEDS),3) --no-tree
+	@$(RUN) scripts/fpga_rivals.py --seeds $(or $(SEEDS),3)
+	@$(RUN) scripts/fpga_options.py --seeds $(or $(SEEDS),3)
+	@$(MTIA) synth --seeds $(or $(SEEDS),3)
 
 formal: setup ## all proofs
 	@$(RUN) scripts/run_tests.py formal $(TEST_OPTION)

@@ -85,6 +85,12 @@ def _lint_steps() -> list[Step]:
     ]
 
 
+def _synth(name: str, *arguments: str) -> Step:
+    """A step that places and routes the FPGA member."""
+    seeds = os.environ.get("SEEDS") or "3"
+    return _python(name, "-m", "sw.cli", "synth", "--seeds", seeds, *arguments)
+
+
 def _selection(test: str) -> list[str]:
     """Arguments for pytest that pick TEST: a path, a node id, or part of a name."""
     if not test:
@@ -137,6 +143,9 @@ def _nightly_suite(test: str) -> list[Step]:
         *_sim_suite("")[1:],
         _python("netlists", "scripts/netlist.py"),
         _python("mutation", "scripts/mutate.py"),
+        _synth("FPGA units", "--unit", "all", "--no-tree"),
+        _python("FPGA options", "scripts/fpga_options.py", "--seeds", "3"),
+        _synth("FPGA chip"),
     ]
 
 
@@ -259,7 +268,7 @@ def main() -> int:
     folder = BUILD / "results"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for cache in ("benches", "simulators"):
+        for cache in ("benches", "simulators", "synthesis"):
             BuildCache(BUILD / cache).prune(keep_bytes=_CACHE_LIMIT)
         coverage = _fresh_coverage()
         begin = time.monotonic()

@@ -65,7 +65,10 @@ def memory_faults(memories: Sequence[MemoryUse]) -> list[str]:
 def multiplier_faults(
     area: Area, coarse_cells: Mapping[str, int], config: ChipConfig, device: Device
 ) -> list[str]:
-    """Products are in DSPs as long as there are any, and no more than there are."""
+    """Products are in DSPs as long as there are any, and no more than there are.
+
+    A design without any DSP is taken for one without the tile.
+    """
     faults = []
     left = device.multipliers - area.multiplier
     soft = sum(coarse_cells.get(kind, 0) for kind in _SOFT_PRODUCTS)
@@ -74,8 +77,8 @@ def multiplier_faults(
             f"{soft} products became LUTs although {left} of {device.multipliers} DSPs are left."
         )
     per_column = config.pe.dpe.k_bytes
-    lut_columns = getattr(config.pe.dpe, "lut_columns", 0)
-    if lut_columns and left >= per_column:
+    lut_columns = config.pe.dpe.lut_columns
+    if lut_columns and area.multiplier and left >= per_column:
         faults.append(
             f"dpe.lut_columns={lut_columns} keeps {lut_columns * per_column} products out of DSPs"
             f" although {left} of {device.multipliers} are left."

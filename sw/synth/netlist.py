@@ -50,7 +50,7 @@ class Netlist:
         """Name to type of every cell."""
         return {name: cell["type"] for name, cell in self._cells.items()}
 
-    def register(self, cell: str, port: str = "Q") -> Name:
+    def register(self, cell: str) -> Name:
         """What a path begins or ends at."""
         found = self._cell(cell)
         source = _own_source(found)

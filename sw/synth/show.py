@@ -12,7 +12,7 @@ from sw.synth.area import AREA_TITLES
 from sw.synth.paths import TimingPath
 from sw.synth.report import Report
 
-__all__ = ["show_comparison", "show_report", "show_summary"]
+__all__ = ["show_comparison", "show_limits", "show_report", "show_summary"]
 
 _FIGURES = tuple(AREA_TITLES.values())
 _CLOCKS = ("MHz median", "MHz best")
@@ -114,6 +114,24 @@ def _show_path(path: TimingPath, console: Console) -> None:
         f"from {path.start.name}  {path.start.source}\nto   {path.end.name}  {path.end.source}"
     )
     _print(title, table, console)
+
+
+def show_limits(reports: Sequence[Report], console: Console) -> None:
+    """What the slowest path of each design goes from and to."""
+    headings = ("unit", "MHz", "from", "line of it", "to", "line of that", "LUTs", "routing ns")
+    table = _table(*headings, numbers=("MHz", "LUTs", "routing ns"))
+    for report in reports:
+        for path in report.paths[:1]:
+            names = (path.start.name, path.start.source, path.end.name, path.end.source)
+            table.add_row(
+                escape(report.order.unit),
+                f"{path.mhz:.1f}",
+                *map(escape, names),
+                str(path.luts),
+                f"{path.routing_ns:.1f}",
+            )
+    if table.row_count:
+        _print("what limits the clock", table, console)
 
 
 def show_comparison(changed: Report, plain: Report, console: Console) -> None:

@@ -15,7 +15,7 @@ from sw.errors import UserError
 from sw.synth.flow import run_flow, unmodified
 from sw.synth.order import CHIP, Order
 from sw.synth.report import Report
-from sw.synth.show import show_comparison, show_report, show_summary
+from sw.synth.show import show_comparison, show_limits, show_report, show_summary
 
 __all__ = ["command"]
 
@@ -67,9 +67,10 @@ def command(
         )
         for name in _units(unit)
     ]
-    reports = [report for order in orders for report in _run(order, compare, console)]
+    reports = [_run(order, compare, console, is_alone=len(orders) == 1) for order in orders]
     if len(orders) > 1:
         show_summary(reports, console)
+        show_limits(reports, console)
     _tell_faults(reports)
 
 
@@ -86,17 +87,17 @@ def _units(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _run(order: Order, compare: bool, console: Console) -> list[Report]:
+def _run(order: Order, compare: bool, console: Console, *, is_alone: bool) -> Report:
     """One order, and the member without changes where a comparison is wanted."""
-    order.config.validate()
     report = run_flow(order, console)
-    show_report(report, console)
+    if is_alone:
+        show_report(report, console)
     folder = os.path.relpath(order.folder)
     names = ", ".join(sorted(path.name for path in order.folder.iterdir()))
     console.print(f"results: {folder}: {names}", highlight=False, soft_wrap=True)
     if compare:
         show_comparison(report, run_flow(unmodified(order), console), console)
-    return [report]
+    return report
 
 
 def _tell_faults(reports: list[Report]) -> None:

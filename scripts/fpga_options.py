@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each optional feature of an FPGA member costs: the unit it is in, with and without it.
+
+    python scripts/fpga_options.py                  every option of fpga, one seed
+    python scripts/fpga_options.py --seeds 3 --json build/results/fpga_options.json
+
+Each row is one `mtia synth --unit UNIT --set ... --compare`.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hw.config import ConfigError, get_config
+from hw.fpga.devices import DEFAULT_DEVICE, get_device
+from sw.errors import UserError
+from sw.files import write_atomic
+from sw.synth.area import AREA_TITLES
+from sw.synth.flow import run_flow, unmodified
+from sw.synth.order import Order
+from sw.synth.report import Report
+
+__all__ = ["OPTIONS", "Option", "main"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One feature, and the unit that it makes larger or smaller."""
+
+    title: str
+    unit: str
+    changes: tuple[str, ...]
+
+
+OPTIONS = (
+    Option("FP16 and BF16 products and accumulators", "dpe+re", ("pe.dpe.with_fp=true",)),
+    Option("FP32 lanes", "se", ("pe.se.with_fp=true",)),
+    Option(
+        "FP32 lanes and table functions",
+        "se",
+        ("pe.se.with_fp=true", "pe.se.with_functions=true"),
+    ),
+    Option("shared SRAM without ECC", "sram", ("sram.ecc=false",)),
+    Option("local memory without parity", "ls", ("pe.ls.parity=false",)),
+    Option("two columns of the tile in LUTs", "dpe", ("pe.dpe.lut_columns=2",)),
+)
+"""Rows of the table."""
+
+
+def _measure(option: Option, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """The two reports of one option, and their differences."""
+    order = Order(
+        member=get_config(arguments.config),
+        device=get_device(arguments.target),
+        unit=option.unit,
+        changes=option.changes,
+        seeds=arguments.seeds,
+        jobs=arguments.jobs,
+        with_tree=False,
+    )
+    with_it, without = run_flow(order, console), run_flow(unmodified(order), console)
+    return {
+        "option": option.title,
+        "unit": option.unit,
+        "changes": list(option.changes),
+        "without": _figures(without),
+        "with": _figures(with_it),
+        "cost": (with_it.area - without.area).to_dict(),
+    }
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    mhz = None if report.runs is None else report.runs.median_mhz
+    return {**report.area.to_dict(), "median_mhz": mhz}
+
+
+def _show(rows: list[dict[str, Any]], title: str, console: Console) -> None:
+    numbers = (*AREA_TITLES.values(), "MHz without", "with")
+    table = Table("option", "unit", title=title, box=box.SIMPLE_HEAD)
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        mhz = [row[name]["median_mhz"] for name in ("without", "with")]
+        table.add_row(
+            row["option"],
+            row["unit"],
+            *(f"{row['cost'][figure]:+,}" for figure in AREA_TITLES),
+            *("-" if value is None else f"{value:.1f}" for value in mhz),
+        )
+    if not console.is_terminal:
+        console.width = max(console.width, 150)
+    console.print(table)
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Cost of the options of an FPGA member.")
+    parser.add_argument("--config", default="fpga")
+    parser.add_argument("--target", default=DEFAULT_DEVICE)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    console = Console()
+    try:
+        rows = [_measure(option, arguments, console) for option in OPTIONS]
+    except (ConfigError, UserError) as error:
+        print(f"fpga_options: {error}", file=sys.stderr)
+        return 1
+    title = f"cost of options of {arguments.config} on {arguments.target}, each alone"
+    _show(rows, title, console)
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(arguments.json, json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
