@@ -12,7 +12,7 @@ from hw.iface.control import ControlPort
 
 __all__ = ["RegisterFile"]
 
-_READ_CYCLES = 12  # covers the way to a counter or a debug word and back
+_READ_CYCLES = 16  # covers the way to a counter or a debug word and back
 _COUNTER_END = COUNTER_BASE + 8 * len(COUNTERS)
 
 
@@ -35,7 +35,7 @@ class RegisterFile(wiring.Component):
     Members
     -------
     port : In(ControlPort).
-    counter_index, counter_word : Out, counter to show. counter_data : In(32), its word, up to 12
+    counter_index, counter_word : Out, counter to show. counter_data : In(32), its word, up to 16
         cycles later.
     written : Out(32). <name>_write : Out(1). <name> : Out(32). <name>_read : In(32).
     """

@@ -78,7 +78,7 @@ class CommandProcessor:
             yield from self._hold_back(Opcode(data[0]), decode(data)[1])
         effect = self._model.take(data)
         if effect.trap is not None:
-            raise self._at(index, data, FunctionalTrap(*effect.trap))
+            raise self._at(index, effect.command or data, FunctionalTrap(*effect.trap))
         if effect.unit is not None:
             self.n_long += 1
             issued, fields = decode(effect.command)

@@ -46,6 +46,7 @@ class Limits:
     tile_rows: int = 8
     columns: int = 8
     k_bytes: int = 8
+    """Bytes of a row of the tile, and of a word of local memory."""
     ls_units: int = 256
     programs: int = 4
     with_fp: bool = True
@@ -93,6 +94,8 @@ def _wrong_fields(v: dict[str, int], limits: Limits) -> set[str]:
         _check_short(opcode, v, limits, check)
     if opcode in (Opcode.MML, Opcode.DRAIN):
         _check_tile(v, limits, check)
+    if opcode in (Opcode.DMA_IN, Opcode.DMA_OUT, Opcode.GATHER, Opcode.SCATTER):
+        check("stride0", v["stride0"] % limits.k_bytes == 0)  # from word to word
     {
         Opcode.MML: _check_mml,
         Opcode.DRAIN: _check_drain,
@@ -153,7 +156,8 @@ def _check_mml(v: dict[str, int], limits: Limits, check: Check) -> None:
         check("b_step_level", False)
     check("held_level", 1 <= v["held_level"] <= LEVELS)
     check("k_level", v["k_level"] < LEVELS)
-    check("k_tail", v["k_tail"] <= limits.k_bytes)
+    whole = v["k_tail"] % 2 == 0 or v["a_format"] not in (Format.FP16, Format.BF16)
+    check("k_tail", v["k_tail"] <= limits.k_bytes and whole)
     for name in ("a_from_mlu", "b_from_mlu"):
         check(name, not v[name] or Unit.MLU in limits.units)
     a, b = v["a_format"], v["b_format"]

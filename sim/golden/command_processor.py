@@ -30,7 +30,7 @@ class Effect:
     """What one command did."""
 
     trap: tuple[Trap, int] | None = None
-    """Cause and info."""
+    """Cause and info; of `command` where that is given, else of the command taken."""
     unit: Unit | None = None
     command: bytes = b""
     """Command that `unit` gets."""
@@ -84,10 +84,13 @@ class CommandProcessorModel:
             moved[offset] = (moved[offset] + v["ls_delta"]) % (1 << width)
         if "mem_addr" in moved:
             moved["mem_addr"] = (moved["mem_addr"] + v["mem_delta"]) % (1 << 40)
+        del (fields := dict(moved))["opcode"]
+        command = encode(opcode, **fields)
+        if wrong := illegal(command, self.limits):
+            return Effect(trap=wrong, command=command)
         if v["keep"]:
             self.contexts[v["ctx"]] = moved
-        del (fields := dict(moved))["opcode"]
-        return Effect(unit=unit_of(opcode, moved), command=encode(opcode, **fields))
+        return Effect(unit=unit_of(opcode, moved), command=command)
 
     def deliver(self, signal: Signal) -> None:
         """A signal arrives; one for another element does nothing here."""

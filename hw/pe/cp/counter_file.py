@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import COUNTERS
 from hw.arch.units import State, Unit
+from hw.lib.sram import DualPortSram
 from hw.lib.step_counter import STEP_BITS, STEP_PERIOD, next_step, step_table
 from hw.num.bits import pick
 
@@ -32,7 +33,7 @@ __all__ = [
 COUNTER_BITS = 48
 EVENT_BITS = 8
 """Bits of what the widest event counter can add in one cycle."""
-READ_CYCLES = 10
+READ_CYCLES = 14
 """Cycles after which the data of a read is there."""
 
 COUNTED_UNITS = tuple(
@@ -71,7 +72,7 @@ def event_name(counter: str) -> str:
 _READ_EVERY = 4  # one visit in so many goes to the counter that is read
 _N_STEPS = 1 + len(STATE_COUNTERS) + len(_SINGLE_EVENTS)  # they come first, and add 1 at most
 _ROUND = -(-len(COUNTERS) * _READ_EVERY // (_READ_EVERY - 1)) + _READ_EVERY
-"""Cycles in which every counter is visited, at most."""
+"""Cycles in which every counter is visited, at most, even if its visit in the first few is void."""
 # A frozen sample is up to a round old when it is visited, hence two rounds between two samples.
 _SUM_BITS = (2 * _ROUND * ((1 << EVENT_BITS) - 1)).bit_length()
 assert 2 * _ROUND < STEP_PERIOD, "a small counter could run round between two visits"
@@ -80,6 +81,7 @@ assert 2 * _ROUND < STEP_PERIOD, "a small counter could run round between two vi
 class _Visit(data.Struct):
     """What goes along with a counter from stage to stage."""
 
+    valid: 1
     index: range(len(COUNTERS))
     is_read: 1
     is_sum: 1
@@ -213,14 +215,18 @@ class CounterFile(wiring.Component):
     ) -> None:
         """Five stages: choose a sample, read the word, keep it, compare samples, add and write."""
         row = data.StructLayout({"word": COUNTER_BITS, "last": _SUM_BITS})
-        m.submodules.live = live = memory.Memory(shape=row, depth=len(COUNTERS), init=[])
-        m.submodules.frozen = frozen = memory.Memory(
-            shape=COUNTER_BITS, depth=len(COUNTERS), init=[]
+        m.submodules.live = live = DualPortSram(
+            width=row.size, depth=len(COUNTERS), keeps_old=False
+        )
+        m.submodules.frozen = frozen = DualPortSram(
+            width=COUNTER_BITS, depth=len(COUNTERS), keeps_old=False
         )
         m.submodules.table = table = memory.Memory(
             shape=STEP_BITS, depth=1 << STEP_BITS, init=step_table()
         )
-        old, past, place = live.read_port(), frozen.read_port(), table.read_port()
+        place = table.read_port()
+        old = data.View(row, live.r_data)
+        adds = Signal(_Visit)  # in stage 5
         # Stage 1.
         chosen, step, chosen_sum = Signal(_Visit), Signal(STEP_BITS), Signal(_SUM_BITS)
         m.d.sync += [
@@ -231,22 +237,29 @@ class CounterFile(wiring.Component):
         # Stage 2.
         read, total = Signal(_Visit), Signal(_SUM_BITS)
         m.d.comb += [
-            old.addr.eq(chosen.index),
-            past.addr.eq(chosen.index),
+            live.r_addr.eq(chosen.index),
+            live.r_en.eq(1),
+            frozen.r_addr.eq(chosen.index),
+            frozen.r_en.eq(chosen.is_read),
             place.addr.eq(step),
         ]
-        m.d.sync += [read.eq(chosen), total.eq(chosen_sum)]
+        m.d.sync += [
+            read.eq(chosen),
+            # A word cannot be read while it is written: that visit was all that was needed now.
+            read.valid.eq(~(adds.valid & (adds.index == chosen.index))),
+            total.eq(chosen_sum),
+        ]
         # Stage 3.
         compared, sample, kept = Signal(_Visit), Signal(_SUM_BITS), Signal(row)
         shown = Signal(COUNTER_BITS)
         m.d.sync += [
             compared.eq(read),
             sample.eq(Mux(read.is_sum, total, place.data)),
-            kept.eq(Mux(read.begins, 0, old.data)),
-            shown.eq(past.data),
+            kept.eq(Mux(read.begins, 0, old)),
+            shown.eq(frozen.r_data),
         ]
         # Stage 4: steps count modulo the ring's length, sums modulo a power of two.
-        adds, ahead, row_now = Signal(_Visit), Signal(_SUM_BITS), Signal(row)
+        ahead, row_now = Signal(_SUM_BITS), Signal(row)
         shown_now, n_steps = Signal(COUNTER_BITS), Signal(STEP_BITS + 1)
         m.d.comb += n_steps.eq(sample[:STEP_BITS] - kept.last[:STEP_BITS])
         m.d.sync += [
@@ -264,17 +277,16 @@ class CounterFile(wiring.Component):
         ]
         # Stage 5.
         new, read_word = Signal(COUNTER_BITS), Signal()
-        grow, freeze = live.write_port(), frozen.write_port()
         m.d.comb += [
             new.eq(row_now.word + ahead),
-            grow.addr.eq(adds.index),
-            grow.data.eq(Cat(new, row_now.last)),
-            grow.en.eq(1),
-            freeze.addr.eq(adds.index),
-            freeze.data.eq(new),
-            freeze.en.eq(adds.freezes),
+            live.w_addr.eq(adds.index),
+            live.w_data.eq(Cat(new, row_now.last)),
+            live.w_mask.eq(adds.valid),
+            frozen.w_addr.eq(adds.index),
+            frozen.w_data.eq(new),
+            frozen.w_mask.eq(adds.valid & adds.freezes),
         ]
         value = Mux(is_frozen & ~adds.freezes, shown_now, new)
         m.d.sync += read_word.eq(self.word)
-        with m.If(adds.is_read):
+        with m.If(adds.valid & adds.is_read):
             m.d.sync += self.data.eq(Mux(read_word, value[32:], value[:32]))

@@ -11,11 +11,13 @@ from hw.arch.commands import LONG_BITS, QUAD_BITS
 from hw.arch.csr import DebugSpace
 from hw.arch.units import Unit
 from hw.iface.pe import BankState, UnitStatus
+from hw.num.bits import pick
 from hw.pe.cp.cb_table import cb_state_layout
 
 __all__ = ["DebugPort"]
 
 _WORD = 32
+_STATUS = ("state", "cb", "bank", "tag", "opcode", "steps")
 
 
 class DebugPort(wiring.Component):
@@ -26,13 +28,15 @@ class DebugPort(wiring.Component):
         exist reads as 0.
 
     Timing
-        `data` shows the state of the cycle before. Rows of the buffer table and the signal counters
-        are asked for by `cb` and `counter` and answer in the same cycle.
+        `data` shows the state of at most `READ_CYCLES` cycles before, while the memory of the
+        queues is not read otherwise. Rows of the buffer table and the signal counters are asked for
+        by `cb` and `counter` and answer in the same cycle; of queues by `queue` and `queue_word`,
+        and answer when they can.
 
     Parameters
     ----------
     units : units that are present.
-    n_sources : command sources.
+    sources : number of each present command source in the debug space.
     n_banks : accumulator banks.
     cb_width : bits of amounts and pointers in the buffer table.
 
@@ -42,22 +46,27 @@ class DebugPort(wiring.Component):
     data : Out(32), that word.
     statuses : In(UnitStatus).array(7), what units do.
     n_waiting : In(8).array(7), commands in queues.
-    heads : In(512).array(7), commands at queues' heads.
+    stored : In(7), queues that have a head to show.
+    peeks : Out(1), queue : Out(3), queue_word : Out(4), word of a queue's head to be looked up for
+        `queued`.
+    queued : In(32).
     cb : Out(6), row of the buffer table that `row` and `row_valid` show.
     row : In(cb_state_layout(cb_width)).
     row_valid : In(1).
     counter : Out(5), signal counter that `counter_value` shows.
     counter_value : In(32).
-    sources : In(128).array(n_sources), first quad of each source's command.
-    source_waiting : In(n_sources), it cannot go.
+    quads : In(128).array(len(sources)), first quad of each source's command.
+    source_waiting : In(len(sources)), it cannot go.
     banks : In(ArrayLayout(BankState, n_banks)), states of accumulator banks.
     """
 
+    READ_CYCLES = 4
+
     def __init__(
-        self, *, units: tuple[Unit, ...], n_sources: int, n_banks: int, cb_width: int
+        self, *, units: tuple[Unit, ...], sources: tuple[int, ...], n_banks: int, cb_width: int
     ) -> None:
         self.units = units
-        self.n_sources = n_sources
+        self.sources = sources
         self.n_banks = n_banks
         super().__init__(
             {
@@ -65,94 +74,105 @@ class DebugPort(wiring.Component):
                 "data": Out(_WORD),
                 "statuses": In(UnitStatus).array(Unit.CP),
                 "n_waiting": In(8).array(Unit.CP),
-                "heads": In(LONG_BITS).array(Unit.CP),
+                "stored": In(Unit.CP),
+                "peeks": Out(1),
+                "queue": Out(3),
+                "queue_word": Out(4),
+                "queued": In(_WORD),
                 "cb": Out(6),
                 "row": In(cb_state_layout(cb_width)),
                 "row_valid": In(1),
                 "counter": Out(5),
                 "counter_value": In(32),
-                "sources": In(QUAD_BITS).array(n_sources),
-                "source_waiting": In(n_sources),
+                "quads": In(QUAD_BITS).array(len(sources)),
+                "source_waiting": In(len(sources)),
                 "banks": In(data.ArrayLayout(BankState, n_banks)),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
+        """A word of each space is looked up first, and one of these is shown a cycle later."""
         m = Module()
-        word, index, space = self.select[:8], self.select[8:16], self.select[24:]
-        shown = Signal(_WORD)
-        m.d.comb += [self.cb.eq(index), self.counter.eq(index)]
-        with m.Switch(space):
-            with m.Case(DebugSpace.UNIT):
-                self._show(m, shown, word, index, {unit: self._unit(unit) for unit in self.units})
-            with m.Case(DebugSpace.CB):
-                self._show(m, shown, word, Const(0), {0: self._cb()})
-            with m.Case(DebugSpace.QUEUE):
-                for unit in self.units:
-                    with m.If(
-                        (index == unit) & (word < LONG_BITS // _WORD) & (self.n_waiting[unit] != 0)
-                    ):
-                        m.d.comb += shown.eq(self.heads[unit].word_select(word[:4], _WORD))
-            with m.Case(DebugSpace.COUNTER):
-                self._show(m, shown, word, Const(0), {0: [self.counter_value]})
-            with m.Case(DebugSpace.SOURCE):
-                self._show(
-                    m, shown, word, index, {i: self._source(i) for i in range(self.n_sources)}
-                )
-            with m.Case(DebugSpace.BANK):
-                self._show(m, shown, word, index, {i: [self.banks[i]] for i in range(self.n_banks)})
-        m.d.sync += self.data.eq(shown)
+        select = Signal(32)
+        word, index, space = select[:8], select[8:16], select[24:]
+        m.d.sync += [select.eq(self.select), self.data.eq(0)]
+        m.d.comb += [
+            self.cb.eq(index),
+            self.counter.eq(index),
+            self.peeks.eq(space == DebugSpace.QUEUE),
+            self.queue.eq(index),
+            self.queue_word.eq(word),
+        ]
+        n_queue_words = LONG_BITS // _WORD
+        has_head = (self.stored & (1 << index[:3])).any() & (index < Unit.CP)
+        for name, exists, value in (
+            (DebugSpace.UNIT, (index < Unit.CP) & (word < 3), self._units(index, word)),
+            (DebugSpace.CB, word < 5, self._cb(word)),
+            (DebugSpace.QUEUE, has_head & (word < n_queue_words), self.queued),
+            (DebugSpace.COUNTER, word == 0, self.counter_value),
+            (DebugSpace.SOURCE, word < 5, self._sources(index, word)),
+            (DebugSpace.BANK, (index < self.n_banks) & (word == 0), self._bank(index)),
+        ):
+            shown, hit = Signal(_WORD, name=f"shown_{name}"), Signal(name=f"hit_{name}")
+            m.d.sync += [shown.eq(value), hit.eq((space == name) & exists)]
+            with m.If(hit):
+                m.d.sync += self.data.eq(shown)
         return m
 
-    def _show(
-        self, m: Module, shown: Signal, word: Value, index: Value, words: dict[int, list[Any]]
-    ) -> None:
-        """Choose one of the words of one of the indices."""
-        with m.Switch(index):
-            for number, values in words.items():
-                with m.Case(number):
-                    with m.Switch(word):
-                        for i, value in enumerate(values):
-                            with m.Case(i):
-                                m.d.comb += shown.eq(value)
+    def _bank(self, index: Value) -> Value:
+        return pick([Value.cast(bank) for bank in self.banks], index)
 
-    def _unit(self, unit: Unit) -> list[Value]:
-        status = self.statuses[unit]
-        return [
-            Cat(
-                _pad(status.state, 8),
-                _pad(status.cb, 8),
-                _pad(status.bank, 8),
-                self.n_waiting[unit],
-            ),
-            Cat(status.tag, status.opcode),
-            status.steps,
+    def _units(self, index: Value, word: Value) -> Value:
+        """A word of a unit; absent units are zeros."""
+        statuses = [
+            Cat(*(self.statuses[unit][name] for name in _STATUS), self.n_waiting[unit])
+            for unit in range(Unit.CP)
         ]
+        shown = pick(statuses, index)
+        fields: dict[str, Value] = {}
+        for name in _STATUS:
+            width = len(Value.cast(self.statuses[0][name]))
+            fields[name], shown = shown[:width], shown[width:]
+        words = [
+            Cat(_pad(fields["state"], 8), _pad(fields["cb"], 8), _pad(fields["bank"], 8), shown),
+            Cat(fields["tag"], fields["opcode"]),
+            fields["steps"],
+        ]
+        return pick([_pad(value, _WORD) for value in words], word)
 
-    def _cb(self) -> list[Value]:
+    def _cb(self, word: Value) -> Value:
         row = self.row
         # The two pointers that are not stored trail those that are.
-        commit = row.reserve - row.pending + Mux(row.reserve < row.pending, row.depth, 0)
-        release = row.claim - row.held + Mux(row.claim < row.held, row.depth, 0)
+        is_claim = word[1]
+        ahead = Mux(is_claim, row.claim, row.reserve)
+        amount = Mux(is_claim, row.held, row.pending)
+        behind = ahead - amount + Mux(ahead < amount, row.depth, 0)
         users = Cat(
             _pad(row.producer.unit, 7),
             row.producer.known,
             _pad(row.consumer.unit, 7),
             row.consumer.known,
         )
+        trailing = Cat(_pad(ahead, 16), behind[: len(row.reserve)])
         words = [
             Cat(_pad(row.base, 16), row.depth),
-            Cat(_pad(row.reserve, 16), commit[: len(row.reserve)]),
-            Cat(_pad(row.claim, 16), release[: len(row.claim)]),
+            trailing,
+            trailing,
             Cat(_pad(Cat(self.row_valid, row.shared), 8), users),
             Cat(_pad(row.filled, 16), row.room),
         ]
-        return [Mux(self.row_valid, value, 0) for value in words]
+        return Mux(self.row_valid, pick([_pad(value, _WORD) for value in words], word), 0)
 
-    def _source(self, i: int) -> list[Value]:
-        quad, waiting = self.sources[i], self.source_waiting[i]
-        first = Mux(waiting, Cat(_pad(waiting, 8), quad[:24]), 0)
-        return [first, *(Mux(waiting, quad.word_select(n, _WORD), 0) for n in range(4))]
+    def _sources(self, index: Value, word: Value) -> Value:
+        """A word of a source; nothing of one that does not wait."""
+        shown = Const(0, _WORD)
+        for number, quad, waiting in zip(
+            self.sources, self.quads, self.source_waiting, strict=True
+        ):
+            first = Cat(_pad(waiting, 8), quad[:24])
+            words = [first, *(quad.word_select(n, _WORD) for n in range(4))]
+            shown = shown | Mux(waiting & (index == number), pick(words, word), 0)
+        return shown
 
 
 def _pad(value: Value, width: int) -> Value:

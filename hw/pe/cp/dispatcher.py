@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dispatcher: takes commands, checks them, runs the short ones, issues the long ones.
 
-Stage 1 chooses a source whose next command can go, stage 2 checks and acts. Stage 2 never stalls,
-so everything a command has to wait for is decided in stage 1.
+Stage 1 chooses a source whose next command can go, stage 2 checks it, stage 3 acts. Nothing stalls
+behind stage 1, so everything a command has to wait for is decided there. Commands that wait in
+queues, and stored ones, lie in one memory; what is read from it takes the same way.
 """
 
 from typing import Any
@@ -11,21 +12,25 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.commands import LONG_BITS, Opcode
+from hw.arch.commands import COMMANDS, LONG_BITS, OFFSET_FIELDS, Opcode
 from hw.arch.traps import Trap
-from hw.arch.units import UNITS_OF_OPCODE, Unit
+from hw.arch.units import UNITS_OF_OPCODE
 from hw.iface.command_view import view
 from hw.lib.arbiter import RoundRobin
 from hw.pe.cp.cb_table import CbSetup
 from hw.pe.cp.checker import CommandChecker
-from hw.pe.cp.contexts import ContextStore
+from hw.pe.cp.command_store import N_UNITS, CommandStore, unit_code
 from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.signal_counters import CounterUpdate, CounterWatch
 
-__all__ = ["DispatchFault", "Dispatcher", "N_UNITS"]
+__all__ = ["DispatchFault", "Dispatcher"]
 
-N_UNITS = Unit.CP
-"""Units that can have a queue, hence bits of a unit mask."""
+_HEADER_FIELDS = ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
+_MOVED_BY_MEMORY = tuple(
+    opcode
+    for opcode in OFFSET_FIELDS
+    if any(field.name == "mem_addr" for field in COMMANDS[opcode].fields)
+)
 
 
 class DispatchFault(data.Struct):
@@ -38,6 +43,20 @@ class DispatchFault(data.Struct):
     info: unsigned(10)
 
 
+def _stage_layout(n_sources: int) -> data.StructLayout:
+    """What goes with a command from stage to stage."""
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "delivers": 1,  # it was in a queue and goes to its unit
+            "stores": 1,
+            "updates": 1,  # a counter
+            "units": N_UNITS,  # whose it is
+            "source": n_sources,  # where it came from
+        }
+    )
+
+
 class Dispatcher(wiring.Component):
     """Takes commands of several sources, each in its order, and issues them to the units.
 
@@ -46,31 +65,40 @@ class Dispatcher(wiring.Component):
            queue; FENCE and END for units to be quiet; WAIT for its counter. Among those that can
            go it is round robin.
         2. A command that fails its checks goes nowhere and is reported on `fault`.
-        3. A long command goes to its unit's queue, or with `store` into a context; RUN takes it
-           from there. Short commands take place in stage 2. Any of them with `signal_en`
-           increments its counter then, SIGNAL always; SET_COUNTER has no signal.
-        4. While `halt` is high no command is taken, and the one in stage 2 is dropped.
+        3. A long command goes to its unit's queue, or with `store` into a context. RUN reads one
+           from there and moves it; the moved command is checked like any other. Short commands take
+           place in stage 3. Any of them with `signal_en` increments its counter then, SIGNAL
+           always; SET_COUNTER has no signal.
+        4. A queue that `wants` its oldest command gets it on `command` with `deliver`.
+        5. While `halt` is high no command is taken, and the one in stage 3 is dropped.
 
     Timing
-        A command that can go is taken in the cycle in which it comes, and takes place in the next;
-        one command per cycle. Combinational paths from every input but `sources` payloads of others
-        to the readys of `sources`.
+        A command that can go is taken in the cycle in which it comes, is checked in the next, and
+        takes place in the one behind that; one command per cycle. A RUN takes the place of 4
+        commands, with `keep` of 6, its command is issued 5 cycles after the RUN was taken. A
+        delivery takes the place of one, and comes 3 cycles after `wants` at the earliest. WAIT is
+        taken a cycle after it came at the earliest, 4 behind a command of its source.
+        Combinational paths from every input but `sources` payloads of others to the readys of
+        `sources`.
 
     Parameters
     ----------
     limits : what the element can do.
+    depth : rows of each queue.
     n_sources : command sources.
 
     Members
     -------
     sources : In(stream.Signature(512)).array(n_sources), commands, short ones in the low 128 bits.
     halt : In(1), take no commands.
-    full, one_left : In(7), units whose queues have no room, or room for one command.
+    full : In(7), units whose queues have no room.
     quiet : In(7), units that have nothing to do.
     signals_waiting, remote_room, remote_empty : In(1), from the counters.
     watches : Out(CounterWatch).array(n_sources), what each source would wait for.
-    reached : In(n_sources), whether that is reached.
-    issue : Out(7), units that get `command` in this cycle.
+    reached : In(n_sources), whether that was reached in the cycle before.
+    reserve : Out(7), unit to whose queue the command belongs that is taken in this cycle.
+    issue : Out(7), unit that gets `command` in this cycle.
+    wants : In(7), fetch, deliver : Out(7), tails, fronts : In; see `UnitQueue`.
     command : Out(512), checked command.
     update : Out(CounterUpdate), work of a short command on a counter.
     setup : Out(stream.Signature(CbSetup, always_ready=True)), CB commands.
@@ -79,24 +107,35 @@ class Dispatcher(wiring.Component):
     fault : Out(DispatchFault), a command that failed.
     ran : Out(1), a command took place in this cycle without being issued to a unit.
     waiting : Out(n_sources), sources whose command has to wait.
+    peeks : In(1), peek_unit : In(3), peek_word : In(4), peek : Out(32), see `CommandStore`.
     """
 
-    def __init__(self, *, limits: CheckLimits, n_sources: int) -> None:
+    def __init__(self, *, limits: CheckLimits, depth: int, n_sources: int) -> None:
         self.limits = limits
         self.n_sources = n_sources
+        self._store = CommandStore(n_contexts=limits.contexts, depth=depth, n_lookups=n_sources)
+        queue = {name: self._store.signature.members[name] for name in ("tails", "fronts")}
+        peek = {
+            name: self._store.signature.members[name]
+            for name in ("peeks", "peek_unit", "peek_word", "peek")
+        }
         super().__init__(
             {
                 "sources": In(stream.Signature(LONG_BITS)).array(n_sources),
                 "halt": In(1),
                 "full": In(N_UNITS),
-                "one_left": In(N_UNITS),
                 "quiet": In(N_UNITS),
                 "signals_waiting": In(1),
                 "remote_room": In(1),
                 "remote_empty": In(1),
                 "watches": Out(CounterWatch).array(n_sources),
                 "reached": In(n_sources),
+                "reserve": Out(N_UNITS),
                 "issue": Out(N_UNITS),
+                "wants": In(N_UNITS),
+                "fetch": Out(N_UNITS),
+                "deliver": Out(N_UNITS),
+                **queue,
                 "command": Out(LONG_BITS),
                 "update": Out(CounterUpdate),
                 "setup": Out(stream.Signature(CbSetup, always_ready=True)),
@@ -105,74 +144,102 @@ class Dispatcher(wiring.Component):
                 "fault": Out(DispatchFault),
                 "ran": Out(1),
                 "waiting": Out(n_sources),
+                **peek,
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.chooser = chooser = RoundRobin(n_requests=self.n_sources)
-        m.submodules.contexts = contexts = ContextStore(
-            n_contexts=self.limits.contexts, n_targets=N_UNITS, n_lookups=self.n_sources
-        )
-        # Stage 2.
-        self._busy, self._command = Signal(), Signal(LONG_BITS)
-        self._targets, self._source = Signal(N_UNITS), Signal(self.n_sources)
-        self._stores, self._updates = Signal(), Signal()
+        m.submodules.store = self._store
+        layout = _stage_layout(self.n_sources)
+        self._checked, self._acting = Signal(layout), Signal(layout)  # in stages 2 and 3
+        self._command = Signal(LONG_BITS)  # in stage 2; that in stage 3 is `command`
+        self._was_source = Signal(self.n_sources)  # of the command that was in stage 3
+        self._arrives = Signal()  # a command for a unit comes from the memory
+        self._step = Signal(range(6))  # 1 to 5 cycles after a RUN was in stage 2
+        self._keeps = Signal()  # the moved command goes back into its context
+        taken, chosen = Signal(layout), Signal(LONG_BITS)
+        self._elaborate_choice(m, taken, chosen)
+        self._elaborate_fetch(m)
+        self._elaborate_stages(m, taken, chosen)
+        self._elaborate_action(m)
+        return m
 
+    def _elaborate_choice(self, m: Module, taken: data.View, chosen: Signal) -> None:
+        """Stage 1: one of the sources whose command can go."""
+        m.submodules.chooser = chooser = RoundRobin(n_requests=self.n_sources)
+        blocked = (
+            (self._checked.valid & self._runs(self._command))
+            | (self._step == 1)
+            | (self._step == 2)
+            | ((self._step >= 3) & self._keeps)
+            | self._arrives
+            | self.halt
+        )
+        steady = Signal(self.n_sources)  # the same command was there in the cycle before
+        m.d.comb += [chooser.served.eq(chooser.grant), taken.source.eq(chooser.grant)]
         for i, source in enumerate(self.sources):
-            may_go, targets, updates = Signal(), Signal(N_UNITS), Signal()
-            self._elaborate_source(m, i, contexts, may_go, targets, updates)
+            may_go, units = Signal(name=f"may_go{i}"), Signal(N_UNITS, name=f"units{i}")
+            stores, updates = Signal(name=f"stores{i}"), Signal(name=f"updates{i}")
+            self._elaborate_source(m, i, steady[i], may_go, units, stores, updates)
             m.d.comb += [
-                chooser.requests[i].eq(source.valid & may_go & ~self.halt),
+                chooser.requests[i].eq(source.valid & may_go & ~blocked),
                 source.ready.eq(chooser.grant[i]),
                 self.waiting[i].eq(source.valid & ~may_go),
             ]
-            with m.If(chooser.grant[i]):
-                m.d.sync += [
-                    self._command.eq(source.payload),
-                    self._targets.eq(targets),
-                    self._updates.eq(updates),
+            m.d.sync += steady[i].eq(source.valid & ~chooser.grant[i])
+            others = Cat(chooser.grant[:i], chooser.grant[i + 1 :])
+            with m.If(~others.any()):  # costs nothing where there is one source only
+                m.d.comb += [
+                    chosen.eq(source.payload),
+                    taken.units.eq(units),
+                    taken.stores.eq(stores),
+                    taken.updates.eq(updates),
                 ]
-        m.d.comb += chooser.served.eq(chooser.grant)
-        m.d.sync += [self._busy.eq(chooser.grant.any()), self._source.eq(chooser.grant)]
-        self._elaborate_action(m, contexts)
-        return m
+        m.d.comb += [
+            taken.valid.eq(chooser.grant.any()),
+            taken.delivers.eq(0),
+            self.reserve.eq(Mux(taken.valid & ~taken.stores, taken.units, 0)),
+        ]
+
+    @staticmethod
+    def _runs(command: Value) -> Value:
+        return command[:8] == Opcode.RUN
 
     def _elaborate_source(
         self,
         m: Module,
         i: int,
-        contexts: ContextStore,
+        steady: Value,
         may_go: Signal,
-        targets: Signal,
+        units: Signal,
+        stores: Signal,
         updates: Signal,
     ) -> None:
-        """Stage 1: where the command of source i goes, and whether it can go now."""
+        """Where the command of source i goes, and whether it can go now."""
         command = self.sources[i].payload
         opcode = command[:8]
         short, long = view(command, Opcode.SIGNAL), view(command, Opcode.MML)
         wait, run = view(command, Opcode.WAIT), view(command, Opcode.RUN)
         m.d.comb += [
-            contexts.lookups[i].eq(run.ctx),
+            self._store.lookups[i].eq(run.ctx),
             self.watches[i].counter.eq(wait.counter),
             self.watches[i].value.eq(wait.value),
         ]
-        # A context that is being stored, and a counter that this source's last command changes,
-        # are seen one cycle later.
-        follows = self._busy & self._source[i]
-        busy_units = ~self.quiet | Mux(self._busy, self._targets, 0)
-        no_room = self.full | (self.one_left & Mux(self._busy, self._targets, 0))
+        checked, acting = self._checked, self._acting
         remote = (short.signal_row | short.signal_col) != 0
         room = Signal(name=f"room{i}")
-        m.d.comb += [room.eq((targets & no_room) == 0), may_go.eq(room)]
+        m.d.comb += [room.eq((units & self.full) == 0), may_go.eq(room | stores)]
         with m.Switch(opcode):
             for code in UNITS_OF_OPCODE:
                 with m.Case(code):
-                    m.d.comb += targets.eq(Mux(long.store, 0, _units_of(command, code)))
+                    m.d.comb += [units.eq(_units_of(command, code)), stores.eq(long.store)]
             with m.Case(Opcode.RUN):
+                # A context that is being stored is seen when that is done.
+                stored = (checked.valid & checked.stores) | (acting.valid & acting.stores)
                 m.d.comb += [
-                    targets.eq(contexts.targets_of[i]),
-                    may_go.eq(room & ~(self._busy & self._stores)),
+                    units.eq(self._store.targets_of[i]),
+                    may_go.eq(room & ~stored & ~self.fetch.any()),
                 ]
             with m.Default():
                 # Counters change one at a time; a waiting signal of a unit gets its turn.
@@ -181,75 +248,162 @@ class Dispatcher(wiring.Component):
                         short.signal_en | (opcode == Opcode.SIGNAL) | (opcode == Opcode.SET_COUNTER)
                     ),
                     may_go.eq(
-                        self._condition(command, i, follows, busy_units)
-                        & (~updates | ~self.signals_waiting | ~(self._busy & self._updates))
+                        self._condition(command, i, steady)
+                        & (~updates | ~self.signals_waiting | ~(checked.valid & checked.updates))
                         & (~updates | ~remote | self.remote_room)
                     ),
                 ]
 
-    def _condition(self, command: Value, i: int, follows: Value, busy_units: Value) -> Value:
+    def _condition(self, command: Value, i: int, steady: Value) -> Value:
         """What a FENCE, END or WAIT waits for; a counter that does not exist traps instead."""
         opcode = command[:8]
         fence, wait = view(command, Opcode.FENCE), view(command, Opcode.WAIT)
-        n_busy = Mux(opcode == Opcode.END, busy_units, busy_units & fence.units[:N_UNITS]).any()
+        checked, acting = self._checked, self._acting
+        n_busy = (~self.quiet & Mux(opcode == Opcode.END, -1, fence.units[:N_UNITS])).any()
+        # What this source's last command does to a counter is seen when it is done.
+        follows = (
+            (checked.valid & checked.source[i])
+            | (acting.valid & acting.source[i])
+            | self._was_source[i]
+        )
+        updates = (checked.valid & checked.updates) | (acting.valid & acting.updates)
         waits = (
             (opcode == Opcode.WAIT)
             & (wait.counter < self.limits.counters)
-            & (follows | ~self.reached[i])
+            & (follows | ~steady | ~self.reached[i])
         )
-        fences = (opcode == Opcode.FENCE) & n_busy
-        ends = (opcode == Opcode.END) & (n_busy | ~self.remote_empty)
+        fences = ((opcode == Opcode.FENCE) | (opcode == Opcode.END)) & n_busy
+        ends = (opcode == Opcode.END) & (updates | ~self.remote_empty)
         return ~(waits | fences | ends)
 
-    def _elaborate_action(self, m: Module, contexts: ContextStore) -> None:
-        """Stage 2: check, then act."""
-        m.submodules.checker = checker = CommandChecker(limits=self.limits)
-        opcode = self._command[:8]
-        header, run = view(self._command, Opcode.MML), view(self._command, Opcode.RUN)
-        is_run, empty, acts, keeps = Signal(), Signal(), Signal(), Signal()
+    def _elaborate_fetch(self, m: Module) -> None:
+        """Read the memory: for a RUN, else for a queue."""
+        m.submodules.turns = turns = RoundRobin(n_requests=N_UNITS)
+        store = self._store
+        runs = self._checked.valid & self._runs(self._command)
+        with m.If(~runs & (self._step != 1) & (self._step != 2)):
+            m.d.comb += turns.requests.eq(self.wants)
+        fetched = Signal(N_UNITS)
         m.d.comb += [
-            checker.command.eq(self._command),
-            is_run.eq(opcode == Opcode.RUN),
-            empty.eq(is_run & ~contexts.present),
-            acts.eq(self._busy & ~self.halt & ~checker.verdict.wrong & ~empty),
-            contexts.context.eq(Mux(is_run, run.ctx, header.context)),
-            contexts.run.eq(self._command),
-            self.command.eq(Mux(is_run, contexts.moved, self._command)),
-            self._stores.eq(opcode[6] & header.store),
-            keeps.eq(is_run & run.keep),
-            contexts.write.eq(acts & (self._stores | keeps)),
-            contexts.data.eq(self.command),
-            contexts.targets.eq(Mux(is_run, self._targets, self._own_units())),
-            self.issue.eq(Mux(acts, self._targets, 0)),
-            self.ran.eq(acts & (self._targets == 0)),
-            self.fault.valid.eq(self._busy & ~self.halt & (checker.verdict.wrong | empty)),
-            self.fault.cause.eq(Trap.CONTEXT_EMPTY),
-            self.fault.info.eq(run.ctx),
-            self.fault.opcode.eq(opcode),
-            self.fault.tag.eq(header.tag),
+            turns.served.eq(turns.grant),
+            self.fetch.eq(turns.grant),
+            store.fetch.eq(self.fetch),
+            store.reads_context.eq(runs),
+            store.read_context.eq(view(self._command, Opcode.RUN).ctx),
+            store.tails.eq(self.tails),
+            store.fronts.eq(self.fronts),
+            store.peeks.eq(self.peeks),
+            store.peek_unit.eq(self.peek_unit),
+            store.peek_word.eq(self.peek_word),
+            self.peek.eq(store.peek),
+        ]
+        m.d.sync += [self._arrives.eq(self.fetch.any()), fetched.eq(self.fetch)]
+        self._fetched = fetched
+
+    def _elaborate_stages(self, m: Module, taken: data.View, chosen: Signal) -> None:
+        """Stage 2 takes from a source or from the memory, stage 3 from stage 2."""
+        m.submodules.checker = checker = CommandChecker(limits=self.limits)
+        checked, acting = self._checked, self._acting
+        run = view(self.command, Opcode.RUN)
+        m.d.comb += checker.command.eq(self._command)
+        m.d.sync += checked.valid.eq(0)
+        with m.If(self._arrives | (self._step == 1)):
+            m.d.sync += [
+                self._command.eq(self._store.row),
+                checked.eq(0),
+                checked.valid.eq(self._arrives),
+                checked.delivers.eq(self._arrives),
+                checked.units.eq(self._fetched),
+            ]
+            with m.If(~self._arrives):
+                m.d.sync += [
+                    view(self._command, Opcode.MML)[name].eq(run[name]) for name in _HEADER_FIELDS
+                ]
+        with m.Elif(self._step == 2):
+            self._elaborate_move(m, run)
+            m.d.sync += [checked.eq(acting), checked.valid.eq(1)]
+        with m.Elif(Cat(source.valid for source in self.sources).any()):
+            m.d.sync += [self._command.eq(chosen), checked.eq(taken)]
+
+        with m.If(checked.valid):
+            m.d.sync += [self.command.eq(self._command), acting.eq(checked)]
+        with m.Else():
+            m.d.sync += acting.valid.eq(0)
+        self._wrong, self._verdict = Signal(), Signal(DispatchFault)
+        empty = self._runs(self._command) & ~self._store.present
+        m.d.sync += [
+            self._was_source.eq(Mux(acting.valid, acting.source, 0)),
+            self._wrong.eq((checker.verdict.wrong | empty) & ~checked.delivers),
+            self._verdict.cause.eq(Trap.CONTEXT_EMPTY),
+            self._verdict.info.eq(view(self._command, Opcode.RUN).ctx),
         ]
         with m.If(checker.verdict.wrong):
-            m.d.comb += [
-                self.fault.cause.eq(checker.verdict.cause),
-                self.fault.info.eq(checker.verdict.info),
+            m.d.sync += [
+                self._verdict.cause.eq(checker.verdict.cause),
+                self._verdict.info.eq(checker.verdict.info),
             ]
-        self._elaborate_short(m, acts)
 
-    def _own_units(self) -> Value:
-        """Units of the long command in stage 2."""
-        masks = Cat(self._command[:8] == code for code in UNITS_OF_OPCODE)
-        units = Value.cast(0)
-        for is_code, code in zip(masks, UNITS_OF_OPCODE, strict=True):
-            units = units | Mux(is_code, _units_of(self._command, code), 0)
-        return units
+    def _elaborate_move(self, m: Module, run: data.View) -> None:
+        """Add a RUN's deltas to the command in stage 2; one adder for all places of an offset."""
+        opcode = self._command[:8]
+        places: dict[tuple[int, int], list[Opcode]] = {}
+        for code, name in OFFSET_FIELDS.items():
+            field = COMMANDS[code].field(name)
+            places.setdefault((field.offset, field.width), []).append(code)
+        offset = Signal(max(width for _, width in places))
+        moved = Signal.like(offset)
+        for (start, width), codes in places.items():
+            with m.If(opcode.matches(*codes)):
+                m.d.comb += offset.eq(self._command[start : start + width])
+        m.d.comb += moved.eq(offset + run.ls_delta)
+        for (start, width), codes in places.items():
+            with m.If(opcode.matches(*codes)):
+                m.d.sync += self._command[start : start + width].eq(moved[:width])
+        with m.If(opcode.matches(*_MOVED_BY_MEMORY)):
+            address = view(self._command, Opcode.DMA_IN).mem_addr
+            m.d.sync += address.eq(address + run.mem_delta)
+
+    def _elaborate_action(self, m: Module) -> None:
+        """Stage 3: act, unless the check failed."""
+        store, acting = self._store, self._acting
+        run, context = view(self.command, Opcode.RUN), Signal(4)
+        runs, acts = Signal(), Signal()
+        m.d.comb += [
+            runs.eq(self._runs(self.command)),
+            acts.eq(acting.valid & ~self.halt & ~self._wrong & ~acting.delivers),
+            self.deliver.eq(Mux(acting.valid & acting.delivers, acting.units, 0)),
+            self.issue.eq(Mux(acts & ~runs & ~acting.stores, acting.units, 0)),
+            self.ran.eq(acts & (acting.stores | (acting.units == 0))),
+            self.fault.eq(self._verdict),
+            self.fault.valid.eq(acting.valid & ~self.halt & self._wrong),
+            self.fault.opcode.eq(self.command[:8]),
+            self.fault.tag.eq(run.tag),
+        ]
+        with m.If(acts & runs):
+            m.d.sync += [self._step.eq(2), self._keeps.eq(run.keep), context.eq(run.ctx)]
+        with m.Elif(self._checked.valid & self._runs(self._command)):
+            m.d.sync += self._step.eq(1)
+        with m.Elif((self._step >= 2) & (self._step < 5)):
+            m.d.sync += self._step.eq(self._step + 1)
+        with m.Else():
+            m.d.sync += self._step.eq(0)
+        keeps = (self._step == 5) & self._keeps & ~self.halt
+        m.d.comb += [
+            store.data.eq(self.command),
+            store.unit.eq(unit_code(acting.units)),
+            store.to_context.eq(acting.stores | keeps),
+            store.context.eq(Mux(keeps, context, view(self.command, Opcode.MML).context)),
+            store.write.eq(self.issue.any() | (acts & acting.stores) | keeps),
+        ]
+        self._elaborate_short(m, acts)
 
     def _elaborate_short(self, m: Module, acts: Value) -> None:
         """What short commands do."""
-        opcode = self._command[:8]
-        setter, setup = view(self._command, Opcode.SET_COUNTER), view(self._command, Opcode.CB)
+        opcode = self.command[:8]
+        setter, setup = view(self.command, Opcode.SET_COUNTER), view(self.command, Opcode.CB)
         sets = opcode == Opcode.SET_COUNTER
         m.d.comb += [
-            self.update.valid.eq(acts & self._updates),
+            self.update.valid.eq(acts & self._acting.updates),
             self.update.is_set.eq(sets),
             self.update.counter.eq(Mux(sets, setter.counter, setter.signal_counter)),
             self.update.value.eq(setter.value),
@@ -263,7 +417,7 @@ class Dispatcher(wiring.Component):
             self.setup.payload.depth.eq(setup.depth),
             self.setup.payload.tag.eq(setup.tag),
             self.job_done.eq(acts & (opcode == Opcode.END)),
-            self.status.eq(view(self._command, Opcode.END).status),
+            self.status.eq(view(self.command, Opcode.END).status),
         ]
 
 

@@ -23,7 +23,7 @@ class CheckLimits:
     ----------
     units : units that are present.
     cbs, counters, contexts, banks : sizes of tables.
-    tile_rows, columns, k_bytes : sizes of the tile.
+    tile_rows, columns, k_bytes : sizes of the tile; a word of local memory has k_bytes too.
     ls_units : size of local memory in 64-byte units.
     programs : program slots of the SIMD engine.
     with_fp : whether the tile multiplies FP16 and BF16.

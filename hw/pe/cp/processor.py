@@ -60,18 +60,20 @@ class CommandProcessor(wiring.Component):
            to all units. `quiet` rises when all are idle.
 
     Timing
-        A command that can go is taken at once; its unit sees it 2 cycles later. One command per
-        cycle. `debug_data` and `counter_data` follow their selects by one cycle.
+        A command that can go is taken at once; its unit sees it 3 cycles later. One command per
+        cycle. `debug_data` and `counter_data` follow their selects after some cycles, see
+        `DebugPort` and `CounterFile`.
 
     Parameters
     ----------
     limits : what the element can do, also its table sizes.
     queue_depth : commands that wait in each unit's queue.
+    sources : which of `SOURCES` are present.
 
     Members
     -------
-    source_core_a, source_core_b, source_wqe : In(stream.Signature(512)), commands; short ones in
-        the low 128 bits.
+    source_core_a, source_core_b, source_wqe : In(stream.Signature(512)), commands of the present
+        sources; short ones in the low 128 bits.
     <unit> : Out(flipped UnitControl) for each present unit (`fi_in_row` ... `se`).
     cb_<port> : In(CbPort()) for each port of a present unit (`cb_fi_in_row` ... `cb_se_out`).
     row, col : In(4), the element's place in the grid.
@@ -91,13 +93,15 @@ class CommandProcessor(wiring.Component):
     Raises: ValueError when `queue_depth` is less than 2.
     """
 
-    n_sources = len(SOURCES)
-
-    def __init__(self, *, limits: CheckLimits, queue_depth: int) -> None:
+    def __init__(
+        self, *, limits: CheckLimits, queue_depth: int, sources: tuple[str, ...] = SOURCES
+    ) -> None:
         if queue_depth < 2:
             raise ValueError(
                 f"CommandProcessor queue_depth must be at least 2 commands, not {queue_depth!r}."
             )
+        self.sources = sources
+        self.n_sources = len(sources)
         self.limits = limits
         self.queue_depth = queue_depth
         self.units = tuple(sorted(limits.units))
@@ -105,7 +109,7 @@ class CommandProcessor(wiring.Component):
         external = [name for name in EVENTS if name not in _OWN_EVENTS]
         super().__init__(
             {
-                **{f"source_{name}": In(stream.Signature(LONG_BITS)) for name in SOURCES},
+                **{f"source_{name}": In(stream.Signature(LONG_BITS)) for name in sources},
                 **{unit.name.lower(): In(UnitControl()) for unit in self.units},
                 **{f"cb_{port.name.lower()}": In(CbPort()) for port in self.cb_ports},
                 "row": In(4),
@@ -142,7 +146,7 @@ class CommandProcessor(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.dispatcher = self._dispatcher = Dispatcher(
-            limits=self.limits, n_sources=self.n_sources
+            limits=self.limits, depth=self.queue_depth, n_sources=self.n_sources
         )
         m.submodules.cbs = self._cbs = CircularBufferTable(
             n_cbs=self.limits.cbs,
@@ -170,7 +174,7 @@ class CommandProcessor(wiring.Component):
     def _elaborate_dispatch(self, m: Module) -> None:
         """Sources, buffer table and END."""
         dispatcher, table = self._dispatcher, self._cbs
-        for name, port in zip(SOURCES, dispatcher.sources, strict=True):
+        for name, port in zip(self.sources, dispatcher.sources, strict=True):
             wiring.connect(m, wiring.flipped(getattr(self, f"source_{name}")), port)
         for port_id, port in zip(self.cb_ports, table.ports, strict=True):
             wiring.connect(m, wiring.flipped(getattr(self, f"cb_{port_id.name.lower()}")), port)
@@ -192,14 +196,19 @@ class CommandProcessor(wiring.Component):
             wiring.connect(m, queue.command, wiring.flipped(port.command))
             wiring.connect(m, wiring.flipped(port.completion), queue.completion)
             m.d.comb += [
-                queue.i.valid.eq(dispatcher.issue[unit]),
-                queue.i.payload.eq(dispatcher.command),
+                *(
+                    getattr(queue, name).eq(getattr(dispatcher, name)[unit])
+                    for name in ("reserve", "issue", "fetch", "deliver")
+                ),
+                queue.bus.eq(dispatcher.command),
+                dispatcher.wants[unit].eq(queue.wants),
+                dispatcher.tails[unit].eq(queue.tail),
+                dispatcher.fronts[unit].eq(queue.front),
                 queue.halt.eq(halt),
                 queue.idle.eq(port.idle),
                 port.halt.eq(halt),
                 dispatcher.quiet[unit].eq(queue.quiet),
                 dispatcher.full[unit].eq(queue.n_waiting == self.queue_depth),
-                dispatcher.one_left[unit].eq(queue.n_waiting == self.queue_depth - 1),
             ]
 
     def _elaborate_signals(self, m: Module) -> None:
@@ -257,7 +266,7 @@ class CommandProcessor(wiring.Component):
         """The debug port, looking at everybody."""
         m.submodules.debug = debug = DebugPort(
             units=self.units,
-            n_sources=self.n_sources,
+            sources=tuple(SOURCES.index(name) for name in self.sources),
             n_banks=self.limits.banks,
             cb_width=self._cbs.width,
         )
@@ -265,10 +274,10 @@ class CommandProcessor(wiring.Component):
             m.d.comb += [
                 debug.statuses[unit].eq(self.control(unit).status),
                 debug.n_waiting[unit].eq(queue.n_waiting),
-                debug.heads[unit].eq(queue.command.payload),
+                debug.stored[unit].eq(queue.stored),
             ]
-        for i, name in enumerate(SOURCES):
-            m.d.comb += debug.sources[i].eq(getattr(self, f"source_{name}").payload[:QUAD_BITS])
+        for i, name in enumerate(self.sources):
+            m.d.comb += debug.quads[i].eq(getattr(self, f"source_{name}").payload[:QUAD_BITS])
         m.d.comb += [
             debug.select.eq(self.debug_select),
             self.debug_data.eq(debug.data),
@@ -278,6 +287,10 @@ class CommandProcessor(wiring.Component):
             self._counters.peek_counter.eq(debug.counter),
             debug.counter_value.eq(self._counters.peek),
             debug.source_waiting.eq(self._dispatcher.waiting),
+            self._dispatcher.peeks.eq(debug.peeks),
+            self._dispatcher.peek_unit.eq(debug.queue),
+            self._dispatcher.peek_word.eq(debug.queue_word),
+            debug.queued.eq(self._dispatcher.peek),
             debug.banks.eq(self.bank_states),
         ]
 

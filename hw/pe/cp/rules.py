@@ -4,9 +4,10 @@
 Every rule is a pair of a field and the condition under which it is wrong: a count of 0; a CB,
 counter, context, bank or program slot that does not exist; `step_level` 0 or above 5; `adv_level`
 below `step_level` or 6; a level above 4; `held_level` out of 1 to 5, or above `b_step_level`; more
-rows than a bank has; tails beyond what they are a tail of; codes that name nothing; formats or
-pairs of formats that the unit does not take; rows that are added and not made of whole 4-byte
-values; a circular buffer that is empty or leaves local memory; a mask bit of no unit.
+rows than a bank has; tails beyond what they are a tail of, or of half an element; a stride between
+the words of a run that is no multiple of a word; codes that name nothing; formats or pairs of
+formats that the unit does not take; rows that are added and not made of whole 4-byte values; a
+circular buffer that is empty or leaves local memory; a mask bit of no unit.
 
 An operand that the command itself says is not used may hold anything: that of a DRAIN that does not
 write to local memory, `a` of a SIMD that takes rows from the reduction engine, the source of a
@@ -86,15 +87,21 @@ def _cb(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
     yield "depth", (f.depth == 0) | (f.depth >= 1 << 13) | outside
 
 
-def _dma_in(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
+def _run_operand(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
+    """An operand whose level 0 is a run of bytes: it goes on from word to word."""
     yield from _operand(f, "", limits)
+    yield "stride0", (f.stride0 & (limits.k_bytes - 1)) != 0
+
+
+def _dma_in(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
+    yield from _run_operand(f, limits)
     for column, unit in enumerate(UNITS_OF_OPCODE[Opcode.DMA_IN]):
         if unit not in limits.units:
             yield "column", f.column == column
 
 
 def _dma_out(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
-    yield from _operand(f, "", limits)
+    yield from _run_operand(f, limits)
 
 
 def _mml(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
@@ -105,7 +112,8 @@ def _mml(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
     yield "b_step_level", f.b_step_level < f.held_level
     yield "held_level", (f.held_level == 0) | (f.held_level > LEVELS)
     yield "k_level", f.k_level > _TOP_LEVEL
-    yield "k_tail", f.k_tail > limits.k_bytes
+    half = f.k_tail[0] & _any_of(f.a_format, (Format.FP16, Format.BF16))
+    yield "k_tail", (f.k_tail > limits.k_bytes) | half
     if Unit.MLU not in limits.units:
         yield "a_from_mlu", f.a_from_mlu
         yield "b_from_mlu", f.b_from_mlu
@@ -168,7 +176,7 @@ def _layout(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
 
 
 def _gather(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
-    yield from _operand(f, "", limits)
+    yield from _run_operand(f, limits)
     yield "index_cb", f.index_cb >= limits.cbs
 
 

@@ -46,11 +46,12 @@ class SignalCounters(wiring.Component):
            increments its counter; another leaves on `remote` with the row and column of the element
            it is for, counted from the grid's origin (mod 16). Signals of `arriving` are for this
            element, whatever they say.
-        3. `reached` tells for each watch whether the counter has reached the value (modulo 2^32).
+        3. `reached` tells for each watch whether the counter had reached the value in the cycle
+           before (modulo 2^32).
 
     Timing
         An increment is visible in the next cycle; one counter changes per cycle. A remote signal is
-        valid the cycle after it was taken. Combinational path from `watches` to `reached`.
+        valid the cycle after it was taken.
 
     Parameters
     ----------
@@ -65,7 +66,8 @@ class SignalCounters(wiring.Component):
     signals : In(stream.Signature(Completion)).array(n_signals), signals of units.
     arriving : In(stream.Signature(Completion)), signals of other elements.
     remote : Out(stream.Signature(Completion)), signals for other elements.
-    remote_room : Out(1), an `update` for another element may come in this and the next cycle.
+    remote_room : Out(1), an `update` for another element may come in this and the next two
+        cycles.
     remote_empty : Out(1), no signal waits to leave.
     waiting : Out(1), a signal waits for its turn.
     watches : In(CounterWatch).array(n_watches), counters to compare.
@@ -133,10 +135,8 @@ class SignalCounters(wiring.Component):
 
         for i, watch in enumerate(self.watches):
             ahead = Signal(COUNTER_BITS, name=f"ahead{i}")
-            m.d.comb += [
-                ahead.eq(self._read(m, values, watch.counter) - watch.value),
-                self.reached[i].eq(~ahead[-1]),
-            ]
+            m.d.comb += ahead.eq(self._read(m, values, watch.counter) - watch.value)
+            m.d.sync += self.reached[i].eq(~ahead[-1])
         m.d.comb += self.peek.eq(self._read(m, values, self.peek_counter))
         return m
 
@@ -191,7 +191,7 @@ class SignalCounters(wiring.Component):
             leaving.i.payload.eq(sent),
             leaving.i.payload.signal_row.eq(sent.signal_row + self.row),
             leaving.i.payload.signal_col.eq(sent.signal_col + self.col),
-            # One word of the queue is kept for the short command that is on its way.
+            # Two words of the queue are kept for the short commands that are on their way.
             self.remote_room.eq(leaving.level < self.REMOTE_DEPTH - 2),
             self.remote_empty.eq(leaving.level == 0),
         ]

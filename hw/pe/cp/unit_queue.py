@@ -3,9 +3,10 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
 
 from hw.arch.commands import LONG_BITS
 from hw.iface.pe import Completion
@@ -15,84 +16,133 @@ __all__ = ["UnitQueue"]
 
 
 class UnitQueue(wiring.Component):
-    """Keeps commands for one unit, in order, and its signals until they are delivered.
+    """Keeps the order of one unit's commands, its oldest command, and its signals.
 
     Operation
-        1. Commands pass from `i` to `command`. The unit gets another one only while fewer than
-           `MAX_OPEN` of its commands are unfinished or have their signal undelivered, so that no
-           completion is ever lost although the unit cannot be held back.
-        2. A completion with `signal_en` goes to `signal`, another only counts.
-        3. `halt` empties the queue.
-        4. `quiet` is high when nothing waits, runs, or is undelivered.
+        1. `reserve` announces a command: from then on it counts in `n_waiting`, until the unit
+           takes it. With `issue` it comes, on `bus`, which somebody writes into row `tail` of
+           this queue's memory; the oldest one is in row `front`. The first one of an empty queue is
+           kept here as well. For others `wants` asks, once the unit has taken the one before;
+           `fetch` says that it is on its way, `deliver` that it is on `bus`.
+        2. The unit gets another one only while fewer than `MAX_OPEN` of its commands are
+           unfinished or have their signal undelivered, so that no completion is ever lost although
+           the unit cannot be held back.
+        3. A completion with `signal_en` goes to `signal`, another only counts.
+        4. `halt` empties the queue.
+        5. `quiet` is high when nothing waits, runs, or is undelivered.
 
     Timing
-        Latency 1 from `i` to `command` and from `completion` to `signal`; one command per cycle.
-        Combinational path from `halt` to the valid of `command`.
+        Latency 1 from `issue` and `deliver` to `command` and from `completion` to `signal`; `quiet`
+        follows `idle` in the next cycle. Combinational path from `halt` to the valid of `command`.
 
     Parameters
     ----------
-    depth : commands that wait, at least 1.
+    depth : commands that wait, at least 2.
 
     Members
     -------
-    i : In(stream.Signature(512)), commands to queue.
+    reserve, issue, fetch, deliver : In(1); wants : Out(1). bus : In(512).
+    tail, front : Out(range(depth)), rows.
     command : Out(stream.Signature(512)), to the unit.
     completion : In(stream.Signature(Completion, always_ready=True)), from the unit.
     signal : Out(stream.Signature(Completion)), counters to increment.
     halt : In(1), drop all commands.
     idle : In(1), the unit is idle.
-    n_waiting : Out(range(depth + 1)), commands in the queue.
+    n_waiting : Out(range(depth + 1)), commands announced and not yet taken.
+    stored : Out(1), row `front` holds one of them.
     quiet : Out(1), everything is done.
 
-    Raises: ValueError when `depth` is less than 1.
+    Raises: ValueError when `depth` is less than 2.
     """
 
     MAX_OPEN = 4
     """Commands of one unit that may be unfinished or unsignalled."""
 
     def __init__(self, *, depth: int) -> None:
-        if depth < 1:
-            raise ValueError(f"UnitQueue depth must be at least 1 command, not {depth!r}.")
+        if depth < 2:
+            raise ValueError(f"UnitQueue depth must be at least 2 commands, not {depth!r}.")
         self.depth = depth
         super().__init__(
             {
-                "i": In(stream.Signature(LONG_BITS)),
+                "reserve": In(1),
+                "issue": In(1),
+                "fetch": In(1),
+                "deliver": In(1),
+                "wants": Out(1),
+                "bus": In(LONG_BITS),
+                "tail": Out(bits_for(depth - 1)),
+                "front": Out(bits_for(depth - 1)),
                 "command": Out(stream.Signature(LONG_BITS)),
                 "completion": In(stream.Signature(Completion, always_ready=True)),
                 "signal": Out(stream.Signature(Completion)),
                 "halt": In(1),
                 "idle": In(1),
                 "n_waiting": Out(range(depth + 1)),
+                "stored": Out(1),
                 "quiet": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        commands = StreamFifo(shape=LONG_BITS, depth=self.depth)
-        m.submodules.commands = ResetInserter(self.halt)(commands)
         m.submodules.signals = signals = StreamFifo(shape=Completion, depth=self.MAX_OPEN)
-        wiring.connect(m, wiring.flipped(self.i), commands.i)
         wiring.connect(m, wiring.flipped(self.signal), signals.o)
-
-        n_running = Signal(range(self.MAX_OPEN + 1))
-        may_start, starts, ends = Signal(), Signal(), Signal()
+        n_running, was_idle = Signal(range(self.MAX_OPEN + 1)), Signal()
+        starts, ends = Signal(), Signal()
+        self._elaborate_rows(m, starts, n_running + signals.level < self.MAX_OPEN)
+        m.d.sync += was_idle.eq(self.idle)
         m.d.comb += [
-            may_start.eq((n_running + signals.level < self.MAX_OPEN) & ~self.halt),
-            self.command.valid.eq(commands.o.valid & may_start),
-            self.command.payload.eq(commands.o.payload),
-            commands.o.ready.eq(self.command.ready & may_start),
-            starts.eq(self.command.valid & self.command.ready),
             ends.eq(self.completion.valid & (n_running != 0)),
             signals.i.valid.eq(ends & self.completion.payload.signal_en),
             signals.i.payload.eq(self.completion.payload),
-            self.n_waiting.eq(commands.level),
             self.quiet.eq(
-                self.idle & (commands.level == 0) & (n_running == 0) & (signals.level == 0)
+                was_idle & (self.n_waiting == 0) & (n_running == 0) & (signals.level == 0)
             ),
         ]
-        with m.If(starts & ~ends):
-            m.d.sync += n_running.eq(n_running + 1)
-        with m.Elif(ends & ~starts):
-            m.d.sync += n_running.eq(n_running - 1)
+        self._count(m, n_running, starts, ends)
+        self._count(m, self.n_waiting, self.reserve, starts)
+        with m.If(self.halt):
+            m.d.sync += self.n_waiting.eq(0)
         return m
+
+    def _elaborate_rows(self, m: Module, starts: Signal, may_open: Any) -> None:
+        """Rows of the memory, and the oldest command in its own register."""
+        n_stored = Signal(range(self.depth + 1))
+        held, on_way, may_start = Signal(), Signal(), Signal()
+        keeps = Signal()  # the command on the bus is the oldest
+        m.d.comb += [
+            # What the unit may do is known a cycle before: a start counts at once.
+            may_start.eq(may_open & ~self.halt),
+            self.command.valid.eq(held & may_start),
+            starts.eq(self.command.valid & self.command.ready),
+            self.stored.eq(n_stored != 0),
+            self.wants.eq(self.stored & ~held & ~on_way),
+            keeps.eq(self.deliver | (self.issue & (n_stored == 0))),
+        ]
+        self._count(m, n_stored, self.issue, starts)
+        with m.If(keeps):
+            m.d.sync += [held.eq(1), on_way.eq(0), self.command.payload.eq(self.bus)]
+        with m.Elif(self.fetch):
+            m.d.sync += on_way.eq(1)
+        with m.If(self.issue):
+            m.d.sync += self.tail.eq(self._behind(self.tail))
+        with m.If(starts):
+            m.d.sync += [held.eq(0), self.front.eq(self._behind(self.front))]
+        with m.If(self.halt):
+            m.d.sync += [
+                held.eq(0),
+                on_way.eq(0),
+                n_stored.eq(0),
+                self.tail.eq(0),
+                self.front.eq(0),
+            ]
+
+    def _behind(self, row: Signal) -> Any:
+        return Mux(row == self.depth - 1, 0, row + 1)
+
+    @staticmethod
+    def _count(m: Module, count: Signal, more: Any, less: Any) -> None:
+        with m.If(more & ~less):
+            m.d.sync += count.eq(count + 1)
+        with m.Elif(less & ~more):
+            m.d.sync += count.eq(count - 1)

@@ -265,7 +265,7 @@ class Device:
     async def read_debug(self, space: int, index: int, word: int) -> int:
         """What the debug port shows."""
         self.dut.debug_select.value = space << 24 | index << 8 | word
-        await self.bench.wait(2)
+        await self.bench.wait(8)
         return int(self.dut.debug_data.value)
 
     async def read_counter(self, index: int) -> int:

@@ -86,16 +86,24 @@ def _tile(rng: random.Random) -> dict[str, int]:
 
 def _mml(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
     held = rng.randint(1, LEVELS)
+    formats = _formats(rng)
     return (
         _tile(rng)
         | _operand(rng, "b_", held)
-        | _formats(rng)
+        | formats
         | {
             "held_level": held,
             "k_level": rng.randrange(LEVELS),
-            "k_tail": rng.randint(0, LIMITS.k_bytes),
+            "k_tail": 2 * rng.randint(0, LIMITS.k_bytes // 2),
         }
+        | _odd_tail(rng, formats)
     )
+
+
+def _odd_tail(rng: random.Random, formats: dict[str, int]) -> dict[str, int]:
+    """Elements of one byte may leave any number of bytes."""
+    is_byte = formats["a_format"] in (Format.INT8, Format.UINT8)
+    return {"k_tail": rng.randint(0, LIMITS.k_bytes)} if is_byte else {}
 
 
 def _drain(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
@@ -134,6 +142,8 @@ def _other(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
     }
     if "out_level" in values:  # LAYOUT: a tail is never longer than what it is a tail of
         legal["tail_count"] = rng.randint(0, values[f"count{values['tail_inner']}"])
+    if "mem_addr" in values:  # a run of bytes goes on from word to word
+        legal["stride0"] = values["stride0"] // LIMITS.k_bytes * LIMITS.k_bytes
     if values.get("mode") == ScatterMode.ADD:
         legal |= {name: 4 * rng.randint(1, 1000) for name in ("count0", "mem_addr", "row_pitch")}
     return {name: value for name, value in legal.items() if name in values}
@@ -194,6 +204,8 @@ class RandomProgram:
         self.rng = rng
         self.source = source
         self.contexts: list[int] = []
+        self.adds: set[int] = set()
+        """Contexts whose memory address must stay a multiple of 4."""
         self.sent: Counter[int] = Counter()
         self.set: dict[int, int] = {}
         self.commands: list[bytes] = []
@@ -247,17 +259,21 @@ class RandomProgram:
         opcode = self.rng.choice(LONG_OPCODES)
         context = self.rng.randrange(LIMITS.contexts // 4) * 4 + self.source
         self.contexts.append(context)
-        self._add(opcode, **random_long(self.rng, opcode, store=1, context=context))
+        values = random_long(self.rng, opcode, store=1, context=context)
+        (self.adds.add if values.get("mode") == ScatterMode.ADD else self.adds.discard)(context)
+        self._add(opcode, **values)
 
     def _run(self) -> None:
         if not self.contexts:
             return self._store()
         rng = self.rng
+        context = rng.choice(self.contexts)
+        step = 4 if context in self.adds else 1
         self._add(
             Opcode.RUN,
-            ctx=rng.choice(self.contexts),
+            ctx=context,
             keep=rng.getrandbits(1),
-            mem_delta=rng.randint(-(1 << 39), (1 << 39) - 1),
+            mem_delta=rng.randint(-(1 << 39), (1 << 39) - 1) // step * step,
             ls_delta=rng.randint(-(1 << 19), (1 << 19) - 1),
             **self._header(),
         )

@@ -5,6 +5,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw.arch.commands import COMMANDS, Opcode, encode
+from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import Unit
 from hw.pe.cp.checker import CommandChecker, reserved_holes
@@ -150,3 +151,44 @@ def test_fields_and_holes_make_up_a_command(opcode: Opcode) -> None:
     assert bits == [1] * command.bits
     ends = {offset + width for offset, width in reserved_holes(opcode)}
     assert not ends & {offset for offset, _ in reserved_holes(opcode)}
+
+
+_RUNS = (Opcode.DMA_IN, Opcode.DMA_OUT, Opcode.GATHER, Opcode.SCATTER)
+
+
+@pytest.mark.parametrize(
+    ("opcode", "field", "wrong", "right"),
+    [
+        *((opcode, "stride0", {"stride0": 12}, {"stride0": -16}) for opcode in _RUNS),
+        *((opcode, "stride0", {"stride0": -1}, {"stride0": 0}) for opcode in _RUNS),
+        *(
+            (
+                Opcode.MML,
+                "k_tail",
+                {"k_tail": 1, "a_format": code, "b_format": code},
+                {"k_tail": 2, "a_format": code, "b_format": code},
+            )
+            for code in (Format.FP16, Format.BF16)
+        ),
+        (Opcode.MML, "k_tail", {"k_tail": 9}, {"k_tail": 1}),
+    ],
+)
+def test_what_must_be_whole_words_or_elements(
+    opcode: Opcode, field: str, wrong: dict[str, int], right: dict[str, int]
+) -> None:
+    """A stride that is no word, and half an element of K, would silently give something else."""
+    checker = CommandChecker(limits=check_limits(Limits()))
+    trap = (Trap.ILLEGAL_FIELD, COMMANDS[opcode].field(field).offset)
+
+    async def bench(context: object) -> None:
+        for values, expected in ((wrong, trap), (right, None)):
+            data = encode(opcode, **values)
+            context.set(checker.command, int.from_bytes(data, "little"))
+            await context.delay(1e-9)
+            verdict = context.get(checker.verdict)
+            found = (verdict.cause, verdict.info) if verdict.wrong else None
+            assert found == illegal(data, Limits()) == expected
+
+    simulator = Simulator(checker)
+    simulator.add_testbench(bench)
+    simulator.run()

@@ -106,6 +106,31 @@ async def empty_context_traps(dut: object) -> None:
 
 
 @cocotb.test()
+async def what_run_moves_is_checked(dut: object) -> None:
+    """A delta that makes a stored command illegal traps with that command's opcode and field."""
+    device = Device(dut)
+    await device.bench.start()
+    field = COMMANDS[Opcode.SCATTER].field("mem_addr")
+    fields = {"mode": 1, "count0": 4, "mem_addr": 1 << 20, "row_pitch": 4}
+    for delta, keep in ((1, 0), (6, 1), (-3, 0)):
+        stored = encode(Opcode.SCATTER, **fields, store=1, context=2, tag=3)
+        fine = encode(Opcode.RUN, ctx=2, mem_delta=-8, keep=1)
+        wrong = encode(Opcode.RUN, ctx=2, mem_delta=delta, keep=keep, tag=0x77)
+        device.send(0, stored, fine, fine, wrong, NOP)
+        trap = await halted(device)
+        assert trap == {
+            "valid": 1,
+            "cause": Trap.ILLEGAL_FIELD,
+            "unit": Unit.CP,
+            "opcode": Opcode.SCATTER,
+            "tag": 0x77,
+            "info": field.offset,
+        }
+        assert device.trap == (Trap.ILLEGAL_FIELD, field.offset)
+        await device.bench.reset()
+
+
+@cocotb.test()
 async def trap_of_a_unit_halts_all(dut: object) -> None:
     """Each unit's report appears as it is; queues are emptied; the first report stays."""
     device = Device(dut)

@@ -74,7 +74,8 @@ async def random_programs_match_the_model(dut: object) -> None:
 
 @cocotb.test()
 async def one_command_a_cycle(dut: object) -> None:
-    """Short commands of one source, of three, and long ones to one quick unit: one per cycle."""
+    """Short commands of one source and of three: one per cycle; long ones while a queue has room,
+    else as fast as the memory of the queues gives them to one unit."""
     device = Device(dut)
     await device.bench.start()
     n = 30
@@ -97,13 +98,14 @@ async def one_command_a_cycle(dut: object) -> None:
     device.send(1, *[job()] * n)
     await device.sources[1].drained()
     cycles = device.sources[1].cycles[start:]
-    assert cycles[-1] - cycles[0] == n - 1
-    # Latency: the unit sees a command two cycles after the source gave it.
+    assert cycles[4] - cycles[0] == 4
+    assert cycles[-1] - cycles[4] <= 5 * (n - 5)
+    # Latency: the unit sees a command three cycles after the source gave it.
     await device.bench.until(lambda: not dpe.open)
     device.send(1, job())
     await device.sources[1].drained()
     await device.bench.until(lambda: int(dpe.pins["command__valid"].value), 5)
-    assert device.bench.cycle - 1 - device.sources[1].cycles[-1] == 2
+    assert device.bench.cycle - 1 - device.sources[1].cycles[-1] == 3
     await finish(device)
 
 
