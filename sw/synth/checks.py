@@ -77,7 +77,7 @@ def multiplier_faults(
             f"{soft} products became LUTs although {left} of {device.multipliers} DSPs are left."
         )
     per_column = config.pe.dpe.k_bytes
-    lut_columns = config.pe.dpe.lut_columns
+    lut_columns = getattr(config.pe.dpe, "lut_columns", 0)
     if lut_columns and area.multiplier and left >= per_column:
         faults.append(
             f"dpe.lut_columns={lut_columns} keeps {lut_columns * per_column} products out of DSPs"
