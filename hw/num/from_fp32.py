@@ -23,9 +23,8 @@ _FP16_INFINITY, _FP16_NAN, _BF16_NAN = 0x7C00, 0x7E00, 0x7FC0
 # An integer of 256 or more is beyond the range of both types.
 _BEYOND_EXPONENT = 127 + 8
 _RANDOM_BITS = 32
-# Bits of the whole part of the shifted significand, longest for FP16.
-_WHOLE_BITS = 1 + _FP16_FRACTION_BITS
-_LEAST_DROP = 24 - _WHOLE_BITS
+# Bits of the whole part of the shifted significand: of integers, and longest for FP16.
+_INTEGER_BITS, _WHOLE_BITS = 8, 1 + _FP16_FRACTION_BITS
 
 
 class FromFp32(wiring.Component):
@@ -93,8 +92,10 @@ class FromFp32(wiring.Component):
             raise ValueError(f"formats must be one or more of {names}.")
         self.latency = latency
         self.with_stochastic = with_stochastic
-        # Bits below the point: a jam bit and those of a random word, or what the shift leaves.
-        self._point = 1 + _RANDOM_BITS if with_stochastic else _LEAST_DROP
+        only_integers = self.formats <= {Format.INT8, Format.UINT8}
+        self._whole_bits = _INTEGER_BITS if only_integers else _WHOLE_BITS
+        # Bits below the point: a jam bit and those of a random word, or the half.
+        self._point = 1 + (_RANDOM_BITS if with_stochastic else 1)
         self.domain = domain
         super().__init__(
             {
@@ -143,8 +144,12 @@ class FromFp32(wiring.Component):
             with m.Default():
                 # In units of 1; from 256 up the result is clamped anyway.
                 m.d.comb += drop.eq(Mux(biased >= _BEYOND_EXPONENT, 24, 127 + 23 - biased))
-        placed = Cat(Const(0, self._point - _LEAST_DROP), significand)
-        shifted = shift_right_jam(m, placed, (drop - _LEAST_DROP)[:8], name="spacing")
+        least_drop = 24 - self._whole_bits
+        if self.with_stochastic:
+            placed = Cat(Const(0, self._point - least_drop), significand)
+        else:
+            placed = Cat(significand[: least_drop - 1].any(), significand[least_drop - 1 :])
+        shifted = shift_right_jam(m, placed, (drop - least_drop)[:8], name="spacing")
         return {
             "shifted": shifted,
             "above": above,
@@ -157,7 +162,7 @@ class FromFp32(wiring.Component):
     def _elaborate_round(self, m: Module, s1: dict[str, Signal]) -> Signal:
         """Stage 2: the significand as a whole number of units."""
         shifted, point = s1["shifted"], self._point
-        whole = Signal(_WHOLE_BITS + 1)
+        whole = Signal(self._whole_bits + 1)
         up = Signal()
         half, below, odd = shifted[point - 1], shifted[: point - 1].any(), shifted[point]
         m.d.comb += up.eq(half & (below | odd))

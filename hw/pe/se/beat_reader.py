@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,37 +21,39 @@ _DEPTH = 8
 
 
 def beat_layout(sizes: Sizes) -> data.StructLayout:
-    """One beat of an operand: the two words in which it lies."""
+    """One beat of an operand: the words in which it lies."""
+    n = sizes.read_words
     return data.StructLayout(
         {
-            "words": data.ArrayLayout(8 * sizes.word_bytes, 2),  # the second only where it is used
-            "errors": data.ArrayLayout(sizes.word_bytes, 2),  # bytes with wrong parity
+            "words": data.ArrayLayout(8 * sizes.word_bytes, n),  # the second only where it is used
+            "errors": data.ArrayLayout(sizes.word_bytes, n),  # bytes with wrong parity
             "note": _note_layout(sizes),
         }
     )
 
 
 def _note_layout(sizes: Sizes) -> data.StructLayout:
-    return data.StructLayout(
-        {
-            "addresses": data.ArrayLayout(sizes.address_width, 2),
-            "inside": sizes.unit_shift,  # units from the start of the first word
-            "cb": 6,
-            "advance": 16,
-            "step_end": 1,
-            "outside": 1,  # an address is not legal; the words have no meaning
-            "second": 1,  # the second word is used
-        }
-    )
+    fields: dict[str, Any] = {
+        "addresses": data.ArrayLayout(sizes.address_width, sizes.read_words),
+        "cb": 6,
+        "advance": 16,
+        "step_end": 1,
+        "outside": 1,  # an address is not legal; the words have no meaning
+    }
+    if sizes.read_words == 2:
+        fields["inside"] = sizes.unit_shift  # units from the start of the first word
+        fields["second"] = 1  # the second word is used
+    return data.StructLayout(fields)
 
 
 class BeatReader(wiring.Component):
     """Walks one operand's loop nest and offers its beats in order.
 
     Operation: `nest` starts a nest. Each address is the start of a beat, which lies in one or two
-    words; both are read at the same time, each through its own slot at its own pace. A beat is
-    offered when it is complete. A step's end is reported when its last beat was taken. A beat with
-    `outside` was not read. `stop` starts nothing new; what was offered to a slot stays.
+    words (one, without FP32 lanes); both are read at the same time, each through its own slot at
+    its own pace. A beat is offered when it is complete. A step's end is reported when its last beat
+    was taken. A beat with `outside` was not read. `stop` starts nothing new; what was offered to a
+    slot stays.
 
     Timing: a beat per cycle while local memory grants every read and beats are taken; first beat
     10 cycles after `nest` when the step is granted at once.
@@ -66,7 +68,7 @@ class BeatReader(wiring.Component):
     two_words : In(1), beats are two words.
     pairs : In(1), beats are two FP32 values; the second may lie in the next word.
     cb : Out(CbPort).
-    ls : Out(LsReadPort).array(2).
+    ls : Out(LsReadPort).array(read_words).
     beats : Out(stream of beat_layout).
     stop : In(1), read no more.
     busy : Out(1), the nest is not at its end, or a report waits.
@@ -83,7 +85,7 @@ class BeatReader(wiring.Component):
                 "two_words": In(1),
                 "pairs": In(1),
                 "cb": Out(CbPort()),
-                "ls": Out(sizes.read_port).array(2),
+                "ls": Out(sizes.read_port).array(sizes.read_words),
                 "beats": Out(stream.Signature(beat_layout(sizes))),
                 "stop": In(1),
                 "busy": Out(1),
@@ -110,7 +112,7 @@ class BeatReader(wiring.Component):
         wiring.connect(m, reporter.done, wiring.flipped(self.cb.done))
 
         note = self._elaborate_note(m, generator)
-        slots = [self._elaborate_slot(m, number, notes) for number in range(2)]
+        slots = [self._elaborate_slot(m, number, notes) for number in range(sizes.read_words)]
         takes = Signal()
         m.d.comb += [
             generator.stop.eq(self.stop),
@@ -118,41 +120,55 @@ class BeatReader(wiring.Component):
             takes.eq(
                 generator.addresses.valid
                 & notes.i.ready
-                & slots[0]["ready"]
-                & (slots[1]["ready"] | ~note.second)
+                & self._every(note, [slot["ready"] for slot in slots])
                 & ~self.stop
             ),
             notes.i.valid.eq(takes),
             generator.addresses.ready.eq(takes),
-            slots[0]["asks"].eq(takes & ~note.outside),
-            slots[1]["asks"].eq(takes & ~note.outside & note.second),
+            *(
+                slot["asks"].eq(takes & ~note.outside & used)
+                for slot, used in zip(slots, self._used(note), strict=True)
+            ),
             self.waits_for_cb.eq(generator.waiting & ~notes.o.valid),
-            self.waits_for_ls.eq(slots[0]["waits"] | slots[1]["waits"]),
+            self.waits_for_ls.eq(Cat(slot["waits"] for slot in slots).any()),
             self.busy.eq(generator.busy | notes.o.valid | reporter.pending),
-            self.settled.eq(~(slots[0]["in_flight"] | slots[1]["in_flight"] | reporter.pending)),
+            self.settled.eq(~Cat(*(s["in_flight"] for s in slots), reporter.pending).any()),
         ]
         self._elaborate_beats(m, notes, slots, reporter)
         return m
+
+    def _used(self, note: data.View) -> list[Value]:
+        """For each slot whether a beat has a word there."""
+        return [Const(1, 1)] if self.sizes.read_words == 1 else [Const(1, 1), note.second]
+
+    def _every(self, note: data.View, there: list[Value]) -> Value:
+        """Whether every slot that is used is `there`."""
+        return Cat(x | ~used for x, used in zip(there, self._used(note), strict=True)).all()
 
     def _elaborate_note(self, m: Module, generator: AddressGenerator) -> data.View:
         """What is known of a beat before it is read."""
         sizes = self.sizes
         address = generator.addresses.payload
         place = place_of(m, sizes, address)
-        following = wrapped_address(m, place, 1, word_bytes=sizes.word_bytes)
         note = Signal(_note_layout(sizes))
+        m.d.comb += [
+            note.addresses[0].eq(place.address),
+            note.outside.eq(place.outside),
+            note.cb.eq(address.cb),
+            note.advance.eq(address.advance),
+            note.step_end.eq(address.step_end),
+        ]
+        if sizes.read_words == 1:
+            return note
+        following = wrapped_address(m, place, 1, word_bytes=sizes.word_bytes)
         inside = inside_of(sizes, address)
         at_end = (inside >> sizes.value_shift) == sizes.word_bytes // 4 - 1
         second = self.two_words | (self.pairs & at_end)
         m.d.comb += [
-            note.addresses[0].eq(place.address),
             note.addresses[1].eq(following),
             note.inside.eq(inside),
             note.second.eq(second),
             note.outside.eq(place.outside | (second & following[-1])),
-            note.cb.eq(address.cb),
-            note.advance.eq(address.advance),
-            note.step_end.eq(address.step_end),
         ]
         return note
 
@@ -188,24 +204,26 @@ class BeatReader(wiring.Component):
     ) -> None:
         """Join the words of a beat; report a step with its last beat."""
         beat, note = self.beats.payload, notes.o.payload
-        first, second = (slot["answers"].o for slot in slots)
+        answers = [slot["answers"].o for slot in slots]
         taken = Signal()
         m.d.comb += [
             self.beats.valid.eq(
                 notes.o.valid
-                & (note.outside | (first.valid & (second.valid | ~note.second)))
+                & (note.outside | self._every(note, [answer.valid for answer in answers]))
                 & reporter.step.ready
             ),
             taken.eq(self.beats.valid & self.beats.ready),
             notes.o.ready.eq(taken),
-            first.ready.eq(taken & ~note.outside),
-            second.ready.eq(taken & ~note.outside & note.second),
+            *(
+                answer.ready.eq(taken & ~note.outside & used)
+                for answer, used in zip(answers, self._used(note), strict=True)
+            ),
             beat.note.eq(note),
             reporter.step.valid.eq(taken & note.step_end),
             reporter.step.payload.cb.eq(note.cb),
             reporter.step.payload.advance.eq(note.advance),
         ]
-        for number, answer in enumerate((first, second)):
+        for number, answer in enumerate(answers):
             m.d.comb += [
                 beat.words[number].eq(answer.payload.data),
                 beat.errors[number].eq(answer.payload.error),

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from hw.arch.commands import LONG_BITS, Opcode
 from hw.iface.command_view import view
 from hw.iface.pe import Completion
 from hw.lib.sram import DualPortSram
+from hw.pe.se.drain_program import DrainDecoder, DrainProgram
 from hw.pe.se.settings import Decoder, ProgramRules
 from hw.pe.se.sizes import Sizes
 
@@ -24,8 +25,8 @@ class Control(wiring.Component):
     (`start`) as soon as all are ready, and is complete when `settled` comes back. `stop` drops the
     command and takes none.
 
-    Timing: SE_PROGRAM takes 2 cycles. SIMD starts 2 cycles after it is taken, and the next command
-    is taken in the cycle after `settled`.
+    Timing: SE_PROGRAM takes 2 + `DrainDecoder.latency` cycles. SIMD starts 2 cycles after it is
+    taken, and the next command is taken in the cycle after `settled`.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ class Control(wiring.Component):
     ready : In(1), everybody can start; start : Out(1), everybody does.
     settled : In(1), everybody is done.
     decoder : the decoded command; see `Decoder` for what it tells.
-    current : Out(512), the command; program : Out(512).
+    current : Out(512), the command; program : Out(512), with FP32 lanes.
+    drain_program : Out(DrainProgram).
     running : Out(1), a command is under way.
     illegal : Out(1), bit : Out(16), the command has a field that the engine does not take.
     """
@@ -47,8 +49,7 @@ class Control(wiring.Component):
         self.sizes = sizes
         self.decoder = Decoder(sizes=sizes)
         decoded = {
-            name: self.decoder.signature.members[name]
-            for name in ("settings", "front", "drain", "scale")
+            name: self.decoder.signature.members[name] for name in ("settings", "front", "drain")
         }
         super().__init__(
             {
@@ -60,6 +61,7 @@ class Control(wiring.Component):
                 "settled": In(1),
                 "current": Out(LONG_BITS),
                 "program": Out(LONG_BITS),
+                "drain_program": Out(DrainProgram),
                 "running": Out(1),
                 "illegal": Out(1),
                 "bit": Out(16),
@@ -69,26 +71,38 @@ class Control(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        n_programs = self.sizes.config.programs
         m.submodules.decoder = decoder = self.decoder
         m.submodules.rules = rules = ProgramRules(sizes=self.sizes)
-        m.submodules.programs = programs = DualPortSram(width=LONG_BITS, depth=n_programs)
-        filled = Signal(n_programs)
-        self._elaborate_program(m, programs, filled)
+        filled = Signal(self.sizes.config.programs)
+        fetches, stores = Signal(), Signal()  # a program
+        self._elaborate_program(m, filled)
+        m.submodules.drain = drain = DrainDecoder()
+        n_read = Signal(range(DrainDecoder.latency))  # cycles
+        m.d.comb += drain.program.eq(self.current)
+        self._elaborate_slots(m, "drain_programs", drain.o, self.drain_program, fetches, stores)
+        if self.sizes.with_fp:
+            self._elaborate_slots(m, "programs", self.current, self.program, fetches, stores)
         m.d.comb += [
             rules.program.eq(self.current),
             decoder.command.eq(self.current),
-            decoder.program.eq(programs.r_data),
+            decoder.program.eq(self.program),
+            decoder.drain_program.eq(self.drain_program),
             *(
                 getattr(self, name).eq(getattr(decoder, name))
-                for name in ("settings", "front", "drain", "scale")
+                for name in ("settings", "front", "drain")
             ),
         ]
         with m.FSM():
             with m.State("IDLE"):
-                self._elaborate_idle(m, programs)
+                self._elaborate_idle(m, fetches)
+            with m.State("READ"):
+                m.d.comb += [self.running.eq(1), drain.busy.eq(1)]
+                m.d.sync += n_read.eq(n_read + 1)
+                with m.If(n_read == DrainDecoder.latency - 1):
+                    m.next = "STORE"
             with m.State("STORE"):
-                self._elaborate_store(m, rules, programs, filled)
+                m.d.sync += n_read.eq(0)
+                self._elaborate_store(m, rules, stores, filled)
             with m.State("START"):
                 m.d.comb += [
                     self.running.eq(1),
@@ -109,15 +123,11 @@ class Control(wiring.Component):
                     m.next = "IDLE"
         return m
 
-    def _elaborate_program(self, m: Module, programs: DualPortSram, filled: Signal) -> None:
-        """The slot of a command, and what its completion says."""
+    def _elaborate_program(self, m: Module, filled: Signal) -> None:
+        """Whether a command's slot was filled, and what its completion says."""
         command = view(self.current, Opcode.SIMD)
         there = command.program < self.sizes.config.programs
         m.d.comb += [
-            programs.r_addr.eq(view(self.command.payload, Opcode.SIMD).program),
-            programs.w_addr.eq(view(self.current, Opcode.SE_PROGRAM).program),
-            programs.w_data.eq(self.current),
-            self.program.eq(programs.r_data),
             self.decoder.filled.eq(there & filled.bit_select(command.program, 1)),
             *(
                 getattr(self.completion.payload, name).eq(command[name])
@@ -125,20 +135,35 @@ class Control(wiring.Component):
             ),
         ]
 
-    def _elaborate_idle(self, m: Module, programs: DualPortSram) -> None:
+    def _elaborate_slots(
+        self, m: Module, name: str, new: Value, shown: Value, fetches: Signal, stores: Signal
+    ) -> None:
+        """A memory of what programs say: `new` of the command is stored, or `shown` is fetched."""
+        width = len(Value.cast(new))
+        m.submodules[name] = slots = DualPortSram(width=width, depth=self.sizes.config.programs)
+        m.d.comb += [
+            slots.r_en.eq(fetches),
+            slots.r_addr.eq(view(self.command.payload, Opcode.SIMD).program),
+            slots.w_mask.eq(stores),
+            slots.w_addr.eq(view(self.current, Opcode.SE_PROGRAM).program),
+            slots.w_data.eq(new),
+            Value.cast(shown).eq(slots.r_data),
+        ]
+
+    def _elaborate_idle(self, m: Module, fetches: Signal) -> None:
         """Take a command and read its program."""
         m.d.comb += self.command.ready.eq(~self.stop)
         with m.If(self.command.valid & ~self.stop):
-            m.d.comb += programs.r_en.eq(1)
+            m.d.comb += fetches.eq(1)
             m.d.sync += self.current.eq(self.command.payload)
             arriving = view(self.command.payload, Opcode.SIMD)
             with m.If(arriving.opcode == Opcode.SE_PROGRAM):
-                m.next = "STORE"
+                m.next = "READ"
             with m.Else():
                 m.next = "START"
 
     def _elaborate_store(
-        self, m: Module, rules: ProgramRules, programs: DualPortSram, filled: Signal
+        self, m: Module, rules: ProgramRules, stores: Signal, filled: Signal
     ) -> None:
         """Keep a program."""
         m.d.comb += [
@@ -147,7 +172,7 @@ class Control(wiring.Component):
             self.bit.eq(rules.bit),
         ]
         with m.If(~rules.illegal & ~self.stop):
-            m.d.comb += [programs.w_mask.eq(1), self.completion.valid.eq(1)]
+            m.d.comb += [stores.eq(1), self.completion.valid.eq(1)]
             slot = view(self.current, Opcode.SE_PROGRAM).program
             m.d.sync += filled.bit_select(slot, 1).eq(1)
         m.next = "IDLE"

@@ -40,23 +40,28 @@ class Core(wiring.Component):
     def __init__(self, *, sizes: Sizes, members: dict[str, Any]) -> None:
         self.sizes = sizes
         self.unit = Control(sizes=sizes)
-        self.reader_a = BeatReader(sizes=sizes)
+        self.reader_a = BeatReader(sizes=sizes) if sizes.with_fp else None
         self.reader_b = BeatReader(sizes=sizes)
         self.issue = Issue(sizes=sizes)
         self.drain = DrainStage(sizes=sizes)
         self.placer = Placer(sizes=sizes)
-        self.lanes = FloatPath(sizes=sizes) if sizes.config.with_fp else None
+        self.lanes = FloatPath(sizes=sizes) if sizes.with_fp else None
         super().__init__(members | {"awake": Out(1)})
+
+    @property
+    def readers(self) -> list[BeatReader]:
+        """Of operand b, and of a where there is one."""
+        return [self.reader_b] if self.reader_a is None else [self.reader_b, self.reader_a]
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.unit = self.unit
-        m.submodules.reader_a = self.reader_a
         m.submodules.reader_b = self.reader_b
         m.submodules.issue = self.issue
         m.submodules.drain = self.drain
         m.submodules.placer = self.placer
-        if self.lanes is not None:
+        if self.reader_a is not None and self.lanes is not None:
+            m.submodules.reader_a = self.reader_a
             m.submodules.lanes = self.lanes
         stop = Signal()
         m.d.comb += stop.eq(self.control.halt | self.control.trap.valid)
@@ -74,23 +79,26 @@ class Core(wiring.Component):
         for outer, inner in (
             (self.control.command, self.unit.command),
             (self.control.completion, self.unit.completion),
-            (self.cb_a, self.reader_a.cb),
             (self.cb_b, self.reader_b.cb),
             (self.cb_out, self.placer.cb),
-            *zip(self.ls_a, self.reader_a.ls, strict=True),
-            *zip(self.ls_b, self.reader_b.ls, strict=True),
-            *zip(self.ls_out, self.placer.ls, strict=True),
+            # Slots that no part needs stay quiet.
+            *zip(self.ls_b, self.reader_b.ls, strict=False),
+            *zip(self.ls_out, self.placer.ls, strict=False),
             (self.rows_in, self.issue.rows_in),
         ):
             wiring.connect(m, wiring.flipped(outer), inner)
-        wiring.connect(m, self.reader_a.beats, self.issue.a)
+        if self.reader_a is not None:
+            wiring.connect(m, wiring.flipped(self.cb_a), self.reader_a.cb)
+            for slot, port in zip(self.ls_a, self.reader_a.ls, strict=True):
+                wiring.connect(m, wiring.flipped(slot), port)
+            wiring.connect(m, self.reader_a.beats, self.issue.a)
         wiring.connect(m, self.reader_b.beats, self.issue.b)
         m.d.comb += self.event_elements.eq(self.issue.n_elements)
 
     def _elaborate_control(self, m: Module, stop: Signal) -> None:
         """Start and end of commands."""
         unit = self.unit
-        parts = (self.reader_a, self.reader_b, self.placer)
+        parts = (*self.readers, self.placer)
         nests = [part.nest for part in parts]
         m.d.comb += [
             unit.stop.eq(stop),
@@ -98,26 +106,28 @@ class Core(wiring.Component):
             *(part.stop.eq(stop) for part in parts),
             unit.ready.eq(Cat(nest.ready for nest in nests).all()),
             unit.settled.eq(~self.issue.running & ~Cat(part.busy for part in parts).any()),
-            self.reader_a.nest.valid.eq(unit.start & ~unit.settings.from_re),
             self.reader_b.nest.valid.eq(unit.start & (unit.settings.b_mode != BMode.NONE)),
             self.placer.nest.valid.eq(unit.start),
             self.issue.start.eq(unit.start),
             self.drain.start.eq(unit.start),
         ]
+        if self.reader_a is not None:
+            m.d.comb += self.reader_a.nest.valid.eq(unit.start & ~unit.settings.from_re)
 
     def _elaborate_nests(self, m: Module) -> None:
         """What the address generators walk."""
         sizes, settings = self.sizes, self.unit.settings
         command = view(self.unit.current, Opcode.SIMD)
-        a_nest(m, sizes, command, settings, self.reader_a.nest.payload)
         b_nest(m, sizes, command, settings, self.reader_b.nest.payload)
         out_nest(m, sizes, command, settings, self.placer.nest.payload)
         wide = 4 * sizes.lanes > sizes.word_bytes
         b_wide = (settings.b_mode == BMode.HELD) | (
             (settings.b_mode == BMode.ELEMENT) & (settings.b_size == 2)
         )
+        if self.reader_a is not None:
+            a_nest(m, sizes, command, settings, self.reader_a.nest.payload)
+            m.d.comb += self.reader_a.two_words.eq((settings.a_size == 2) & wide)
         m.d.comb += [
-            self.reader_a.two_words.eq((settings.a_size == 2) & wide),
             self.reader_b.two_words.eq(b_wide & wide),
             self.reader_b.pairs.eq((settings.b_mode == BMode.ROW) & settings.b_pair),
             self.placer.settings.eq(settings),
@@ -130,7 +140,7 @@ class Core(wiring.Component):
             issue.command.eq(unit.current),
             issue.program.eq(unit.program),
             issue.settings.eq(unit.settings),
-            issue.scale.eq(unit.scale),
+            issue.drain_program.eq(unit.drain_program),
             issue.drain_ready.eq(self.drain.ready),
         ]
 
@@ -186,10 +196,9 @@ class Core(wiring.Component):
     def _elaborate_status(self, m: Module, stop: Signal) -> None:
         """Tell what the engine is doing."""
         unit, issue, placer = self.unit, self.issue, self.placer
-        readers = (self.reader_a, self.reader_b)
         command = view(unit.current, Opcode.SIMD)
         status = self.control.status
-        quiet = readers[0].settled & readers[1].settled & ~placer.writing
+        quiet = Cat(reader.settled for reader in self.readers).all() & ~placer.writing
         m.d.comb += [
             self.control.idle.eq(~unit.running & quiet),
             self.awake.eq(unit.running | ~quiet),
@@ -208,12 +217,11 @@ class Core(wiring.Component):
             ]
             reads = issue.running & ~issue.waits_room & (issue.n_elements == 0)
             writes = issue.waits_room | ~issue.running
+            operands = list(zip(self.readers, (command.b_cb, command.a_cb), strict=False))
             for waits, state, cb in (
-                (reads & readers[0].waits_for_ls, State.WAIT_LS, command.a_cb),
-                (reads & readers[1].waits_for_ls, State.WAIT_LS, command.b_cb),
+                *((reads & x.waits_for_ls, State.WAIT_LS, cb) for x, cb in reversed(operands)),
                 (issue.waits_rows, State.WAIT_NEIGHBOUR, command.cb),
-                (reads & readers[1].waits_for_cb, State.WAIT_CB_DATA, command.b_cb),
-                (reads & readers[0].waits_for_cb, State.WAIT_CB_DATA, command.a_cb),
+                *((reads & x.waits_for_cb, State.WAIT_CB_DATA, cb) for x, cb in operands),
                 (writes & placer.waits_for_ls, State.WAIT_LS, command.cb),
                 (writes & placer.waits_for_cb, State.WAIT_CB_ROOM, command.cb),
             ):

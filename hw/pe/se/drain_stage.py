@@ -3,12 +3,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.lib.clock_gate import Gated
-from hw.pe.se.drain_path import DrainPath, DrainSettings
+from hw.pe.se.drain_lane import DrainSettings
+from hw.pe.se.drain_path import DrainPath
 from hw.pe.se.sizes import Sizes
 
 __all__ = ["DrainStage"]
@@ -18,7 +19,8 @@ class DrainStage(wiring.Component):
     """Gives `DrainPath` valid bits of a command, and stops it when its words are not taken.
 
     Operation: `start` forgets what an earlier command left in the pipeline. With `integers` words
-    are INT32 of the first lanes, else the 8-bit elements of all.
+    are INT32 of the first lanes, else the 8-bit elements of all. Where those are less than a word,
+    beats are collected: the word goes with its last one.
 
     Timing: a beat per cycle; `DrainPath.latency` clock edges, with `integers` its
     `integer_latency`. The clock runs only while beats are on their way.
@@ -31,13 +33,13 @@ class DrainStage(wiring.Component):
     -------
     settings : In(DrainSettings); integers : In(1); start : In(1).
     valid, values, biases, scales : In, a beat; ready : Out(1), it may come.
-    words : Out(stream of two words).
+    words : Out(stream of `write_words` words).
     """
 
     def __init__(self, *, sizes: Sizes) -> None:
         self.sizes = sizes
         bits = 32 * sizes.config.drain_lanes
-        words = data.ArrayLayout(8 * sizes.word_bytes, 2)
+        words = data.ArrayLayout(8 * sizes.word_bytes, sizes.write_words)
         super().__init__(
             {
                 "settings": In(DrainSettings),
@@ -62,6 +64,7 @@ class DrainStage(wiring.Component):
             keep = Mux(self.integers, 0, on_way)
             m.d.sync += on_way.eq(keep << 1 | self.valid)
         m.submodules.path = Gated(path, enable=self.ready & (self.valid | on_way.any()))
+        complete, elements = self._elaborate_collection(m, path, on_way[-1])
         m.d.comb += [
             path.en.eq(1),
             path.settings.eq(self.settings),
@@ -69,8 +72,23 @@ class DrainStage(wiring.Component):
             path.values.eq(self.values),
             path.biases.eq(self.biases),
             path.scales.eq(self.scales),
-            self.words.valid.eq(Mux(self.integers, on_way[0], on_way[-1])),
-            self.words.payload.as_value().eq(Mux(self.integers, path.integers, path.o)),
+            self.words.valid.eq(Mux(self.integers, on_way[0], on_way[-1] & complete)),
+            self.words.payload.as_value().eq(Mux(self.integers, path.integers, elements)),
             self.ready.eq(~self.words.valid | self.words.ready),
         ]
         return m
+
+    def _elaborate_collection(
+        self, m: Module, path: DrainPath, arrives: Value
+    ) -> tuple[Value, Value]:
+        """Whether the present beat makes words complete, and these."""
+        n_beats = self.sizes.drain_bytes // path.lanes
+        if n_beats == 1:
+            return Const(1, 1), path.o
+        kept = Signal(8 * path.lanes * (n_beats - 1), reset_less=True)
+        number = Signal(range(n_beats))
+        with m.If(self.start):
+            m.d.sync += number.eq(0)
+        with m.Elif(self.ready & arrives & ~self.integers):
+            m.d.sync += [number.eq(number + 1), kept.eq(Cat(kept, path.o)[len(path.o) :])]
+        return number == n_beats - 1, Cat(kept, path.o)

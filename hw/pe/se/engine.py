@@ -66,7 +66,7 @@ class SimdEngine(wiring.Component):
             "ls_b": Out(sizes.read_port).array(2),
             "ls_out": Out(sizes.write_port).array(2),
             "rows_in": In(stream.Signature(data.ArrayLayout(32, columns))),
-            "event_elements": Out(range(config.drain_lanes + 1)),
+            "event_elements": Out(range(sizes.held_lanes + 1)),
         }
         self.core = Core(sizes=sizes, members=members)
         super().__init__(members)

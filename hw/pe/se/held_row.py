@@ -34,16 +34,15 @@ class HeldRow(wiring.Component):
     index : Out(range), number of the beat that comes next, among those of b or of c.
     full : Out(1), the present row is there.
     drop : In(1), the present row is done with.
-    group : In(range), which `drain_lanes` columns to show.
-    b, c : Out(ArrayLayout(32, drain_lanes)), those of the present row.
+    group : In(range), which `held_lanes` columns to show.
+    b, c : Out(ArrayLayout(32, held_lanes)), those of the present row.
     """
 
     def __init__(self, *, sizes: Sizes) -> None:
         self.sizes = sizes
-        drain_lanes = sizes.config.drain_lanes
         self.n_beats = sizes.columns // sizes.lanes
-        self.n_groups = sizes.columns // drain_lanes
-        values = data.ArrayLayout(32, drain_lanes)
+        self.n_groups = sizes.columns // sizes.held_lanes
+        values = data.ArrayLayout(32, sizes.held_lanes)
         super().__init__(
             {
                 "clear": In(1),
@@ -93,7 +92,7 @@ class HeldRow(wiring.Component):
         """The memory of b or of c: a group in each word, both rows."""
         beats_per_group = self.n_beats // self.n_groups
         m.submodules[name] = mem = memory.Memory(
-            shape=32 * self.sizes.config.drain_lanes, depth=_ROWS * self.n_groups, init=[]
+            shape=32 * self.sizes.held_lanes, depth=_ROWS * self.n_groups, init=[]
         )
         w_port = mem.write_port(granularity=32 * self.sizes.lanes)
         r_port = mem.read_port(domain="comb")

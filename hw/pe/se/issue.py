@@ -7,11 +7,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.commands import LEVELS, LONG_BITS, BMode, Factor, Opcode
+from hw.arch.commands import LEVELS, LONG_BITS, BMode, Opcode
 from hw.arch.traps import Trap
 from hw.iface.command_view import view
 from hw.lib.loop_nest import LoopNest
 from hw.pe.se.beat_reader import beat_layout
+from hw.pe.se.drain_program import DrainProgram
 from hw.pe.se.front import N_PARTIALS, SUM_DISTANCE, beat_info
 from hw.pe.se.held_row import HeldRow
 from hw.pe.se.settings import settings_layout
@@ -42,7 +43,7 @@ class Issue(wiring.Component):
 
     Members
     -------
-    command, program : In(512); settings : In(settings_layout); scale : In(32).
+    command, program : In(512); settings : In(settings_layout); drain_program : In(DrainProgram).
     start : In(1); stop : In(1), send nothing more, and drop rows of the reduction engine.
     a, b : In(stream of beat_layout), from local memory.
     rows_in : In(stream of ArrayLayout(32, columns)).
@@ -51,6 +52,7 @@ class Issue(wiring.Component):
     valid, info, a_values, b_values, c_values : Out, to the FP32 lanes.
     row_first : Out(1), the beat is the first of its row.
     drain_valid, drain_values, drain_biases, drain_scales : Out, to the integer drain path.
+    Without FP32 lanes what belongs to them and to operand a stands still.
     running : Out(1), beats are left.
     n_elements : Out(range), elements that are sent in this cycle.
     fault : Out(fault_layout()).
@@ -67,7 +69,7 @@ class Issue(wiring.Component):
                 "command": In(LONG_BITS),
                 "program": In(LONG_BITS),
                 "settings": In(settings_layout(sizes)),
-                "scale": In(32),
+                "drain_program": In(DrainProgram),
                 "start": In(1),
                 "stop": In(1),
                 "a": In(beats),
@@ -86,7 +88,7 @@ class Issue(wiring.Component):
                 "drain_biases": Out(drain_bits),
                 "drain_scales": Out(drain_bits),
                 "running": Out(1),
-                "n_elements": Out(range(sizes.config.drain_lanes + 1)),
+                "n_elements": Out(range(sizes.held_lanes + 1)),
                 "fault": Out(fault_layout()),
                 "waits_rows": Out(1),
                 "waits_room": Out(1),
@@ -102,17 +104,16 @@ class Issue(wiring.Component):
         self._elaborate_walk(m, walk, goes, beat)
         unpackers = self._elaborate_unpackers(m, walk, held)
         self._elaborate_goes(m, walk, held, goes)
-        self._elaborate_values(m, held, unpackers, beat)
+        if self.sizes.with_fp:
+            self._elaborate_info(m, walk, goes, beat)
+            self._elaborate_values(m, held, unpackers, beat)
         self._elaborate_drain(m, held, beat)
         return m
 
     def _elaborate_walk(self, m: Module, walk: LoopNest, goes: Signal, beat: Signal) -> None:
-        """Where the next beat is in its row and in its accumulation."""
+        """Where the next beat is in its row."""
         command = view(self.command, Opcode.SIMD)
-        settings, info = self.settings, self.info
-        n_left = Signal(16)
-        first_iteration = Signal()
-        next_sum = Signal.like(info.sum)
+        settings = self.settings
         m.d.comb += [
             walk.counts[0].eq(settings.n_beats),
             *(walk.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)),
@@ -122,6 +123,23 @@ class Issue(wiring.Component):
             walk.tail_count.eq(command.tail_count),
             walk.start.eq(self.start),
             walk.step.eq(goes),
+        ]
+        with m.If(goes):
+            m.d.sync += beat.eq(Mux(walk.last[0], 0, beat + 1))
+            with m.If(walk.end):
+                m.d.sync += self.running.eq(0)
+        with m.If(self.start):
+            m.d.sync += [self.running.eq(1), beat.eq(0)]
+        with m.If(self.stop):
+            m.d.sync += self.running.eq(0)
+
+    def _elaborate_info(self, m: Module, walk: LoopNest, goes: Signal, beat: Signal) -> None:
+        """What goes along with the next beat: its place in its reduction and accumulation."""
+        settings, info = self.settings, self.info
+        n_left = Signal(16)
+        first_iteration = Signal()
+        next_sum = Signal.like(info.sum)
+        m.d.comb += [
             info.sum.eq(next_sum),
             info.partial.eq(beat),
             info.opens.eq(beat[(N_PARTIALS - 1).bit_length() :] == 0),
@@ -132,23 +150,17 @@ class Issue(wiring.Component):
             self.row_first.eq(beat == 0),
         ]
         with m.If(goes):
-            m.d.sync += [beat.eq(beat + 1), n_left.eq(n_left - 1), next_sum.eq(next_sum + 1)]
+            m.d.sync += [n_left.eq(n_left - 1), next_sum.eq(next_sum + 1)]
             with m.If(walk.last[0]):
-                m.d.sync += [beat.eq(0), n_left.eq(settings.n_beats)]
+                m.d.sync += n_left.eq(settings.n_beats)
             with m.If(walk.last[:2].all()):
                 m.d.sync += [next_sum.eq(0), first_iteration.eq(walk.last[2])]
-            with m.If(walk.end):
-                m.d.sync += self.running.eq(0)
         with m.If(self.start):
             m.d.sync += [
-                self.running.eq(1),
-                beat.eq(0),
                 n_left.eq(settings.n_beats),
                 next_sum.eq(0),
                 first_iteration.eq(1),
             ]
-        with m.If(self.stop):
-            m.d.sync += self.running.eq(0)
 
     def _elaborate_unpackers(self, m: Module, walk: LoopNest, held: HeldRow) -> dict[str, Unpacker]:
         """Take the elements out of both operands' words, and look for faults."""
@@ -156,11 +168,12 @@ class Issue(wiring.Component):
         settings = self.settings
         keep = Mux(walk.last[0], settings.tail_keep, ~0)
         from_memory = self.running & ~settings.from_re
+        uses_b = self.running & (settings.b_mode != BMode.NONE)
+        operands = [("b", self.b, settings.b_size, uses_b)]
+        if self.sizes.with_fp:
+            operands.insert(0, ("a", self.a, settings.a_size, from_memory))
         unpackers = {}
-        for name, port, size, used in (
-            ("a", self.a, settings.a_size, from_memory),
-            ("b", self.b, settings.b_size, self.running & (settings.b_mode != BMode.NONE)),
-        ):
+        for name, port, size, used in operands:
             m.submodules[f"unpack_{name}"] = unpacker = Unpacker(sizes=self.sizes)
             m.d.comb += [
                 unpacker.beat.eq(port.payload),
@@ -191,7 +204,9 @@ class Issue(wiring.Component):
         """Report a beat that must not be used."""
         note = port.payload.note
         zeros = Const(0, (self.sizes.word_bytes - 1).bit_length())
-        parity = Cat(zeros, Mux(unpacker.wrong_second, note.addresses[1], note.addresses[0]))
+        parity = Cat(zeros, note.addresses[0])
+        if self.sizes.read_words == 2:
+            parity = Cat(zeros, Mux(unpacker.wrong_second, note.addresses[1], note.addresses[0]))
         with m.If(port.valid & used & (note.outside | unpacker.wrong)):
             m.d.comb += [
                 self.fault.valid.eq(1),
@@ -266,12 +281,12 @@ class Issue(wiring.Component):
         """Operands of the FP32 lanes."""
         settings, sizes = self.settings, self.sizes
         program = view(self.program, Opcode.SE_PROGRAM)
-        lanes, drain_lanes = sizes.lanes, sizes.config.drain_lanes
+        lanes = sizes.lanes
         row = self.rows_in.payload.as_value()
         m.d.comb += self.a_values.eq(unpackers["a"].values)
         with m.If(settings.from_re):
-            m.d.comb += self.a_values.eq(_part(m, row, beat, 32 * lanes, "row_beat"))
-        group_bits = (drain_lanes // lanes).bit_length() - 1
+            m.d.comb += self.a_values.eq(_part(row, beat, 32 * lanes))
+        group_bits = (sizes.held_lanes // lanes).bit_length() - 1
         m.d.comb += held.group.eq(beat >> group_bits)
         single = unpackers["b"]
         for name, values, immediate, second in (
@@ -279,7 +294,7 @@ class Issue(wiring.Component):
             ("c", self.c_values, program.imm_c, single.second),
         ):
             shown = getattr(held, name).as_value()
-            part = _part(m, shown, beat[:group_bits], 32 * lanes, f"held_{name}")
+            part = _part(shown, beat, 32 * lanes)
             is_given = settings.b_pair if name == "c" else Const(1, 1)
             m.d.comb += values.as_value().eq(immediate.replicate(lanes))
             with m.If((settings.b_mode == BMode.ROW) & is_given):
@@ -291,39 +306,34 @@ class Issue(wiring.Component):
 
     def _elaborate_drain(self, m: Module, held: HeldRow, beat: Signal) -> None:
         """Operands of the integer drain path."""
-        settings, sizes = self.settings, self.sizes
-        program = view(self.program, Opcode.SE_PROGRAM)
+        settings, program, sizes = self.settings, self.drain_program, self.sizes
         lanes, integer_lanes = sizes.config.drain_lanes, sizes.integer_lanes
         row = self.rows_in.payload.as_value()
-        has_c = (settings.b_mode == BMode.HELD) & settings.b_pair & (program.factor == Factor.C)
-        bias = Signal(32 * lanes)
-        integer_bits = (lanes // integer_lanes).bit_length() - 1
+        biases, scales = (_part(getattr(held, name).as_value(), beat, 32 * lanes) for name in "bc")
+        values = _part(row, beat, 32 * lanes)
+        group = beat >> (sizes.held_lanes // lanes).bit_length() - 1
+        if integer_lanes < lanes:
+            part = _part(row, beat, 32 * integer_lanes)
+            integer_biases = _part(held.b.as_value(), beat, 32 * integer_lanes)
+            shift = (sizes.held_lanes // integer_lanes).bit_length() - 1
+            values = Mux(settings.integers, part, values)
+            biases = Mux(settings.integers, integer_biases, biases)
+            group = Mux(settings.integers, beat >> shift, group)
         m.d.comb += [
-            self.drain_values.eq(_part(m, row, beat, 32 * lanes, "drain_beat")),
-            bias.eq(held.b.as_value()),
-            self.drain_scales.eq(Mux(has_c, held.c.as_value(), self.scale.replicate(lanes))),
+            self.drain_values.eq(values),
+            self.drain_biases.eq(Mux(settings.adds_bias, biases, 0)),
+            self.drain_scales.eq(Mux(program.scales_c, scales, program.scale.replicate(lanes))),
         ]
         with m.If(settings.drains):
-            m.d.comb += held.group.eq(beat)
-        with m.If(settings.drains & settings.integers):
-            part = _part(m, row, beat, 32 * integer_lanes, "integer_beat")
-            held_part = _part(
-                m, held.b.as_value(), beat[:integer_bits], 32 * integer_lanes, "held_integers"
-            )
-            m.d.comb += [
-                held.group.eq(beat >> integer_bits),
-                self.drain_values.eq(part),
-                bias.eq(held_part),
-            ]
-        m.d.comb += self.drain_biases.eq(Mux(settings.adds_bias, bias, 0))
+            m.d.comb += held.group.eq(group)
 
 
-def _part(m: Module, value: Value, index: Value, width: int, name: str) -> Signal:
-    """`width` bits of a wide value, chosen by cases: simulators shift wide values slowly."""
-    part = Signal(width, name=name)
-    m.d.comb += part.eq(value)
-    with m.Switch(index):
-        for number in range(1, len(value) // width):
-            with m.Case(number):
-                m.d.comb += part.eq(value[width * number :])
-    return part
+def _part(value: Value, index: Value, width: int) -> Value:
+    """Part number `index` of a value's parts of `width` bits, by halving: cheap, and simulators
+    shift wide values slowly. Upper bits of the index, of groups beyond the value, do not count."""
+    n_parts = len(value) // width
+    if n_parts == 1:
+        return value
+    half = n_parts // 2
+    upper, lower = (_part(x, index, width) for x in (value[half * width :], value[: half * width]))
+    return Mux(index[half.bit_length() - 1], upper, lower)

@@ -45,9 +45,9 @@ def out_nest(
     m: Module, sizes: Sizes, command: data.View, settings: data.View, nest: data.View
 ) -> None:
     """The output: elements, statistics, or both."""
-    units = [n // sizes.unit_bytes for n in (2 * sizes.word_bytes, sizes.config.drain_lanes)]
+    units = [n // sizes.unit_bytes for n in (4 * sizes.integer_lanes, sizes.drain_bytes)]
     drained = Mux(settings.integers, *units)
-    n_beats = settings.n_beats + settings.statistics
+    n_beats = _n_written(sizes, settings)
     m.d.comb += [
         nest.counts[0].eq(Mux(settings.elements, n_beats, 1)),
         nest.counts[1].eq(command.count1),
@@ -73,7 +73,8 @@ def _common(
     words."""
 
     def units(value: Value) -> Value:
-        return Mux(packed, value << sizes.value_shift, value << sizes.unit_shift)
+        words = value << sizes.unit_shift
+        return Mux(packed, value << sizes.value_shift, words) if sizes.with_fp else words
 
     m.d.comb += [
         nest.offset.eq(units(command[f"{prefix}offset"])),
@@ -91,6 +92,15 @@ def _common(
     ]
 
 
+def _n_written(sizes: Sizes, settings: data.View) -> Value:
+    """Beats of a row as they are written: a statistic behind them, or collected to words."""
+    n_beats = settings.n_beats + settings.statistics
+    if sizes.drain_bytes == sizes.config.drain_lanes:
+        return n_beats
+    collects = settings.drains & ~settings.integers
+    return Mux(collects, sizes.columns // sizes.drain_bytes, n_beats)
+
+
 def _beat_units(sizes: Sizes, size: Value) -> Value:
     """Units of a beat whose elements have 2^size bytes."""
-    return Const(sizes.lanes // sizes.unit_bytes) << size
+    return (Const(sizes.lanes) << size) >> sizes.unit_bytes.bit_length() - 1

@@ -35,8 +35,8 @@ class Placer(wiring.Component):
     settings : In(settings_layout).
     nest : In(stream of nest_layout), in units of `sizes.unit_bytes`.
     beats : In(stream of back_beat), from the FP32 lanes.
-    words : In(stream of two words), from the integer drain path.
-    cb : Out(CbPort); ls : Out(LsWritePort).array(2).
+    words : In(stream of words), from the integer drain path.
+    cb : Out(CbPort); ls : Out(LsWritePort).array(write_words).
     stop : In(1), write nothing more but what was offered.
     outside : Out(1), the beat offered lies outside local memory; it is not taken.
     busy : Out(1); writing : Out(1), words or reports are under way.
@@ -46,7 +46,7 @@ class Placer(wiring.Component):
 
     def __init__(self, *, sizes: Sizes) -> None:
         self.sizes = sizes
-        words = data.ArrayLayout(8 * sizes.word_bytes, 2)
+        words = data.ArrayLayout(8 * sizes.word_bytes, sizes.write_words)
         super().__init__(
             {
                 "settings": In(settings_layout(sizes)),
@@ -54,7 +54,7 @@ class Placer(wiring.Component):
                 "beats": In(stream.Signature(back_beat(sizes))),
                 "words": In(stream.Signature(words)),
                 "cb": Out(CbPort()),
-                "ls": Out(sizes.write_port).array(2),
+                "ls": Out(sizes.write_port).array(sizes.write_words),
                 "stop": In(1),
                 "outside": Out(1),
                 "busy": Out(1),
@@ -76,7 +76,9 @@ class Placer(wiring.Component):
         )
         m.submodules.reporter = reporter = StepReporter(role=CbRole.PRODUCER)
         m.submodules.writer = writer = WordWriter(
-            n_words=2, address_width=sizes.address_width, word_bytes=sizes.word_bytes
+            n_words=sizes.write_words,
+            address_width=sizes.address_width,
+            word_bytes=sizes.word_bytes,
         )
         wiring.connect(m, wiring.flipped(self.nest), generator.nest)
         wiring.connect(m, generator.acquire, wiring.flipped(self.cb.acquire))
@@ -101,16 +103,24 @@ class Placer(wiring.Component):
             self.waits_for_ls.eq(writer.i.valid & ~writer.i.ready),
             self.step.eq(writer.step.valid & writer.step.ready),
         ]
-        inside = self._elaborate_place(m, generator, writer, takes)
-        self._elaborate_words(m, writer, inside)
+        place = place_of(m, sizes, generator.addresses.payload)
+        m.d.comb += writer.i.payload.place.eq(place)
+        if sizes.with_fp:
+            inside = self._elaborate_place(m, generator, place, writer, takes)
+            self._elaborate_beats(m, writer, inside)
+        self._elaborate_drained(m, writer)
         return m
 
     def _elaborate_place(
-        self, m: Module, generator: AddressGenerator, writer: WordWriter, takes: Signal
+        self,
+        m: Module,
+        generator: AddressGenerator,
+        place: data.View,
+        writer: WordWriter,
+        takes: Signal,
     ) -> Signal:
-        """Where the beat goes; returns the units from the start of the word."""
+        """Where a beat of the FP32 lanes goes; returns the units from the start of the word."""
         sizes, settings = self.sizes, self.settings
-        place = place_of(m, sizes, generator.addresses.payload)
         inside = Signal(sizes.unit_shift)
         behind = Signal(sizes.address_width + 1)  # the word behind the last beat of elements
         two_words = (settings.out_size == 2) & (4 * sizes.lanes > sizes.word_bytes)
@@ -119,10 +129,7 @@ class Placer(wiring.Component):
         following = wrapped_address(m, place, n_words, word_bytes=sizes.word_bytes)
         with m.If(takes & self.beats.payload.row_last):
             m.d.sync += behind.eq(following)
-        m.d.comb += [
-            writer.i.payload.place.eq(place),
-            inside.eq(inside_of(sizes, generator.addresses.payload)),
-        ]
+        m.d.comb += inside.eq(inside_of(sizes, generator.addresses.payload))
         with m.If(self.beats.payload.statistic & settings.elements & ~settings.drains):
             m.d.comb += [
                 writer.i.payload.place.address.eq(behind),
@@ -131,8 +138,11 @@ class Placer(wiring.Component):
             ]
         return inside
 
-    def _elaborate_words(self, m: Module, writer: WordWriter, inside: Signal) -> None:
-        """The beat as bytes of two words. Copies of narrow beats fill the word: no shifter."""
+    def _elaborate_beats(self, m: Module, writer: WordWriter, inside: Signal) -> None:
+        """A beat of the FP32 lanes as bytes of two words.
+
+        Copies of narrow beats fill the word: no shifter.
+        """
         sizes, settings = self.sizes, self.settings
         beat, request = self.beats.payload, writer.i.payload
         word_bytes = sizes.word_bytes
@@ -166,12 +176,16 @@ class Placer(wiring.Component):
                 with m.Case(unit):
                     low = Cat(Const(0, unit * sizes.unit_bytes), strobe)[:word_bytes]
                     m.d.comb += request.strobes.as_value().eq(low)
+
+    def _elaborate_drained(self, m: Module, writer: WordWriter) -> None:
+        """Words of the integer drain path, as they are."""
+        sizes, settings, request = self.sizes, self.settings, writer.i.payload
+        strobes = (
+            Const((1 << n_bytes) - 1, sizes.word_bytes * sizes.write_words)
+            for n_bytes in (4 * sizes.integer_lanes, sizes.drain_bytes)
+        )
         with m.If(settings.drains):
-            n_words = 2 if sizes.config.drain_lanes > word_bytes else 1
-            drained = Mux(
-                settings.integers, (1 << 2 * word_bytes) - 1, (1 << n_words * word_bytes) - 1
-            )
             m.d.comb += [
                 request.words.eq(self.words.payload),
-                request.strobes.as_value().eq(drained),
+                request.strobes.as_value().eq(Mux(settings.integers, *strobes)),
             ]

@@ -6,7 +6,7 @@ from functools import partial
 
 from hw.config.presets import get_config
 from hw.pe.se.back_lane import BackLane
-from hw.pe.se.drain_path import DrainLane
+from hw.pe.se.drain_lane import DrainLane
 from hw.pe.se.engine import SimdEngine
 from hw.pe.se.front_lane import FrontLane
 from hw.pe.se.reduce_tree import ReduceNode

@@ -11,7 +11,6 @@ from amaranth.lib.wiring import In, Out
 from hw.arch.commands import (
     COMMANDS,
     LONG_BITS,
-    Addend,
     BMode,
     Factor,
     Function,
@@ -24,7 +23,8 @@ from hw.arch.commands import (
 )
 from hw.arch.formats import Format
 from hw.iface.command_view import view
-from hw.pe.se.drain_path import DrainSettings
+from hw.pe.se.drain_lane import DrainSettings
+from hw.pe.se.drain_program import DrainProgram, one_of
 from hw.pe.se.front import SUM_DISTANCE
 from hw.pe.se.front_lane import front_config
 from hw.pe.se.sizes import Sizes
@@ -95,18 +95,18 @@ class ProgramRules(wiring.Component):
         m = Module()
         program = view(self.program, Opcode.SE_PROGRAM)
         config = self.sizes.config
-        times_itself = _one_of(program.function, TIMES_ITSELF)
+        times_itself = one_of(program.function, TIMES_ITSELF)
         uses_statistic = (program.out != SimdOut.ELEMENTS) | (program.post == Post.STATISTIC)
         rules = [
             ("program", program.program >= config.programs),
             ("post", times_itself & (program.post != Post.NONE)),
             ("reduce", times_itself & (program.reduce != Reduce.NONE)),
             ("reduce", uses_statistic & (program.reduce == Reduce.NONE)),
-            ("stat_function", _one_of(program.stat_function, TIMES_ITSELF)),
+            ("stat_function", one_of(program.stat_function, TIMES_ITSELF)),
             (
                 "b_format",
                 (program.b_mode == BMode.HELD)
-                & ~_one_of(program.b_format, (Format.INT32, Format.FP32)),
+                & ~one_of(program.b_format, (Format.INT32, Format.FP32)),
             ),
             (
                 "factor",
@@ -132,10 +132,10 @@ class Decoder(wiring.Component):
 
     Members
     -------
-    command : In(512), a SIMD; program : In(512), the SE_PROGRAM of its slot.
+    command : In(512), a SIMD; program : In(512), the SE_PROGRAM of its slot (with FP32 lanes).
+    drain_program : In(DrainProgram), the same as the integer drain path needs it.
     filled : In(1), the slot is there and was filled.
     settings : Out(settings_layout); front : Out(front_config()); drain : Out(DrainSettings).
-    scale : Out(32), the drain path's scale where it is not held.
     illegal : Out(1); bit : Out(16), of the field.
     """
 
@@ -145,11 +145,11 @@ class Decoder(wiring.Component):
             {
                 "command": In(LONG_BITS),
                 "program": In(LONG_BITS),
+                "drain_program": In(DrainProgram),
                 "filled": In(1),
                 "settings": Out(settings_layout(sizes)),
                 "front": Out(front_config()),
                 "drain": Out(DrainSettings),
-                "scale": Out(32),
                 "illegal": Out(1),
                 "bit": Out(16),
             }
@@ -160,18 +160,39 @@ class Decoder(wiring.Component):
         command = view(self.command, Opcode.SIMD)
         program = view(self.program, Opcode.SE_PROGRAM)
         # Signals of their own: a part of a wide one must not depend on another part of it.
-        drains, integers, n_beats = Signal(), Signal(), Signal(16)
+        drains, n_beats = Signal(), Signal(16)
         m.d.comb += [
-            self.settings.drains.eq(drains),
-            self.settings.integers.eq(integers),
             self.settings.n_beats.eq(n_beats),
+            *(getattr(self.drain, x).eq(self.drain_program[x]) for x in ("relu", "low", "high")),
         ]
-        self._elaborate_operands(m, command, program)
-        self._elaborate_path(m, command, program, drains, integers)
-        self._elaborate_beats(m, command, drains, integers, n_beats)
-        self._elaborate_lanes(m, program)
-        self._elaborate_rules(m, command, program, drains, n_beats)
+        self._elaborate_path(m, command, drains)
+        self._elaborate_beats(m, command, drains, n_beats)
+        if self.sizes.with_fp:
+            self._elaborate_operands(m, command, program)
+            self._elaborate_lanes(m, program)
+        rules = self._rules(m, command, program, drains, n_beats)
+        _judge(m, Opcode.SIMD, rules, self.illegal, self.bit)
         return m
+
+    def _elaborate_path(self, m: Module, command: data.View, drains: Signal) -> None:
+        """Whether the command runs on the integer drain path, and what it does there."""
+        settings, program = self.settings, self.drain_program
+        from_re = command.source == SimdSource.RE
+        m.d.comb += [
+            settings.integers.eq(program.integers),
+            settings.adds_bias.eq(program.adds_bias),
+            settings.b_pair.eq(program.pair),
+            drains.eq(program.drains & from_re & ~command.accumulate),
+        ]
+        if self.sizes.with_fp:
+            m.d.comb += [settings.from_re.eq(from_re), settings.drains.eq(drains)]
+        else:  # others do not start
+            m.d.comb += [
+                settings.from_re.eq(1),
+                settings.drains.eq(1),
+                settings.b_mode.eq(Mux(program.held, BMode.HELD, BMode.NONE)),
+                settings.elements.eq(1),
+            ]
 
     def _elaborate_operands(self, m: Module, command: data.View, program: data.View) -> None:
         """Where values come from, and what is made of them."""
@@ -180,9 +201,7 @@ class Decoder(wiring.Component):
             size = size_code(m, program[f"{name}_format"], name=f"{name}_size")
             m.d.comb += settings[f"{name}_size"].eq(size)
         m.d.comb += [
-            settings.from_re.eq(command.source == SimdSource.RE),
             settings.b_mode.eq(program.b_mode),
-            settings.b_pair.eq(program.b_pair),
             settings.accumulates.eq(command.accumulate),
             settings.elements.eq(program.out != SimdOut.STATISTICS),
             settings.statistics.eq(program.out != SimdOut.ELEMENTS),
@@ -191,58 +210,15 @@ class Decoder(wiring.Component):
             ),
             settings.squares.eq(program.reduce == Reduce.SUM_SQUARES),
         ]
-        with m.If(_one_of(program.function, TIMES_ITSELF)):
+        with m.If(one_of(program.function, TIMES_ITSELF)):
             m.d.comb += settings.second.eq(Second.ARGUMENT)
         with m.Elif(program.post == Post.STATISTIC):
             m.d.comb += settings.second.eq(Second.STATISTIC)
         with m.Elif(program.post != Post.NONE):
             m.d.comb += settings.second.eq(Second.OPERAND)
 
-    def _elaborate_path(
-        self,
-        m: Module,
-        command: data.View,
-        program: data.View,
-        drains: Signal,
-        integers: Signal,
-    ) -> None:
-        """Whether the program only requantises rows of the reduction engine."""
-        drain = self.drain
-        held = program.b_mode == BMode.HELD
-        without_b = (program.b_mode == BMode.NONE) & (program.imm_b == 0)
-        adds = (program.pre == Pre.ADD) & held & (program.b_format == Format.INT32)
-        scaled = _one_of(program.factor, (Factor.NONE, Factor.IMMEDIATE, Factor.C))
-        to_bytes = _one_of(program.out_format, (Format.INT8, Format.UINT8)) & scaled
-        m.d.comb += [
-            integers.eq((program.out_format == Format.INT32) & (program.factor == Factor.NONE)),
-            self.settings.adds_bias.eq(adds),
-            drains.eq(
-                (command.source == SimdSource.RE)
-                & ~command.accumulate
-                & (program.a_format == Format.INT32)
-                & (held | (program.b_mode == BMode.NONE))
-                & ((program.pre == Pre.PASS) | adds | ((program.pre == Pre.ADD) & without_b))
-                & (integers | to_bytes)
-                & (program.addend == Addend.NONE)
-                & (program.function == Function.NONE)
-                & (program.reduce == Reduce.NONE)
-                & (program.post == Post.NONE)
-                & ~program.stochastic
-            ),
-            drain.relu.eq(program.relu),
-            drain.unsigned.eq(program.out_format == Format.UINT8),
-            drain.clamp.eq(program.clamp),
-            drain.clamp_low.eq(program.clamp_low),
-            drain.clamp_high.eq(program.clamp_high),
-            self.scale.eq(program.imm_factor),
-        ]
-        with m.If(program.factor == Factor.C):
-            m.d.comb += self.scale.eq(program.imm_c)
-        with m.Elif(program.factor == Factor.NONE):
-            m.d.comb += self.scale.eq(0x3F80_0000)
-
     def _elaborate_beats(
-        self, m: Module, command: data.View, drains: Signal, integers: Signal, n_beats: Signal
+        self, m: Module, command: data.View, drains: Signal, n_beats: Signal
     ) -> None:
         """How a row is cut."""
         sizes, settings = self.sizes, self.settings
@@ -257,12 +233,12 @@ class Decoder(wiring.Component):
         with m.If(drains):
             drain_beats = sizes.columns // sizes.config.drain_lanes
             integer_beats = sizes.columns // sizes.integer_lanes
-            m.d.comb += n_beats.eq(Mux(integers, integer_beats, drain_beats))
+            m.d.comb += n_beats.eq(Mux(self.drain_program.integers, integer_beats, drain_beats))
 
     def _elaborate_lanes(self, m: Module, program: data.View) -> None:
         """What every lane does."""
         front = self.front
-        is_typed = _one_of(program.b_mode, (BMode.ELEMENT, BMode.HELD))
+        is_typed = one_of(program.b_mode, (BMode.ELEMENT, BMode.HELD))
         b_format = Mux(is_typed, program.b_format, Format.FP32)
         m.d.comb += [
             *(
@@ -281,16 +257,36 @@ class Decoder(wiring.Component):
             front.post_is_c.eq(program.post == Post.C),
         ]
 
-    def _elaborate_rules(
+    def _rules(
         self,
         m: Module,
         command: data.View,
         program: data.View,
         drains: Signal,
         n_beats: Signal,
-    ) -> None:
+    ) -> list[tuple[str, Value]]:
         """What the engine does not have, or has no room for."""
-        sizes, config = self.sizes, self.sizes.config
+        sizes = self.sizes
+        no_row = (command.source == SimdSource.RE) & (command.count0 != sizes.columns)
+        if not sizes.with_fp:
+            return [("program", ~self.filled | ~drains), ("count0", no_row)]
+        on_lanes = program.out_format != Format.INT32
+        is_wide = one_of(program.a_format, (Format.INT32, Format.FP32))
+        too_wide = (program.b_mode == BMode.HELD) & (command.count0 > sizes.columns)
+        too_long, too_many = self._elaborate_room(m, command, program, n_beats)
+        return [
+            ("program", ~self.filled | (~drains & ~on_lanes)),
+            ("count0", too_long | too_wide | no_row),
+            ("source", (command.source == SimdSource.RE) & ~is_wide),
+            ("count1", too_many),
+            ("accumulate", command.accumulate & (program.reduce == Reduce.SUM_SQUARES)),
+        ]
+
+    def _elaborate_room(
+        self, m: Module, command: data.View, program: data.View, n_beats: Signal
+    ) -> tuple[Value, Value]:
+        """Whether a row is longer than the row buffer, and sums are more than there is room for."""
+        config = self.sizes.config
         n_rows = Signal(11)  # saturated, as are beats: no buffer has more than 1024
         row_beats = Signal(11)
         n_sums = Signal(22)
@@ -303,21 +299,8 @@ class Decoder(wiring.Component):
             n_least.eq(least_rows * row_beats),
             self.settings.spaced.eq(command.accumulate & (n_least < SUM_DISTANCE)),
         ]
-        is_wide = _one_of(program.a_format, (Format.INT32, Format.FP32))
         too_long = (program.post == Post.STATISTIC) & (row_beats > config.row_beats)
-        too_wide = (program.b_mode == BMode.HELD) & (command.count0 > sizes.columns)
-        from_re = command.source == SimdSource.RE
-        no_row = from_re & (command.count0 != sizes.columns)
-        on_lanes = program.out_format != Format.INT32
-        rules = [
-            ("program", ~self.filled),
-            ("program", ~drains & ~(on_lanes & int(config.with_fp))),
-            ("count0", too_long | too_wide | no_row),
-            ("source", from_re & ~is_wide),
-            ("count1", command.accumulate & (n_sums > config.sum_beats)),
-            ("accumulate", command.accumulate & (program.reduce == Reduce.SUM_SQUARES)),
-        ]
-        _judge(m, Opcode.SIMD, rules, self.illegal, self.bit)
+        return too_long, command.accumulate & (n_sums > config.sum_beats)
 
 
 def _judge(
@@ -328,8 +311,3 @@ def _judge(
     for name, wrong in reversed(list(rules)):
         with m.If(wrong):
             m.d.comb += [illegal.eq(1), bit.eq(command.field(name).offset)]
-
-
-def _one_of(value: Value, codes: Iterable[int]) -> Value:
-    """Whether `value` is one of the codes."""
-    return Value.cast(value).matches(*(int(code) for code in codes))

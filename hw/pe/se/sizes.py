@@ -40,31 +40,58 @@ class Sizes:
                 f"fp_lanes is {lanes}; it must be {self.word_bytes // 4} or"
                 f" {self.word_bytes // 2}, so that a beat of FP32 is one or two words."
             )
-        if drain_lanes not in (self.word_bytes, 2 * self.word_bytes):
+        ways = [self.word_bytes // 4 << shift for shift in range(4)]
+        if drain_lanes not in ways:
             raise ValueError(
-                f"drain_lanes is {drain_lanes}; it must be {self.word_bytes} or"
-                f" {2 * self.word_bytes}, so that one or two words come out."
+                f"drain_lanes is {drain_lanes}; it must be {ways[0]}, {ways[1]}, {ways[2]} or"
+                f" {ways[3]}, so that whole words come out."
             )
-        if self.columns < drain_lanes or self.columns & (self.columns - 1):
+        if self.columns < max(drain_lanes, self.word_bytes) or self.columns & (self.columns - 1):
             raise ValueError(
                 f"columns is {self.columns}; it must be a power of two, at least drain_lanes"
-                f" ({drain_lanes})."
+                f" ({drain_lanes}) and word_bytes ({self.word_bytes})."
             )
+
+    @property
+    def with_fp(self) -> bool:
+        """There are FP32 lanes."""
+        return self.config.with_fp
 
     @property
     def lanes(self) -> int:
-        """FP32 lanes."""
-        return self.config.fp_lanes
+        """FP32 lanes, hence elements of a beat of a or b; without any, HELD values of a word."""
+        return self.config.fp_lanes if self.with_fp else self.word_bytes // 4
 
     @property
     def integer_lanes(self) -> int:
-        """Values that leave in a cycle as INT32: two words."""
-        return self.word_bytes // 2
+        """Values that leave in a cycle as INT32: two words at most."""
+        return min(self.word_bytes // 2, self.config.drain_lanes)
+
+    @property
+    def held_lanes(self) -> int:
+        """HELD values that are read at once."""
+        return max(self.config.drain_lanes, self.lanes)
+
+    @property
+    def drain_bytes(self) -> int:
+        """Bytes that the integer drain path gives at once, of 8-bit elements: whole words."""
+        return max(self.config.drain_lanes, self.word_bytes)
+
+    @property
+    def read_words(self) -> int:
+        """Words of a beat that is read, at most."""
+        return 2 if self.with_fp else 1
+
+    @property
+    def write_words(self) -> int:
+        """Words that are written at once, at most."""
+        drained = max(4 * self.integer_lanes, self.drain_bytes) // self.word_bytes
+        return 2 if self.with_fp else drained
 
     @property
     def unit_bytes(self) -> int:
-        """Unit of addresses: the smallest beat, but at most an FP32 value."""
-        return min(4, self.lanes)
+        """Unit of addresses: the smallest beat, at most an FP32 value; words without FP32 lanes."""
+        return min(4, self.lanes) if self.with_fp else self.word_bytes
 
     @property
     def unit_shift(self) -> int:

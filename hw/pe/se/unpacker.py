@@ -30,6 +30,8 @@ def size_code(m: Module, format_: Any, *, name: str) -> Signal:
 class Unpacker(wiring.Component):
     """Takes a beat's elements, or the two FP32 values of a row, out of two words.
 
+    Without FP32 lanes beats are words of HELD values, as they are.
+
     Timing: combinational.
 
     Parameters
@@ -69,6 +71,13 @@ class Unpacker(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        if not self.sizes.with_fp:
+            used = Cat(bit.replicate(4) for bit in self.keep)
+            m.d.comb += [
+                self.values.as_value().eq(self.beat.words[0]),
+                self.wrong.eq((self.beat.errors[0] & used).any()),
+            ]
+            return m
         used = self._elaborate_elements(m)
         with m.If(self.single):
             m.d.comb += used.eq(self._elaborate_single(m))

@@ -62,6 +62,8 @@ SHAPES = {
     "plain": Shape(4, 8, 8, 8, 12, with_functions=False),
     "fpga": Shape(2, 8, 16, 8, 12, row_beats=64),
     "drains": Shape(2, 16, 32, 8, 11, with_fp=False),
+    "narrow": Shape(2, 2, 8, 8, 11, with_fp=False),
+    "half": Shape(4, 4, 16, 8, 12, with_functions=False),
     "full": Shape(16, 32, 32, 32, 12),
 }
 SHAPE = SHAPES[bench_parameters().get("shape", "tiny")]

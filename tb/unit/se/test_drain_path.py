@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hw.arch.commands import BMode, Factor, Pre
 from hw.arch.formats import Format
-from hw.pe.se.drain_path import DrainPath, DrainSettings
+from hw.pe.se.drain_lane import DrainSettings
+from hw.pe.se.drain_path import DrainPath
 from sim.golden.simd import Program, run_rows
 from tb.common.payload import pack
 from tb.common.runner import run_bench
@@ -121,6 +122,19 @@ def joined(words: NDArray, bits: int) -> int:
     return sum(int(word) << bits * i for i, word in enumerate(words))
 
 
+def integer_limits(settings: dict[str, int]) -> tuple[int, int]:
+    """The limits as integers of the type; the larger one wins, and with a NaN all is 0."""
+    least, most = (0, 255) if settings["unsigned"] else (-128, 127)
+    if not settings["clamp"]:
+        return least, most
+    bits = np.array([settings["clamp_low"], settings["clamp_high"]], np.uint32)
+    limits = bits.view(np.float32).astype(float)
+    if np.isnan(limits).any():
+        return 0, 0
+    low, high = (int(np.rint(np.clip(limit, least, most))) for limit in limits)
+    return min(low, high), high
+
+
 async def run_beats(dut: Any, bench: Bench, beats: Beats, enable: float) -> int:
     """Send the beats and check all that comes out; the number of cycles."""
     rng = python_rng("enables")
@@ -128,7 +142,9 @@ async def run_beats(dut: Any, bench: Bench, beats: Beats, enable: float) -> int:
     wanted = [joined(row, 8) for row in o]
     wanted_integers = [joined(row, 32) for row in integers]
     n, n_entered, n_seen, n_integers, n_cycles = len(wanted), 0, 0, 0, 0
-    dut.settings.value = pack(DrainSettings, beats.settings)
+    low, high = integer_limits(beats.settings)
+    settings = {"relu": beats.settings["relu"], "low": low, "high": high}
+    dut.settings.value = pack(DrainSettings, settings)
     while n_seen < n:
         valid = n_entered < n and rng.random() < max(enable, 0.5)
         enabled = rng.random() < enable

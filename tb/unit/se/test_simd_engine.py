@@ -155,7 +155,11 @@ async def the_largest_that_fits(dut: object) -> None:
     [
         ("tiny", 5),
         ("drains", 5),
-        *(pytest.param(name, 15, marks=pytest.mark.slow) for name in ("tiny", "fpga", "full")),
+        ("narrow", 5),
+        *(
+            pytest.param(name, 15, marks=pytest.mark.slow)
+            for name in ("tiny", "fpga", "half", "full")
+        ),
     ],
 )
 def test_simd_engine(shape: str, batches: int) -> None:
