@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The named members of the family."""
 
+import dataclasses
 import difflib
 
 from hw.config.tree import (
@@ -30,7 +31,7 @@ def _small_pe(
     """An element with 8-byte words and 16-byte links; without floats, if so wished."""
     return PeConfig(
         dpe=DpeConfig(columns=columns, k_bytes=8, with_fp=with_fp),
-        re=ReConfig(banks=banks),
+        re=ReConfig(banks=banks, fast_minmax=with_fp),
         ls=LsConfig(size_bytes=ls_bytes, banks=8, word_bytes=8),
         cp=CpConfig(cbs=cbs, queue_depth=4),
         fi=FiConfig(reads_in_flight=8),
@@ -38,6 +39,11 @@ def _small_pe(
         link_bytes=16,
     )
 
+
+# As block RAM likes it: two ports, parity in the ninth bit, and a link's words a cycle in and out.
+_FPGA_LS = LsConfig(
+    size_bytes=32 * KIB, banks=4, word_bytes=8, two_port=True, read_lanes=4, write_lanes=2
+)
 
 _FULL_PE = PeConfig(
     dpe=DpeConfig(columns=32, k_bytes=32),
@@ -79,7 +85,10 @@ _MEMBERS = (
         purpose="ULX3S-85F and kin",
         rows=1,
         cols=1,
-        pe=_small_pe(columns=8, banks=16, ls_bytes=32 * KIB, cbs=16, fp_lanes=2, with_fp=False),
+        pe=dataclasses.replace(
+            _small_pe(columns=8, banks=16, ls_bytes=32 * KIB, cbs=16, fp_lanes=2, with_fp=False),
+            ls=_FPGA_LS,
+        ),
         sram=SramConfig(slices=1, bytes_per_cycle=16, size_bytes=128 * KIB),
         dram=DramConfig(
             channels=1, bytes_per_cycle=2, total_bytes_per_cycle=2, size_bytes=32 * MIB

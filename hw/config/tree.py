@@ -49,6 +49,8 @@ class DpeConfig:
     """Bytes of one dot product per cycle: INT8 elements, or twice the FP16/BF16 elements."""
     with_fp: bool = True
     """FP16 and BF16 at half rate; False leaves the floating datapath out."""
+    lut_columns: int = 0
+    """Columns whose multipliers are made of logic on an FPGA with fewer hard ones than products."""
 
     @property
     def tile_rows(self) -> int:
@@ -82,6 +84,11 @@ class DpeConfig:
             f"dpe.columns is {self.columns}; it must be at least 8, the reduction engine's"
             f" latency.",
         )
+        _check(
+            0 <= self.lut_columns <= self.columns,
+            f"dpe.lut_columns is {self.lut_columns}; it must be from 0 to dpe.columns"
+            f" ({self.columns}).",
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,6 +97,8 @@ class ReConfig:
 
     banks: int = 4
     """Accumulator banks."""
+    fast_minmax: bool = True
+    """Minimum and maximum of a drained row in every cycle; False: a value of it per cycle."""
 
     def validate(self) -> None:
         """Raise `ConfigError` unless the bank count fits the command set."""
@@ -101,19 +110,22 @@ class ReConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LsConfig:
-    """Local memory: `banks` single-port banks of `word_bytes`-byte words."""
+    """Local memory: `banks` banks of `word_bytes`-byte words."""
 
     size_bytes: int
     """Total size."""
     banks: int
-    """Single-port banks, interleaved by an XOR of word-address groups."""
+    """Banks, interleaved by an XOR of word-address groups."""
     word_bytes: int
     """Bytes of one bank word; equals the tile's `k_bytes`."""
     parity: bool = True
     """One parity bit per byte."""
-    lanes: int = 0
-    """Reads, and writes, that the banks can serve in one cycle: the crossbar's ports of each kind,
-    which units share. 0: one for each slot of a unit, as many as there are."""
+    two_port: bool = False
+    """A bank can read a word and write another in one cycle; else it does one of the two."""
+    read_lanes: int = 0
+    """Ports of the crossbar for reads, which units share; 0: one for each slot of a unit."""
+    write_lanes: int = 0
+    """The same for writes."""
 
     @property
     def words(self) -> int:
@@ -122,9 +134,10 @@ class LsConfig:
 
     def validate(self) -> None:
         """Raise `ConfigError` unless the banks divide the memory evenly."""
+        fewest = 4 if self.two_port else 8
         _check(
-            _power_of_two(self.banks) and 8 <= self.banks <= 64,
-            f"ls.banks is {self.banks}; it must be a power of two from 8 to 64.",
+            _power_of_two(self.banks) and fewest <= self.banks <= 64,
+            f"ls.banks is {self.banks}; it must be a power of two from {fewest} to 64.",
         )
         _check(
             _power_of_two(self.size_bytes) and self.size_bytes <= 1 << 19,
@@ -136,7 +149,9 @@ class LsConfig:
             f" words"
             f" need at least {4 * self.banks * self.word_bytes}.",
         )
-        _check(self.lanes >= 0, f"ls.lanes is {self.lanes}; it must be 0 or more.")
+        for name in ("read_lanes", "write_lanes"):
+            n_lanes = getattr(self, name)
+            _check(n_lanes >= 0, f"ls.{name} is {n_lanes}; it must be 0 or more.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

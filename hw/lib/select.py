@@ -1,32 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selections by number, as trees of two-way ones: the form that costs least in lookup tables."""
+"""Selection by flags, in the form that costs least in lookup tables: two options in each."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
-from amaranth.hdl import Cat, Mux, Value
+from amaranth.hdl import Value
 
-__all__ = ["choose", "number_of"]
+__all__ = ["one_of"]
 
 
-def choose(options: Sequence[Value], number: Value) -> Value:
-    """Option `number`; one of the last two or so where there is none of that number.
+def one_of(options: Sequence[Value], flags: Sequence[Value]) -> Value:
+    """The option whose flag is set; 0 if none is. The only option needs no flag.
 
-    An `Array` becomes a comparison for each option, and about twice the logic.
+    An `Array` or nested `Mux` becomes a comparison for each option and about twice the logic.
     """
-    chosen = [Value.cast(option) for option in options]
-    for bit in number:
-        if len(chosen) == 1:
-            break
-        pairs = zip(chosen[0::2], chosen[1::2], strict=False)
-        odd = chosen[-1:] if len(chosen) % 2 else []
-        chosen = [*(Mux(bit, high, low) for low, high in pairs), *odd]
-    assert len(chosen) == 1, "too few bits of number"
-    return chosen[0]
-
-
-def number_of(flags: Sequence[Value]) -> Value:
-    """Number of the only flag that is set; 0 if none is."""
-    width = max(1, (len(flags) - 1).bit_length())
-    return Cat(
-        Cat(flag for at, flag in enumerate(flags) if at >> bit & 1).any() for bit in range(width)
-    )
+    values = [Value.cast(option) for option in options]
+    if len(values) == 1:
+        return values[0]
+    pairs = zip(values, flags, strict=True)
+    return reduce(or_, (value & flag.replicate(len(value)) for value, flag in pairs))

@@ -37,6 +37,8 @@ class SramShape:
     depth : number of words.
     width : bits of a word.
     lane_width : bits that one bit of the write mask covers.
+    keeps_old : a read of a word in the cycle in which it is written gives what was there before;
+        False: it gives anything.
 
     Raises: ValueError for sizes that no such memory can have.
     """
@@ -45,6 +47,7 @@ class SramShape:
     depth: int
     width: int
     lane_width: int
+    keeps_old: bool = True
 
     def __post_init__(self) -> None:
         if self.n_ports not in (1, 2):
@@ -78,17 +81,22 @@ class SramShape:
     def module_name(self) -> str:
         """Name of the Verilog module, which holds all sizes."""
         ports = "1rw" if self.n_ports == 1 else "1r1w"
-        return f"sram_{ports}_d{self.depth}_w{self.width}_l{self.lane_width}"
+        suffix = "" if self.keeps_old else "_x"
+        return f"sram_{ports}_d{self.depth}_w{self.width}_l{self.lane_width}{suffix}"
 
     @classmethod
     def parse(cls, module_name: str) -> "SramShape | None":
         """The shape that a module name stands for, or None if it names no SRAM."""
-        match = re.fullmatch(r"sram_(1rw|1r1w)_d(\d+)_w(\d+)_l(\d+)", module_name)
+        match = re.fullmatch(r"sram_(1rw|1r1w)_d(\d+)_w(\d+)_l(\d+)(_x)?", module_name)
         if match is None:
             return None
-        depth, width, lane_width = map(int, match.groups()[1:])
+        depth, width, lane_width = map(int, match.groups()[1:4])
         return cls(
-            n_ports=1 if match[1] == "1rw" else 2, depth=depth, width=width, lane_width=lane_width
+            n_ports=1 if match[1] == "1rw" else 2,
+            depth=depth,
+            width=width,
+            lane_width=lane_width,
+            keeps_old=match[5] is None,
         )
 
     def verilog(self) -> str:
@@ -99,6 +107,8 @@ class SramShape:
             "last": self.depth - 1,
             "lane": self.lane_width,
             "n_lanes": self.n_lanes,
+            # Without it Yosys builds a bypass around block RAM, of a flip-flop for every bit.
+            "check": "" if self.keeps_old else "(* no_rw_check *) ",
         }
         return f"{self._header()}\n{body % words}endmodule\n"
 
@@ -157,7 +167,7 @@ _SINGLE_PORT_BODY = (
 
 _DUAL_PORT_BODY = (
     """\
-  reg [%(width)d-1:0] mem [0:%(last)d];
+  %(check)sreg [%(width)d-1:0] mem [0:%(last)d];
   integer lane;
   always @(posedge clk) begin
     if (r_en) r_data <= mem[r_addr];
@@ -174,13 +184,21 @@ class _SramBase(wiring.Component):
     """What both wrappers share: the shape as public attributes and the choice of what is behind."""
 
     def __init__(
-        self, *, n_ports: int, width: int, depth: int, lane_width: int | None, ports: Any
+        self,
+        *,
+        n_ports: int,
+        width: int,
+        depth: int,
+        lane_width: int | None,
+        ports: Any,
+        keeps_old: bool = True,
     ) -> None:
         self.shape = SramShape(
             n_ports=n_ports,
             depth=depth,
             width=width,
             lane_width=width if lane_width is None else lane_width,
+            keeps_old=keeps_old,
         )
         self.width = width
         self.depth = depth
@@ -274,8 +292,8 @@ class DualPortSram(_SramBase):
     """Memory with a read port and a write port, each one word per cycle (1R1W).
 
     Operation: `r_en` reads `r_addr`; a `w_mask` other than zero writes its lanes at `w_addr`. A
-    read and a write of the same word in one cycle read the old word. Contents are undefined until
-    written.
+    read and a write of the same word in one cycle read the old word, or with `keeps_old` False
+    anything. Contents are undefined until written.
 
     Timing: `r_data` shows the word in the cycle after the read and holds it until the cycle after
     the next read. One read and one write per cycle. No combinational path.
@@ -285,6 +303,7 @@ class DualPortSram(_SramBase):
     width : bits of a word.
     depth : number of words.
     lane_width : bits per write mask bit; the whole word when None.
+    keeps_old : False where no word is ever read while it is written: FPGAs do that for nothing.
 
     Members
     -------
@@ -298,12 +317,15 @@ class DualPortSram(_SramBase):
     Raises: ValueError when a size is not positive or lanes do not divide the word.
     """
 
-    def __init__(self, *, width: int, depth: int, lane_width: int | None = None) -> None:
+    def __init__(
+        self, *, width: int, depth: int, lane_width: int | None = None, keeps_old: bool = True
+    ) -> None:
         super().__init__(
             n_ports=2,
             width=width,
             depth=depth,
             lane_width=lane_width,
+            keeps_old=keeps_old,
             ports=lambda shape: {
                 "r_en": In(1),
                 "r_addr": In(shape.addr_width),

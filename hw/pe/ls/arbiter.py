@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.lib.select import choose, number_of
+from hw.lib.select import one_of
 
 __all__ = ["BankArbiter"]
 
@@ -39,8 +39,8 @@ class BankArbiter(wiring.Component):
     valid : In(n_slots), slot wants an access.
     bank : In(range(n_banks)) for each slot, bank it wants.
     grant : Out(n_slots), slot has its bank in this cycle.
-    chosen : Out(range(n_slots)) for each lane, the slot that asks, by its number in the lane.
-    lane_grant : Out(n_lanes), the slot that asks has its bank.
+    chosen : Out(n_slots), slot that asks for its lane; one in a lane at most.
+    has : Out(n_banks) for each lane, the bank that it has in this cycle, or none.
 
     Raises: ValueError when there is no slot, `n_banks` is not a power of two, or lanes are not
     numbered in order of their first slots.
@@ -67,15 +67,10 @@ class BankArbiter(wiring.Component):
                 "valid": In(n_slots),
                 "bank": In(data.ArrayLayout(range(n_banks), n_slots)),
                 "grant": Out(n_slots),
-                "chosen": Out(data.ArrayLayout(range(max(2, self._most)), self.n_lanes)),
-                "lane_grant": Out(self.n_lanes),
+                "chosen": Out(n_slots),
+                "has": Out(data.ArrayLayout(n_banks, self.n_lanes)),
             }
         )
-
-    @property
-    def _most(self) -> int:
-        """Slots of the fullest lane."""
-        return max(self.lanes.count(lane) for lane in range(self.n_lanes))
 
     @property
     def tick_period(self) -> int:
@@ -90,43 +85,49 @@ class BankArbiter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         urgent = self._elaborate_ageing(m)
+        by_slot = [Signal(self.n_banks, name=f"wanted{i}") for i in range(self.n_slots)]
+        for i, mask in enumerate(by_slot):
+            with m.If(self.valid[i]):
+                m.d.comb += mask.eq(1 << self.bank[i])
         wanted, is_urgent = [], []
         for lane in range(self.n_lanes):
             slots = [i for i, of in enumerate(self.lanes) if of == lane]
-            asks, presses, bank = self._elaborate_lane(m, lane, slots, urgent)
-            mask = Signal(self.n_banks, name=f"wanted{lane}")
-            with m.If(asks):
-                m.d.comb += mask.eq(1 << bank)
-            wanted.append(mask)
+            wants, presses = self._elaborate_lane(m, lane, slots, urgent, by_slot)
+            wanted.append(wants)
             is_urgent.append(presses)
         self._elaborate_banks(m, wanted, is_urgent)
         return m
 
     def _elaborate_lane(
-        self, m: Module, lane: int, slots: list[int], urgent: Signal
-    ) -> tuple[Value, Value, Value]:
-        """Choose who asks. Returns: somebody does; it is urgent; its bank."""
+        self, m: Module, lane: int, slots: list[int], urgent: Signal, wanted: list[Signal]
+    ) -> tuple[Value, Value]:
+        """Choose who asks. Returns: a mask of the bank; it is urgent."""
         if len(slots) == 1:
             (slot,) = slots
-            m.d.comb += self.grant[slot].eq(self.lane_grant[lane])
-            return self.valid[slot], urgent[slot], self.bank[slot]
+            m.d.comb += [
+                self.chosen[slot].eq(self.valid[slot]),
+                self.grant[slot].eq(self.has[lane].any()),
+            ]
+            return wanted[slot], urgent[slot]
+        # Who is urgent holds his request, so `valid` need not come before the choice among them.
         valid = Cat(self.valid[slot] for slot in slots)
-        presses = Signal(len(slots), name=f"presses{lane}")  # `urgent` without `valid` is old
+        pressing = Cat(urgent[slot] for slot in slots)
+        presses = Signal(name=f"presses{lane}")
         pick = Signal(len(slots), name=f"pick{lane}")
-        among = Mux(presses.any(), presses, valid)
+        wants = Signal(self.n_banks, name=f"lane_wants{lane}")
         m.d.comb += [
-            presses.eq(valid & Cat(urgent[slot] for slot in slots)),
-            pick.eq(among & -among),
-            self.chosen[lane].eq(number_of(pick)),
-            *(
-                self.grant[slot].eq(pick[at] & self.lane_grant[lane])
-                for at, slot in enumerate(slots)
-            ),
+            presses.eq(pressing.any()),
+            pick.eq(Mux(presses, _first(pressing), _first(valid))),
+            wants.eq(one_of([wanted[slot] for slot in slots], pick)),
         ]
-        bank = choose([self.bank[slot] for slot in slots], self.chosen[lane])
-        return valid.any(), presses.any(), bank
+        for at, slot in enumerate(slots):
+            m.d.comb += [
+                self.chosen[slot].eq(pick[at]),
+                self.grant[slot].eq(pick[at] & self.has[lane].any()),
+            ]
+        return wants, presses
 
-    def _elaborate_banks(self, m: Module, wanted: list[Signal], is_urgent: list[Value]) -> None:
+    def _elaborate_banks(self, m: Module, wanted: list[Value], is_urgent: list[Value]) -> None:
         """Masks of banks, one step for each lane: first the urgent ones, then whoever finds his
         bank free. Urgent losers find it taken."""
         taken: Value | int = 0
@@ -140,7 +141,7 @@ class BankArbiter(wiring.Component):
         m.d.comb += taken_urgent.eq(taken)
         taken = taken_urgent
         for i, mask in enumerate(wanted):
-            m.d.comb += self.lane_grant[i].eq((first[i] | (mask & ~taken)).any())
+            m.d.comb += self.has[i].eq(first[i] | (mask & ~taken))
             after = Signal(self.n_banks, name=f"taken{i}")
             m.d.comb += after.eq(taken | mask)
             taken = after
@@ -162,3 +163,8 @@ class BankArbiter(wiring.Component):
             urgent.eq(refused & (urgent | (marked & tick.replicate(self.n_slots)))),
         ]
         return urgent
+
+
+def _first(flags: Value) -> Value:
+    """The lowest flag that is set; by an adder it would be slower on an FPGA."""
+    return Cat(flags[at] & ~flags[:at].any() for at in range(len(flags)))

@@ -57,6 +57,7 @@ class LsArray(wiring.Component):
         suffix = (
             f"{self.config.banks}x{self.config.word_bytes}b_{self.config.words}"
             f"_r{self.n_reads}_w{self.n_writes}{'' if self.config.parity else '_plain'}"
+            f"{'_two_port' if self.config.two_port else ''}"
         )
         crossbar = EmitOnce(LsCrossbar, key=f"ls_crossbar_{suffix}", **sizes)
         crossbar._MustUse__used = True  # its instance is in the text
@@ -87,11 +88,12 @@ def array_verilog(
     chunk = 8 * min(8, config.word_bytes)
     address_width = (config.words - 1).bit_length()
     ports = [("input", 1, "clk"), ("input", 1, "rst"), ("input", mask, "inject")]
-    ports += [("input", n_reads, "r_en"), ("input", n_writes, "w_en")]
     for i in range(n_reads):
+        ports += [("input", config.banks, f"r_bank__{i}")]
         ports += [("input", address_width, f"r_address__{i}"), ("output reg", word, f"r_data__{i}")]
         ports += [("output reg", mask, f"r_error__{i}")]
     for i in range(n_writes):
+        ports += [("input", config.banks, f"w_bank__{i}")]
         ports += [("input", address_width, f"w_address__{i}"), ("input", word, f"w_data__{i}")]
         ports += [("input", mask, f"w_mask__{i}")]
     header = ",\n  ".join(f"{kind} [{width - 1}:0] {port}" for kind, width, port in ports)
@@ -119,7 +121,7 @@ def array_verilog(
         lines.append(_CHECK % {"i": i} if config.parity else f"      r_error__{i} <= 0;")
         lines.append(_READ_END % {"i": i})
     for i in range(n_writes):
-        lines.append(f"    if (w_en[{i}]) store(w_address__{i}, w_data__{i}, w_mask__{i});")
+        lines.append(f"    if (w_bank__{i} != 0) store(w_address__{i}, w_data__{i}, w_mask__{i});")
     lines += ["  end", "`else", f"  {crossbar} crossbar("]
     lines += [",\n".join(f"    .{port}({port})" for _, _, port in ports), "  );", "`endif"]
     lines.append("endmodule")
@@ -206,5 +208,5 @@ _CHECK = """\
 
 _READ_END = """\
     end
-    reading%(i)d = r_en[%(i)d];
-    if (r_en[%(i)d]) r_address_q%(i)d = r_address__%(i)d;"""
+    reading%(i)d = r_bank__%(i)d != 0;
+    if (reading%(i)d) r_address_q%(i)d = r_address__%(i)d;"""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Local memory: single-port banks behind word-wide slots of all units."""
+"""Local memory: banks behind word-wide slots of all units."""
 
 import enum
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config.tree import LsConfig
 from hw.iface.pe import LsReadPort, LsWritePort
-from hw.lib.select import choose
+from hw.lib.select import one_of
 from hw.pe.ls.arbiter import BankArbiter
 from hw.pe.ls.array import LsArray
 from hw.pe.ls.crossbar import bank_of
@@ -56,8 +56,9 @@ class LocalMemory(wiring.Component):
     `BankArbiter`), so none starves. There are no queues: a write that was accepted is seen by
     every read accepted in a later cycle.
 
-    With `config.lanes` slots share as many lanes for reads and as many for writes, dealt out in
-    turn: of the slots of a lane one has a word in a cycle.
+    With `config.read_lanes` or `write_lanes` slots share so many lanes, dealt out in turn: of the
+    slots of a lane one has a word in a cycle. With `config.two_port` reads and writes do not meet
+    at all; a read in the very cycle in which its word is written returns undefined data.
 
     Each byte has a parity bit, made when it is written and checked when it is read; `error` of the
     response has a bit for each wrong byte. Bytes never written have undefined parity.
@@ -76,11 +77,11 @@ class LocalMemory(wiring.Component):
     Members
     -------
     <name> : In(LsReadPort or LsWritePort).array(count) for each entry of `slots`.
-    conflicts : Out(struct of a count for each group), slots refused in the cycle before.
-    words_read, words_written : Out, accesses in the cycle before.
+    conflicts : Out(struct of a count for each group), slots refused two cycles before.
+    words_read, words_written : Out, accesses two cycles before.
     inject : In(word_bytes), inverts these bytes' parity in what is written in this cycle.
 
-    Raises: ValueError when there is no slot or two have the same name.
+    Raises: ValueError when there is no slot of each kind or two have the same name.
 
     Resources: `size_bytes` of data, with parity an eighth more; a crossbar of lanes x banks words.
     """
@@ -113,9 +114,12 @@ class LocalMemory(wiring.Component):
         for slot in slots:
             n_by_group[slot.group] = n_by_group.get(slot.group, 0) + slot.count
             n_by_kind[slot.kind] += slot.count
+        if not all(n_by_kind.values()):
+            raise ValueError("Slots must be of both kinds; local memory is read and written.")
         self.n_slots = sum(n_by_kind.values())
         self._kinds = [slot.kind for slot in slots for _ in range(slot.count)]
         self.lanes = self._deal(n_by_kind)
+        self._arbiters = self._make_arbiters()
         layout = {group: range(n + 1) for group, n in n_by_group.items()}
         members |= {
             "conflicts": Out(data.StructLayout(layout)),
@@ -132,70 +136,105 @@ class LocalMemory(wiring.Component):
         seen = dict.fromkeys(SlotKind, 0)
         found = []
         for kind in self._kinds:
-            place = kind, seen[kind] % (self.config.lanes or n_by_kind[kind])
+            limit = getattr(self.config, f"{kind.value}_lanes") or n_by_kind[kind]
+            place = kind, seen[kind] % limit
             seen[kind] += 1
             found.append(lanes.setdefault(place, len(lanes)))
         return tuple(found)
 
+    def _make_arbiters(self) -> dict[str, tuple[BankArbiter, list[int]]]:
+        """Arbiters with their slots: one, or one for each kind of access."""
+        kinds = self._kinds
+        groups = {"arbiter": list(range(len(kinds)))}
+        if self.config.two_port:
+            groups = {
+                f"{kind.value}_arbiter": [i for i, other in enumerate(kinds) if other is kind]
+                for kind in SlotKind
+            }
+        arbiters = {}
+        for name, slots in groups.items():
+            lanes = [self.lanes[i] for i in slots]
+            numbers = {lane: number for number, lane in enumerate(dict.fromkeys(lanes))}
+            arbiter = BankArbiter(
+                n_slots=len(slots),
+                n_banks=self.config.banks,
+                lanes=[numbers[lane] for lane in lanes],
+            )
+            arbiters[name] = arbiter, slots
+        return arbiters
+
     @property
     def max_wait(self) -> int:
         """Most cycles in which a request that is held can be refused."""
-        return BankArbiter(n_slots=self.n_slots, n_banks=self.config.banks).max_wait
+        return max(arbiter.max_wait for arbiter, _ in self._arbiters.values())
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         ports = [(slot, port) for slot in self.slots for port in getattr(self, slot.name)]
-        by_lane: dict[int, list[int]] = {}
-        for i, lane in enumerate(self.lanes):
-            by_lane.setdefault(lane, []).append(i)
-        by_kind = {
-            kind: [lane for lane in by_lane if self._kinds[by_lane[lane][0]] is kind]
+        n_lanes = {
+            kind: len({self.lanes[i] for i, other in enumerate(self._kinds) if other is kind})
             for kind in SlotKind
         }
-        arbiter = BankArbiter(n_slots=self.n_slots, n_banks=self.config.banks, lanes=self.lanes)
-        array = LsArray(
+        m.submodules.array = array = LsArray(
             config=self.config,
-            n_reads=len(by_kind[SlotKind.READ]),
-            n_writes=len(by_kind[SlotKind.WRITE]),
+            n_reads=n_lanes[SlotKind.READ],
+            n_writes=n_lanes[SlotKind.WRITE],
             one_memory=self.one_memory,
         )
-        m.submodules.arbiter, m.submodules.array = arbiter, array
-        for i, (slot, port) in enumerate(ports):
-            address = port.request.payload
-            if slot.kind is SlotKind.WRITE:
-                address = address.address
-            m.d.comb += [
-                arbiter.valid[i].eq(port.request.valid),
-                arbiter.bank[i].eq(bank_of(address, self.config.banks)),
-                port.request.ready.eq(arbiter.grant[i]),
-            ]
-        for kind, connect in (
-            (SlotKind.READ, self._elaborate_read),
-            (SlotKind.WRITE, self._elaborate_write),
-        ):
-            for at, lane in enumerate(by_kind[kind]):
-                slots = [(ports[i][1], arbiter.grant[i]) for i in by_lane[lane]]
-                connect(m, array, at, slots, arbiter.chosen[lane], arbiter.lane_grant[lane])
+        refused, granted = Signal(self.n_slots), Signal(self.n_slots)
+        n_seen = dict.fromkeys(SlotKind, 0)
+        for name, (arbiter, slots) in self._arbiters.items():
+            m.submodules[name] = arbiter
+            members = [ports[i] for i in slots]
+            for number, i in enumerate(slots):
+                self._elaborate_request(m, arbiter, number, *members[number])
+                m.d.comb += [
+                    granted[i].eq(arbiter.grant[number]),
+                    refused[i].eq(arbiter.valid[number] & ~arbiter.grant[number]),
+                ]
+            for lane in range(arbiter.n_lanes):
+                numbers = [n for n, other in enumerate(arbiter.lanes) if other == lane]
+                kind = members[numbers[0]][0].kind
+                connect = {
+                    SlotKind.READ: self._elaborate_read,
+                    SlotKind.WRITE: self._elaborate_write,
+                }[kind]
+                of_lane = [(members[n][1], arbiter.chosen[n], arbiter.grant[n]) for n in numbers]
+                connect(m, array, n_seen[kind], of_lane, arbiter.has[lane])
+                n_seen[kind] += 1
         if self.with_inject:
             m.d.comb += array.inject.eq(self.inject)
-        self._elaborate_counts(m, ports, arbiter)
+        self._elaborate_counts(m, ports, refused, granted)
         return m
+
+    def _elaborate_request(
+        self, m: Module, arbiter: BankArbiter, number: int, slot: LsSlots, port: Any
+    ) -> None:
+        """Slot `number` of an arbiter asks for its bank."""
+        address = port.request.payload
+        if slot.kind is SlotKind.WRITE:
+            address = address.address
+        m.d.comb += [
+            arbiter.valid[number].eq(port.request.valid),
+            arbiter.bank[number].eq(bank_of(address, self.config.banks)),
+            port.request.ready.eq(arbiter.grant[number]),
+        ]
 
     def _elaborate_read(
         self,
         m: Module,
         array: LsArray,
         at: int,
-        slots: list[tuple[Any, Value]],
-        chosen: Value,
-        grant: Value,
+        slots: list[tuple[Any, Value, Value]],
+        bank: Value,
     ) -> None:
         """Connect a lane of reads; a slot's response comes `LS_LATENCY` cycles after its grant."""
+        chosen = [flag for _, flag, _ in slots]
         m.d.comb += [
-            array.r_en[at].eq(grant),
-            array.r_address[at].eq(choose([port.request.payload for port, _ in slots], chosen)),
+            array.r_bank[at].eq(bank),
+            array.r_address[at].eq(one_of([port.request.payload for port, _, _ in slots], chosen)),
         ]
-        for number, (port, granted) in enumerate(slots):
+        for number, (port, _, granted) in enumerate(slots):
             under_way = Signal(name=f"granted{at}_{number}")
             m.d.sync += [under_way.eq(granted), port.response.valid.eq(under_way)]
             m.d.comb += [
@@ -208,33 +247,35 @@ class LocalMemory(wiring.Component):
         m: Module,
         array: LsArray,
         at: int,
-        slots: list[tuple[Any, Value]],
-        chosen: Value,
-        grant: Value,
+        slots: list[tuple[Any, Value, Value]],
+        bank: Value,
     ) -> None:
         """Connect a lane of writes."""
-        requests = [port.request.payload for port, _ in slots]
+        chosen = [flag for _, flag, _ in slots]
+        requests = [port.request.payload for port, _, _ in slots]
         m.d.comb += [
-            array.w_en[at].eq(grant),
-            array.w_address[at].eq(choose([r.address for r in requests], chosen)),
-            array.w_data[at].eq(choose([r.data for r in requests], chosen)),
-            array.w_mask[at].eq(choose([r.strobe for r in requests], chosen)),
+            array.w_bank[at].eq(bank),
+            array.w_address[at].eq(one_of([r.address for r in requests], chosen)),
+            array.w_data[at].eq(one_of([r.data for r in requests], chosen)),
+            array.w_mask[at].eq(one_of([r.strobe for r in requests], chosen)),
         ]
 
-    def _elaborate_counts(self, m: Module, ports: list[Any], arbiter: BankArbiter) -> None:
-        """Count refused and granted slots of each cycle."""
-        refused = Signal(self.n_slots)
-        m.d.comb += refused.eq(arbiter.valid & ~arbiter.grant)
+    def _elaborate_counts(
+        self, m: Module, ports: list[Any], refused: Signal, granted: Signal
+    ) -> None:
+        """Count refused and granted slots of each cycle, when the arbiter has said which."""
+        was_refused, was_granted = Signal(self.n_slots), Signal(self.n_slots)
+        m.d.sync += [was_refused.eq(refused), was_granted.eq(granted)]
 
         def total(flags: Value, chosen: list[int]) -> Value:
             return sum((flags[i] for i in chosen), start=Value.cast(0))
 
         for group in dict.fromkeys(slot.group for slot in self.slots):
             members = [i for i, (slot, _) in enumerate(ports) if slot.group == group]
-            m.d.sync += self.conflicts[group].eq(total(refused, members))
+            m.d.sync += self.conflicts[group].eq(total(was_refused, members))
         for kind, counter in (
             (SlotKind.READ, self.words_read),
             (SlotKind.WRITE, self.words_written),
         ):
             members = [i for i, (slot, _) in enumerate(ports) if slot.kind is kind]
-            m.d.sync += counter.eq(total(arbiter.grant, members))
+            m.d.sync += counter.eq(total(was_granted, members))

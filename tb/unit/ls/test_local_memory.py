@@ -29,14 +29,18 @@ SLOTS = (
     LsSlots(name="drain", kind=SlotKind.WRITE, group="first", count=2),
     LsSlots(name="send", kind=SlotKind.READ, group="second", count=2),
 )
+SHARED: dict[str, dict[str, Any]] = {
+    "": {},
+    "lanes": {"read_lanes": 2, "write_lanes": 2},
+    "two_port": {"read_lanes": 2, "write_lanes": 1, "two_port": True, "banks": 4},
+}
+"""What may differ from the member."""
 
 
 def _config(parameters: dict[str, Any]) -> LsConfig:
     """Sizes of the member under test."""
     config = get_config(parameters["member"]).pe.ls
-    return dataclasses.replace(
-        config, parity=parameters["parity"], lanes=parameters.get("lanes", 0)
-    )
+    return dataclasses.replace(config, parity=parameters["parity"], **parameters.get("shared", {}))
 
 
 def _device(parameters: dict[str, Any]) -> LocalMemory:
@@ -87,7 +91,7 @@ class Scoreboard:
         self.expected: dict[tuple[int, str], tuple[bytes, int, int]] = {}
         self.counts = dict.fromkeys(("first", "second"), 0)
         self.totals = {"conflicts": 0, "reads": 0, "writes": 0, "checked": 0}
-        self._last: dict[str, int] | None = None
+        self._before: list[dict[str, int]] = []  # counts of the two cycles before
         self._reset = bench.port("rst")
         self._inject = bench.port("inject")
         if self._inject is not None:
@@ -108,6 +112,7 @@ class Scoreboard:
         self._check_counts()
         counts = {"first": 0, "second": 0, "reads": 0, "writes": 0}
         inject = int(self._inject.value) if self._inject is not None else 0
+        written = self._written_now()
         banks, lanes = [], []
         for slot in self.slots:
             if not slot.source.valid:
@@ -121,11 +126,14 @@ class Scoreboard:
                 counts[slot.slot.group] += 1
                 continue
             slot.refusals = 0
-            banks.append(bank_of(address, self.device.config.banks))
+            two_port = self.device.config.two_port
+            banks.append((bank_of(address, self.device.config.banks), slot.reads and two_port))
             lanes.append(self.lanes[slot.name])
             counts["reads" if slot.reads else "writes"] += 1
             if slot.reads:
-                self.expected[cycle + LS_LATENCY, slot.name] = self.model.read(address)
+                word, wrong, known = self.model.read(address)
+                known = 0 if address in written else known
+                self.expected[cycle + LS_LATENCY, slot.name] = word, wrong, known
             else:
                 word = request["data"].to_bytes(self.device.config.word_bytes, "little")
                 self.model.write(address, word, request["strobe"], inject)
@@ -134,7 +142,12 @@ class Scoreboard:
         self.totals["conflicts"] += counts["first"] + counts["second"]
         self.totals["reads"] += counts["reads"]
         self.totals["writes"] += counts["writes"]
-        self._last = counts
+        self._before = [*self._before, counts][-2:]
+
+    def _written_now(self) -> set[int]:
+        """Words whose write is accepted in this cycle: who reads one at once gets anything."""
+        now = [s for s in self.slots if not s.reads and s.source.valid and s.source.ready]
+        return {unpack(slot.shape, slot.source.payload)["address"] for slot in now}
 
     def _check_answer(self, slot: Slot, cycle: int) -> None:
         expected = self.expected.pop((cycle, slot.name), None)
@@ -156,13 +169,14 @@ class Scoreboard:
             assert found["error"] == 0
 
     def _check_counts(self) -> None:
-        if self._last is None:
+        if len(self._before) < 2:
             return
+        then = self._before[0]
         shape = self.device.signature.members["conflicts"].shape
         conflicts = unpack(shape, self.bench.port("conflicts").value.to_unsigned())
-        assert conflicts == {group: self._last[group] for group in conflicts}
-        assert self.bench.port("words_read").value.to_unsigned() == self._last["reads"]
-        assert self.bench.port("words_written").value.to_unsigned() == self._last["writes"]
+        assert conflicts == {group: then[group] for group in conflicts}
+        assert self.bench.port("words_read").value.to_unsigned() == then["reads"]
+        assert self.bench.port("words_written").value.to_unsigned() == then["writes"]
 
     def drive(self) -> None:
         """The sources drive."""
@@ -170,7 +184,7 @@ class Scoreboard:
     def reset(self) -> None:
         """Answers on their way are lost; contents stay."""
         self.expected.clear()
-        self._last = None
+        self._before = []
         for slot in self.slots:
             slot.refusals = 0
 
@@ -240,6 +254,7 @@ async def every_slot_has_a_word_each_cycle(dut: object) -> None:
         bank: [a for a in range(config.words) if bank_of(a, config.banks) == bank]
         for bank in range(config.banks)
     }
+    slots.sort(key=lambda slot: slot.reads)  # banks with two ports may have one of each kind
     for number, slot in enumerate(slots):
         for step in range(50):
             address = rng.choice(by_bank[(number + step) % config.banks])
@@ -264,7 +279,7 @@ async def nobody_starves(dut: object) -> None:
     done = [len(slot.source.items) for slot in board.slots]
     assert min(done) >= 1, f"accesses by slot: {done}"
     assert done[0] >= n, "the first slot comes first unless others have waited long"
-    assert max(slot.longest for slot in board.slots) > board.device.n_slots
+    assert max(slot.longest for slot in board.slots) > board.device.max_wait // 3
     await board.drained()
 
 
@@ -273,8 +288,10 @@ async def first_slot_wins_at_first(dut: object) -> None:
     """Of slots that ask a bank for the first time, the one listed first (by lane) has it."""
     bench, board, rng = await _start(dut)
     for _ in range(20):
-        chosen = sorted(rng.sample(range(len(board.slots)), 2))
-        pair = [board.slots[i] for i in chosen]
+        while True:
+            pair = [board.slots[i] for i in sorted(rng.sample(range(len(board.slots)), 2))]
+            if pair[0].reads == pair[1].reads or not board.device.config.two_port:
+                break
         first, second = sorted(pair, key=lambda slot: board.lanes[slot.name])
         address = rng.randrange(board.device.config.words)
         first.source.send(_request(first, address, rng))
@@ -319,14 +336,16 @@ async def reset_keeps_contents(dut: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "one_memory", "parity", "lanes"),
+    ("member", "one_memory", "parity", "shared"),
     [
-        ("tiny", True, True, 0),
-        ("tiny", False, True, 0),
-        ("tiny", True, False, 0),
-        ("tiny", False, False, 0),
-        ("tiny", False, True, 2),
-        ("mtia100-pe", True, True, 0),
+        ("tiny", True, True, ""),
+        ("tiny", False, True, ""),
+        ("tiny", True, False, ""),
+        ("tiny", False, False, ""),
+        ("tiny", False, True, "lanes"),
+        ("tiny", False, True, "two_port"),
+        ("mtia100-pe", True, True, ""),
+        ("fpga", True, True, ""),
     ],
     ids=[
         "tiny",
@@ -334,14 +353,21 @@ async def reset_keeps_contents(dut: object) -> None:
         "tiny_plain",
         "tiny_crossbar_plain",
         "tiny_crossbar_lanes",
+        "tiny_crossbar_two_port",
         "full_size",
+        "fpga",
     ],
 )
-def test_local_memory(member: str, one_memory: bool, parity: bool, lanes: int) -> None:
-    """Both forms of the array, with and without parity, with shared lanes, and the full size."""
-    parameters = {"member": member, "one_memory": one_memory, "parity": parity, "lanes": lanes}
+def test_local_memory(member: str, one_memory: bool, parity: bool, shared: str) -> None:
+    """Both forms of the array, with and without parity, with shared lanes, and whole members."""
+    parameters = {
+        "member": member,
+        "one_memory": one_memory,
+        "parity": parity,
+        "shared": SHARED[shared],
+    }
     form = f"{'' if one_memory else '_crossbar'}{'' if parity else '_plain'}"
-    form += "_lanes" if lanes else ""
+    form += f"_{shared}" if shared else ""
     run_bench(
         _device(parameters),
         name=f"ls_{member.replace('-', '_')}{form}",
@@ -352,7 +378,7 @@ def test_local_memory(member: str, one_memory: bool, parity: bool, lanes: int) -
 
 def test_banks_spread_streams() -> None:
     """Words of a bank differ in their row, and any power-of-two pitch walks all banks in turn."""
-    for member in ("tiny", "mtia100-pe"):
+    for member in ("tiny", "fpga", "mtia100-pe"):
         config = get_config(member).pe.ls
         width = (config.banks - 1).bit_length()
         places = {(bank_of(a, config.banks), a >> width) for a in range(config.words)}
@@ -382,8 +408,10 @@ def test_wrong_constructor_arguments_are_refused() -> None:
         BankArbiter(n_slots=1, n_banks=6)
     with pytest.raises(ValueError, match="new numbers must come in order"):
         BankArbiter(n_slots=2, n_banks=8, lanes=(1, 0))
-    with pytest.raises(ConfigError, match="ls.lanes is -1; it must be 0 or more"):
-        LocalMemory(config=dataclasses.replace(config, lanes=-1), slots=(read,))
+    with pytest.raises(ConfigError, match="ls.read_lanes is -1; it must be 0 or more"):
+        LocalMemory(config=dataclasses.replace(config, read_lanes=-1), slots=(read,))
+    with pytest.raises(ValueError, match="Slots must be of both kinds"):
+        LocalMemory(config=config, slots=(read,))
 
 
 def test_model_keeps_bytes_apart() -> None:
