@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.pe.fi.fetcher import N_READ_SLOTS, beat_layout
 from hw.pe.fi.geometry import FiGeometry
-from hw.pe.fi.lanes import below, merge, rotate_up, spread
+from hw.pe.fi.lanes import below, shift_down
 
 __all__ = ["LineAssembler", "assembled_layout"]
 
@@ -27,7 +27,7 @@ def assembled_layout(geometry: FiGeometry) -> data.StructLayout:
 
 
 class LineAssembler(wiring.Component):
-    """Turns words into lines: rotates them to the line's lanes and joins neighbours.
+    """Turns words into lines: joins neighbours and shifts them to the line's lanes.
 
     Operation
         Keeps the last word it took, since the next line of the run may begin in it.
@@ -75,53 +75,24 @@ class LineAssembler(wiring.Component):
             self.words[1].ready.eq(self.beats.ready & (beat.n_new >= 2)),
             out.line.eq(beat.line),
         ]
-        new, new_errors = self._elaborate_rotation(m, place)
-        kept, kept_errors = Signal.like(new[0]), Signal.like(new_errors[0])
-        with m.If(self.beats.ready & (beat.n_new != 0)):
-            m.d.sync += [
-                kept.eq(Mux(beat.n_new == 2, new[1], new[0])),
-                kept_errors.eq(Mux(beat.n_new == 2, new_errors[1], new_errors[0])),
-            ]
-
-        n_own = self.geometry.word_bytes - place.rotation  # lanes before the next piece begins
-        own = Signal(self.geometry.word_bytes)
-        errors = Signal(self.geometry.link_bytes)
-        link_bytes = self.geometry.link_bytes
-        m.d.comb += own.eq(below(n_own, self.geometry.word_bytes))
-        pieces = _window(beat.skip, kept, new)
-        faults = _window(beat.skip, kept_errors, new_errors)
-        mask = spread(m, own, name="own")
-        m.d.comb += [
-            out.data.eq(
-                Cat(
-                    merge(m, mask, pieces[0], pieces[1], name="low"),
-                    merge(m, mask, pieces[1], pieces[2], name="high"),
-                )
-            ),
-            errors.eq(
-                Cat((faults[0] & own) | (faults[1] & ~own), (faults[1] & own) | (faults[2] & ~own))
-            ),
-            out.strobe.eq(below(place.end, link_bytes) & ~below(place.first, link_bytes)),
-            out.bad.eq((errors & out.strobe).any()),
-        ]
+        self._elaborate_data(m, beat, place)
         return m
 
-    def _elaborate_rotation(self, m: Module, place: data.View) -> tuple[list, list]:
-        """The new words, and their error bits, in the line's lanes."""
-        words, errors = [], []
-        back = Signal.like(place.rotation)
-        m.d.comb += back.eq(-place.rotation)
-        for index, word in enumerate(self.words):
-            turned = Signal(8 * self.geometry.word_bytes, name=f"word{index}")
-            marks = Signal(self.geometry.word_bytes, name=f"errors{index}")
-            error = word.payload.error
-            m.d.comb += [
-                turned.eq(rotate_up(m, word.payload.data, back, name=f"turned{index}")),
-                marks.eq(Cat(error, error) >> place.rotation),
-            ]
-            words.append(turned)
-            errors.append(marks)
-        return words, errors
+    def _elaborate_data(self, m: Module, beat: data.View, place: data.View) -> None:
+        """Take the line's bytes, and their error bits, out of its window of three words."""
+        out, link_bytes = self.lines.payload, self.geometry.link_bytes
+        for field, width in (("data", 8), ("error", 1)):
+            new = [word.payload[field] for word in self.words]
+            kept = Signal.like(new[0], name=f"kept_{field}")
+            with m.If(self.beats.ready & (beat.n_new != 0)):
+                m.d.sync += kept.eq(Mux(beat.n_new == 2, new[1], new[0]))
+            window = Cat(_window(beat.skip, kept, new))
+            line = shift_down(m, window, place.rotation, link_bytes, unit=width, name=field)
+            if field == "data":
+                m.d.comb += out.data.eq(line)
+            else:
+                m.d.comb += out.bad.eq((line & out.strobe).any())
+        m.d.comb += out.strobe.eq(below(place.end, link_bytes) & ~below(place.first, link_bytes))
 
 
 def _window(skip: Value, kept: Value, new: list[Value]) -> list[Value]:

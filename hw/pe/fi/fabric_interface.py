@@ -44,6 +44,7 @@ class FabricInterface(wiring.Component):
     link_bytes : bytes of a line, two local-memory words.
     ls_bytes : size of local memory.
     reads_in_flight, writes_in_flight : lines at a time, powers of two from 4 to 64.
+    with_scatter_add : SCATTER may add; without, no command that adds may come.
 
     Members
     -------
@@ -63,7 +64,13 @@ class FabricInterface(wiring.Component):
     """
 
     def __init__(
-        self, *, link_bytes: int, ls_bytes: int, reads_in_flight: int, writes_in_flight: int
+        self,
+        *,
+        link_bytes: int,
+        ls_bytes: int,
+        reads_in_flight: int,
+        writes_in_flight: int,
+        with_scatter_add: bool = True,
     ) -> None:
         self.geometry = geometry = FiGeometry(link_bytes=link_bytes, ls_bytes=ls_bytes)
         for name, count in (
@@ -79,7 +86,10 @@ class FabricInterface(wiring.Component):
             reads_in_flight=reads_in_flight,
             guest_tag_width=(writes_in_flight - 1).bit_length(),
         )
-        self._writer = FabricWriter(geometry=geometry, writes_in_flight=writes_in_flight)
+        self.with_scatter_add = with_scatter_add
+        self._writer = FabricWriter(
+            geometry=geometry, writes_in_flight=writes_in_flight, with_add=with_scatter_add
+        )
         slot = LsReadPort(address_width=geometry.word_address_width, word_bytes=geometry.word_bytes)
         reader, writer = self._reader.signature.members, self._writer.signature.members
         super().__init__(
@@ -132,7 +142,8 @@ class FabricInterface(wiring.Component):
             *zip(writer.ls, self.ls_out, strict=True),
         ):
             wiring.connect(m, inner, wiring.flipped(outer))
-        wiring.connect(m, writer.memory_read, reader.guest)
+        if self.with_scatter_add:
+            wiring.connect(m, writer.memory_read, reader.guest)
         wiring.connect(m, reader.index_ls, slot.readers[0])
         wiring.connect(m, writer.index_ls, slot.readers[1])
         m.d.comb += [

@@ -7,7 +7,6 @@ from amaranth.lib import data
 from hw.arch.traps import Trap
 from hw.pe.fi.control import EngineControl
 from hw.pe.fi.geometry import FiGeometry, LineKind
-from hw.pe.fi.guard import RangeGuard
 from hw.pe.fi.runs import RunSource
 from hw.pe.fi.splitter import LineSplitter
 
@@ -29,17 +28,18 @@ def elaborate_faults(
     m: Module,
     engine: EngineControl,
     source: RunSource,
-    guard: RangeGuard,
     *,
+    refused: Value,
+    line: data.View,
     failures: list[tuple[Value, data.View]],
     geometry: FiGeometry,
 ) -> None:
     """The engine's trap: a failure of its own (the first one counts), a refused line, or a run."""
-    run, line, fault = source.runs.payload, guard.o.payload, engine.fault
+    run, fault = source.runs.payload, engine.fault
     wrong_run, wrong_line = Signal(), Signal()
     m.d.comb += [
         wrong_run.eq(source.runs.valid & (run.cause != Trap.NONE) & ~engine.stop),
-        wrong_line.eq(guard.refused & ~engine.stop),
+        wrong_line.eq(refused & ~engine.stop),
         engine.fault_valid.eq(wrong_run | wrong_line),
         fault.cause.eq(run.cause),
         fault.indexed.eq(run.kind != LineKind.PLAIN),

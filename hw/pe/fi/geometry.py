@@ -122,7 +122,9 @@ class FiGeometry:
     @property
     def line_layout(self) -> data.StructLayout:
         """One line of a run: its place, and the step and command that it belongs to."""
-        return data.StructLayout({"place": self.place_layout, **self._origin_fields})
+        return data.StructLayout(
+            {"place": self.place_layout, "engine": 1, **self._origin_fields}  # 1: column engine
+        )
 
     @property
     def place_layout(self) -> data.StructLayout:

@@ -22,7 +22,7 @@ class RangeGuard(wiring.Component):
 
     Operation: a line must lie in a range that may be read or written, whatever the line is for;
     lines whose values are added need both, be it from two ranges. A line that does not stays:
-    `refused` is high, and nothing comes out any more.
+    `refused` is high, and nothing comes out until it is dropped.
 
     Timing: as `PipeStage`; `refused` one cycle after the line was taken.
 
@@ -37,6 +37,7 @@ class RangeGuard(wiring.Component):
     o : Out(stream.Signature(geometry.line_layout)), the same lines.
     ranges : In(ArrayLayout(AddressRange, N_RANGES)), what is allowed.
     refused : Out(1), the line at `o` is not allowed, and not valid there.
+    drop : In(1), throw the line at `o` away, allowed or not.
     """
 
     def __init__(self, *, geometry: FiGeometry, writes: bool) -> None:
@@ -48,6 +49,7 @@ class RangeGuard(wiring.Component):
                 "o": Out(stream.Signature(geometry.line_layout)),
                 "ranges": In(data.ArrayLayout(AddressRange, N_RANGES)),
                 "refused": Out(1),
+                "drop": In(1),
             }
         )
 
@@ -62,9 +64,9 @@ class RangeGuard(wiring.Component):
             stage.i.payload.refused.eq(~self._allowed(m)),
             self.i.ready.eq(stage.i.ready),
             self.o.payload.eq(held.line),
-            self.o.valid.eq(stage.o.valid & ~held.refused),
-            stage.o.ready.eq(self.o.ready & ~held.refused),
-            self.refused.eq(stage.o.valid & held.refused),
+            self.o.valid.eq(stage.o.valid & ~held.refused & ~self.drop),
+            stage.o.ready.eq((self.o.ready & ~held.refused) | self.drop),
+            self.refused.eq(stage.o.valid & held.refused & ~self.drop),
         ]
         return m
 

@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from hw.iface.memory import MemoryReadPort
 from hw.iface.pe import LsWritePort
 from hw.lib.elastic import PipeStage, SkidBuffer
 from hw.pe.fi.geometry import MAX_PIECES, FiGeometry
-from hw.pe.fi.lanes import below, merge, rotate_up, spread
+from hw.pe.fi.lanes import below, deal, shift_up
 
 __all__ = ["Lander", "N_WRITE_SLOTS", "landing_layout"]
 
@@ -31,7 +31,7 @@ class Lander(wiring.Component):
 
     Operation
         1. `book` notes where the line of `book_tag` belongs, before its read is sent.
-        2. An answer is rotated to its words' lanes, cut into at most three words, and put into the
+        2. An answer is shifted to its words' lanes, cut into at most three words, and put into the
            write slots, which take turns. It is `answered` then, and its bit in `landing` is high
            until local memory has taken all of its words.
         3. An answer with `error` or `poison` writes nothing and is reported as a fault.
@@ -90,37 +90,42 @@ class Lander(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        answer = self._elaborate_answer(m)
+        answer, line = self._elaborate_answer(m)
         item, place = answer.payload, answer.payload.origin.place
-        pieces = self._elaborate_pieces(m, item.answer.data, place)
-
-        failed = item.answer.error | item.answer.poison
+        failed = item.error | item.poison
         n_words = Signal.like(place.n_words)
         goes = Signal()
         m.d.comb += [
             n_words.eq(Mux(failed, 0, place.n_words)),
             goes.eq(answer.valid & answer.ready),
             self.answered.eq(goes),
-            self.answered_tag.eq(item.answer.tag),
+            self.answered_tag.eq(item.tag),
             self.fault.eq(goes & failed),
-            self.poisoned.eq(~item.answer.error),
+            self.poisoned.eq(~item.error),
             self.origin.eq(item.origin),
             self.n_landed.eq(Mux(goes & ~failed, place.end - place.first, 0)),
         ]
-        self._elaborate_slots(m, answer, n_words, pieces, goes)
+        turn = Signal(range(N_WRITE_SLOTS))  # slot of the next piece
+        with m.If(goes):
+            m.d.sync += turn.eq(turn + n_words)
+        requests = self._elaborate_requests(m, line, place, turn)
+        self._elaborate_slots(m, answer, n_words, turn, requests, goes)
         return m
 
-    def _elaborate_answer(self, m: Module) -> stream.Interface:
-        """Register each answer together with what was booked for it."""
-        booked = landing_layout(self.geometry)
+    def _elaborate_answer(self, m: Module) -> tuple[stream.Interface, Signal]:
+        """Register each answer together with what was booked for it; clear what is filled up."""
+        booked, link_bytes = landing_layout(self.geometry), self.geometry.link_bytes
         answer = self.response.payload
         m.submodules.bookings = bookings = memory.Memory(
             shape=booked.size, depth=self.n_tags, init=[]
         )
         write, read = bookings.write_port(), bookings.read_port(domain="comb")
+        noted = {name: field.shape for name, field in answer.shape() if name != "data"}
         m.submodules.answer = stage = PipeStage(
-            shape=data.StructLayout({"answer": answer.shape(), "origin": booked})
+            shape=data.StructLayout({**noted, "origin": booked})
         )
+        place = data.View(booked, read.data).place
+        kept = below(place.end, link_bytes) | (~place.zero_fill).replicate(link_bytes)
         m.d.comb += [
             write.en.eq(self.book),
             write.addr.eq(self.book_tag),
@@ -128,32 +133,34 @@ class Lander(wiring.Component):
             read.addr.eq(answer.tag),
             stage.i.valid.eq(self.response.valid),
             self.response.ready.eq(stage.i.ready),
-            stage.i.payload.answer.eq(answer),
+            *(stage.i.payload[name].eq(answer[name]) for name in noted),
             stage.i.payload.origin.eq(read.data),
         ]
-        return stage.o
+        # Apart from the rest: without a reset of its own, clearing it costs no gates.
+        line = Signal(8 * link_bytes, reset_less=True)
+        with m.If(stage.i.ready & stage.i.valid):
+            for at in range(link_bytes):
+                with m.If(kept[at]):
+                    m.d.sync += line.word_select(at, 8).eq(answer.data.word_select(at, 8))
+                with m.Else():
+                    m.d.sync += line.word_select(at, 8).eq(0)
+        return stage.o, line
 
-    def _elaborate_pieces(self, m: Module, line: Value, place: data.View) -> list[data.View]:
-        """The window of three words, and which of their lanes are written."""
+    def _elaborate_requests(
+        self, m: Module, line: Signal, place: data.View, turn: Signal
+    ) -> list[tuple[Value, Value]]:
+        """Address and data for each slot: of the window's words they take those in use in turn."""
+        width = 8 * self.geometry.word_bytes
+        window = shift_up(m, line, place.rotation, name="window")
+        words = [window[width * index : width * (index + 1)] for index in range(MAX_PIECES)]
+        first = Signal.like(turn)  # slot of the window's first word, used or not
+        m.d.comb += first.eq(turn - place.skip)
+        addresses = [place.words[index] for index in range(MAX_PIECES)]
+        return list(zip(deal(addresses, turn), deal(words, first), strict=True))
+
+    def _elaborate_strobes(self, m: Module, place: data.View) -> tuple[Signal, Signal]:
+        """Lanes of the first word in use, and of the last one, that are written."""
         word_bytes, word_log2 = self.geometry.word_bytes, self.geometry.word_log2
-        kept = Signal(self.geometry.link_bytes)  # bytes behind the end are cleared for zero fill
-        m.d.comb += kept.eq(
-            Mux(place.zero_fill, below(place.end, self.geometry.link_bytes), ~Const(0, len(kept)))
-        )
-        mask = spread(m, kept, name="kept")
-        turned = []
-        for index in range(2):
-            half = slice(8 * word_bytes * index, 8 * word_bytes * (index + 1))
-            clean = merge(m, mask[half], line[half], Const(0, 8 * word_bytes), name=f"clean{index}")
-            turned.append(rotate_up(m, clean, place.rotation, name=f"turned{index}"))
-        wrapped = spread(m, below(place.rotation, word_bytes), name="wrapped")
-        words = [Signal(8 * word_bytes, name=f"word{index}") for index in range(MAX_PIECES)]
-        m.d.comb += [
-            words[0].eq(turned[0]),
-            words[1].eq(merge(m, wrapped, turned[0], turned[1], name="middle")),
-            words[2].eq(merge(m, wrapped, turned[1], Const(0, 8 * word_bytes), name="behind")),
-        ]
-
         begin, end = Signal(word_log2), Signal(word_log2)
         behind_begin, before_end = Signal(word_bytes), Signal(word_bytes)
         m.d.comb += [
@@ -162,39 +169,24 @@ class Lander(wiring.Component):
             behind_begin.eq(~below(begin, word_bytes)),
             before_end.eq(below(end + 1, word_bytes) | place.zero_fill.replicate(word_bytes)),
         ]
-        pieces = []
-        for index in range(MAX_PIECES):  # counted from the first one in use
-            piece = Signal(self.ls[0].request.payload.shape(), name=f"piece{index}")
-            last = place.n_words == index + 1
-            m.d.comb += [
-                piece.address.eq(place.words[index]),
-                piece.data.eq(_choose(place.skip, words[index:])),
-                piece.strobe.eq(
-                    (behind_begin if index == 0 else ~Const(0, word_bytes))
-                    & Mux(last, before_end, ~Const(0, word_bytes))
-                ),
-            ]
-            pieces.append(piece)
-        return pieces
+        return behind_begin, before_end
 
     def _elaborate_slots(
         self,
         m: Module,
         answer: stream.Interface,
         n_words: Value,
-        pieces: list[data.View],
+        turn: Value,
+        requests: list[tuple[Value, Value]],
         goes: Value,
     ) -> None:
-        """Deal the pieces out to the slots in turn, and keep book of those that wait."""
+        """Each slot queues its word, and keeps book of those that wait."""
         item = data.StructLayout(
             {"request": self.ls[0].request.payload.shape(), "tag": range(self.n_tags)}
         )
-        turn = Signal(range(N_WRITE_SLOTS))  # slot of the next piece
-        with m.If(goes):
-            m.d.sync += turn.eq(turn + n_words)
-
+        behind_begin, before_end = self._elaborate_strobes(m, answer.payload.origin.place)
         full, waits, blocked = [], [], []
-        for index in range(N_WRITE_SLOTS):
+        for index, (address, word) in enumerate(requests):
             m.submodules[f"slot{index}"] = slot = SkidBuffer(shape=item)
             port = self.ls[index].request
             which = Signal(range(N_WRITE_SLOTS), name=f"which{index}")
@@ -205,18 +197,19 @@ class Lander(wiring.Component):
                 which.eq(index - turn),
                 used.eq(which < n_words),
                 slot.i.valid.eq(put),
-                slot.i.payload.tag.eq(answer.payload.answer.tag),
+                slot.i.payload.tag.eq(answer.payload.tag),
+                slot.i.payload.request.address.eq(address),
+                slot.i.payload.request.data.eq(word),
+                slot.i.payload.request.strobe.eq(
+                    Mux(which == 0, behind_begin, ~0) & Mux(which + 1 == n_words, before_end, ~0)
+                ),
                 port.valid.eq(slot.o.valid),
                 port.payload.eq(slot.o.payload.request),
                 slot.o.ready.eq(port.ready),
             ]
-            with m.Switch(which):
-                for number, piece in enumerate(pieces):
-                    with m.Case(number):
-                        m.d.comb += slot.i.payload.request.eq(piece)
             with m.If(put | taken):
                 m.d.sync += waiting.eq(
-                    (waiting & ~(taken << slot.o.payload.tag)) | (put << answer.payload.answer.tag)
+                    (waiting & ~(taken << slot.o.payload.tag)) | (put << answer.payload.tag)
                 )
             full.append(used & ~slot.i.ready)
             waits.append(waiting)
@@ -226,11 +219,3 @@ class Lander(wiring.Component):
             self.landing.eq(reduce(or_, waits)),
             self.blocked.eq(Cat(blocked).any()),
         ]
-
-
-def _choose(number: Value, words: list[Value]) -> Value:
-    """Entry `number` of `words`, or the last one."""
-    chosen = words[-1]
-    for index in reversed(range(len(words) - 1)):
-        chosen = Mux(number == index, words[index], chosen)
-    return chosen

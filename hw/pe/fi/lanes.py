@@ -1,33 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Byte lanes: rotation and masks, built from 64-bit pieces to suit simulators' machine words."""
+"""Byte lanes: shifts and masks, built from 64-bit pieces to suit simulators' machine words."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["below", "merge", "rotate_up", "spread"]
+__all__ = ["below", "deal", "shift_down", "shift_up"]
 
 _CHUNK_BYTES = 8
 
 
-def rotate_up(m: Module, word: Value, amount: Value, *, name: str) -> Value:
-    """`word` with byte i moved to byte (i + amount) mod bytes; `amount` has exactly that range.
+def shift_up(m: Module, line: Value, n_bytes: Value, *, name: str) -> Value:
+    """`line` moved up by `n_bytes`, and longer by that much: 0 comes in above, anything below.
 
-    Stages of 1, 2 and 4 bytes join neighbouring chunks; stages above only choose among chunks.
+    Stages of 1, 2, 4 ... bytes, so that the result grows as late as can be.
     """
-    chunk_bytes = min(_CHUNK_BYTES, len(word) // 8)
-    word = _named(m, word, f"{name}_in")
-    chunks = _chunks(word, 8 * chunk_bytes)
-    for stage in range(len(amount)):
-        n_bytes = 1 << stage
-        n_chunks, n_bits = n_bytes // chunk_bytes, 8 * (n_bytes % chunk_bytes)
-        moved = []
-        for index in range(len(chunks)):
-            here, before = chunks[index - n_chunks], chunks[index - n_chunks - 1]
-            joined = Cat(before[-n_bits:], here[:-n_bits]) if n_bits else here
-            chunk = Signal(8 * chunk_bytes, name=f"{name}_s{stage}_c{index}")
-            m.d.comb += chunk.eq(Mux(amount[stage], joined, chunks[index]))
-            moved.append(chunk)
-        chunks = moved
-    return Cat(chunks)
+    for stage in range(len(n_bytes)):
+        step = 8 << stage
+        moved = Cat(line[:step], line)  # what is below is not used: no gates for it
+        line = _choose(m, n_bytes[stage], moved, Cat(line, Const(0, step)), f"{name}_up{stage}")
+    return line
+
+
+def shift_down(
+    m: Module, window: Value, n_lanes: Value, length: int, *, unit: int = 8, name: str
+) -> Value:
+    """`length` lanes of `unit` bits of `window`, from lane `n_lanes` on.
+
+    The window has as many more lanes as `n_lanes` can be, at least.
+    """
+    for stage in reversed(range(len(n_lanes))):
+        width = unit * (length + (1 << stage) - 1)  # what the stages after this one can need
+        step = unit << stage
+        window = _choose(
+            m, n_lanes[stage], window[step : step + width], window[:width], f"{name}_down{stage}"
+        )
+    return window
+
+
+def deal(words: list[Value], first: Value) -> list[Value]:
+    """Three words in turn to four slots: `words[0]` to slot `first`; the fourth slot gets any."""
+    words = [words[0], *(Mux(first[0], words[k - 1], words[k]) for k in (1, 2)), words[2]]
+    return [Mux(first[1], words[slot - 2], words[slot]) for slot in range(4)]
 
 
 def below(count: Value, width: int) -> Value:
@@ -36,25 +48,13 @@ def below(count: Value, width: int) -> Value:
     return Cat(count > lane if lane < reach else Const(0, 1) for lane in range(width))
 
 
-def spread(m: Module, lanes: Value, *, name: str) -> Value:
-    """One bit per byte lane to the byte's 8 bits, chunk by chunk."""
-    lanes = _named(m, lanes, f"{name}_lanes")
+def _choose(m: Module, condition: Value, one: Value, zero: Value, name: str) -> Value:
+    """One of two words, chunk by chunk."""
+    one, zero = _named(m, one, f"{name}_one"), _named(m, zero, f"{name}_zero")
     chunks = []
-    for index, part in enumerate(_chunks(lanes, min(_CHUNK_BYTES, len(lanes)))):
-        chunk = Signal(8 * len(part), name=f"{name}_c{index}")
-        m.d.comb += chunk.eq(Cat(bit.replicate(8) for bit in part))
-        chunks.append(chunk)
-    return Cat(chunks)
-
-
-def merge(m: Module, bits: Value, high: Value, low: Value, *, name: str) -> Value:
-    """Bits of `high` where `bits` is set, of `low` elsewhere, chunk by chunk."""
-    size = min(8 * _CHUNK_BYTES, len(bits))
-    chunks = []
-    parts = zip(_chunks(bits, size), _chunks(high, size), _chunks(low, size), strict=True)
-    for index, (mask, one, zero) in enumerate(parts):
-        chunk = Signal(size, name=f"{name}_c{index}")
-        m.d.comb += chunk.eq((one & mask) | (zero & ~mask))
+    for index, (high, low) in enumerate(zip(_chunks(one), _chunks(zero), strict=True)):
+        chunk = Signal(len(high), name=f"{name}_c{index}")
+        m.d.comb += chunk.eq(Mux(condition, high, low))
         chunks.append(chunk)
     return Cat(chunks)
 
@@ -66,6 +66,6 @@ def _named(m: Module, value: Value, name: str) -> Signal:
     return signal
 
 
-def _chunks(value: Value, size: int) -> list[Value]:
-    value = Value.cast(value)
+def _chunks(value: Value) -> list[Value]:
+    size = 8 * _CHUNK_BYTES
     return [value[at : at + size] for at in range(0, len(value), size)]

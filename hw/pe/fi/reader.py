@@ -43,8 +43,8 @@ class ReadEngine(wiring.Component):
         1. Lines of a command leave in order, those of a step when its room is reserved.
         2. They come back in order on `landed`; a step's last one reports the step to the CB table,
            a command's last one completes it.
-        3. A run that must not be moved traps as `RunSource` says, a line outside of `ranges`
-           MEMORY_RANGE, its info the line's address; `failed` lines trap as told.
+        3. A run that must not be moved traps as `RunSource` says, a `refused` line MEMORY_RANGE,
+           its info the line's address; `failed` lines trap as told.
 
     Timing
         A line per cycle, see `RunSource` and `LineSplitter`.
@@ -59,13 +59,15 @@ class ReadEngine(wiring.Component):
     control : Out(UnitControl()), from and to the command processor.
     cb : Out(CbPort()), circular-buffer table.
     index_cb, index_ls : Out, of index lists; with `gathers` only.
-    ranges : In(ArrayLayout(AddressRange, N_RANGES)), what may be read.
     lines : Out(stream.Signature(geometry.line_layout)), lines to read.
     landed : In(stream.Signature(retire_layout())), lines that landed, in order.
+    refused : In(1), the line `refusal` of this engine may not be read.
+    refusal : In(geometry.line_layout), that line.
+    stop : Out(1), its lines are not to be sent any more.
     failed : In(1), a line of this engine failed.
     failure : In(fault_layout()), how.
     transfers : In(1), lines are in flight.
-    tag_free : In(1), a tag is there for the next line.
+    lacks_tag, lacks_memory : In(1), a line of this engine waits for a tag; for anything.
     ls_blocked : In(1), local memory keeps landing words waiting.
     """
 
@@ -83,13 +85,16 @@ class ReadEngine(wiring.Component):
                 "control": Out(UnitControl()),
                 "cb": Out(CbPort()),
                 **{name: self.source.signature.members[name] for name in names},
-                "ranges": In(data.ArrayLayout(AddressRange, N_RANGES)),
                 "lines": Out(stream.Signature(geometry.line_layout)),
                 "landed": In(stream.Signature(retire_layout())),
+                "refused": In(1),
+                "refusal": In(geometry.line_layout),
+                "stop": Out(1),
                 "failed": In(1),
                 "failure": In(fault_layout()),
                 "transfers": In(1),
-                "tag_free": In(1),
+                "lacks_tag": In(1),
+                "lacks_memory": In(1),
                 "ls_blocked": In(1),
             }
         )
@@ -98,7 +103,6 @@ class ReadEngine(wiring.Component):
         m = Module()
         m.submodules.source = source = self.source
         m.submodules.splitter = splitter = LineSplitter(geometry=self.geometry)
-        m.submodules.guard = guard = RangeGuard(geometry=self.geometry, writes=False)
         m.submodules.reporter = reporter = StepReporter(role=CbRole.PRODUCER)
         m.submodules.engine = engine = EngineControl(
             opcode=Opcode.DMA_IN, indexed_opcode=Opcode.GATHER
@@ -111,16 +115,16 @@ class ReadEngine(wiring.Component):
         wiring.connect(m, source.grant, wiring.flipped(self.cb.grant))
         wiring.connect(m, reporter.done, wiring.flipped(self.cb.done))
         wiring.connect(m, engine.completion, wiring.flipped(self.control.completion))
-        wiring.connect(m, splitter.lines, guard.i)
 
         landed, stop = self.landed.payload, engine.stop
         retires = self.landed.valid & self.landed.ready
         connect_runs(m, source, splitter, stop)
         m.d.comb += [
-            guard.ranges.eq(self.ranges),
-            self.lines.payload.eq(guard.o.payload),
-            self.lines.valid.eq(guard.o.valid & ~stop),
-            guard.o.ready.eq(self.lines.ready & ~stop),
+            self.stop.eq(stop),
+            self.lines.payload.eq(splitter.lines.payload),
+            self.lines.payload.engine.eq(not self.gathers),
+            self.lines.valid.eq(splitter.lines.valid & ~stop),
+            splitter.lines.ready.eq(self.lines.ready & ~stop),
             reporter.step.payload.cb.eq(landed.cb),
             reporter.step.payload.advance.eq(landed.advance),
             reporter.step.valid.eq(self.landed.valid & landed.step_end & ~stop),
@@ -141,14 +145,20 @@ class ReadEngine(wiring.Component):
             self.control.trap.eq(engine.trap),
             self.control.status.eq(engine.status),
             engine.progress.moves.eq(self.lines.valid & self.lines.ready),
-            engine.progress.lacks_tag.eq(self.lines.valid & ~self.tag_free),
+            engine.progress.lacks_tag.eq(self.lacks_tag),
             engine.progress.lacks_ls.eq(self.ls_blocked),
             engine.progress.lacks_index.eq(source.index_waiting),
             engine.progress.lacks_cb.eq(source.waiting),
-            engine.progress.lacks_memory.eq(self.lines.valid),
+            engine.progress.lacks_memory.eq(self.lines.valid | self.lacks_memory),
         ]
         elaborate_faults(
-            m, engine, source, guard, failures=[(self.failed, self.failure)], geometry=self.geometry
+            m,
+            engine,
+            source,
+            refused=self.refused,
+            line=self.refusal,
+            failures=[(self.failed, self.failure)],
+            geometry=self.geometry,
         )
         return m
 
@@ -157,8 +167,9 @@ class FabricReader(wiring.Component):
     """Reads for two engines over one memory port, many at a time, answered in any order.
 
     Operation
-        The engines' lines take turns. Each takes a tag, under which its place is booked with the
-        lander, and is sent. What landed goes back to its engine in that engine's order.
+        The engines' lines take turns, and pass the guard. Each takes a tag, under which its place
+        is booked with the lander, and is sent. What landed goes back to its engine in that
+        engine's order.
 
     Timing
         min(1, reads_in_flight / (L + 5)) lines per cycle, where L is the number of cycles from a
@@ -223,13 +234,13 @@ class FabricReader(wiring.Component):
         for engine, name in ((row, "row"), (col, "col")):
             wiring.connect(m, engine.control, wiring.flipped(getattr(self, f"control_{name}")))
             wiring.connect(m, engine.cb, wiring.flipped(getattr(self, f"cb_{name}")))
-            m.d.comb += engine.ranges.eq(self.ranges)
         wiring.connect(m, row.index_cb, wiring.flipped(self.index_cb))
         wiring.connect(m, row.index_ls, wiring.flipped(self.index_ls))
         for mine, outer in zip(lander.ls, self.ls, strict=True):
             wiring.connect(m, mine, wiring.flipped(outer))
 
-        request = self._elaborate_requests(m, (row, col), pool, lander)
+        guard = self._elaborate_guard(m, (row, col), pool)
+        request = self._elaborate_requests(m, guard.o, pool, lander)
         self._elaborate_answers(m, lander)
         m.d.comb += [
             self.read_line.eq(request.valid & request.ready),
@@ -243,7 +254,6 @@ class FabricReader(wiring.Component):
             wiring.connect(m, pool.retired[index], engine.landed)
             m.d.comb += [
                 engine.transfers.eq(pool.in_flight[index]),
-                engine.tag_free.eq(pool.available),
                 engine.ls_blocked.eq(lander.blocked),
                 engine.failed.eq(lander.fault & (lander.origin.engine == index)),
                 engine.failure.cause.eq(
@@ -255,44 +265,68 @@ class FabricReader(wiring.Component):
             ]
         return m
 
+    def _elaborate_guard(
+        self, m: Module, engines: tuple[ReadEngine, ...], pool: TagPool
+    ) -> RangeGuard:
+        """The engines' lines take turns; a line of an engine that stops goes no further."""
+        m.submodules.turns = turns = RoundRobin(n_requests=len(engines))
+        m.submodules.guard = guard = RangeGuard(geometry=self.geometry, writes=False)
+        line = guard.o.payload
+        m.d.comb += [
+            guard.ranges.eq(self.ranges),
+            turns.requests.eq(Cat(engine.lines.valid for engine in engines)),
+            turns.served.eq(Mux(guard.i.ready, turns.grant, 0)),
+            guard.i.valid.eq(turns.requests.any()),
+            guard.i.payload.eq(
+                Mux(turns.grant[0], engines[0].lines.payload, engines[1].lines.payload)
+            ),
+            guard.drop.eq(Mux(line.engine, engines[1].stop, engines[0].stop)),
+        ]
+        for index, engine in enumerate(engines):
+            waits = guard.o.valid & (line.engine == index)
+            m.d.comb += [
+                engine.lines.ready.eq(turns.served[index]),
+                engine.refused.eq(guard.refused & (line.engine == index)),
+                engine.refusal.eq(line),
+                engine.lacks_tag.eq(waits & ~pool.available),
+                engine.lacks_memory.eq(waits),
+            ]
+        return guard
+
     def _elaborate_requests(
-        self, m: Module, engines: tuple[ReadEngine, ...], pool: TagPool, lander: Lander
+        self, m: Module, lines: stream.Interface, pool: TagPool, lander: Lander
     ) -> stream.Interface:
         """One line a cycle: take a tag, book the place, send the request."""
-        geometry, guest = self.geometry, self.guest.request
-        m.submodules.turns = turns = RoundRobin(n_requests=len(engines) + 1)
+        geometry, guest, line = self.geometry, self.guest.request, lines.payload
+        m.submodules.guests = turns = RoundRobin(n_requests=2)
         m.submodules.shaper = shaper = Shaper(line_bytes=geometry.link_bytes)
         m.submodules.request = stage = PipeStage(shape=self.memory.request.payload.shape())
         wiring.connect(m, stage.o, wiring.flipped(self.memory.request))
-        chosen = Signal(geometry.line_layout)
         own, goes, guest_goes = Signal(), Signal(), Signal()
         m.d.comb += [
-            turns.requests.eq(
-                Cat(*(engine.lines.valid & pool.available for engine in engines), guest.valid)
-            ),
+            turns.requests.eq(Cat(lines.valid & pool.available, guest.valid)),
             goes.eq(turns.requests.any() & shaper.may_go & stage.i.ready),
-            guest_goes.eq(goes & turns.grant[-1]),
-            own.eq(goes & ~turns.grant[-1]),
+            guest_goes.eq(goes & turns.grant[1]),
+            own.eq(goes & turns.grant[0]),
             turns.served.eq(Mux(goes, turns.grant, 0)),
-            chosen.eq(Mux(turns.grant[0], engines[0].lines.payload, engines[1].lines.payload)),
-            *(engine.lines.ready.eq(turns.served[at]) for at, engine in enumerate(engines)),
+            lines.ready.eq(own),
             guest.ready.eq(guest_goes),
             shaper.limit.eq(self.rate),
             shaper.went.eq(goes),
             pool.take.eq(own),
-            pool.queue.eq(turns.grant[1]),
-            *(pool.entry[name].eq(chosen[name]) for name in retire_layout().members),
+            pool.queue.eq(line.engine),
+            *(pool.entry[name].eq(line[name]) for name in retire_layout().members),
             lander.book.eq(own),
             lander.book_tag.eq(pool.tag),
-            lander.place.place.eq(chosen.place),
-            lander.place.engine.eq(turns.grant[1]),
-            lander.place.indexed.eq(chosen.kind != LineKind.PLAIN),
-            lander.place.tag.eq(chosen.tag),
+            lander.place.place.eq(line.place),
+            lander.place.engine.eq(line.engine),
+            lander.place.indexed.eq(line.kind != LineKind.PLAIN),
+            lander.place.tag.eq(line.tag),
             stage.i.valid.eq(goes),
-            stage.i.payload.address.eq(Cat(Const(0, geometry.link_log2), chosen.place.line)),
+            stage.i.payload.address.eq(Cat(Const(0, geometry.link_log2), line.place.line)),
             stage.i.payload.tag.eq(pool.tag),
         ]
-        with m.If(turns.grant[-1]):
+        with m.If(turns.grant[1]):
             m.d.comb += [
                 stage.i.payload.address.eq(guest.payload.address),
                 stage.i.payload.tag.eq(guest.payload.tag | 1 << self.own_tag_width),

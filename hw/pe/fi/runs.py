@@ -67,6 +67,7 @@ class RunSource(wiring.Component):
     geometry : sizes.
     opcode : DMA_IN or DMA_OUT.
     indexed_opcode : GATHER or SCATTER, if the source takes it too.
+    with_add : whether SCATTER may add.
 
     Members
     -------
@@ -90,11 +91,17 @@ class RunSource(wiring.Component):
     """
 
     def __init__(
-        self, *, geometry: FiGeometry, opcode: Opcode, indexed_opcode: Opcode | None = None
+        self,
+        *,
+        geometry: FiGeometry,
+        opcode: Opcode,
+        indexed_opcode: Opcode | None = None,
+        with_add: bool = False,
     ) -> None:
         self.geometry = geometry
         self.opcode = opcode
         self.indexed_opcode = indexed_opcode
+        self.with_add = with_add
         self.role = CbRole.PRODUCER if opcode == Opcode.DMA_IN else CbRole.CONSUMER
         self.indices = None if indexed_opcode is None else IndexReader(geometry=geometry)
         index_ports = {}
@@ -129,6 +136,7 @@ class RunSource(wiring.Component):
             unit_bytes=1,
             role=self.role,
             stride_width=_STRIDE_WIDTH,
+            first_level=1,
         )
         m.submodules.memory = memory = LoopOffset(offset_width=ADDRESS_BITS)
         wiring.connect(m, wiring.flipped(self.acquire), generator.acquire)
@@ -152,8 +160,8 @@ class RunSource(wiring.Component):
         self._elaborate_nest(m, command, generator)
         self._elaborate_memory(m, command, generator, memory)
         rows = self._elaborate_indices(m, command)
-        out = self._elaborate_runs(m, command, generator)
-        self._elaborate_addresses(m, generator, memory, rows, out)
+        out, beyond = self._elaborate_runs(m, command, generator)
+        self._elaborate_addresses(m, generator, memory, rows, out, beyond)
         return m
 
     def _elaborate_indices(self, m: Module, command: _Fields) -> stream.Interface | None:
@@ -184,11 +192,9 @@ class RunSource(wiring.Component):
         return indices.rows
 
     def _elaborate_nest(self, m: Module, command: _Fields, generator: AddressGenerator) -> None:
-        """Level 0 is left to the splitter, so the generator sees a count of 1 there."""
+        """Level 0 is left to the splitter, so the generator does not see it."""
         nest = generator.nest.payload
         m.d.comb += [
-            nest.counts[0].eq(1),
-            nest.strides[0].eq(0),
             nest.offset.eq(command["offset"]),
             nest.cb.eq(command["cb"]),
             nest.step_level.eq(_at_least_1(command["step_level"])),
@@ -215,7 +221,7 @@ class RunSource(wiring.Component):
             memory.start.eq(self.started),
             memory.origin.eq(command["mem_addr"]),
             memory.step.eq(element.valid & element.ready),
-            memory.goes_on.eq(~element.payload.last),
+            memory.goes_on.eq(Cat(0, ~element.payload.last[1:])),
         ]
         for level in range(1, LEVELS):
             stride = Signal(signed(32), name=f"mem_stride{level}")
@@ -225,8 +231,11 @@ class RunSource(wiring.Component):
 
     def _elaborate_runs(
         self, m: Module, command: _Fields, generator: AddressGenerator
-    ) -> PipeStage:
-        """One run for each address of the generator, registered; here its local side."""
+    ) -> tuple[PipeStage, Value]:
+        """One run for each address of the generator, registered; here its local side.
+
+        Returns the register, and whether the buffer ends behind local memory.
+        """
         geometry = self.geometry
         m.submodules.out = out = PipeStage(shape=geometry.run_layout)
         wiring.connect(m, wiring.flipped(self.runs), out.o)
@@ -251,31 +260,34 @@ class RunSource(wiring.Component):
 
         unit_log2 = _CB_UNIT_LOG2 - geometry.word_log2
         depth = element.depth << unit_log2
+        end = Signal(14)  # of the buffer
         one_on = Signal.like(run.one_on)  # 0 <= one_on < depth
         two_on = Signal(len(one_on) + 1)
         m.d.comb += [
+            end.eq(element.base + element.depth),
             one_on.eq(Mux(stride < 0, stride + depth, stride)),
             two_on.eq(one_on << 1),
             run.length.eq(Mux(in_tail, tail_length, length)),
             Cat(run.lane, run.word).eq(element.address),
-            run.limit.eq((element.base + element.depth) << unit_log2),
+            run.limit.eq(end << unit_log2),
             run.depth.eq(depth),
             run.one_on.eq(one_on),
             run.two_on.eq(Mux(two_on >= depth, two_on - depth, two_on)),
             run.zero_fill.eq(zero_fill),
-            run.cb.eq(element.cb),
+            run.cb.eq(self.cb),
             run.advance.eq(element.advance),
             run.step_end.eq(element.step_end),
             run.command_end.eq(element.last.all()),
             run.tag.eq(self.tag),
             run.kind.eq(kind),
         ]
-        return out
+        units_log2 = geometry.byte_address_width - _CB_UNIT_LOG2
+        return out, end[units_log2 + 1 :].any() | (end[units_log2] & end[:units_log2].any())
 
     def _kind(self, command: _Fields) -> Value:
         """What the command does with its lines."""
         kind: Value = Value.cast(LineKind.INDEXED)
-        if self.indexed_opcode == Opcode.SCATTER:
+        if self.with_add:
             fields = command.indexed
             adds = Mux(fields.format == Format.FP32, LineKind.ADD_FP, LineKind.ADD_INT)
             kind = Mux(fields.mode == ScatterMode.ADD, adds, kind)
@@ -288,11 +300,10 @@ class RunSource(wiring.Component):
         memory: LoopOffset,
         rows: stream.Interface | None,
         out: PipeStage,
+        beyond: Value,
     ) -> None:
         """Join a run's local side with its address in memory, and say what is wrong with it."""
         element, run = generator.addresses, out.i.payload
-        geometry = self.geometry
-        units = (1 << geometry.byte_address_width) >> _CB_UNIT_LOG2
         place = element.payload
         address, cause = Signal(ADDRESS_BITS), Signal(8)
         m.d.comb += [
@@ -313,8 +324,8 @@ class RunSource(wiring.Component):
                 self.indices.end.eq(rows.valid & rows.ready & place.last.all()),
                 self.index_waiting.eq(element.valid & lacking),
             ]
-        with m.If(place.outside | (place.base + place.depth > units)):
-            m.d.comb += [cause.eq(Trap.LS_RANGE), address.eq(place.cb)]
+        with m.If(place.outside | beyond):
+            m.d.comb += [cause.eq(Trap.LS_RANGE), address.eq(self.cb)]
 
 
 def _at_least_1(level: Value) -> Value:

@@ -55,6 +55,7 @@ class FabricWriter(wiring.Component):
     ----------
     geometry : sizes.
     writes_in_flight : writes at a time.
+    with_add : SCATTER may add; without, nothing is read here.
 
     Members
     -------
@@ -63,18 +64,22 @@ class FabricWriter(wiring.Component):
     index_cb, index_ls : Out, of index lists.
     ranges : In(ArrayLayout(AddressRange, N_RANGES)), what may be touched. rate : In(RateLimit).
     memory : Out(MemoryWritePort(...)), the port.
-    memory_read : Out(MemoryReadPort(...)), lines to add to; the reader's guest.
+    memory_read : Out(MemoryReadPort(...)), lines to add to, with `with_add`; the reader's guest.
     ls : Out(LsReadPort(...)).array(2), local-memory slots.
     write_line : Out(1), event: a line was sent.
     write_bytes : Out(range(link_bytes + 1)), event: so many useful bytes were sent.
     """
 
-    def __init__(self, *, geometry: FiGeometry, writes_in_flight: int) -> None:
+    def __init__(self, *, geometry: FiGeometry, writes_in_flight: int, with_add: bool) -> None:
         self.geometry = geometry
         self.n_tags = writes_in_flight
+        self.with_add = with_add
         self.pool = TagPool(n_tags=writes_in_flight, n_queues=1, entry=1)
         self.source = RunSource(
-            geometry=geometry, opcode=Opcode.DMA_OUT, indexed_opcode=Opcode.SCATTER
+            geometry=geometry,
+            opcode=Opcode.DMA_OUT,
+            indexed_opcode=Opcode.SCATTER,
+            with_add=with_add,
         )
         port = {
             "link_bytes": geometry.link_bytes,
@@ -90,7 +95,7 @@ class FabricWriter(wiring.Component):
                 "ranges": In(data.ArrayLayout(AddressRange, N_RANGES)),
                 "rate": In(RateLimit),
                 "memory": Out(MemoryWritePort(**port)),
-                "memory_read": Out(MemoryReadPort(**port)),
+                **({"memory_read": Out(MemoryReadPort(**port))} if with_add else {}),
                 "ls": Out(slot).array(N_READ_SLOTS),
                 "write_line": Out(1),
                 "write_bytes": Out(range(geometry.link_bytes + 1)),
@@ -110,7 +115,6 @@ class FabricWriter(wiring.Component):
             opcode=Opcode.DMA_OUT, indexed_opcode=Opcode.SCATTER
         )
         m.submodules.pool = pool = self.pool
-        m.submodules.adder = adder = LineAdder(geometry=geometry, n_tags=self.n_tags)
         for inner, outer in (
             (source.command, self.control.command),
             (source.acquire, self.cb.acquire),
@@ -119,7 +123,6 @@ class FabricWriter(wiring.Component):
             (source.index_ls, self.index_ls),
             (reporter.done, self.cb.done),
             (engine.completion, self.control.completion),
-            (adder.memory, self.memory_read),
             *zip(fetcher.ls, self.ls, strict=True),
         ):
             wiring.connect(m, inner, wiring.flipped(outer))
@@ -140,9 +143,18 @@ class FabricWriter(wiring.Component):
             pool.retired[0].ready.eq(1),
         ]
         self._elaborate_engine(m, engine, source, fetcher, reporter)
+        adder = self._elaborate_adder(m) if self.with_add else None
         self._elaborate_requests(m, engine, assembler, adder)
         failures = self._elaborate_answers(m, engine, assembler, adder)
-        elaborate_faults(m, engine, source, guard, failures=failures, geometry=geometry)
+        elaborate_faults(
+            m,
+            engine,
+            source,
+            refused=guard.refused,
+            line=guard.o.payload,
+            failures=failures,
+            geometry=geometry,
+        )
         return m
 
     def _elaborate_engine(
@@ -178,8 +190,13 @@ class FabricWriter(wiring.Component):
             engine.progress.lacks_cb.eq(source.waiting),
         ]
 
+    def _elaborate_adder(self, m: Module) -> LineAdder:
+        m.submodules.adder = adder = LineAdder(geometry=self.geometry, n_tags=self.n_tags)
+        wiring.connect(m, adder.memory, wiring.flipped(self.memory_read))
+        return adder
+
     def _elaborate_requests(
-        self, m: Module, engine: EngineControl, assembler: LineAssembler, adder: LineAdder
+        self, m: Module, engine: EngineControl, assembler: LineAssembler, adder: LineAdder | None
     ) -> None:
         """Assembled lines take tags; they are written, or read first and written as sums."""
         geometry, pool = self.geometry, self.pool
@@ -189,10 +206,10 @@ class FabricWriter(wiring.Component):
             n_tags=self.n_tags, line_width=geometry.line_address_width
         )
         wiring.connect(m, stage.o, wiring.flipped(self.memory.request))
-        lines, item, sums = assembler.lines, assembler.lines.payload, adder.sums
+        lines, item = assembler.lines, assembler.lines.payload
         place, kind = item.line.place, item.line.kind
-        adds = (kind == LineKind.ADD_INT) | (kind == LineKind.ADD_FP)
-        may_go, room, sum_goes, line_goes = Signal(), Signal(), Signal(), Signal()
+        may_go, room, line_goes = Signal(), Signal(), Signal()
+        adds, add_goes, sum_waits, sum_goes = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             may_go.eq(
                 lines.valid
@@ -202,12 +219,8 @@ class FabricWriter(wiring.Component):
                 & ~(tracker.conflict & (kind != LineKind.PLAIN))
             ),
             room.eq(stage.i.ready & shaper.may_go & ~engine.stop),
-            sum_goes.eq(sums.valid & room),
-            line_goes.eq(may_go & ~adds & room & ~sums.valid),
-            adder.lines.valid.eq(may_go & adds),
-            adder.lines.payload.eq(item),
-            adder.tag.eq(pool.tag),
-            pool.take.eq(line_goes | (adder.lines.valid & adder.lines.ready)),
+            line_goes.eq(may_go & ~adds & room & ~sum_waits),
+            pool.take.eq(line_goes | add_goes),
             lines.ready.eq(pool.take),
             pool.entry.eq(item.line.command_end),
             tracker.line.eq(place.line),
@@ -228,6 +241,18 @@ class FabricWriter(wiring.Component):
             engine.progress.lacks_tag.eq(lines.valid & ~pool.available),
             engine.progress.lacks_memory.eq((stage.o.valid & ~stage.o.ready) | lines.valid),
         ]
+        if adder is None:
+            return
+        sums = adder.sums
+        m.d.comb += [
+            adds.eq((kind == LineKind.ADD_INT) | (kind == LineKind.ADD_FP)),
+            adder.lines.valid.eq(may_go & adds),
+            adder.lines.payload.eq(item),
+            adder.tag.eq(pool.tag),
+            add_goes.eq(adder.lines.valid & adder.lines.ready),
+            sum_waits.eq(sums.valid),
+            sum_goes.eq(sums.valid & room),
+        ]
         with m.If(sums.valid):
             m.d.comb += [stage.i.payload[name].eq(sums.payload[name]) for name in ("data", "tag")]
             m.d.comb += [
@@ -238,10 +263,10 @@ class FabricWriter(wiring.Component):
             m.d.comb += self.write_bytes.eq(sums.payload.n_bytes)
 
     def _elaborate_answers(
-        self, m: Module, engine: EngineControl, assembler: LineAssembler, adder: LineAdder
+        self, m: Module, engine: EngineControl, assembler: LineAssembler, adder: LineAdder | None
     ) -> list[tuple[Signal, data.View]]:
         """Acknowledgements, sums that are dropped, and what of it is a failure."""
-        geometry, pool, sums = self.geometry, self.pool, adder.sums
+        geometry, pool = self.geometry, self.pool
         noted = data.StructLayout({"line": geometry.line_address_width, "tag": 16, "indexed": 1})
         m.submodules.notes = notes = memory.Memory(shape=noted.size, depth=self.n_tags, init=[])
         write, read = notes.write_port(), notes.read_port(domain="comb")
@@ -255,10 +280,8 @@ class FabricWriter(wiring.Component):
             write.data.eq(Cat(item.line.place.line, item.line.tag, indexed)),
             read.addr.eq(answer.payload.tag),
             answer.ready.eq(1),
-            # A sum that may not be sent any more gives its tag back in a cycle without an answer.
-            pool.answered.eq(answer.valid | (sums.valid & engine.stop)),
-            pool.answered_tag.eq(Mux(answer.valid, answer.payload.tag, sums.payload.tag)),
-            sums.ready.eq(Mux(engine.stop, ~answer.valid, self.write_line)),
+            pool.answered.eq(answer.valid),
+            pool.answered_tag.eq(answer.payload.tag),
             refused.cause.eq(Trap.MEMORY_ERROR),
             refused.indexed.eq(note.indexed),
             refused.tag.eq(note.tag),
@@ -268,8 +291,18 @@ class FabricWriter(wiring.Component):
             bad.tag.eq(item.line.tag),
             bad.info.eq(item.line.place.words[0] << geometry.word_log2),
         ]
-        return [
+        failures = [
             (answer.valid & answer.payload.error, refused),
-            (adder.failed, adder.failure),
             (assembler.lines.valid & item.bad & ~engine.stop, bad),
         ]
+        if adder is None:
+            return failures
+        sums = adder.sums
+        m.d.comb += sums.ready.eq(Mux(engine.stop, ~answer.valid, self.write_line))
+        # A sum that may not be sent any more gives its tag back in a cycle without an answer.
+        with m.If(~answer.valid):
+            m.d.comb += [
+                pool.answered.eq(sums.valid & engine.stop),
+                pool.answered_tag.eq(sums.payload.tag),
+            ]
+        return [failures[0], (adder.failed, adder.failure), *failures[1:]]
