@@ -22,6 +22,7 @@ __all__ = [
     "UnitStatus",
     "UnitControl",
     "bank_row_layout",
+    "row_lead",
 ]
 
 
@@ -192,6 +193,15 @@ def bank_row_layout(columns: int, banks: int, rows: int) -> data.StructLayout:
             "done": 1,
         }
     )
+
+
+def row_lead(with_fp: bool) -> int:
+    """Cycles by which `values` of a `bank_row_layout` come after the rest of their row.
+
+    The accumulators are read meanwhile. Without floating point the row that was read goes through a
+    register before it is added to.
+    """
+    return 1 if with_fp else 2
 
 
 class BankState(enum.Enum, shape=3):

@@ -6,6 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.lib.clock_gate import Gated
+from hw.lib.dsp import has_hard_multipliers
 from hw.lib.emit_once import Boundary, EmitOnce
 from hw.num.operand import OperandDecoder, Side
 from hw.pe.dpe.column import DotColumn
@@ -45,8 +46,10 @@ class DotProductArray(wiring.Component):
     A row with `swap` makes the shadow active for itself and the rows after it, without a bubble.
     `tag` comes out with the row's results. Nothing stalls: there is no back-pressure.
 
-    Timing: `latency` clock edges from `row` to `result`; one row and one beat per cycle. The last
-    beat must be loaded at least one cycle before the row that swaps.
+    Timing: `latency` clock edges from `row` to `values`; valid bit, kind and tag come `lead` cycles
+    before the values. One row and one beat per cycle. The last beat must be loaded at least one
+    cycle before the row that swaps. Where multipliers have registers for their operands
+    (`hw.lib.dsp`) these serve as operand register and as held block, at the same latency.
 
     Numerics: `docs/numerics.md`, "Dot-product engine". Formats of both operands may be mixed
     within integers and within floats; a row and the active block must be of the same kind.
@@ -61,6 +64,12 @@ class DotProductArray(wiring.Component):
         Whether FP16 and BF16 are supported.
     tag_width : int
         Bits that travel with a row.
+    lead : int
+        Cycles by which values come after everything else of a result.
+    lut_columns : int
+        Columns whose multipliers are made of logic even where there are hard ones.
+    own_rows : bool | None
+        Whether the multipliers have operand registers; None: where they are hard.
 
     Members
     -------
@@ -73,7 +82,7 @@ class DotProductArray(wiring.Component):
     row : In(row_layout)
         The row.
     result_valid : Out(1)
-        Results are there.
+        Results are there, or will be in `lead` cycles.
     values : Out(ArrayLayout(32, columns))
         INT32 or FP32, one per column.
     is_float : Out(1)
@@ -89,8 +98,21 @@ class DotProductArray(wiring.Component):
         If `columns` is not a multiple of `k_bytes`.
     """
 
-    def __init__(self, *, columns: int, k_bytes: int, with_fp: bool, tag_width: int) -> None:
+    def __init__(
+        self,
+        *,
+        columns: int,
+        k_bytes: int,
+        with_fp: bool,
+        tag_width: int,
+        lead: int = 0,
+        lut_columns: int = 0,
+        own_rows: bool | None = None,
+    ) -> None:
         check_tile(columns, k_bytes)
+        self.lead = lead
+        self.lut_columns = lut_columns
+        self.own_rows = own_rows
         self.columns = columns
         self.k_bytes = k_bytes
         self.with_fp = with_fp
@@ -130,23 +152,28 @@ class DotProductArray(wiring.Component):
         ]
         wiring.connect(m, load_decoder.o, shadow.beat)
 
-        row = self._elaborate_operand(m)
+        own_rows = has_hard_multipliers() if self.own_rows is None else self.own_rows
+        row = self._elaborate_operand(m, own_rows)
         valid, is_float = self._elaborate_sideband(m)
-        self._elaborate_columns(m, row, shadow, valid, is_float)
+        self._elaborate_columns(m, row, shadow, valid, is_float, own_rows)
         return m
 
     def _decoder(self, side: Side) -> OperandDecoder:
         return OperandDecoder(side=side, k_bytes=self.k_bytes, with_fp=self.with_fp)
 
-    def _elaborate_operand(self, m: Module) -> wiring.PureInterface:
-        """Decode the streamed row into the operand register."""
+    def _elaborate_operand(self, m: Module, own_rows: bool) -> wiring.PureInterface:
+        """Decode the streamed row into the operand register, as far as it is not in multipliers."""
         m.submodules.row_decoder = decoder = self._decoder(Side.STREAMED)
         m.d.comb += [
             decoder.raw.eq(self.row.data),
             decoder.format.eq(self.row.format),
         ]
         operand = decoder.o.signature.create(path=("operand",))
-        for target, source in _leaves(operand, decoder.o):
+        lanes = len(operand.lanes) if own_rows else 0
+        for number, (target, source) in enumerate(_leaves(operand, decoder.o)):
+            if number < lanes:
+                m.d.comb += target.eq(source)
+                continue
             register = Signal.like(source, name=f"{target.name}_q", reset_less=True)
             m.d.comb += target.eq(register)
             with m.If(self.row_valid):
@@ -158,19 +185,22 @@ class DotProductArray(wiring.Component):
         valid = [self.row_valid]
         is_float = [self.row.format[1] if self.with_fp else Const(0, 1)]
         tag = [self.row.tag]
+        told = self.latency - self.lead
         for stage in range(1, self.latency + 1):
             valid.append(Signal(name=f"valid{stage}"))
-            is_float.append(Signal(name=f"is_float{stage}"))
-            tag.append(Signal(self.tag_width, name=f"tag{stage}"))
-            m.d.sync += [
-                valid[stage].eq(valid[stage - 1]),
-                is_float[stage].eq(is_float[stage - 1]),
-                tag[stage].eq(tag[stage - 1]),
-            ]
+            m.d.sync += valid[stage].eq(valid[stage - 1])
+            if self.with_fp:
+                is_float.append(Signal(name=f"is_float{stage}"))
+                m.d.sync += is_float[stage].eq(is_float[stage - 1])
+            else:
+                is_float.append(Const(0, 1))
+            if stage <= told:
+                tag.append(Signal(self.tag_width, name=f"tag{stage}", reset_less=True))
+                m.d.sync += tag[stage].eq(tag[stage - 1])
         m.d.comb += [
-            self.result_valid.eq(valid[-1]),
-            self.is_float.eq(is_float[-1]),
-            self.tag.eq(tag[-1]),
+            self.result_valid.eq(valid[told]),
+            self.is_float.eq(is_float[told]),
+            self.tag.eq(tag[told]),
             self.busy.eq(Cat(*valid[1:]).any()),
         ]
         return valid, is_float
@@ -182,18 +212,13 @@ class DotProductArray(wiring.Component):
         shadow: HeldShadow,
         valid: list[Signal],
         is_float: list[Signal],
+        own_rows: bool,
     ) -> None:
         """Columns, with clocks that run only where there is work."""
         columns = Module()
+        swap = self.row_valid & self.row.swap
         for index in range(self.columns):
-            # Not inlined: the simulator compiles one column and calls it for all.
-            column = EmitOnce(
-                DotColumn,
-                key=f"dot_column_{self.k_bytes}" + ("" if self.with_fp else "_int"),
-                boundary=Boundary.NO_INLINE,
-                k_bytes=self.k_bytes,
-                with_fp=self.with_fp,
-            )
+            column = self._column(own_rows, hard=index >= self.lut_columns)
             columns.submodules[f"column{index}"] = column
             # Wired beside the column: every module boundary above then has one row, not one each.
             columns.d.comb += [
@@ -202,9 +227,13 @@ class DotProductArray(wiring.Component):
                 column.is_float.eq(is_float[-2]),
                 self.values[index].eq(column.o),
             ]
+            if own_rows:
+                columns.d.comb += column.swap.eq(swap)
+        # Nothing stalls, so registers of multipliers need no enable, and hard ones hear none.
+        always = Const(1, 1)
         enables = {
-            "held": self.row_valid & self.row.swap,
-            "multiply": Cat(*valid[1 : self.latency]).any(),
+            "held": swap,
+            "multiply": always if own_rows else Cat(*valid[1 : self.latency]).any(),
         }
         if self.with_fp:
             # Float registers stand at the ends of stages 1 to 3; the last stage only rounds.
@@ -215,9 +244,24 @@ class DotProductArray(wiring.Component):
             gated = _gate_domain(gated, domain, enable)
         m.submodules.columns = gated
 
+    def _column(self, own_rows: bool, *, hard: bool) -> EmitOnce:
+        """A column; not inlined: the simulator compiles one and calls it for all."""
+        own = {"own_row": True, "hard": hard} if own_rows else {}
+        kind = ("_dsp" if hard else "_lut") if own_rows else ""
+        return EmitOnce(
+            DotColumn,
+            key=f"dot_column_{self.k_bytes}" + ("" if self.with_fp else "_int") + kind,
+            boundary=Boundary.NO_INLINE,
+            k_bytes=self.k_bytes,
+            with_fp=self.with_fp,
+            **own,
+        )
+
 
 def _gate_domain(component: Elaboratable, domain: str, enable: Value) -> Elaboratable:
     """Let `domain` of a component run on the parent's clock in cycles with `enable`."""
+    if isinstance(enable, Const):
+        return DomainRenamer({domain: "sync"})(component)
     gated = Gated(DomainRenamer({"sync": "base", domain: "sync"})(component), enable=enable)
     return DomainRenamer({"base": "sync"})(gated)
 

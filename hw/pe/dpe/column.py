@@ -5,16 +5,19 @@ from amaranth.hdl import Cat, Const, DomainRenamer, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.lib.dsp import RegisteredMultiplier
 from hw.num.operand import EXPONENT_BIAS, DecodedOperand, FloatFields, Side
 from hw.num.rounding import CANONICAL_NAN, FP32_INFINITY, Fp32Rounder
 from hw.pe.dpe.held_shadow import FLAGS, vector_layout
 
-__all__ = ["DotColumn", "FloatColumn", "MultiplierColumn", "PRODUCT_WIDTH"]
+__all__ = ["INTEGER_WIDTH", "PRODUCT_WIDTH", "DotColumn", "FloatColumn", "MultiplierColumn"]
 
 PRODUCT_WIDTH = Side.STREAMED.value + Side.HELD.value
 """Bits of one lane's signed product."""
-# A first level of adders sums this many products, a second one the rest.
-_GROUP = 8
+INTEGER_WIDTH = 9
+"""Bits of one lane of a streamed row that is never floating-point."""
+# 8-bit integers of either sign: at most 255 * 255.
+_INTEGER_PRODUCT_WIDTH = 17
 # Products of significands have 20 bits below the point and are truncated 28 below the top one.
 _KEPT_SHIFT = 28 - 20
 
@@ -23,7 +26,9 @@ class DotColumn(wiring.Component):
     """One column: multiplies every streamed row with the vector that it holds.
 
     Operation: the vector is taken from `block` at every clock edge of domain `held`. Each part has
-    a clock domain of its own, so that the array lets only those run that have work.
+    a clock domain of its own, so that the array lets only those run that have work. With
+    `own_row` the multipliers have the registers of both operands: the lanes of `row` come a clock
+    edge earlier than the rest of it, and those of `block` are taken with `swap`.
 
     Timing: `o` `latency` clock edges of `multiply` after `row`: 3 without floating point, 4 with.
     Domain `float` runs along while floating-point rows pass the first 3 of them.
@@ -36,11 +41,17 @@ class DotColumn(wiring.Component):
         Bytes of a row.
     with_fp : bool
         Whether floating-point rows are supported.
+    own_row : bool
+        Whether the multipliers have operand registers.
+    hard : bool
+        Whether hard multipliers are to be used where there are any.
 
     Members
     -------
     block : In(vector_layout)
         The next vector to hold.
+    swap : In(1)
+        It is taken; only with `own_row`.
     row : In(DecodedOperand)
         Streamed row.
     is_float : In(1)
@@ -49,17 +60,20 @@ class DotColumn(wiring.Component):
         INT32 or FP32 result.
     """
 
-    def __init__(self, *, k_bytes: int, with_fp: bool) -> None:
+    def __init__(
+        self, *, k_bytes: int, with_fp: bool, own_row: bool = False, hard: bool = True
+    ) -> None:
         self.k_bytes = k_bytes
         self.with_fp = with_fp
-        super().__init__(
-            {
-                "block": In(vector_layout(k_bytes, with_fp)),
-                "row": In(DecodedOperand(side=Side.STREAMED, k_bytes=k_bytes, with_fp=with_fp)),
-                "is_float": In(1),
-                "o": Out(32),
-            }
-        )
+        self.own_row = own_row
+        self.hard = hard
+        members = {
+            "block": In(vector_layout(k_bytes, with_fp)),
+            "row": In(DecodedOperand(side=Side.STREAMED, k_bytes=k_bytes, with_fp=with_fp)),
+            "is_float": In(1),
+            "o": Out(32),
+        }
+        super().__init__(members | ({"swap": In(1)} if own_row else {}))
 
     @property
     def latency(self) -> int:
@@ -68,12 +82,22 @@ class DotColumn(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        multiplier = MultiplierColumn(k_bytes=self.k_bytes)
+        multiplier = MultiplierColumn(
+            k_bytes=self.k_bytes,
+            x_width=Side.STREAMED.value if self.with_fp else INTEGER_WIDTH,
+            own_operands=self.own_row,
+            hard=self.hard,
+        )
         m.submodules.multiplier = DomainRenamer("multiply")(multiplier)
         for lane in range(self.k_bytes):
-            held = Signal(signed(Side.HELD.value), name=f"held{lane}", reset_less=True)
-            m.d.held += held.eq(self.block[lane // 2].lanes[lane % 2])
+            held = self.block[lane // 2].lanes[lane % 2]
+            if not self.own_row:
+                register = Signal(signed(Side.HELD.value), name=f"held{lane}", reset_less=True)
+                m.d.held += register.eq(held)
+                held = register
             m.d.comb += [multiplier.x[lane].eq(self.row.lanes[lane]), multiplier.y[lane].eq(held)]
+        if self.own_row:
+            m.d.comb += multiplier.y_en.eq(self.swap)
         if self.with_fp:
             self._elaborate_float(m, multiplier)
         else:
@@ -109,22 +133,32 @@ class MultiplierColumn(wiring.Component):
     """Multiplies two decoded rows lane by lane and sums the products as integers.
 
     Timing: `products` 1 clock edge and `total` 3 clock edges after `x` and `y`, one dot product
-    per cycle. Registers stand after the products, after sums of 8 products, after the total.
+    per cycle. Registers stand after the products, in the middle of the tree of adders, and at its
+    end. With `own_operands` one more stands at `x` and at `y`, and everything is an edge later.
 
-    Numerics: exact; with integer operands |total| < 2^31 for any row length allowed.
+    Numerics: `products` are exact, `total` with integer operands, of which |total| < 2^31 for any
+    row length allowed.
 
     Parameters
     ----------
     k_bytes : int
         Lanes, at most 1024.
+    x_width : int
+        Bits of `x`.
+    own_operands : bool
+        Whether operands have registers here.
+    hard : bool
+        Whether hard multipliers are to be used where there are any; else only with `own_operands`.
 
     Members
     -------
-    x : In(signed(12)) x k_bytes
+    x : In(signed(x_width)) x k_bytes
         Lanes of the streamed row.
     y : In(signed(9)) x k_bytes
         Lanes of the held vector.
-    products : Out(signed(21)) x k_bytes
+    y_en : In(1)
+        Take `y`; only with `own_operands`.
+    products : Out(signed(x_width + 9)) x k_bytes
         Lane products, for the floating-point column.
     total : Out(signed(32))
         Sum of all products.
@@ -135,37 +169,65 @@ class MultiplierColumn(wiring.Component):
         If `k_bytes` is not from 1 to 1024.
     """
 
-    def __init__(self, *, k_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        k_bytes: int,
+        x_width: int = Side.STREAMED.value,
+        own_operands: bool = False,
+        hard: bool = True,
+    ) -> None:
         if not 1 <= k_bytes <= 1024:
             raise ValueError(f"k_bytes is {k_bytes}; it must be from 1 to 1024.")
         self.k_bytes = k_bytes
-        super().__init__(
-            {
-                "x": In(signed(Side.STREAMED.value)).array(k_bytes),
-                "y": In(signed(Side.HELD.value)).array(k_bytes),
-                "products": Out(signed(PRODUCT_WIDTH)).array(k_bytes),
-                "total": Out(signed(32)),
-            }
-        )
+        self.x_width = x_width
+        self.own_operands = own_operands
+        self.hard = hard
+        width = x_width + Side.HELD.value
+        members = {
+            "x": In(signed(x_width)).array(k_bytes),
+            "y": In(signed(Side.HELD.value)).array(k_bytes),
+            "products": Out(signed(width)).array(k_bytes),
+            "total": Out(signed(32)),
+        }
+        super().__init__(members | ({"y_en": In(1)} if own_operands else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        products = []
-        for lane, (x, y) in enumerate(zip(self.x, self.y, strict=True)):
-            product = Signal(signed(PRODUCT_WIDTH), name=f"product{lane}", reset_less=True)
-            m.d.sync += product.eq(x * y)
-            m.d.comb += self.products[lane].eq(product)
-            products.append(product)
+        products = [self._elaborate_product(m, lane) for lane in range(self.k_bytes)]
+        levels = (self.k_bytes - 1).bit_length()
+        n_terms = 1 << -(-levels // 2)  # half of the levels, rounded up, come before the register
         groups = []
-        for low in range(0, self.k_bytes, _GROUP):
-            terms = _sum(m, products[low : low + _GROUP], name=f"group{low}")
-            group = Signal(terms.shape(), name=f"group{low}", reset_less=True)
-            m.d.sync += group.eq(terms)
+        for low in range(0, self.k_bytes, n_terms):
+            terms = products[low : low + n_terms]
+            sum_ = _sum(m, terms, name=f"group{low}", width=_INTEGER_PRODUCT_WIDTH)
+            group = Signal(sum_.shape(), name=f"group{low}", reset_less=True)
+            m.d.sync += group.eq(sum_)
             groups.append(group)
-        total = Signal(signed(32), reset_less=True)
-        m.d.sync += total.eq(_sum(m, groups, name="total"))
+        result = _sum(m, groups, name="total")
+        total = Signal(signed(min(len(result), 32)), reset_less=True)
+        m.d.sync += total.eq(result)
         m.d.comb += self.total.eq(total)
         return m
+
+    def _elaborate_product(self, m: Module, lane: int) -> Signal:
+        """The product of one lane, from a register."""
+        x, y = self.x[lane], self.y[lane]
+        product = Signal.like(self.products[lane], name=f"product{lane}", reset_less=True)
+        if self.own_operands:
+            m.submodules[f"lane{lane}"] = multiplier = RegisteredMultiplier(
+                x_width=len(x), y_width=len(y), hard=self.hard
+            )
+            m.d.comb += [
+                multiplier.x.eq(x),
+                multiplier.y.eq(y),
+                multiplier.y_en.eq(self.y_en),
+                product.eq(multiplier.p),
+            ]
+        else:
+            m.d.sync += product.eq(x * y)
+        m.d.comb += self.products[lane].eq(product)
+        return product
 
 
 class FloatColumn(wiring.Component):
@@ -306,14 +368,19 @@ class FloatColumn(wiring.Component):
         return is_special, special
 
 
-def _sum(m: Module, terms: list[Signal], *, name: str) -> Signal:
-    """Balanced exact sum; every level is one bit wider."""
+def _sum(m: Module, terms: list[Signal], *, name: str, width: int | None = None) -> Signal:
+    """Balanced exact sum; every level is one bit wider than the last, or than `width` at first.
+
+    A sum as narrow as its terms also stays an addition of its own: Yosys would merge the tree into
+    one operation and build that of carry-save adders, at more LUTs than the carry chains take.
+    """
     level = 0
     while len(terms) > 1:
         sums = []
         for i in range(0, len(terms) - 1, 2):
             value = terms[i] + terms[i + 1]
-            node = Signal(value.shape(), name=f"{name}_level{level}_{i // 2}")
+            shape = value.shape() if width is None else signed(width + level + 1)
+            node = Signal(shape, name=f"{name}_level{level}_{i // 2}")
             m.d.comb += node.eq(value)
             sums.append(node)
         terms = sums + terms[len(terms) & ~1 :]

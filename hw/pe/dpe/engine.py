@@ -11,7 +11,7 @@ from hw.arch.commands import LEVELS, LONG_BITS, Opcode
 from hw.arch.units import State
 from hw.config.tree import DpeConfig
 from hw.iface.command_view import view
-from hw.iface.pe import BankPort, CbPort, LsReadPort, UnitControl, bank_row_layout
+from hw.iface.pe import BankPort, CbPort, LsReadPort, UnitControl, bank_row_layout, row_lead
 from hw.lib.elastic import StreamFifo
 from hw.pe.dpe.array import DotProductArray
 from hw.pe.dpe.held_loader import HeldLoader
@@ -38,9 +38,10 @@ class DotProductEngine(wiring.Component):
            word). After a trap, and under `halt`, no read, visit or row starts any more.
 
     Timing
-        A row per cycle. First row of a command after an idle engine: `columns` + 9 cycles when
+        A row per cycle. First row of a command after an idle engine: `columns` + 8 cycles when
         steps and reads are granted at once (the held block loads first); then without a gap as
-        long as a held block serves at least `columns` rows. Rows leave `latency` cycles later.
+        long as a held block serves at least `columns` rows. Rows leave `latency` cycles later,
+        their values `row_lead` cycles after them.
 
     Numerics: `docs/numerics.md`, "Dot-product engine".
 
@@ -111,12 +112,14 @@ class DotProductEngine(wiring.Component):
             k_bytes=config.k_bytes,
             with_fp=config.with_fp,
             tag_width=self._visits.tag_shape.size,
+            lead=row_lead(config.with_fp),
+            lut_columns=config.lut_columns,
         )
 
     @property
     def latency(self) -> int:
-        """Cycles from a row of A entering the array to its results."""
-        return self._array.latency
+        """Cycles from a row of A entering the array to its row of results, without the values."""
+        return self._array.latency - self._array.lead
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -173,26 +176,26 @@ class DotProductEngine(wiring.Component):
         mml = view(command, Opcode.MML)
         parts = {
             "nest_a": (readers["a"].nest, 1),
-            "nest_b": (readers["b"].nest, 1),
             "info_a": (visits.info, _COMMANDS_AHEAD + 1),
             "info_b": (loader.info, _COMMANDS_AHEAD + 1),
         }
-        fifos = {}
+        # The last word of B is read long before the last one of A: its nest need not wait.
+        inputs = {"nest_b": readers["b"].nest}
         for name, (target, depth) in parts.items():
             m.submodules[name] = fifo = StreamFifo(shape=target.payload.shape(), depth=depth)
             wiring.connect(m, fifo.o, target)
-            fifos[name] = fifo
-        operands = {name: fifos[f"nest_{name}"].i.payload for name in ("a", "b")}
+            inputs[name] = fifo.i
+        operands = {name: inputs[f"nest_{name}"].payload for name in ("a", "b")}
         self._elaborate_nests(m, mml, operands["a"].nest, operands["b"].nest)
         m.d.comb += [operands[n].from_mlu.eq(mml[f"{n}_from_mlu"]) for n in operands]
-        self._elaborate_info(m, mml, fifos["info_a"].i.payload, fifos["info_b"].i.payload)
+        self._elaborate_info(m, mml, inputs["info_a"].payload, inputs["info_b"].payload)
 
         accept = Signal()
-        room = Cat(fifo.i.ready for fifo in fifos.values()).all()
+        room = Cat(port.ready for port in inputs.values()).all()
         m.d.comb += [
             self.control.command.ready.eq(room | stop),  # a halted unit drops its commands
             accept.eq(self.control.command.valid & room & ~stop),
-            *(fifo.i.valid.eq(accept) for fifo in fifos.values()),
+            *(port.valid.eq(accept) for port in inputs.values()),
         ]
         return accept
 
@@ -283,7 +286,7 @@ class DotProductEngine(wiring.Component):
                     trap.opcode.eq(Opcode.MML),
                     *(trap[name].eq(fault[name]) for name in ("cause", "tag", "info")),
                 ]
-        n_commands = Signal(range(_COMMANDS_AHEAD + self.latency + 3))
+        n_commands = Signal(range(_COMMANDS_AHEAD + self._array.latency + 3))
         m.d.sync += n_commands.eq(n_commands + accept - self.control.completion.valid)
         quiet = readers["a"].settled & readers["b"].settled & ~array.busy
         m.d.comb += [

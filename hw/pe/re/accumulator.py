@@ -3,13 +3,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.iface.pe import bank_row_layout
+from hw.iface.pe import bank_row_layout, row_lead
 from hw.lib.clock_gate import Gated
 from hw.pe.re.float_lanes import FLOAT_LATENCY, FloatLanes
+from hw.pe.re.parity_check import ParityCheck
 
 __all__ = ["Accumulator"]
 
@@ -18,11 +19,13 @@ class Accumulator(wiring.Component):
     """Adds rows to accumulator banks: read, add, write.
 
     Operation: a row with `overwrite` is written as it is, of either format; another one is added to
-    the row in the bank. A row of a bank may follow a row of the same number after `latency` cycles
+    the row in the bank. Its values come `row_lead` cycles after the rest of it, when what is in the
+    bank has been read. A row of a bank may follow a row of the same number after `latency` cycles
     at the earliest. Rows of a bank between its opening and its closing are of one format.
 
     Timing: a row per cycle, always. `latency` cycles from a row to the first cycle in which a read
-    sees its sum, and in which the bank's state shows that it was closed. The floating-point adders
+    sees its sum, and in which the bank's state shows that it was closed. Without floating point
+    what was read goes through a register, since block RAM is slow. The floating-point adders
     have a clock that runs only while they have something to add.
 
     Numerics: INT32 wraps; FP32 as `Fp32Adder`, acc + partial.
@@ -34,12 +37,13 @@ class Accumulator(wiring.Component):
 
     Members
     -------
-    i : In(valid-only stream of bank_row_layout), rows.
+    i : In(valid-only stream of bank_row_layout), rows; values are those of `row_lead` cycles ago.
     read_*, integer_*, floating_* : Out, to `AccumulatorBanks`.
-    old, wrong : In, what it read, and columns with wrong parity.
+    old, parity : In, what it read, and the parity bits of its values.
     close, close_bank, close_done : Out, to `BankStates`.
     busy : Out(1), rows are on their way, so the clock must run.
-    fault, fault_bank, fault_row : Out, a value that was added to had wrong parity.
+    fault, fault_bank, fault_row : Out, a value that was added to had wrong parity; a cycle after it
+        was read.
     """
 
     def __init__(self, *, banks: int, rows: int, columns: int, with_fp: bool) -> None:
@@ -50,7 +54,7 @@ class Accumulator(wiring.Component):
         members: dict[str, Any] = {
             "i": In(stream.Signature(bank_row_layout(columns, banks, rows), always_ready=True)),
             "old": In(32 * columns),
-            "wrong": In(columns),
+            "parity": In(columns),
             "close": Out(1),
             "close_bank": Out(range(banks)),
             "close_done": Out(1),
@@ -71,57 +75,94 @@ class Accumulator(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a row to the first read that sees the sum."""
-        return 2 + FLOAT_LATENCY if self.with_fp else 2
+        return 1 + row_lead(self.with_fp) + (FLOAT_LATENCY if self.with_fp else 0)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        # Stage 0: read the bank.
         row = self.i.payload
+        place = Cat(row.bank, row.row, row.overwrite, row.is_float, row.close, row.done)
         m.d.comb += [
             self.read_en.eq(self.i.valid & ~row.overwrite),
             self.read_bank.eq(row.bank),
             self.read_row.eq(row.row),
         ]
-        # Stage 1: integers and first rows are added and written at once.
-        s1 = Signal(row.shape(), reset_less=True)
-        s1_valid = Signal()
-        m.d.sync += s1_valid.eq(self.i.valid)
-        with m.If(self.i.valid):
-            m.d.sync += s1.eq(row)
-        partial = s1.values.as_value()
-        sums = []
-        for start in range(0, 32 * self.columns, 32):
-            value, old = partial[start : start + 32], self.old[start : start + 32]
-            sums.append((value + Mux(s1.overwrite, 0, old))[:32])
-        m.d.comb += [
-            self.integer_en.eq(s1_valid & (s1.overwrite | ~s1.is_float)),
-            self.integer_bank.eq(s1.bank),
-            self.integer_row.eq(s1.row),
-            self.integer_data.eq(Cat(sums)),
-            self.fault.eq(s1_valid & ~s1.overwrite & self.wrong.any()),
-            self.fault_bank.eq(s1.bank),
-            self.fault_row.eq(s1.row),
-        ]
-        # Stages 2 and later: floating-point sums, and the news that a bank is closed.
-        closing = Cat(s1_valid & s1.close, s1.bank, s1.done)
-        busy = [s1_valid]
-        if self.with_fp:
-            self._elaborate_floating(m, s1_valid, s1, partial)
-            for stage in range(2, 2 + FLOAT_LATENCY):
-                delayed = Signal(len(closing), name=f"closing{stage}")
-                valid = Signal(name=f"valid{stage}")
-                m.d.sync += [delayed.eq(closing), valid.eq(busy[-1])]
-                closing = delayed
-                busy.append(valid)
-        m.d.comb += self.busy.eq(Cat(busy).any())
-        m.d.comb += Cat(self.close, self.close_bank, self.close_done).eq(closing)
+        stages = [(self.i.valid, place)]
+        for stage in range(1, 1 + row_lead(self.with_fp)):
+            valid, following = Signal(name=f"valid{stage}"), Signal.like(place, name=f"row{stage}")
+            m.d.sync += [valid.eq(stages[-1][0]), following.eq(stages[-1][1])]
+            stages.append((valid, following))
+        self._elaborate_sum(m, stages)
         return m
 
-    def _elaborate_floating(self, m: Module, s1_valid: Any, s1: Any, partial: Any) -> None:
+    def _elaborate_sum(self, m: Module, stages: list[tuple[Any, Any]]) -> None:
+        """When the values come: integers and first rows are added and written at once."""
+        valid, place = stages[-1]
+        bank, row, overwrite, is_float, close, done = self._fields(place)
+        partial = self.i.payload.values.as_value()
+        old = self.old if self.with_fp else self._elaborate_register(m, stages[-2][1])
+        keep = ~overwrite.replicate(32) if self.with_fp else Const(-1, 32)
+        words = range(0, 32 * self.columns, 32)
+        adds = Signal()
+        m.d.comb += [
+            adds.eq(valid & ~overwrite),
+            self.integer_en.eq(valid & (overwrite | ~is_float)),
+            self.integer_bank.eq(bank),
+            self.integer_row.eq(row),
+            self.integer_data.eq(
+                Cat((partial[i : i + 32] + (old[i : i + 32] & keep))[:32] for i in words)
+            ),
+        ]
+        closing = Cat(valid & close, bank, done)
+        busy = [valid for valid, _ in stages[1:]]
+        busy.insert(0, self._elaborate_check(m, *stages[1]))
+        if self.with_fp:
+            self._elaborate_floating(m, adds & is_float, Cat(bank, row), partial)
+            for stage in range(FLOAT_LATENCY):
+                delayed = Signal(len(closing), name=f"closing{stage}")
+                under_way = Signal(name=f"under_way{stage}")
+                m.d.sync += [delayed.eq(closing), under_way.eq(busy[-1])]
+                closing = delayed
+                busy.append(under_way)
+        m.d.comb += self.busy.eq(Cat(busy).any())
+        m.d.comb += Cat(self.close, self.close_bank, self.close_done).eq(closing)
+
+    def _elaborate_register(self, m: Module, place: Any) -> Signal:
+        """What was read, or zeros for a row that is written as it is."""
+        old = Signal(32 * self.columns, reset_less=True)
+        with m.If(self._fields(place)[2]):
+            m.d.sync += old.eq(0)
+        with m.Else():
+            m.d.sync += old.eq(self.old)
+        return old
+
+    def _elaborate_check(self, m: Module, valid: Any, place: Any) -> Signal:
+        """Check what was read; returns whether that is under way."""
+        bank, row, overwrite, *_ = self._fields(place)
+        m.submodules.check = check = ParityCheck(
+            columns=self.columns, place_width=len(bank) + len(row)
+        )
+        checking = Signal()
+        m.d.sync += checking.eq(valid)
+        m.d.comb += [
+            check.row.eq(self.old),
+            check.parity.eq(self.parity),
+            check.check.eq(valid & ~overwrite),
+            check.place.eq(Cat(bank, row)),
+            self.fault.eq(check.fault),
+            Cat(self.fault_bank, self.fault_row).eq(check.fault_place),
+        ]
+        return checking
+
+    def _fields(self, place: Any) -> list[Any]:
+        """Bank, row, overwrite, is_float, close and done of a row."""
+        row = self.i.payload
+        widths = [len(row.bank), len(row.row), 1, 1, 1, 1]
+        starts = [sum(widths[:number]) for number in range(len(widths))]
+        return [place[low : low + width] for low, width in zip(starts, widths, strict=True)]
+
+    def _elaborate_floating(self, m: Module, enters: Any, place: Any, partial: Any) -> None:
         """The adders, and where their sums go."""
-        enters = Signal()
         adding = [enters]  # element k: a row is at clock edge k of the adders
-        place = Cat(s1.bank, s1.row)
         for stage in range(1, FLOAT_LATENCY + 1):
             valid = Signal(name=f"adding{stage}")
             following = Signal(len(place), name=f"place{stage}", reset_less=True)
@@ -131,7 +172,6 @@ class Accumulator(wiring.Component):
         lanes = FloatLanes(columns=self.columns)
         m.submodules.float_lanes = Gated(lanes, enable=Cat(adding[:-1]).any())
         m.d.comb += [
-            enters.eq(s1_valid & s1.is_float & ~s1.overwrite),
             lanes.a.eq(self.old),
             lanes.b.eq(partial),
             self.floating_data.eq(lanes.o),

@@ -10,13 +10,20 @@ from amaranth.lib.wiring import In, Out
 from hw.iface.pe import BankPort, BankState
 from hw.lib.sram import DualPortSram
 
-__all__ = ["READERS", "WRITERS", "AccumulatorBanks", "BankStates", "banks_signature"]
+__all__ = [
+    "READERS",
+    "WRITERS",
+    "AccumulatorBanks",
+    "BankStates",
+    "banks_signature",
+    "word_parity",
+]
 
 READERS = ("accumulate", "drain")
 WRITERS = ("integer", "floating", "fill")
 
 
-def _word_parity(row: Value) -> Value:
+def word_parity(row: Value) -> Value:
     """One bit per 32-bit word of a row: whether the number of ones is odd."""
     return Cat(row[start : start + 32].xor() for start in range(0, len(row), 32))
 
@@ -28,7 +35,7 @@ def banks_signature(*, banks: int, rows: int, columns: int) -> wiring.Signature:
     -------
     <reader>_en, <reader>_bank, <reader>_row : In, read.
     <reader>_data : Out(32 * columns), the row that was read.
-    <reader>_wrong : Out(columns), values of it with wrong parity.
+    <reader>_parity : Out(columns), parity bits that came with it, one for each value.
     <writer>_en, <writer>_bank, <writer>_row, <writer>_data : In, write.
     inject : In(1), inverts the parity of column 0 in what is written in this cycle.
     """
@@ -40,7 +47,7 @@ def banks_signature(*, banks: int, rows: int, columns: int) -> wiring.Signature:
             f"{user}_row": In(range(rows)),
             f"{user}_data": (Out if user in READERS else In)(32 * columns),
         }
-    return wiring.Signature(members | {f"{user}_wrong": Out(columns) for user in READERS})
+    return wiring.Signature(members | {f"{user}_parity": Out(columns) for user in READERS})
 
 
 class AccumulatorBanks(wiring.Component):
@@ -73,7 +80,7 @@ class AccumulatorBanks(wiring.Component):
         parities = {}
         for writer in WRITERS:
             parities[writer] = Signal(self.columns, name=f"{writer}_parity")
-            m.d.comb += parities[writer].eq(_word_parity(self._of(writer, "data")) ^ self.inject)
+            m.d.comb += parities[writer].eq(word_parity(self._of(writer, "data")) ^ self.inject)
         memories = []
         for number in range(self.banks):
             values = DualPortSram(width=32 * self.columns, depth=self.rows)
@@ -85,11 +92,9 @@ class AccumulatorBanks(wiring.Component):
             source = Signal(range(self.banks), name=f"{reader}_source")
             with m.If(self._of(reader, "en")):
                 m.d.sync += source.eq(self._of(reader, "bank"))
-            row = self._of(reader, "data")
-            check = Array(check.r_data for _, check in memories)[source]
             m.d.comb += [
-                row.eq(Array(values.r_data for values, _ in memories)[source]),
-                self._of(reader, "wrong").eq(_word_parity(row) ^ check),
+                self._of(reader, "data").eq(Array(values.r_data for values, _ in memories)[source]),
+                self._of(reader, "parity").eq(Array(check.r_data for _, check in memories)[source]),
             ]
         return m
 

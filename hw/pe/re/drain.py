@@ -13,8 +13,10 @@ from hw.lib.clock_gate import Gated
 from hw.lib.elastic import SkidBuffer, StreamFifo
 from hw.pe.re.combiner import RowCombiner
 from hw.pe.re.min_max import RowMinMax
+from hw.pe.re.parity_check import ParityCheck
 from hw.pe.re.row_writer import RowWriter
 from hw.pe.re.sequencer import item_layout
+from hw.pe.re.serial_min_max import SerialMinMax
 
 __all__ = ["DrainPath", "mode_layout"]
 
@@ -36,20 +38,22 @@ class DrainPath(wiring.Component):
 
     Timing: one row per cycle. From reading to the request at local memory 2 cycles, plus the
     latencies of `RowCombiner` and `RowMinMax` when they take part. Those have clocks of their own,
-    which stop when they do not.
+    which stop when they do not. With `SerialMinMax` a row that is asked for its minimum takes as
+    many cycles as values count, and 3 more.
 
     Parameters
     ----------
     banks, rows, columns : sizes.
     address_width, word_bytes : local memory.
     with_fp, with_links, with_se : what the engine has.
+    fast_minmax : `RowMinMax` in place of `SerialMinMax`.
 
     Members
     -------
     items : In(stream of item_layout), rows to drain.
     mode : In(mode_layout()).
     states : In, states of the banks.
-    read_en, read_bank, read_row : Out, to `AccumulatorBanks`; own, wrong : In, from there.
+    read_en, read_bank, read_row : Out, to `AccumulatorBanks`; own, parity : In, from there.
     drain, free, free_bank : Out, to `BankStates`.
     ls_out : Out(LsWritePort).array(4 * columns / word_bytes).
     in_north, in_west, out_south, out_east, to_se : streams of rows, where the engine has them.
@@ -57,7 +61,8 @@ class DrainPath(wiring.Component):
     stop : In(1), start nothing new and drop what has no request yet.
     busy : Out(1), rows or writes are under way, or a link has not taken its row.
     writing : Out(1), writes are under way.
-    fault_parity, fault_outside, fault_bank : Out, a fault of the row that would move on.
+    fault_parity, fault_parity_bank : Out, a row that moved on in the cycle before had a fault.
+    fault_outside, fault_bank : Out, one that would move on lies outside.
     waits_bank, waits_ls, waits_neighbour : Out(1), why no row moves.
     """
 
@@ -72,10 +77,12 @@ class DrainPath(wiring.Component):
         with_fp: bool,
         with_links: bool,
         with_se: bool,
+        fast_minmax: bool = True,
     ) -> None:
         self.columns = columns
         self.with_fp = with_fp
         self.with_links = with_links
+        self.fast_minmax = fast_minmax
         self.writer = RowWriter(columns=columns, address_width=address_width, word_bytes=word_bytes)
         row = stream.Signature(data.ArrayLayout(32, columns))
         self.destinations = {Destination.LS: ""}
@@ -100,7 +107,7 @@ class DrainPath(wiring.Component):
                 "read_bank": Out(range(banks)),
                 "read_row": Out(range(rows)),
                 "own": In(32 * columns),
-                "wrong": In(columns),
+                "parity": In(columns),
                 "drain": Out(1),
                 "free": Out(1),
                 "free_bank": Out(range(banks)),
@@ -110,6 +117,7 @@ class DrainPath(wiring.Component):
                 "busy": Out(1),
                 "writing": Out(1),
                 "fault_parity": Out(1),
+                "fault_parity_bank": Out(range(banks)),
                 "fault_outside": Out(1),
                 "fault_bank": Out(range(banks)),
                 "waits_bank": Out(1),
@@ -132,9 +140,9 @@ class DrainPath(wiring.Component):
         linking = Signal()  # a row waits at a link
         n_valid = Signal(range(self.columns + 1))
         self._elaborate_read(m, at_memory, moves, n_valid, way)
-        m.d.comb += self.waits_ls.eq(self.writer.i.valid & ~self.writer.i.ready)
-        row, valid, on_way = self._elaborate_stages(m, at_memory, moves, advance, n_valid)
-        self._elaborate_out(m, row, valid, advance, way, linking)
+        hold = Signal()  # a row is not complete
+        row, valid, on_way = self._elaborate_stages(m, at_memory, moves, advance, hold, n_valid)
+        on_way = on_way + self._elaborate_out(m, row, valid, advance, hold, way, linking)
         m.d.comb += [
             self.writing.eq(self.writer.busy),
             self.busy.eq(at_memory | Cat(on_way).any() | linking | self.writer.busy),
@@ -170,13 +178,27 @@ class DrainPath(wiring.Component):
             ]
         with m.Elif(moves | self.stop):
             m.d.sync += at_memory.eq(0)
+        m.submodules.check = check = ParityCheck(
+            columns=self.columns, place_width=len(self.free_bank)
+        )
         m.d.comb += [
-            self.fault_parity.eq(moves & self.wrong.any()),
+            check.row.eq(self.own),
+            check.parity.eq(self.parity),
+            check.check.eq(moves),
+            check.place.eq(self.free_bank),
+            self.fault_parity.eq(check.fault),
+            self.fault_parity_bank.eq(check.fault_place),
             self.fault_bank.eq(self.free_bank),
         ]
 
     def _elaborate_stages(
-        self, m: Module, at_memory: Signal, moves: Signal, advance: Signal, n_valid: Signal
+        self,
+        m: Module,
+        at_memory: Signal,
+        moves: Signal,
+        advance: Signal,
+        hold: Signal,
+        n_valid: Signal,
     ) -> tuple[Value, Value, list[Value]]:
         """Add the neighbour's row, find minimum and maximum; row and valid at the end of it."""
         neighbour = Signal(init=1)  # the neighbour's row is there, or not needed
@@ -192,6 +214,22 @@ class DrainPath(wiring.Component):
             row, valid, n_valid, on_way = self._elaborate_combiner(
                 m, neighbour, complete, moves, advance, n_valid
             )
+        final = Signal(32 * self.columns)
+        final_valid = Signal()
+        m.d.comb += [final.eq(row), final_valid.eq(valid)]
+        if self.fast_minmax:
+            found, there, more = self._elaborate_fast(m, row, valid, advance, n_valid)
+            on_way = on_way + more
+        else:
+            found, there = self._elaborate_serial(m, row, valid, advance, hold, n_valid)
+        with m.If(self.mode.minmax):
+            m.d.comb += [final.eq(found), final_valid.eq(there)]
+        return final, final_valid, on_way
+
+    def _elaborate_fast(
+        self, m: Module, row: Value, valid: Value, advance: Signal, n_valid: Value
+    ) -> tuple[Value, Value, list[Value]]:
+        """Minimum and maximum of a row per cycle: result, valid, and valid bits on the way."""
         finder = RowMinMax(columns=self.columns)
         stages = self._delay(m, valid & self.mode.minmax, finder.latency, advance, "minmax")
         m.submodules.min_max = Gated(finder, enable=advance & Cat(stages[:-1]).any())
@@ -200,12 +238,22 @@ class DrainPath(wiring.Component):
             finder.is_float.eq(self.mode.is_float),
             finder.n_valid.eq(n_valid),
         ]
-        final = Signal(32 * self.columns)
-        final_valid = Signal()
-        m.d.comb += [final.eq(row), final_valid.eq(valid)]
-        with m.If(self.mode.minmax):
-            m.d.comb += [final.eq(finder.o), final_valid.eq(stages[-1])]
-        return final, final_valid, on_way + stages[1:]
+        return finder.o, stages[-1], stages[1:]
+
+    def _elaborate_serial(
+        self, m: Module, row: Value, valid: Value, advance: Signal, hold: Signal, n_valid: Value
+    ) -> tuple[Value, Value]:
+        """Minimum and maximum of the row that waits: result and valid."""
+        m.submodules.min_max = finder = SerialMinMax(columns=self.columns)
+        m.d.comb += [
+            finder.row.eq(row),
+            finder.is_float.eq(self.mode.is_float if self.with_fp else 0),
+            finder.n_valid.eq(n_valid),
+            finder.start.eq(valid & self.mode.minmax & ~self.stop),
+            finder.taken.eq(finder.done & advance),
+            hold.eq(finder.start & ~finder.done),
+        ]
+        return finder.o, finder.done & valid
 
     def _elaborate_combiner(
         self,
@@ -271,38 +319,52 @@ class DrainPath(wiring.Component):
         row: Value,
         valid: Value,
         advance: Signal,
+        hold: Signal,
         way: StreamFifo,
         linking: Signal,
-    ) -> None:
-        """Hand rows to local memory or to a link."""
-        to_memory = self.mode.destination == Destination.LS
-        writer = self.writer.i
-        taken = Signal()
+    ) -> list[Value]:
+        """A register from which rows go to local memory or to a link; rows behind it."""
+        to_memory = Signal()
+        register = Signal(32 * self.columns, reset_less=True)
+        writer = self.writer
+        free, taken, link_left = Signal(), Signal(), Signal()
         m.d.comb += [
-            writer.valid.eq(valid & to_memory & ~self.stop),
-            writer.payload.row.eq(row),
-            writer.payload.short.eq(self.mode.minmax),
-            writer.payload.place.eq(way.o.payload),
-            self.fault_outside.eq(self.writer.outside),
-            taken.eq(writer.ready),
-            advance.eq(~valid | taken),
+            to_memory.eq(self.mode.destination == Destination.LS),
+            free.eq(~(writer.busy | linking) | writer.left | link_left),
+            taken.eq(free & ~(to_memory & writer.outside)),
+            advance.eq((~valid | taken) & ~hold),
+            writer.place.eq(way.o.payload),
+            writer.load.eq(valid & taken & to_memory & ~self.stop),
+            writer.row.eq(register),
+            writer.short.eq(self.mode.minmax),
+            self.fault_outside.eq(valid & to_memory & writer.outside & ~self.stop),
+            self.waits_ls.eq(valid & to_memory & ~free),
             way.o.ready.eq((valid & taken) | self.stop),
         ]
+        with m.If(valid & taken):
+            m.d.sync += register.eq(row)
         if not self.links:
-            return
-        shape = data.StructLayout({"row": 32 * self.columns, "destination": 2})
-        m.submodules.link = link = SkidBuffer(shape=shape)
-        m.d.comb += [
-            link.i.valid.eq(valid & ~to_memory & ~self.stop),
-            link.i.payload.row.eq(row),
-            link.i.payload.destination.eq(self.mode.destination),
-            linking.eq(link.o.valid),
-        ]
-        with m.If(~to_memory):
-            m.d.comb += taken.eq(link.i.ready)
+            return []
+        with m.If(valid & taken & ~to_memory & ~self.stop):
+            m.d.sync += linking.eq(1)
+        with m.Elif(link_left):
+            m.d.sync += linking.eq(0)
+        return self._elaborate_links(m, register, linking, link_left)
+
+    def _elaborate_links(
+        self, m: Module, register: Signal, linking: Signal, link_left: Signal
+    ) -> list[Value]:
+        """Offer the row in the register; on its way to another element it is kept once more."""
+        kept: list[Value] = []
         for destination, name in self.links.items():
             port = getattr(self, name)
-            chosen = link.o.payload.destination == destination
-            m.d.comb += port.payload.eq(link.o.payload.row)
+            chosen = linking & (self.mode.destination == destination)
+            if destination != Destination.SE:
+                m.submodules[f"{name}_skid"] = skid = SkidBuffer(shape=port.payload.shape())
+                wiring.connect(m, wiring.flipped(port), skid.o)
+                port = skid.i
+                kept.append(skid.o.valid)
+            m.d.comb += [port.valid.eq(chosen), port.payload.eq(register)]
             with m.If(chosen):
-                m.d.comb += [port.valid.eq(link.o.valid), link.o.ready.eq(port.ready)]
+                m.d.comb += link_left.eq(port.ready)
+        return kept

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.num.rounding import CANONICAL_NAN
 
-__all__ = ["RowMinMax"]
+__all__ = ["RowMinMax", "ordered_bits"]
 
 _LEVELS_PER_STAGE = 2
 
@@ -67,7 +67,7 @@ class RowMinMax(wiring.Component):
             low = Signal(signed(32), name=f"low{column}")
             high = Signal(signed(32), name=f"high{column}")
             m.d.comb += [
-                key.eq(_ordered(value, is_float)),
+                key.eq(ordered_bits(value, is_float)),
                 # A value that does not count loses against any that does.
                 low.eq(Mux(counts, key, (1 << 31) - 1)),
                 high.eq(Mux(counts, key, -(1 << 31))),
@@ -85,7 +85,7 @@ class RowMinMax(wiring.Component):
                 flags = Signal(2, name=f"flags{level}")
                 m.d.sync += flags.eq(Cat(is_float, nan))
                 is_float, nan = flags[0], flags[1]
-        found = Cat(_ordered(value.as_unsigned(), is_float) for value in pairs[0])
+        found = Cat(ordered_bits(value.as_unsigned(), is_float) for value in pairs[0])
         m.d.comb += self.o.eq(
             Mux(nan, Cat(Const(CANONICAL_NAN, 32), Const(CANONICAL_NAN, 32)), found)
         )
@@ -109,7 +109,7 @@ class RowMinMax(wiring.Component):
         return winners
 
 
-def _ordered(value: Any, is_float: Any) -> Any:
+def ordered_bits(value: Any, is_float: Any) -> Any:
     """Bits whose order as signed numbers is the value's order; its own inverse."""
     flip = (is_float & value[31]).replicate(31)
     return Cat(value[:31] ^ flip, value[31])

@@ -34,6 +34,7 @@ class PreloadPath(wiring.Component):
     states : In, states of the banks.
     ls_in : Out(LsReadPort).
     write_en, write_row, write_data : Out, to `AccumulatorBanks`; the bank is the item's.
+    write_ready : In(1), a row can be written in this cycle.
     fill, ready : Out(1), to `BankStates`.
     step : Out(stream of cb and advance), steps that have been read.
     stop : In(1), start nothing new.
@@ -57,6 +58,7 @@ class PreloadPath(wiring.Component):
                 "states": In(data.ArrayLayout(BankState, banks)),
                 "ls_in": Out(LsReadPort(address_width=address_width, word_bytes=word_bytes)),
                 "write_en": Out(1),
+                "write_ready": In(1),
                 "write_row": Out(range(rows)),
                 "write_data": Out(32 * columns),
                 "fill": Out(1),
@@ -124,9 +126,9 @@ class PreloadPath(wiring.Component):
                     m.d.sync += row.eq(0)
                     m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += self.write_en.eq(1)
-                m.d.sync += row.eq(row + 1)
-                with m.If(row == self.rows - 1):
+                m.d.comb += self.write_en.eq(self.write_ready)
+                m.d.sync += row.eq(row + self.write_ready)
+                with m.If(self.write_ready & (row == self.rows - 1)):
                     m.d.comb += [self.ready.eq(1), self.items.ready.eq(1)]
                     m.next = "READ"
         return m

@@ -67,7 +67,8 @@ class ReductionEngine(wiring.Component):
     -------
     control : Out(UnitControl).
     cb_out, cb_in : Out(CbPort), for rows written and rows preloaded.
-    rows : In(valid-only stream of bank_row_layout), from the DPE.
+    rows : In(valid-only stream of bank_row_layout), from the DPE; values come `row_lead` cycles
+        after the rest.
     banks : In(BankPort), to the DPE.
     ls_out : Out(LsWritePort).array(4 * columns / word_bytes).
     ls_in : Out(LsReadPort).
@@ -113,10 +114,15 @@ class ReductionEngine(wiring.Component):
         self.sequencer = Sequencer(**sizes, **memory)
         self.accumulator = Accumulator(**sizes, with_fp=with_fp)
         self.drain = DrainPath(
-            **sizes, **memory, with_fp=with_fp, with_links=with_links, with_se=with_se
+            **sizes,
+            **memory,
+            with_fp=with_fp,
+            with_links=with_links,
+            with_se=with_se,
+            fast_minmax=config.fast_minmax,
         )
         self.preload = PreloadPath(**sizes, **memory)
-        self.memories = AccumulatorArray(**sizes, one_memory=one_memory)
+        self.memories = AccumulatorArray(**sizes, one_writer=not with_fp, one_memory=one_memory)
         row = stream.Signature(data.ArrayLayout(32, columns))
         self.link_ports = [*self.drain.sources.values(), *self.drain.links.values()]
         members = {
@@ -202,11 +208,13 @@ class ReductionEngine(wiring.Component):
                 m.d.comb += port.eq(getattr(user, f"{theirs}_{what}"))
         m.d.comb += [
             accumulator.old.eq(memories.accumulate_data),
-            accumulator.wrong.eq(memories.accumulate_wrong),
+            accumulator.parity.eq(memories.accumulate_parity),
             drain.own.eq(memories.drain_data),
-            drain.wrong.eq(memories.drain_wrong),
+            drain.parity.eq(memories.drain_parity),
             memories.integer_data.eq(accumulator.integer_data),
             memories.floating_data.eq(accumulator.floating_data),
+            # Where floating-point sums are written late the banks have ports for all writers.
+            preload.write_ready.eq(1 if self.with_fp else ~accumulator.integer_en),
             memories.fill_en.eq(preload.write_en),
             memories.fill_bank.eq(bank),
             memories.fill_row.eq(preload.write_row),
@@ -284,7 +292,7 @@ class ReductionEngine(wiring.Component):
                 (drain.fault_outside, Trap.LS_RANGE, drain.fault_bank),
                 (preload.fault_outside, Trap.LS_RANGE, bank),
                 (preload.fault_parity, Trap.LS_PARITY, bank),
-                (drain.fault_parity, Trap.ACCUMULATOR_PARITY, drain.fault_bank),
+                (drain.fault_parity, Trap.ACCUMULATOR_PARITY, drain.fault_parity_bank),
             ):
                 with m.If(fault):
                     m.d.sync += [

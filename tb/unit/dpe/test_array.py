@@ -261,20 +261,33 @@ async def reset_drops_rows_on_their_way(dut: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "columns, k_bytes, with_fp",
+    "columns, k_bytes, with_fp, own_rows",
     (
-        pytest.param(8, 8, True, id="tiny"),
-        pytest.param(16, 8, True, id="odd"),
-        pytest.param(8, 8, False, id="int_only"),
-        pytest.param(32, 32, True, id="full", marks=pytest.mark.slow),
+        pytest.param(8, 8, True, False, id="tiny"),
+        pytest.param(16, 8, True, False, id="odd"),
+        pytest.param(8, 8, False, False, id="int_only"),
+        pytest.param(8, 8, True, True, id="tiny_own_rows"),
+        pytest.param(8, 8, False, True, id="int_only_own_rows"),
+        pytest.param(32, 32, True, False, id="full", marks=pytest.mark.slow),
     ),
 )
-def test_dot_product_array(columns: int, k_bytes: int, with_fp: bool) -> None:
-    """Build the array of one tile and run the tests above."""
-    array = DotProductArray(columns=columns, k_bytes=k_bytes, with_fp=with_fp, tag_width=TAG_WIDTH)
+def test_dot_product_array(columns: int, k_bytes: int, with_fp: bool, own_rows: bool) -> None:
+    """Build the array of one tile and run the tests above.
+
+    With operand registers in the multipliers as on an FPGA, where some columns are of logic.
+    """
+    array = DotProductArray(
+        columns=columns,
+        k_bytes=k_bytes,
+        with_fp=with_fp,
+        tag_width=TAG_WIDTH,
+        own_rows=own_rows,
+        lut_columns=3 if own_rows else 0,
+    )
+    suffix = ("" if with_fp else "_int") + ("_own" if own_rows else "")
     run_bench(
         array,
-        name=f"dpa_{columns}x{k_bytes}" + ("" if with_fp else "_int"),
+        name=f"dpa_{columns}x{k_bytes}{suffix}",
         test_module=__name__,
         parameters={
             "columns": columns,

@@ -23,6 +23,7 @@ from hw.iface.pe import (
     TrapReport,
     UnitStatus,
     bank_row_layout,
+    row_lead,
 )
 from hw.pe.dpe import DotProductEngine
 from hw.pe.dpe.operand_reader import LS_LATENCY
@@ -138,6 +139,8 @@ class ReductionModel:
         self.shape = bank_row_layout(bench.columns, BANKS, bench.columns)
         self.states = [BankState.FREE] * BANKS
         self.rows: list[Row] = []
+        self.lead = row_lead(bench.with_fp)
+        self.without_values: deque[tuple[int, dict]] = deque()
         self.cycles: list[int] = []
         self.row_cycle: dict[tuple[int, int], int] = {}
         self.drains: list[tuple[int, int, BankState]] = []
@@ -157,6 +160,8 @@ class ReductionModel:
             self._visit(int(self.dut.banks__bank.value), int(self.dut.banks__last.value))
         if int(self.dut.rows__valid.value):
             self._row(unpack(self.shape, self.dut.rows__payload.value.to_unsigned()), cycle)
+        if self.without_values and self.without_values[0][0] == cycle - self.lead:
+            self._values(self.without_values.popleft()[1])
 
     def _visit(self, bank: int, last: int) -> None:
         assert self.states[bank] in (BankState.FREE, BankState.READY, BankState.OPEN), (
@@ -168,17 +173,7 @@ class ReductionModel:
         place = row["bank"], row["row"]
         assert cycle - self.row_cycle.get(place, -RE_LATENCY) >= RE_LATENCY, f"hazard at {place}"
         self.row_cycle[place] = cycle
-        self.rows.append(
-            Row(
-                bank=row["bank"],
-                row=row["row"],
-                values=tuple(row["values"]),
-                is_float=bool(row["is_float"]),
-                overwrite=bool(row["overwrite"]),
-                close=bool(row["close"]),
-                done=bool(row["done"]),
-            )
-        )
+        self.without_values.append((cycle, row))
         self.cycles.append(cycle)
         if row["close"]:
             assert self.states[row["bank"]] is BankState.CLOSING
@@ -191,6 +186,21 @@ class ReductionModel:
             else:
                 self.drains.append((cycle + RE_LATENCY, row["bank"], BankState.READY))
 
+    def _values(self, row: dict) -> None:
+        """The row that came `lead` cycles ago has its values now."""
+        values = unpack(self.shape, self.dut.rows__payload.value.to_unsigned())["values"]
+        self.rows.append(
+            Row(
+                bank=row["bank"],
+                row=row["row"],
+                values=tuple(values),
+                is_float=bool(row["is_float"]),
+                overwrite=bool(row["overwrite"]),
+                close=bool(row["close"]),
+                done=bool(row["done"]),
+            )
+        )
+
     def drive(self) -> None:
         """Show the states."""
         self.dut.banks__states.value = sum(
@@ -202,6 +212,7 @@ class ReductionModel:
         self.states = [BankState.FREE] * BANKS
         self.drains.clear()
         self.row_cycle.clear()
+        self.without_values.clear()
 
 
 @dataclass
@@ -515,7 +526,7 @@ async def a_row_every_cycle_once_it_runs(dut: object) -> None:
     taken = bench.commands.cycles[0]
     n_rows = len(job.rows)
     first = bench.re.cycles[0] - taken
-    assert first == bench.columns + 9 + bench.latency, first
+    assert first == bench.columns + 8 + bench.latency, first
     assert bench.re.cycles[-1] - bench.re.cycles[0] == n_rows - 1
     assert start <= taken
 

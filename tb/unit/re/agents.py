@@ -19,6 +19,7 @@ from hw.iface.pe import (
     TrapReport,
     UnitStatus,
     bank_row_layout,
+    row_lead,
 )
 from hw.pe.re import ReductionEngine
 from tb.common.cb_table import CbPortModel, CbState
@@ -89,11 +90,16 @@ CORNERS = {
 
 
 def device(
-    shape: Shape, *, with_fp: bool = True, with_links: bool = True, one_memory: bool = True
+    shape: Shape,
+    *,
+    with_fp: bool = True,
+    with_links: bool = True,
+    one_memory: bool = True,
+    fast_minmax: bool = True,
 ) -> ReductionEngine:
     """An engine."""
     return ReductionEngine(
-        config=ReConfig(banks=shape.banks),
+        config=ReConfig(banks=shape.banks, fast_minmax=fast_minmax),
         columns=shape.columns,
         tile_rows=shape.rows,
         word_bytes=shape.word_bytes,
@@ -117,6 +123,9 @@ def random_rows(label: str, n_rows: int, fmt: Format) -> NDArray[np.uint32]:
         values = np.where(rng.random(shape) < 0.8, near.view(np.uint32), values)
     corners = rng.choice(np.array(CORNERS[fmt], np.uint32), shape)
     return np.where(rng.random(shape) < 0.3, corners, values).astype(np.uint32)
+
+
+_NO_ROW = dict.fromkeys(("bank", "row", "overwrite", "is_float", "close", "done"), 0)
 
 
 @dataclass(kw_only=True)
@@ -154,6 +163,7 @@ class DpeModel:
             )
         }
         self._sent: dict[tuple[int, int], int] = {}
+        self._lead = row_lead(bench_parameters()["with_fp"])
         self.reset()
         bench.add(self)
 
@@ -161,6 +171,7 @@ class DpeModel:
         """Forget all visits."""
         self._visits: deque[Visit] = deque()
         self._rows: deque[tuple[Visit, int]] = deque()
+        self._values: deque[list[int] | None] = deque([None] * self._lead)
         for name in ("rows__valid", "banks__visit"):
             self._pins[name].value = 0
 
@@ -171,7 +182,7 @@ class DpeModel:
     @property
     def idle(self) -> bool:
         """Everything was sent."""
-        return not self._visits and not self._rows
+        return not self._visits and not self._rows and not any(self._values)
 
     def states(self) -> list[BankState]:
         """States of the banks in this cycle."""
@@ -185,6 +196,21 @@ class DpeModel:
         """Start a visit when the last one ends, and send a row."""
         now = self.bench.cycle
         self._pins["banks__visit"].value = 0
+        head = self._next_row(now)
+        values = self._values.popleft()
+        if head is None and values is None:
+            self._pins["rows__valid"].value = 0
+            return
+        item = (head or _NO_ROW) | {"values": values or self._noise()}
+        self._pins["rows__valid"].value = int(head is not None)
+        self._pins["rows__payload"].value = pack(self._layout, item)
+
+    def _noise(self) -> list[int]:
+        """Values that belong to no row."""
+        return [self._rng.getrandbits(32) for _ in range(SHAPE.columns)]
+
+    def _next_row(self, now: int) -> dict[str, int] | None:
+        """The row that goes in this cycle, without its values, which follow."""
         if self._visits and len(self._rows) <= 1 and self._may_start(self._visits[0], now):
             visit = self._visits.popleft()
             self._pins["banks__visit"].value = 1
@@ -193,29 +219,23 @@ class DpeModel:
             fresh = not self._rows
             self._rows.extend((visit, row) for row in range(len(visit.partial)))
             if fresh:
-                self._pins["rows__valid"].value = 0
-                return
-        self._pins["rows__valid"].value = 0
-        if self._rows and not self.pauses(self._rng):
-            self._send_row(*self._rows.popleft(), now)
-
-    def _send_row(self, visit: Visit, row: int, now: int) -> None:
-        close = visit.last and row == len(visit.partial) - 1
-        self._pins["rows__valid"].value = 1
-        self._pins["rows__payload"].value = pack(
-            self._layout,
-            {
-                "values": [int(v) for v in visit.partial[row]],
-                "bank": visit.bank,
-                "row": row,
-                "overwrite": int(visit.overwrite),
-                "is_float": int(visit.fmt is Format.FP32),
-                "close": int(close),
-                "done": int(visit.done),
-            },
-        )
+                self._values.append(None)
+                return None
+        if not self._rows or self.pauses(self._rng):
+            self._values.append(None)
+            return None
+        visit, row = self._rows.popleft()
+        self._values.append([int(v) for v in visit.partial[row]])
         self._sent[visit.bank, row] = now
         self.row_cycles.append(now)
+        return {
+            "bank": visit.bank,
+            "row": row,
+            "overwrite": int(visit.overwrite),
+            "is_float": int(visit.fmt is Format.FP32),
+            "close": int(visit.last and row == len(visit.partial) - 1),
+            "done": int(visit.done),
+        }
 
     def _may_start(self, visit: Visit, now: int) -> bool:
         if self.states()[visit.bank] is not visit.needs:

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parity of rows that were read, checked over two cycles."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["ParityCheck"]
+
+_PART_BITS = 11
+
+
+class ParityCheck(wiring.Component):
+    """Says of a row that was read whether a value of it has wrong parity.
+
+    Timing: `fault` and `fault_place` in the cycle after `check`; a row per cycle. In the first
+    cycle parts of 11 bits are summed, so that little logic stands behind a block RAM.
+
+    Parameters
+    ----------
+    columns : values of a row.
+    place_width : bits of `place`.
+
+    Members
+    -------
+    row : In(32 * columns), parity : In(columns), what was read.
+    check : In(1), it counts.
+    place : In(place_width), where it was.
+    fault : Out(1), fault_place : Out(place_width), a value had wrong parity.
+    """
+
+    def __init__(self, *, columns: int, place_width: int) -> None:
+        self.columns = columns
+        super().__init__(
+            {
+                "row": In(32 * columns),
+                "parity": In(columns),
+                "check": In(1),
+                "place": In(place_width),
+                "fault": Out(1),
+                "fault_place": Out(place_width),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        wrong = []
+        for column in range(self.columns):
+            bits = Cat(self.row[32 * column : 32 * column + 32], self.parity[column])
+            starts = range(0, len(bits), _PART_BITS)
+            parts = Signal(len(starts), name=f"parts{column}", reset_less=True)
+            m.d.sync += parts.eq(Cat(bits[start : start + _PART_BITS].xor() for start in starts))
+            wrong.append(parts.xor())
+        checked = Signal()
+        m.d.sync += [checked.eq(self.check), self.fault_place.eq(self.place)]
+        m.d.comb += self.fault.eq(checked & Cat(wrong).any())
+        return m
