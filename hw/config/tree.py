@@ -189,6 +189,8 @@ class FiConfig:
     """Link-wide reads that may be outstanding."""
     writes_in_flight: int = 32
     """Link-wide writes that may be unacknowledged."""
+    with_scatter_add: bool = True
+    """SCATTER may add to memory; False leaves the adders out, and a command that adds traps."""
 
     def validate(self) -> None:
         """Raise `ConfigError` unless the tag fields can hold the counts."""

@@ -32,6 +32,7 @@ def limits_of(pe: PeConfig) -> Limits:
         ls_units=pe.ls.size_bytes // UNIT_BYTES,
         programs=pe.se.programs,
         with_fp=pe.dpe.with_fp,
+        with_scatter_add=pe.fi.with_scatter_add,
     )
 
 

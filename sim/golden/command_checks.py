@@ -50,6 +50,7 @@ class Limits:
     ls_units: int = 256
     programs: int = 4
     with_fp: bool = True
+    with_scatter_add: bool = True
 
 
 def illegal(data: bytes, limits: Limits) -> tuple[Trap, int] | None:
@@ -208,6 +209,7 @@ def _check_others(v: dict[str, int], limits: Limits, check: Check) -> None:
             check("index_cb", v["index_cb"] < limits.cbs)
             check("format", v.get("format", Format.FP32) in (Format.INT32, Format.FP32))
             if v.get("mode") == ScatterMode.ADD:
+                check("mode", limits.with_scatter_add)
                 for name in ("count0", "mem_addr", "row_pitch"):
                     check(name, v[name] % 4 == 0 and (name != "count0" or v[name] > 0))
         case _:

@@ -27,6 +27,7 @@ class CheckLimits:
     ls_units : size of local memory in 64-byte units.
     programs : program slots of the SIMD engine.
     with_fp : whether the tile multiplies FP16 and BF16.
+    with_scatter_add : whether SCATTER may add.
 
     Raises: ValueError for a table that the command set cannot name.
     """
@@ -42,6 +43,7 @@ class CheckLimits:
     ls_units: int
     programs: int = 4
     with_fp: bool = True
+    with_scatter_add: bool = True
 
     def __post_init__(self) -> None:
         for name, top in (
@@ -73,4 +75,5 @@ class CheckLimits:
             ls_units=pe.ls.size_bytes // 64,
             programs=pe.se.programs,
             with_fp=pe.dpe.with_fp,
+            with_scatter_add=pe.fi.with_scatter_add,
         )

@@ -182,6 +182,8 @@ def _gather(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
 
 def _scatter(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
     yield from _gather(f, limits)
+    if not limits.with_scatter_add:
+        yield "mode", f.mode == ScatterMode.ADD
     for name in ("count0", "mem_addr", "row_pitch"):  # values that are added lie in 4-byte lanes
         yield name, (f.mode == ScatterMode.ADD) & f[name][:2].any()
     yield "format", ~_any_of(f.format, _WIDE)

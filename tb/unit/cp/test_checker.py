@@ -17,6 +17,7 @@ from tb.unit.cp.programs import LONG_OPCODES, random_fault, random_long
 
 ELEMENTS = {
     "no_fp": Limits(with_fp=False),
+    "no_scatter_add": Limits(with_scatter_add=False),
     "no_column_lane": Limits(units=tuple(u for u in UNITS_WHOLE if u is not Unit.FI_IN_COL)),
     "fi_only": Limits(units=(Unit.FI_IN_ROW, Unit.FI_IN_COL, Unit.FI_OUT)),
     "base": Limits(units=UNITS_BASE),
