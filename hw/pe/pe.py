@@ -107,6 +107,7 @@ class ProcessingElement(wiring.Component):
             ls_bytes=config.ls.size_bytes,
             reads_in_flight=config.fi.reads_in_flight,
             writes_in_flight=config.fi.writes_in_flight,
+            with_scatter_add=config.fi.with_scatter_add,
         )
         self._remote = RemoteAccess(
             geometry=FiGeometry(link_bytes=config.link_bytes, ls_bytes=config.ls.size_bytes),
