@@ -20,13 +20,15 @@ class BankArbiter(wiring.Component):
     comes before all that are not; among urgent slots the order is the same. A tick comes every
     `tick_period` cycles. A granted slot is no longer urgent.
 
-    Slots can share a *lane*: then only one of them asks in a cycle, the first by the same order,
-    and lanes come in the order of their first slots.
+    Slots can share a *lane*: then only the lane's owner asks, and lanes come in the order of their
+    first slots. Who owns a lane in the next cycle is the next one in turn that wants an access in
+    this one, or the same if nobody does: known beforehand, so that wide data is selected early.
 
     Timing: combinational from `valid` and `bank` to `grant`. A request that is held is
-    granted after at most `max_wait` refusals: it is urgent after two ticks, and every refusal
-    then is another urgent slot's grant (its bank's, or that of the bank whose loser holds its
-    lane), which needs more than a tick to become urgent again, by when all others had their turn.
+    granted after at most `max_wait` refusals: it is urgent after two ticks. It has its turn in its
+    lane every k cycles, with k the slots of the fullest lane, and is then refused only if another
+    urgent slot is granted, which needs more than a tick to become urgent again; by then all others
+    had their turn.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ class BankArbiter(wiring.Component):
     valid : In(n_slots), slot wants an access.
     bank : In(range(n_banks)) for each slot, bank it wants.
     grant : Out(n_slots), slot has its bank in this cycle.
-    chosen : Out(n_slots), slot that asks for its lane; one in a lane at most.
+    owner : Out(n_slots), slot that owns its lane, from a register; one in each lane.
     has : Out(n_banks) for each lane, the bank that it has in this cycle, or none.
 
     Raises: ValueError when there is no slot, `n_banks` is not a power of two, or lanes are not
@@ -67,20 +69,26 @@ class BankArbiter(wiring.Component):
                 "valid": In(n_slots),
                 "bank": In(data.ArrayLayout(range(n_banks), n_slots)),
                 "grant": Out(n_slots),
-                "chosen": Out(n_slots),
+                "owner": Out(n_slots),
                 "has": Out(data.ArrayLayout(n_banks, self.n_lanes)),
             }
         )
 
     @property
+    def _turns(self) -> int:
+        """Cycles in which every slot can have been granted once, if all want the same."""
+        most = max(self.lanes.count(lane) for lane in range(self.n_lanes))
+        return self.n_slots * most
+
+    @property
     def tick_period(self) -> int:
-        """Cycles between ticks: a power of two, not less than the number of slots."""
-        return 1 << max(2, (self.n_slots - 1).bit_length())
+        """Cycles between ticks: a power of two, not less than the number of turns."""
+        return 1 << max(2, (self._turns - 1).bit_length())
 
     @property
     def max_wait(self) -> int:
         """Most cycles in which a request that is held can be refused."""
-        return 2 * self.tick_period + self.n_slots - 1
+        return 2 * self.tick_period + self._turns - 1
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -101,50 +109,42 @@ class BankArbiter(wiring.Component):
     def _elaborate_lane(
         self, m: Module, lane: int, slots: list[int], urgent: Signal, wanted: list[Signal]
     ) -> tuple[Value, Value]:
-        """Choose who asks. Returns: a mask of the bank; it is urgent."""
-        if len(slots) == 1:
-            (slot,) = slots
-            m.d.comb += [
-                self.chosen[slot].eq(self.valid[slot]),
-                self.grant[slot].eq(self.has[lane].any()),
-            ]
-            return wanted[slot], urgent[slot]
-        # Who is urgent holds his request, so `valid` need not come before the choice among them.
-        valid = Cat(self.valid[slot] for slot in slots)
-        pressing = Cat(urgent[slot] for slot in slots)
-        presses = Signal(name=f"presses{lane}")
-        pick = Signal(len(slots), name=f"pick{lane}")
-        wants = Signal(self.n_banks, name=f"lane_wants{lane}")
-        m.d.comb += [
-            presses.eq(pressing.any()),
-            pick.eq(Mux(presses, _first(pressing), _first(valid))),
-            wants.eq(one_of([wanted[slot] for slot in slots], pick)),
-        ]
+        """The owner asks, and the next one is found. Returns: mask of the bank; it is urgent."""
+        owner = Signal(len(slots), init=1, name=f"owner{lane}")  # one-hot
         for at, slot in enumerate(slots):
             m.d.comb += [
-                self.chosen[slot].eq(pick[at]),
-                self.grant[slot].eq(pick[at] & self.has[lane].any()),
+                self.owner[slot].eq(owner[at]),
+                self.grant[slot].eq(self.has[lane].any() & owner[at]),
             ]
-        return wants, presses
+        if len(slots) == 1:
+            return wanted[slots[0]], urgent[slots[0]]
+        valid = Cat(self.valid[slot] for slot in slots)
+        behind = valid & Cat(owner[:at].any() for at in range(len(slots)))
+        with m.If(valid.any()):
+            m.d.sync += owner.eq(Mux(behind.any(), _first(behind), _first(valid)))
+        wants = Signal(self.n_banks, name=f"lane_wants{lane}")
+        m.d.comb += wants.eq(one_of([wanted[slot] for slot in slots], owner))
+        return wants, (Cat(urgent[slot] for slot in slots) & owner).any()
 
     def _elaborate_banks(self, m: Module, wanted: list[Value], is_urgent: list[Value]) -> None:
-        """Masks of banks, one step for each lane: first the urgent ones, then whoever finds his
-        bank free. Urgent losers find it taken."""
-        taken: Value | int = 0
-        first = []
+        """Masks of banks: an urgent lane yields to urgent ones before it, another to all urgent
+        ones and to those before it."""
+        urgent, before, urgent_before = [], [], []  # for each lane: banks wanted by ...
         for i, mask in enumerate(wanted):
-            win = Signal(self.n_banks, name=f"urgent_win{i}")
-            m.d.comb += win.eq(Mux(is_urgent[i], mask, 0) & ~taken)
-            first.append(win)
-            taken = taken | win
-        taken_urgent = Signal(self.n_banks)
-        m.d.comb += taken_urgent.eq(taken)
-        taken = taken_urgent
+            urgent.append(Signal(self.n_banks, name=f"urgent_wants{i}"))
+            before.append(Signal(self.n_banks, name=f"before{i}"))
+            urgent_before.append(Signal(self.n_banks, name=f"urgent_before{i}"))
+            m.d.comb += urgent[i].eq(Mux(is_urgent[i], mask, 0))
+            if i:
+                m.d.comb += [
+                    before[i].eq(before[i - 1] | wanted[i - 1]),
+                    urgent_before[i].eq(urgent_before[i - 1] | urgent[i - 1]),
+                ]
+        any_urgent = Signal(self.n_banks)
+        m.d.comb += any_urgent.eq(urgent_before[-1] | urgent[-1])
         for i, mask in enumerate(wanted):
-            m.d.comb += self.has[i].eq(first[i] | (mask & ~taken))
-            after = Signal(self.n_banks, name=f"taken{i}")
-            m.d.comb += after.eq(taken | mask)
-            taken = after
+            yields = Mux(is_urgent[i], urgent_before[i], before[i] | any_urgent)
+            m.d.comb += self.has[i].eq(mask & ~yields)
 
     def _elaborate_ageing(self, m: Module) -> Signal:
         """Slots that have been refused at two ticks in a row."""

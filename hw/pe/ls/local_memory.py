@@ -56,9 +56,10 @@ class LocalMemory(wiring.Component):
     `BankArbiter`), so none starves. There are no queues: a write that was accepted is seen by
     every read accepted in a later cycle.
 
-    With `config.read_lanes` or `write_lanes` slots share so many lanes, dealt out in turn: of the
-    slots of a lane one has a word in a cycle. With `config.two_port` reads and writes do not meet
-    at all; a read in the very cycle in which its word is written returns undefined data.
+    With `config.read_lanes` or `write_lanes` slots share so many lanes, dealt out in turn. Of the
+    slots of a lane one has a word in a cycle: they take turns, and who was idle waits a cycle.
+    With `config.two_port` reads and writes do not meet at all; a read in the very cycle in which
+    its word is written returns undefined data.
 
     Each byte has a parity bit, made when it is written and checked when it is read; `error` of the
     response has a bit for each wrong byte. Bytes never written have undefined parity.
@@ -199,7 +200,7 @@ class LocalMemory(wiring.Component):
                     SlotKind.READ: self._elaborate_read,
                     SlotKind.WRITE: self._elaborate_write,
                 }[kind]
-                of_lane = [(members[n][1], arbiter.chosen[n], arbiter.grant[n]) for n in numbers]
+                of_lane = [(members[n][1], arbiter.owner[n], arbiter.grant[n]) for n in numbers]
                 connect(m, array, n_seen[kind], of_lane, arbiter.has[lane])
                 n_seen[kind] += 1
         if self.with_inject:
@@ -229,10 +230,10 @@ class LocalMemory(wiring.Component):
         bank: Value,
     ) -> None:
         """Connect a lane of reads; a slot's response comes `LS_LATENCY` cycles after its grant."""
-        chosen = [flag for _, flag, _ in slots]
+        owner = [flag for _, flag, _ in slots]
         m.d.comb += [
             array.r_bank[at].eq(bank),
-            array.r_address[at].eq(one_of([port.request.payload for port, _, _ in slots], chosen)),
+            array.r_address[at].eq(one_of([port.request.payload for port, _, _ in slots], owner)),
         ]
         for number, (port, _, granted) in enumerate(slots):
             under_way = Signal(name=f"granted{at}_{number}")
@@ -251,13 +252,13 @@ class LocalMemory(wiring.Component):
         bank: Value,
     ) -> None:
         """Connect a lane of writes."""
-        chosen = [flag for _, flag, _ in slots]
+        owner = [flag for _, flag, _ in slots]
         requests = [port.request.payload for port, _, _ in slots]
         m.d.comb += [
             array.w_bank[at].eq(bank),
-            array.w_address[at].eq(one_of([r.address for r in requests], chosen)),
-            array.w_data[at].eq(one_of([r.data for r in requests], chosen)),
-            array.w_mask[at].eq(one_of([r.strobe for r in requests], chosen)),
+            array.w_address[at].eq(one_of([r.address for r in requests], owner)),
+            array.w_data[at].eq(one_of([r.data for r in requests], owner)),
+            array.w_mask[at].eq(one_of([r.strobe for r in requests], owner)),
         ]
 
     def _elaborate_counts(
@@ -267,8 +268,8 @@ class LocalMemory(wiring.Component):
         was_refused, was_granted = Signal(self.n_slots), Signal(self.n_slots)
         m.d.sync += [was_refused.eq(refused), was_granted.eq(granted)]
 
-        def total(flags: Value, chosen: list[int]) -> Value:
-            return sum((flags[i] for i in chosen), start=Value.cast(0))
+        def total(flags: Value, owner: list[int]) -> Value:
+            return sum((flags[i] for i in owner), start=Value.cast(0))
 
         for group in dict.fromkeys(slot.group for slot in self.slots):
             members = [i for i, (slot, _) in enumerate(ports) if slot.group == group]

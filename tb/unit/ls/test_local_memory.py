@@ -285,14 +285,13 @@ async def nobody_starves(dut: object) -> None:
 
 @cocotb.test()
 async def first_slot_wins_at_first(dut: object) -> None:
-    """Of slots that ask a bank for the first time, the one listed first (by lane) has it."""
+    """Of slots that ask a bank for the first time, the one listed first has it."""
     bench, board, rng = await _start(dut)
+    if len(set(board.lanes.values())) < len(board.lanes):
+        return  # slots of a lane take turns
     for _ in range(20):
-        while True:
-            pair = [board.slots[i] for i in sorted(rng.sample(range(len(board.slots)), 2))]
-            if pair[0].reads == pair[1].reads or not board.device.config.two_port:
-                break
-        first, second = sorted(pair, key=lambda slot: board.lanes[slot.name])
+        chosen = sorted(rng.sample(range(len(board.slots)), 2))
+        first, second = (board.slots[i] for i in chosen)
         address = rng.randrange(board.device.config.words)
         first.source.send(_request(first, address, rng))
         second.source.send(_request(second, address, rng))
