@@ -52,6 +52,7 @@ def _dma(doc_mem: str) -> FieldLayout:
 
 
 def _indexed(doc_mem: str) -> FieldLayout:
+    """What GATHER and SCATTER have in common; the operand lies where that of `_dma` does."""
     return (
         _long()
         .add("mem_addr", 40, f"{doc_mem}, byte address of row 0")
@@ -61,6 +62,8 @@ def _indexed(doc_mem: str) -> FieldLayout:
         .add("index_offset", 16, "first index, in 4-byte units from the CB pointer")
         .add("index_need", 13, "units of 64 bytes, from the CB pointer, that hold all indices")
         .add("index_adv", 13, "how far the index buffer's pointer moves at the end, 64-byte units")
+        .skip_to(296)
+        .operand("", 20, "bytes")
     )
 
 
@@ -287,7 +290,7 @@ _COMMANDS = (
         " indices in local memory. Level 0 is one row of count0 bytes, laid out as in DMA_IN; every"
         " iteration of the levels above takes the next index.",
         _indexed("source")
-        .operand("", 20, "bytes", amount_width=13)
+        .skip_to(493)
         .add("zero_fill", 1, "fill the last word of every row with zeros")
         .tuple(),
     ),
@@ -296,7 +299,6 @@ _COMMANDS = (
         "Write rows from local memory into a table in memory, in the order of a list of 32-bit"
         " indices in local memory; layout as in GATHER. An index may occur more than once.",
         _indexed("destination")
-        .operand("", 20, "bytes", amount_width=13)
         .add("mode", 1, "0 store, 1 add to what is there")
         .add("format", 3, "ADD: format of the elements, FP32 or INT32", default=5)
         .tuple(),
