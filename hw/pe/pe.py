@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import COUNTERS
 from hw.config.tree import PeConfig
-from hw.pe.cp import ALL_UNITS, CheckLimits, CommandProcessor
+from hw.pe.cp import ALL_UNITS, SOURCES, CheckLimits, CommandProcessor
 from hw.pe.cp.counter_file import event_name
 from hw.pe.dpe import DotProductEngine
 from hw.pe.dpe.feed import OperandFeed
@@ -28,7 +28,6 @@ CHIP_EVENTS = tuple(c.name for c in COUNTERS if c.name.split(".")[0] in ("sram",
 
 # Ports that go straight through to the command processor.
 _CP_PORTS = (
-    *(f"source_core_{core}" for core in "ab"),
     "row",
     "col",
     "remote_signal",
@@ -50,6 +49,7 @@ _CP_PORTS = (
     "counter_data",
     *(event_name(event) for event in CHIP_EVENTS),
 )
+_CORE_SOURCES = ("source_core_a", "source_core_b")
 _CONFLICT_GROUPS = ("dpe", "fi", "re", "se", "mlu")
 _REMOTE_PORTS = ("remote_read", "remote_write", "remote_hold", "remote_idle")
 _LINKS = ("in_north", "in_west", "out_south", "out_east")
@@ -66,7 +66,7 @@ class ProcessingElement(wiring.Component):
     ----------
     config : the element.
     with_links : whether reduction links to neighbours are there.
-    with_cores : whether the cores' ports into local memory are there.
+    with_cores : whether the cores' command ports and ports into local memory are there.
     remote_tag_widths : bits of tags of those who read, and write, local memory from outside.
 
     Members
@@ -100,6 +100,7 @@ class ProcessingElement(wiring.Component):
         self._cp = CommandProcessor(
             limits=CheckLimits.of(config, ALL_UNITS),
             queue_depth=config.cp.queue_depth,
+            sources=SOURCES if with_cores else ("wqe",),
         )
         self._wqe = WorkQueueEngine(link_bytes=config.link_bytes)
         self._fi = FabricInterface(
@@ -133,6 +134,7 @@ class ProcessingElement(wiring.Component):
         )
         self._feeds = {operand: OperandFeed(**ls) for operand in "ab"}
         self._outer: dict[str, Any] = dict.fromkeys(_CP_PORTS, self._cp)
+        self._outer |= dict.fromkeys(_CORE_SOURCES if with_cores else (), self._cp)
         self._outer |= dict.fromkeys(("memory_read", "memory_write", "limits"), self._fi)
         self._outer |= dict.fromkeys(_REMOTE_PORTS, self._remote)
         self._outer |= dict.fromkeys(_LINKS if with_links else (), self._re)

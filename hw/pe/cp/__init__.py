@@ -3,6 +3,13 @@
 
 from hw.pe.cp.cb_table import CircularBufferTable
 from hw.pe.cp.limits import ALL_UNITS, BASE_UNITS, CheckLimits
-from hw.pe.cp.processor import CommandProcessor
+from hw.pe.cp.processor import SOURCES, CommandProcessor
 
-__all__ = ["ALL_UNITS", "BASE_UNITS", "CheckLimits", "CircularBufferTable", "CommandProcessor"]
+__all__ = [
+    "ALL_UNITS",
+    "BASE_UNITS",
+    "SOURCES",
+    "CheckLimits",
+    "CircularBufferTable",
+    "CommandProcessor",
+]
