@@ -49,7 +49,7 @@ bench: setup ## measure the figures of README on CONFIG, and of the FPGA member 
 	@$(RUN) scripts/gemm_showcase.py --all --config $(or $(CONFIG),mtia100-pe)
 	@$(RUN) scripts/se_showcase.py --config $(or $(CONFIG),mtia100-pe)
 	@$(RUN) scripts/functional_speed.py
-	@$(MTIA) synth --unit all --seeds $(or $(SEEDS),3) --no-tree
+	@$(MTIA) synth --unit all --seeds $(or $(SEEDS),3) --no-picture
 	@$(RUN) scripts/fpga_rivals.py --seeds $(or $(SEEDS),3)
 	@$(RUN) scripts/fpga_options.py --seeds $(or $(SEEDS),3)
 	@$(MTIA) synth --seeds $(or $(SEEDS),3)

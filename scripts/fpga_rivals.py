@@ -114,7 +114,7 @@ def _own(unit: str, arguments: argparse.Namespace, console: Console) -> ComputeP
         seeds=arguments.seeds,
         jobs=arguments.jobs,
         aim_mhz=100.0,
-        with_tree=False,
+        with_picture=False,
     )
     report: Report = run_flow(order, console)
     return ComputePathFigures(

@@ -143,7 +143,7 @@ def _nightly_suite(test: str) -> list[Step]:
         *_sim_suite("")[1:],
         _python("netlists", "scripts/netlist.py"),
         _python("mutation", "scripts/mutate.py"),
-        _synth("FPGA units", "--unit", "all", "--no-tree"),
+        _synth("FPGA units", "--unit", "all", "--no-picture"),
         _python("FPGA options", "scripts/fpga_options.py", "--seeds", "3"),
         _synth("FPGA chip"),
     ]

@@ -25,7 +25,6 @@ _LOOP_STATION = re.compile(r"^    (?:wire|cell) (\S+)(?:.* source: (\S+))?", re.
 _LOOP_STATIONS = 6
 _LOOPS = 5
 _OWN_FOLDERS = ("hw/", "tb/")
-_SOFT_PRODUCTS = ("$mul", "$macc", "$macc_v2")
 
 
 def latch_faults(cells: Mapping[str, int]) -> list[str]:
@@ -63,7 +62,7 @@ def memory_faults(memories: Sequence[MemoryUse]) -> list[str]:
 
 
 def multiplier_faults(
-    area: Area, coarse_cells: Mapping[str, int], config: ChipConfig, device: Device
+    area: Area, soft_products: int, config: ChipConfig, device: Device
 ) -> list[str]:
     """Products are in DSPs as long as there are any, and no more than there are.
 
@@ -71,10 +70,10 @@ def multiplier_faults(
     """
     faults = []
     left = device.multipliers - area.multiplier
-    soft = sum(coarse_cells.get(kind, 0) for kind in _SOFT_PRODUCTS)
-    if soft and left > 0:
+    if soft_products and left > 0:
         faults.append(
-            f"{soft} products became LUTs although {left} of {device.multipliers} DSPs are left."
+            f"{soft_products} products became LUTs although {left} of {device.multipliers} DSPs"
+            " are left."
         )
     per_column = config.pe.dpe.k_bytes
     lut_columns = getattr(config.pe.dpe, "lut_columns", 0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from hw.fpga.netlist import FpgaNetlist, fpga_netlist
+from hw.fpga.netlist import fpga_netlist
 from sw.files import write_folder
 from sw.synth.bitstream import bitstream
 from sw.synth.checks import (
@@ -18,7 +18,6 @@ from sw.synth.checks import (
     multiplier_faults,
 )
 from sw.synth.memories import memory_uses
-from sw.synth.netlist import Netlist
 from sw.synth.order import CHIP, Order
 from sw.synth.paths import critical_paths, port_delays
 from sw.synth.picture import draw_tree
@@ -45,9 +44,8 @@ def run_flow(order: Order, console: Console) -> Report:
         netlist = fpga_netlist(order.component(), family=order.device.family)
     with progress.phase(f"{name}: synthesis"):
         synthesis = synthesise_netlist(netlist, order.device, progress=progress)
-    report = _examine(order, synthesis)
-    if order.with_tree:
-        _add_tree(report, netlist, synthesis, progress)
+    with progress.phase(f"{name}: area by parts"):
+        report = _examine(order, synthesis)
     if order.with_placement and not capacity_faults(report.area, order.device):
         if report.area.multiplier <= order.device.multipliers:
             _add_placement(report, synthesis, progress)
@@ -58,11 +56,13 @@ def run_flow(order: Order, console: Console) -> Report:
 def _examine(order: Order, synthesis: Synthesis) -> Report:
     """What the netlist alone tells."""
     config, device, area = order.config, order.device, synthesis.area
-    memories = memory_uses(synthesis, Netlist(synthesis.netlist).cell_types)
+    netlist = synthesis.read_netlist()
+    memories = memory_uses(synthesis, netlist.cell_types)
     return Report(
         order=order,
         area=area,
         memories=memories,
+        tree=area_tree(netlist, depth=order.tree_depth, name=order.unit),
         tools={
             "yosys": f"pyosys {importlib.metadata.version('pyosys')}",
             "nextpnr": nextpnr_version(),
@@ -71,25 +71,10 @@ def _examine(order: Order, synthesis: Synthesis) -> Report:
             *latch_faults(synthesis.coarse_cells),
             *loop_faults(synthesis.log),
             *memory_faults(memories),
-            *multiplier_faults(area, synthesis.coarse_cells, config, device),
+            *multiplier_faults(area, synthesis.soft_products, config, device),
             *capacity_faults(area, device),
         ],
     )
-
-
-def _add_tree(
-    report: Report, netlist: FpgaNetlist, synthesis: Synthesis, progress: Progress
-) -> None:
-    order = report.order
-    with progress.phase(f"{order.config.name} {order.unit}: area tree"):
-        report.tree = area_tree(
-            netlist,
-            order.device,
-            synthesis,
-            depth=order.tree_depth,
-            name=order.unit,
-            progress=progress,
-        )
 
 
 def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> None:
@@ -106,7 +91,7 @@ def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> 
             progress=progress,
         )
     report.runs = runs
-    report.paths = critical_paths(runs.typical.report, Netlist(synthesis.netlist))
+    report.paths = critical_paths(runs.typical.report, synthesis.read_netlist())
     report.ports = port_delays(runs.typical.report)
     report.faults += loop_faults("", _loops(runs))
     report.faults += clock_faults(runs.median_mhz, order.config, _title(order))
@@ -125,7 +110,7 @@ def _write(report: Report, progress: Progress) -> None:
     """Leave the files."""
     order = report.order
     files: dict[str, str | bytes] = {"report.json": report.to_json()}
-    if report.tree is not None:
+    if order.with_picture:
         files["area.png"] = draw_tree(report.tree, order)
     if report.runs is not None and report.runs.typical.text_config is not None:
         best = max(report.runs.placements, key=lambda run: run.slowest_mhz or 0.0)

@@ -19,6 +19,7 @@ __all__ = ["Name", "Netlist"]
 
 _BIT = re.compile(r"^(.*)\[(\d+)\]$")
 _DERIVED = re.compile(r"^(.+?)_[A-Z][A-Z0-9]*(?:[_\[$].*)?$")
+_NAMED_CELLS = ("TRELLIS_FF", "TRELLIS_DPR16X4", "DP16KD", "PDPW16KD", "MULT18X18D")
 _LIBRARY = "amaranth/"
 
 
@@ -34,12 +35,17 @@ class Name:
 
 
 class Netlist:
-    """Yosys's JSON netlist of a flat design."""
+    """Yosys's JSON netlist of a flat design, and what was declared where in Amaranth's.
 
-    def __init__(self, path: Path) -> None:
+    Of a register that is wired to a port of a part, Yosys often keeps the port's name alone. The
+    line where the register is declared stays, and leads back to its own name.
+    """
+
+    def __init__(self, path: Path, design: Path) -> None:
         module = json.loads(path.read_text())["modules"][TOP]
         self._cells: dict[str, Any] = module["cells"]
         self._nets: dict[str, Any] = module["netnames"]
+        self._declared = _declarations(design.read_text())
 
     def cell_type(self, cell: str) -> str:
         """Type of a cell; nextpnr appends to names of cells that it splits."""
@@ -49,6 +55,38 @@ class Netlist:
     def cell_types(self) -> dict[str, str]:
         """Name to type of every cell."""
         return {name: cell["type"] for name, cell in self._cells.items()}
+
+    def named_scope(self, cell: str) -> str | None:
+        """The part that a register, memory or multiplier is in; None for logic."""
+        kind = self._cells[cell]["type"]
+        if kind not in _NAMED_CELLS:
+            return None
+        name = self.register(cell).name if kind == "TRELLIS_FF" else cell
+        while "." in name:
+            name = name.rpartition(".")[0]
+            if name in self._scopes:
+                return name
+        return ""
+
+    def neighbours(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The cells that each cell drives, and those by which it is driven."""
+        drivers: dict[int, str] = {}
+        ports = [
+            (name, cell["port_directions"].get(port) == "output", bits)
+            for name, cell in self._cells.items()
+            for port, bits in cell["connections"].items()
+        ]
+        for name, is_output, bits in ports:
+            if is_output:
+                drivers.update((bit, name) for bit in bits if isinstance(bit, int))
+        readers: dict[str, list[str]] = {}
+        sources: dict[str, list[str]] = {}
+        for name, is_output, bits in ports:
+            for bit in () if is_output else bits:
+                if bit in drivers:
+                    readers.setdefault(drivers[bit], []).append(name)
+                    sources.setdefault(name, []).append(drivers[bit])
+        return readers, sources
 
     def register(self, cell: str) -> Name:
         """What a path begins or ends at."""
@@ -88,15 +126,29 @@ class Netlist:
         return None
 
     def _best(self, bit: int, source: str) -> Name:
-        """Of all names of a bit the one that tells most: declared in a line, the deepest first."""
+        """Of all names of a bit the one that tells most; `source` is the register's line."""
         aliases = self._aliases.get(bit, [])
         declared = [name for name in aliases if _own_source(self._nets[name])]
         same = [name for name in declared if _own_source(self._nets[name]) == source]
         for group in (same, [n for n in declared if not self._is_library(n)], declared):
             if group:
                 best = max(group, key=lambda name: (name.count("."), -len(name)))
-                return Name(self._indexed(best, bit), _own_source(self._nets[best]))
+                shown = self._indexed(best, bit)
+                if source and not same:
+                    return self._declared_above(best, source) or Name(shown, source)
+                return Name(shown, _own_source(self._nets[best]))
         return self._near(min(aliases, key=len)) if aliases else Name("?", source, False)
+
+    def _declared_above(self, alias: str, source: str) -> Name | None:
+        """What is declared in line `source` of a part that holds `alias`."""
+        scope = alias
+        while scope:
+            scope = scope.rpartition(".")[0]
+            names = self._declared.get((scope, source), [])
+            if names:
+                own = f"{scope}.{names[0]}" if scope else names[0]
+                return Name(own, source, exact=len(names) == 1)
+        return None
 
     def _near(self, name: str) -> Name:
         """A name that Yosys made from a neighbour's."""
@@ -118,6 +170,11 @@ class Netlist:
         return name if len(bits) == 1 else f"{name}[{bits.index(bit)}]"
 
     @cached_property
+    def _scopes(self) -> set[str]:
+        """Every part of the design, which is flat, by its path."""
+        return {name for name, cell in self._cells.items() if cell["type"] == "$scopeinfo"}
+
+    @cached_property
     def _aliases(self) -> dict[int, list[str]]:
         """Names of each bit."""
         found: dict[int, list[str]] = {}
@@ -126,6 +183,23 @@ class Netlist:
                 if isinstance(bit, int):
                     found.setdefault(bit, []).append(name)
         return found
+
+
+def _declarations(design: str) -> dict[tuple[str, str], list[str]]:
+    """Wires of Amaranth's netlist by the path of their part and their line."""
+    found: dict[tuple[str, str], list[str]] = {}
+    scope, source = "", ""
+    for line in design.splitlines():
+        if line.startswith("module "):
+            scope = line.removeprefix(f"module \\{TOP}").removeprefix(".")
+        elif line.startswith("  attribute \\src "):
+            source = line.split('"')[1]
+        elif line.startswith("  wire ") and source:
+            name = line.rpartition("\\")[2]
+            if "$" not in name:
+                found.setdefault((scope, source), []).append(name)
+            source = ""
+    return found
 
 
 def _own_source(item: Any) -> str:

@@ -21,7 +21,7 @@ CHIP = "chip"
 RESULTS = Path(__file__).resolve().parents[2] / "build" / "synth"
 
 _AIM = 1.25
-_CHIP_TREE_DEPTH, _UNIT_TREE_DEPTH = 4, 2
+_CHIP_TREE_DEPTH, _UNIT_TREE_DEPTH = 4, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Order:
     leaves room for what the whole chip costs."""
     jobs: int = 1
     with_placement: bool = True
-    with_tree: bool = True
+    with_picture: bool = True
 
     @property
     def config(self) -> ChipConfig:

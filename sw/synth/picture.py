@@ -6,7 +6,7 @@ from typing import Any
 
 from sw.errors import UserError
 from sw.synth.order import Order
-from sw.synth.tree import AreaTree, Part
+from sw.synth.tree import Part
 
 __all__ = ["draw_tree"]
 
@@ -15,9 +15,11 @@ _OWN, _TEXT = "#e8e8e8", "#202020"
 _SMALLEST = 0.0105
 """Least height, of the picture's, at which a part gets its own label."""
 _INCHES = (15.0, 10.5)
+_ROOT_WIDTH = 0.06
+"""Width of the whole's column, which needs no label."""
 
 
-def draw_tree(tree: AreaTree, order: Order) -> bytes:
+def draw_tree(tree: Part, order: Order) -> bytes:
     """A PNG picture.
 
     Raises
@@ -30,22 +32,20 @@ def draw_tree(tree: AreaTree, order: Order) -> bytes:
     except ImportError:
         raise UserError(
             "matplotlib is not installed, which draws the area tree; run 'make setup', or leave the"
-            " tree out with --no-tree."
+            " picture out with --no-picture."
         ) from None
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=_INCHES, layout="constrained")
-    n_levels = max(depth for depth, _ in tree.root.walk()) + 1
-    _draw_part(axes, tree.root, 0, 0.0, tree.root.area.lut or 1, "#c8d0d8")
-    axes.set_xlim(0, n_levels)
+    n_levels = max(depth for depth, _ in tree.walk())
+    _draw_part(axes, tree, 0, 0.0, tree.area.lut or 1, "#c8d0d8")
+    axes.set_xlim(1 - _ROOT_WIDTH, n_levels + 1)
     axes.set_ylim(1, 0)
     axes.axis("off")
-    area = tree.root.area
     axes.set_title(
-        f"{order.config.name} {order.unit} on {order.device.name}: {area.lut:,} LUTs,"
-        f" {area.ff:,} FFs by parts; in one piece {tree.flat.lut:,} LUTs"
-        f" ({tree.excess:+.1%} by the boundaries)",
+        f"{order.config.name} {order.unit} on {order.device.name}:"
+        f" {tree.area.lut:,} LUTs and {tree.area.ff:,} FFs by parts; each height is LUTs",
         fontsize=12,
     )
     stream = io.BytesIO()
@@ -58,8 +58,8 @@ def _draw_part(axes: Any, part: Part, depth: int, top: float, whole: int, colour
     """A part's box, and those of its parts to the right of it."""
     height = part.area.lut / whole
     axes.add_patch(_box(depth, top, height, colour))
-    if height >= _SMALLEST:
-        size = 9.5 if height > 0.02 else 7.5
+    if height >= _SMALLEST and depth > 0:
+        size = 11 if height > 0.025 else 8
         axes.text(
             depth + 0.03, top + height / 2, _label(part), va="center", fontsize=size, color=_TEXT,
             clip_on=True,
@@ -67,9 +67,7 @@ def _draw_part(axes: Any, part: Part, depth: int, top: float, whole: int, colour
     for index, child in enumerate(part.parts):
         if child.area.lut == 0:
             continue
-        tint = _COLOURS[index % len(_COLOURS)] if depth == 0 or len(part.parts) == 1 else colour
-        if depth > 0 and len(part.parts) > 1:
-            tint = _COLOURS[index % len(_COLOURS)]
+        tint = _COLOURS[index % len(_COLOURS)] if len(part.parts) > 1 else colour
         _draw_part(axes, child, depth + 1, top, whole, tint)
         top += child.area.lut / whole
 

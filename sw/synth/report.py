@@ -10,7 +10,7 @@ from sw.synth.memories import MemoryUse
 from sw.synth.order import Order
 from sw.synth.paths import TimingPath
 from sw.synth.placement import Runs
-from sw.synth.tree import AreaTree
+from sw.synth.tree import Part
 
 __all__ = ["SCHEMA", "Report"]
 
@@ -27,11 +27,11 @@ class Report:
     order: Order
     area: Area
     memories: list[MemoryUse]
+    tree: Part
     tools: dict[str, str]
     runs: Runs | None = None
     paths: list[TimingPath] = field(default_factory=list)
     ports: dict[str, float] = field(default_factory=dict)
-    tree: AreaTree | None = None
     faults: list[str] = field(default_factory=list)
 
     def utilisation(self, figure: str) -> float | None:
@@ -62,7 +62,7 @@ class Report:
             "paths": [path.to_dict() for path in self.paths],
             "ports_ns": self.ports,
             "memories": [memory.to_dict() for memory in self.memories],
-            "tree": self._tree(),
+            "tree": self.tree.to_dict(),
             "faults": self.faults,
         }
 
@@ -89,11 +89,6 @@ class Report:
                 ],
             }
         return found
-
-    def _tree(self) -> dict[str, Any] | None:
-        if self.tree is None:
-            return None
-        return {"excess": round(self.tree.excess, 4), **self.tree.root.to_dict()}
 
 
 def _rounded(value: float | None) -> float | None:

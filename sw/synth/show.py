@@ -25,8 +25,7 @@ _MEMORIES = 12
 def show_report(report: Report, console: Console) -> None:
     """Figures, parts, memories and paths of one design."""
     show_summary([report], console)
-    if report.tree is not None:
-        _show_tree(report, console)
+    _show_tree(report, console)
     if report.memories:
         _show_memories(report, console)
     for path in report.paths:
@@ -62,17 +61,16 @@ def _mhz(values: Sequence[float | None]) -> list[str]:
 def _show_tree(report: Report, console: Console) -> None:
     """Parts that are worth a line."""
     tree = report.tree
-    assert tree is not None
     table = _table("part", *_FIGURES, numbers=_FIGURES)
-    for depth, part in tree.root.walk():
-        if part.area.lut + part.area.ff >= _TREE_SHARE * (tree.root.area.lut + tree.root.area.ff):
+    for depth, part in tree.walk():
+        if part.area.lut + part.area.ff >= _TREE_SHARE * (tree.area.lut + tree.area.ff):
             figures = (getattr(part.area, name) for name in AREA_TITLES)
             table.add_row("  " * depth + escape(part.name), *(f"{n:,}" for n in figures))
-    title = (
-        f"area by parts; {tree.excess:+.1%} LUTs against the design in one piece, since nothing is"
-        " optimised across boundaries"
+    _print(
+        "area by parts; logic counts for the part that all of it comes from, or goes to",
+        table,
+        console,
     )
-    _print(title, table, console)
 
 
 def _show_memories(report: Report, console: Console) -> None:

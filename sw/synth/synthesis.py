@@ -17,6 +17,7 @@ from hw.yosys import YosysError, run_yosys
 from sim.build_cache import BuildCache, content_key
 from sw.errors import UserError
 from sw.synth.area import Area
+from sw.synth.netlist import Netlist
 from sw.synth.progress import Progress
 
 __all__ = ["CACHE", "SynthesisError", "Synthesis", "synthesise", "synthesise_netlist"]
@@ -26,6 +27,7 @@ CACHE = BuildCache(Path(__file__).resolve().parents[2] / "build" / "synthesis")
 
 _SOURCE, _MODULES = "design.il", "design.v"
 _NETLIST, _LOG = "netlist.json", "yosys.log"
+_MEMORY = "$mem_v2"
 _PASS = re.compile(r"^[\d.]+ Executing ([A-Z0-9_]+)\b")
 _LATCH = re.compile(r"Latch inferred for signal `\\?([^']+)'")
 
@@ -50,6 +52,10 @@ class Synthesis:
         """The netlist, as nextpnr reads it."""
         return self.folder / _NETLIST
 
+    def read_netlist(self) -> Netlist:
+        """The same with names and lines."""
+        return Netlist(self.netlist, self.folder / _SOURCE)
+
     @property
     def log(self) -> str:
         """What Yosys printed."""
@@ -65,10 +71,24 @@ class Synthesis:
         """Cells by type after products found their DSPs, before anything else is mapped."""
         return json.loads((self.folder / "coarse.json").read_text())["design"]["num_cells_by_type"]
 
-    @cached_property
+    @property
     def memory_cells(self) -> dict[str, Any]:
         """Every memory before it is mapped, by name."""
-        modules = json.loads((self.folder / "memories.json").read_text())["modules"]
+        return {name: c for name, c in self._coarse.items() if c["type"] == _MEMORY}
+
+    @property
+    def soft_products(self) -> int:
+        """Products that found no DSP."""
+        return sum(
+            int(cell["parameters"].get("NPRODUCTS", "1"), 2)
+            for cell in self._coarse.values()
+            if cell["type"] != _MEMORY
+        )
+
+    @cached_property
+    def _coarse(self) -> dict[str, Any]:
+        """Memories and arithmetic before they are mapped, by name."""
+        modules = json.loads((self.folder / "arithmetic.json").read_text())["modules"]
         return {name: cell for module in modules.values() for name, cell in module["cells"].items()}
 
     @cached_property
@@ -100,12 +120,11 @@ def synthesise_netlist(
     netlist: FpgaNetlist,
     device: Device,
     *,
-    keep: Sequence[str] = (),
     progress: Progress | None = None,
     cache: BuildCache = CACHE,
 ) -> Synthesis:
-    """The same from Amaranth's netlist; the modules in `keep` stay modules."""
-    script = _script(device, keep, has_verilog=bool(netlist.verilog))
+    """The same from Amaranth's netlist."""
+    script = _script(device, has_verilog=bool(netlist.verilog))
 
     def build(folder: Path) -> None:
         (folder / _SOURCE).write_text(netlist.rtlil)
@@ -117,18 +136,16 @@ def synthesise_netlist(
     return Synthesis(cache.get("synth", key, build))
 
 
-def _script(device: Device, keep: Sequence[str], *, has_verilog: bool) -> list[str]:
+def _script(device: Device, *, has_verilog: bool) -> list[str]:
     command = f"{device.synth_command} -top {TOP}"
-    marks = [f"setattr -mod -set keep_hierarchy 1 {' '.join(keep)}"] if keep else []
     return [
         f"read_rtlil {_SOURCE}",
         # A path would become part of cells' names, other ones at every run.
         *([f"read_verilog -sv {_MODULES}"] if has_verilog else []),
-        *marks,
         f"{command} -run begin:map_ram",
         "tee -q -o coarse.json stat -json",
-        "select t:$mem_v2",
-        "write_json -selected memories.json",
+        f"select t:{_MEMORY} t:$mul t:$macc_v2",
+        "write_json -selected arithmetic.json",
         "select -clear",
         f"{command} -run map_ram:",
         "tee -q -o stat.json stat -json",

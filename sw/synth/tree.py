@@ -1,42 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The area of a design by its parts.
+"""The area of a design by its parts, counted in the flat netlist that is placed.
 
-A flat netlist has no parts any more, so the parts come from a second synthesis that keeps the
-boundaries of the upper levels. Nothing is optimised across these, and the sum is a little larger;
-`AreaTree.excess` says by how much.
+A second synthesis that keeps the parts' boundaries would count a quarter more LUTs, for nothing is
+optimised across them. So every cell of the flat netlist is given to a part. Registers, memories and
+multipliers keep their names. Logic that all comes from one part, or all goes to one, counts for
+that part; what comes from several and goes to several, for the part in which these are.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hw.fpga.devices import Device
-from hw.fpga.netlist import TOP, FpgaNetlist
 from sw.synth.area import Area
-from sw.synth.progress import Progress
-from sw.synth.synthesis import Synthesis, synthesise_netlist
+from sw.synth.netlist import Netlist
 
-__all__ = ["AreaTree", "Part", "area_tree", "kept_modules"]
-
-_MODULE = re.compile(r"^module \\(\S+)$", re.MULTILINE)
+__all__ = ["Part", "area_tree"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Part:
-    """A module with everything below it."""
+    """A part of the design with everything below it."""
 
     name: str
-    area: Area
+    area: Area = field(default_factory=Area)
     parts: list["Part"] = field(default_factory=list)
-
-    @property
-    def own(self) -> Area:
-        """What it takes apart from its parts."""
-        own = self.area
-        for part in self.parts:
-            own = own - part.area
-        return own
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, "Part"]]:
         """It and all below it, with their depths, in the order of a table."""
@@ -53,55 +42,68 @@ class Part:
         }
 
 
-@dataclass(frozen=True)
-class AreaTree:
-    """Parts of a design, and how they compare with the design in one piece."""
-
-    root: Part
-    flat: Area
-
-    @property
-    def excess(self) -> float:
-        """By which part of the flat design's LUTs the sum of the parts is larger."""
-        return self.root.area.lut / max(self.flat.lut, 1) - 1
+def area_tree(netlist: Netlist, *, depth: int, name: str) -> Part:
+    """Every cell in its part, down to `depth` below the top."""
+    cells: dict[str, Counter[str]] = {}
+    types = netlist.cell_types
+    for cell, scope in _owners(netlist).items():
+        words = scope.split(".")[:depth] if scope else []
+        for length in range(len(words) + 1):
+            cells.setdefault(".".join(words[:length]), Counter())[types[cell]] += 1
+    return _part("", name, cells)
 
 
-def area_tree(
-    netlist: FpgaNetlist,
-    device: Device,
-    flat: Synthesis,
-    *,
-    depth: int,
-    name: str,
-    progress: Progress | None = None,
-) -> AreaTree:
-    """Synthesise with boundaries down to `depth` below the top, and add up."""
-    keep = kept_modules(netlist, depth)
-    kept = synthesise_netlist(netlist, device, keep=keep, progress=progress)
-    modules = {
-        name.removeprefix("\\"): {
-            kind.removeprefix("\\"): number for kind, number in module["num_cells_by_type"].items()
-        }
-        for name, module in kept.statistics["modules"].items()
-    }
-    return AreaTree(_part(TOP, name, modules), flat.area)
-
-
-def kept_modules(netlist: FpgaNetlist, depth: int) -> list[str]:
-    """Modules down to `depth` below the top, and those that are there once for many places."""
-    names = _MODULE.findall(netlist.rtlil)
-    return [name for name in names if name != TOP and name.count(".") <= depth]
-
-
-def _part(module: str, name: str, modules: Mapping[str, Mapping[str, int]]) -> Part:
-    """A module and all below it; equal ones are one part with their number."""
-    cells = modules[module]
-    parts = []
-    for kind, number in cells.items():
-        if kind in modules:
-            short = kind.rpartition(".")[2]
-            parts += [_part(kind, short, modules)] * number
-    area = Area.of_cells(cells)
-    for part in parts:
-        area = area + part.area
+def _part(path: str, name: str, cells: dict[str, Counter[str]]) -> Part:
+    """A part and all below it, the largest first."""
+    prefix = f"{path}." if path else ""
+    below = [
+        scope
+        for scope in cells
+        if scope and scope.startswith(prefix) and "." not in scope.removeprefix(prefix)
+    ]
+    parts = [_part(scope, scope.removeprefix(prefix), cells) for scope in below]
+    area = Area.of_cells(cells.get(path, Counter()))
     return Part(name, area, sorted(parts, key=lambda part: -part.area.lut))
+
+
+def _owners(netlist: Netlist) -> dict[str, str]:
+    """The part of every cell, empty for the top."""
+    named = {
+        cell: scope
+        for cell in netlist.cell_types
+        if (scope := netlist.named_scope(cell)) is not None
+    }
+    readers, drivers = netlist.neighbours()
+    ahead, behind = (_reached(netlist, named, cells) for cells in (readers, drivers))
+    return {cell: _deeper(behind[cell], ahead[cell]) for cell in netlist.cell_types}
+
+
+def _reached(
+    netlist: Netlist, named: Mapping[str, str], neighbours: Mapping[str, list[str]]
+) -> dict[str, str]:
+    """For every cell the part that holds all named cells which it reaches through logic."""
+    found = dict(named)
+    for start in netlist.cell_types:
+        begun, stack = {start}, [start]
+        while stack and start not in named:  # cones are too deep to recurse
+            cell = stack[-1]
+            near = neighbours.get(cell, ())
+            left = next((c for c in near if c not in found and c not in begun), None)
+            if left is not None:
+                begun.add(left)
+                stack.append(left)
+            else:
+                found[cell] = _common({found[c] for c in near if c in found})
+                stack.pop()
+    return found
+
+
+def _common(scopes: Collection[str]) -> str:
+    """The deepest part that holds all of these."""
+    return ".".join(os.path.commonprefix([scope.split(".") for scope in scopes]))
+
+
+def _deeper(first: str, second: str) -> str:
+    """The deeper one of two parts, the first if they are as deep."""
+    depths = [scope.count(".") + 1 if scope else 0 for scope in (first, second)]
+    return first if depths[0] >= depths[1] else second

@@ -41,7 +41,9 @@ def command(
     placement: Annotated[
         bool, typer.Option("--place/--no-place", help="Place and route after synthesis.")
     ] = True,
-    tree: Annotated[bool, typer.Option("--tree/--no-tree", help="Area by parts.")] = True,
+    picture: Annotated[
+        bool, typer.Option("--picture/--no-picture", help="Draw the area by parts.")
+    ] = True,
     list_units: Annotated[bool, typer.Option("--list", help="List the units.")] = False,
 ) -> None:
     """Synthesise, place and route for an FPGA; report area, clock and critical paths."""
@@ -63,7 +65,7 @@ def command(
             aim_mhz=mhz,
             jobs=jobs or os.cpu_count() or 1,
             with_placement=placement,
-            with_tree=tree,
+            with_picture=picture,
         )
         for name in _units(unit)
     ]

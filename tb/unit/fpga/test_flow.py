@@ -12,11 +12,11 @@ import pytest
 from hw.config import get_config
 from hw.fpga.devices import DEVICES
 from sw.cli.app import main
-from sw.synth.netlist import Netlist
 from sw.synth.order import RESULTS
 from sw.synth.paths import critical_paths
 from sw.synth.placement import PlacementError, place
 from sw.synth.synthesis import synthesise
+from sw.synth.tree import area_tree
 from tb.unit.fpga.parts import Multiplier, Pair
 
 _SMALL = DEVICES["ecp5-25f"]
@@ -27,9 +27,9 @@ def test_paths_have_registers_and_lines_of_the_source() -> None:
     """A path without names sends its reader into the netlist."""
     synthesis = synthesise(Pair(), _SMALL)
     runs = place(synthesis, _SMALL, seeds=(1, 2), mhz=100)
-    (path,) = critical_paths(runs.typical.report, Netlist(synthesis.netlist))
+    (path,) = critical_paths(runs.typical.report, synthesis.read_netlist())
     assert path.clock == "clk"
-    assert path.start.name.partition("[")[0] in ("first", "adder.total", "adder.step")
+    assert path.start.name.partition("[")[0] in ("first", "adder.total")
     assert path.end.name.partition("[")[0] == "adder.total"
     assert path.start.source.startswith("tb/unit/fpga/parts.py:")
     assert path.delay_ns == pytest.approx(path.logic_ns + path.routing_ns)
@@ -38,6 +38,16 @@ def test_paths_have_registers_and_lines_of_the_source() -> None:
     carried = [step for step in path.steps if step.cell == "carry"]
     assert all(step.line.startswith("tb/unit/fpga/parts.py:") for step in carried)
     assert min(runs.mhz) <= runs.median_mhz <= runs.best_mhz == max(runs.mhz)
+
+
+def test_every_cell_is_in_one_part() -> None:
+    """A tree that loses cells sends one's effort to the wrong place."""
+    synthesis = synthesise(Pair(), _SMALL)
+    tree = area_tree(synthesis.read_netlist(), depth=1, name="pair")
+    assert tree.area == synthesis.area
+    (adder,) = tree.parts
+    assert (adder.name, adder.area.carry, adder.area.ff) == ("adder", synthesis.area.carry, 16)
+    assert (tree.area.ff, [depth for depth, _ in tree.walk()]) == (32, [0, 1])
 
 
 def test_what_cannot_be_placed_gets_a_sentence() -> None:
@@ -61,7 +71,7 @@ def test_a_unit_goes_through_the_whole_flow(capsys: pytest.CaptureFixture[str]) 
     assert (report["unit"], report["target"], report["faults"]) == ("wqe", "ecp5-85f", [])
     assert report["clock"]["median_mhz"] == report["clock"]["best_mhz"] > 60
     assert report["placed"]["TRELLIS_FF"] >= area["ff"] - 8
-    assert report["tree"]["name"] == "wqe" and abs(report["tree"]["excess"]) < 0.05
+    assert report["tree"]["name"] == "wqe" and report["tree"]["lut"] == area["lut"]
     assert report["paths"][0]["start"]["source"].startswith("hw/")
     assert f"{report['clock']['median_mhz']:.1f}" in shown and "slowest path of clk" in shown
     assert (RESULTS / "fpga" / "wqe" / "area.png").read_bytes().startswith(b"\x89PNG")
@@ -70,7 +80,7 @@ def test_a_unit_goes_through_the_whole_flow(capsys: pytest.CaptureFixture[str]) 
 
 def test_faults_end_in_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     """A flow that fails silently is worse than none."""
-    arguments = ["synth", "--unit", "wqe", "--no-tree", "--set", "clock_mhz=900", "--freq", "75"]
+    arguments = ["synth", "--unit", "wqe", "--no-picture", "--set", "clock_mhz=900", "--freq", "75"]
     assert main([*arguments, "--jobs", "1"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("mtia synth: Unit wqe reaches ") and line.endswith("clock_mhz=900.")
@@ -79,7 +89,7 @@ def test_faults_end_in_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
 def test_changes_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """What a parameter costs is the difference of two runs."""
     change = ["--set", "pe.fi.reads_in_flight=16", "--compare"]
-    assert main(["synth", "--unit", "fi.reader.pool", "--no-place", "--no-tree", *change]) == 0
+    assert main(["synth", "--unit", "fi.reader.pool", "--no-place", "--no-picture", *change]) == 0
     shown = capsys.readouterr().out
     assert "fi.reader.pool: cost of pe.fi.reads_in_flight=16" in shown
     digest = get_config("fpga").digest()
