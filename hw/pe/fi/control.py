@@ -3,18 +3,16 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import Opcode
 from hw.arch.units import State
 from hw.iface.pe import Completion, TrapReport, UnitStatus
-from hw.lib.elastic import StreamFifo
+from hw.pe.command_keeper import CommandKeeper
 
 __all__ = ["EngineControl", "fault_layout", "progress_layout"]
-
-_COMMANDS_IN_FLIGHT = 4
 
 
 def fault_layout() -> data.StructLayout:
@@ -39,10 +37,7 @@ def progress_layout() -> data.StructLayout:
 class EngineControl(wiring.Component):
     """Keeps the commands in flight, the trap and the status of one engine.
 
-    Operation
-        1. Every command that starts is noted; it is complete when its last transfer `ends`.
-        2. The first fault is kept as the trap. From then on, and under `halt`, `stop` is high and
-           nothing is complete any more.
+    Operation: see `CommandKeeper`; an engine has two commands, one with an index list.
 
     Timing
         `completion` in the cycle of `ends`; trap, stop and status one cycle after their cause.
@@ -104,57 +99,34 @@ class EngineControl(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.headers = headers = StreamFifo(shape=Completion, depth=_COMMANDS_IN_FLIGHT)
-        m.d.comb += [
-            self.may_start.eq(headers.i.ready),
-            headers.i.valid.eq(self.started),
-            headers.i.payload.eq(self.header),
-            headers.o.ready.eq(self.ends),
-            self.completion.valid.eq(self.ends & ~self.stop),
-            self.completion.payload.eq(headers.o.payload),
-            self.stop.eq(self.halt | self.trap.valid),
-            self.idle.eq(~self.transfers & (self.stop | ~headers.o.valid)),
-        ]
-        with m.If(self.fault_valid & ~self.trap.valid):
-            m.d.sync += [
-                self.trap.valid.eq(1),
-                self.trap.cause.eq(self.fault.cause),
-                self.trap.opcode.eq(self._opcode(self.fault.indexed)),
-                self.trap.tag.eq(self.fault.tag),
-                self.trap.info.eq(self.fault.info),
-            ]
-        self._elaborate_status(m)
-        return m
-
-    def _elaborate_status(self, m: Module) -> None:
         wait_cb = State.WAIT_CB_ROOM if self.opcode == Opcode.DMA_IN else State.WAIT_CB_DATA
-        state = Signal(4)
-        with m.If(self.stop):
-            m.d.comb += state.eq(Mux(self.idle, State.HALTED, State.WAIT_MEMORY))
-        with m.Elif(self.idle):
-            m.d.comb += state.eq(State.IDLE)
-        with m.Elif(self.progress.moves):
-            m.d.comb += state.eq(State.BUSY)
-        with m.Elif(self.progress.lacks_tag):
-            m.d.comb += state.eq(State.WAIT_TAGS)
-        with m.Elif(self.progress.lacks_ls):
-            m.d.comb += state.eq(State.WAIT_LS)
-        with m.Elif(self.progress.lacks_index):
-            m.d.comb += state.eq(State.WAIT_CB_DATA)
-        with m.Elif(self.progress.lacks_cb):
-            m.d.comb += state.eq(wait_cb)
-        with m.Elif(self.progress.lacks_memory | ~self.runs_left):
-            m.d.comb += state.eq(State.WAIT_MEMORY)
-        with m.Else():  # a command's first cycles
-            m.d.comb += state.eq(State.BUSY)
-        m.d.sync += [
-            self.status.state.eq(state),
-            self.status.cb.eq(self.cb),
-            self.status.tag.eq(self.tag),
-            self.status.opcode.eq(Mux(self.idle, 0, self._opcode(self.indexed))),
+        m.submodules.keeper = keeper = CommandKeeper(
+            progress=(
+                ("moves", State.BUSY),
+                ("lacks_tag", State.WAIT_TAGS),
+                ("lacks_ls", State.WAIT_LS),
+                ("lacks_index", State.WAIT_CB_DATA),
+                ("lacks_cb", wait_cb),
+                ("lacks_memory", State.WAIT_MEMORY),
+            ),
+            draining=State.WAIT_MEMORY,
+        )
+        wiring.connect(m, wiring.flipped(self.completion), keeper.completion)
+        for name in ("halt", "started", "header", "ends", "step_done", "transfers", "cb", "tag"):
+            m.d.comb += getattr(keeper, name).eq(getattr(self, name))
+        for name in ("may_start", "stop", "idle", "trap"):
+            m.d.comb += getattr(self, name).eq(getattr(keeper, name))
+        m.d.comb += [
+            *(keeper.fault[name].eq(self.fault[name]) for name in ("cause", "tag", "info")),
+            keeper.fault.valid.eq(self.fault_valid),
+            keeper.fault_opcode.eq(self._opcode(self.fault.indexed)),
+            keeper.opcode.eq(self._opcode(self.indexed)),
+            keeper.progress.eq(self.progress),
+            # A command that has nothing more to send waits for what it has sent.
+            keeper.progress.lacks_memory.eq(self.progress.lacks_memory | ~self.runs_left),
         ]
-        with m.If(self.step_done):
-            m.d.sync += self.status.steps.eq(self.status.steps + 1)
+        m.d.sync += self.status.eq(keeper.status)
+        return m
 
     def _opcode(self, indexed: Value) -> Value:
         """One of the engine's two commands."""

@@ -9,14 +9,15 @@ from amaranth.lib.wiring import Out
 
 from hw.arch.commands import Opcode
 from hw.arch.traps import Trap
+from hw.arch.units import State
 from hw.iface.command_view import view
 from hw.iface.pe import CbPort, CbRole, Completion, LsReadPort, LsWritePort, UnitControl
 from hw.lib.address_generator import StepReporter
 from hw.lib.clock_gate import Gated
 from hw.lib.elastic import PipeStage
+from hw.pe.command_keeper import CommandKeeper
 from hw.pe.mlu.assembler import WordAssembler
 from hw.pe.mlu.beats import BeatMaker
-from hw.pe.mlu.control import LayoutControl
 from hw.pe.mlu.fetcher import WordFetcher
 from hw.pe.mlu.geometry import MluGeometry
 from hw.pe.mlu.nibbles import rotate_nibbles
@@ -25,6 +26,14 @@ from hw.pe.mlu.transposer import Transposer
 from hw.pe.mlu.word_sender import WordSender
 
 __all__ = ["MemoryLayoutUnit"]
+
+_PROGRESS = (
+    ("moves", State.BUSY),
+    ("lacks_ls", State.WAIT_LS),
+    ("lacks_dpe", State.WAIT_NEIGHBOUR),
+    ("lacks_room", State.WAIT_CB_ROOM),
+    ("lacks_data", State.WAIT_CB_DATA),
+)
 
 
 def _ports(geometry: MluGeometry) -> dict[str, Any]:
@@ -107,7 +116,7 @@ class _Core(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.control = control = LayoutControl()
+        m.submodules.control = control = CommandKeeper(progress=_PROGRESS, draining=State.WAIT_LS)
         m.submodules.runs = runs = LayoutRuns(geometry=self.geometry)
         m.submodules.fetcher = fetcher = WordFetcher(geometry=self.geometry)
         m.submodules.sender = sender = WordSender(geometry=self.geometry)
@@ -167,7 +176,7 @@ class _Core(wiring.Component):
             transposer, enable=transposer.busy | (words.valid & to_block)
         )
 
-    def _elaborate_command(self, m: Module, control: LayoutControl, runs: LayoutRuns) -> None:
+    def _elaborate_command(self, m: Module, control: CommandKeeper, runs: LayoutRuns) -> None:
         """Commands in; a halted unit drops them."""
         command = view(self.control.command.payload, Opcode.LAYOUT)
         m.d.comb += [
@@ -179,6 +188,8 @@ class _Core(wiring.Component):
             runs.may_start.eq(control.may_start),
             runs.stop.eq(control.stop),
             control.halt.eq(self.control.halt),
+            control.opcode.eq(Opcode.LAYOUT),
+            control.fault_opcode.eq(Opcode.LAYOUT),
             self.control.idle.eq(control.idle),
             self.control.trap.eq(control.trap),
             self.control.status.eq(control.status),
@@ -202,7 +213,7 @@ class _Core(wiring.Component):
     def _elaborate_state(
         self,
         m: Module,
-        control: LayoutControl,
+        control: CommandKeeper,
         runs: LayoutRuns,
         fetcher: WordFetcher,
         sender: WordSender,

@@ -1,44 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the memory layout unit has to say to the command processor."""
+"""What a unit that moves data has to say to the command processor."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.commands import Opcode
 from hw.arch.units import State
 from hw.iface.pe import Completion, TrapReport, UnitStatus
 from hw.lib.elastic import StreamFifo
 
-__all__ = ["LayoutControl", "fault_layout", "progress_layout"]
+__all__ = ["CommandKeeper", "report_layout"]
 
 _COMMANDS_IN_FLIGHT = 4
 
 
-def fault_layout() -> data.StructLayout:
-    """An error."""
+def report_layout() -> data.StructLayout:
+    """An error; `valid` in the cycle in which it is seen."""
     return data.StructLayout({"valid": 1, "cause": 8, "tag": 16, "info": 32})
 
 
-def progress_layout() -> data.StructLayout:
-    """What happens in a cycle; the first that is set names the state."""
-    return data.StructLayout(
-        {"moves": 1, "lacks_ls": 1, "lacks_room": 1, "lacks_data": 1, "lacks_dpe": 1}
-    )
-
-
-class LayoutControl(wiring.Component):
-    """Keeps the commands in flight, the trap and the status.
+class CommandKeeper(wiring.Component):
+    """Keeps the commands in flight, the trap and the status of a unit.
 
     Operation
-        1. Every command that starts is noted; it is complete when its last word `ends`.
+        1. Every command that starts is noted; it is complete when its last transfer `ends`.
         2. The first fault is kept as the trap. From then on, and under `halt`, `stop` is high and
            nothing is complete any more.
+        3. The first of `progress` that is set names the state; none of them: BUSY, as in a
+           command's first cycles.
 
     Timing
-        `completion` in the cycle of `ends`; trap and stop one cycle after their cause.
+        `completion` in the cycle of `ends`, `status` (but for its count) in that of its causes;
+        trap and stop one cycle after theirs.
+
+    Parameters
+    ----------
+    progress : names of what may happen in a cycle, each with the state that it makes.
+    draining : state of a stopped unit while transfers are in flight.
 
     Members
     -------
@@ -46,14 +47,14 @@ class LayoutControl(wiring.Component):
     started : In(1), a command starts.
     header : In(Completion), its signal fields.
     may_start : Out(1), a command may start.
-    ends : In(1), the last word of the oldest command left.
+    ends : In(1), the last transfer of the oldest command is done.
     completion : Out(stream.Signature(Completion, always_ready=True)), commands done.
     step_done : In(1), a step is done.
-    fault : In(fault_layout()), something failed.
-    transfers : In(1), reads, writes or reports are in flight.
-    progress : In(progress_layout()), what happens.
+    fault : In(report_layout()), something failed. fault_opcode : In(8), in a command of this code.
+    transfers : In(1), transfers or reports are in flight.
+    progress : In(StructLayout of a bit for each name), what happens.
     cb : In(6), circular buffer that is waited for, or in use.
-    tag : In(16), of the command in use.
+    opcode : In(8), tag : In(16), of the command in use.
     stop : Out(1), start nothing new.
     running : Out(1), a command is not complete.
     idle : Out(1), nothing runs and nothing is in flight.
@@ -61,7 +62,9 @@ class LayoutControl(wiring.Component):
     status : Out(UnitStatus), for counters and triage.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, progress: Sequence[tuple[str, State]], draining: State) -> None:
+        self.states = tuple(progress)
+        self.draining = draining
         super().__init__(
             {
                 "halt": In(1),
@@ -71,10 +74,12 @@ class LayoutControl(wiring.Component):
                 "ends": In(1),
                 "completion": Out(stream.Signature(Completion, always_ready=True)),
                 "step_done": In(1),
-                "fault": In(fault_layout()),
+                "fault": In(report_layout()),
+                "fault_opcode": In(8),
                 "transfers": In(1),
-                "progress": In(progress_layout()),
+                "progress": In(data.StructLayout({name: 1 for name, _ in self.states})),
                 "cb": In(6),
+                "opcode": In(8),
                 "tag": In(16),
                 "stop": Out(1),
                 "running": Out(1),
@@ -100,42 +105,35 @@ class LayoutControl(wiring.Component):
         ]
         with m.If(self.fault.valid & ~self.trap.valid):
             m.d.sync += [
-                self.trap.valid.eq(1),
-                self.trap.opcode.eq(Opcode.LAYOUT),
-                *(self.trap[name].eq(self.fault[name]) for name in ("cause", "tag", "info")),
+                *(self.trap[name].eq(self.fault[name]) for name in report_layout().members),
+                self.trap.opcode.eq(self.fault_opcode),
             ]
         self._elaborate_status(m)
         return m
 
     def _elaborate_status(self, m: Module) -> None:
-        state, steps, progress = Signal(4), Signal(32), self.progress
+        state, steps = Signal(State), Signal(32)
         with m.If(self.stop):
-            m.d.comb += state.eq(State.HALTED)
-        with m.Elif(~self.running):
+            m.d.comb += state.eq(Mux(self.idle, State.HALTED, self.draining))
+        with m.Elif(self.idle):
             m.d.comb += state.eq(State.IDLE)
-        with m.Elif(progress.moves):
-            m.d.comb += state.eq(State.BUSY)
-        with m.Elif(progress.lacks_ls):
-            m.d.comb += state.eq(State.WAIT_LS)
-        with m.Elif(progress.lacks_dpe):
-            m.d.comb += state.eq(State.WAIT_NEIGHBOUR)
-        with m.Elif(progress.lacks_room):
-            m.d.comb += state.eq(State.WAIT_CB_ROOM)
-        with m.Elif(progress.lacks_data):
-            m.d.comb += state.eq(State.WAIT_CB_DATA)
+        for name, named in self.states:
+            with m.Elif(self.progress[name]):
+                m.d.comb += state.eq(named)
         with m.Else():
             m.d.comb += state.eq(State.BUSY)
         with m.If(self.step_done):
             m.d.sync += steps.eq(steps + 1)
         # Put together at once: a field that is always 0 makes no statement of its own in Verilog.
-        status = {
-            "state": state,
+        status: dict[str, Value] = {
+            "state": Value.cast(state),
             "cb": self.cb,
             "bank": Const(0, 4),
             "tag": self.tag,
-            "opcode": Mux(self.running, Const(Opcode.LAYOUT, 8), 0),
+            "opcode": Mux(self.idle, 0, self.opcode),
             "steps": steps,
         }
+        fields = UnitStatus.as_shape().members
         m.d.comb += Value.cast(self.status).eq(
-            Cat(status[name] for name in UnitStatus.as_shape().members)
+            Cat(Value.cast(status[name])[: fields[name].width] for name in fields)
         )
