@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.lib.emit_once import current_emission
 
-__all__ = ["LATCH", "LOOP", "PLAIN", "ByVerilog", "DeepTable", "Multiplier", "Pair"]
+__all__ = ["LATCH", "LOOP", "PLAIN", "ByVerilog", "DeepTable", "Multiplier", "Pair", "Pins"]
 
 _HEAD = "module part(input clk, input [7:0] a, output reg [7:0] y);\n"
 LATCH = f"{_HEAD} always @* if (a[0]) y = a;\nendmodule"
@@ -95,4 +95,19 @@ class Pair(wiring.Component):
         first = Signal(16)
         m.d.sync += first.eq(self.step)
         m.d.comb += [adder.step.eq(first), self.total.eq(adder.total)]
+        return m
+
+
+class Pins(wiring.Component):
+    """A design with the pins of the chip behind its scan chain."""
+
+    scan_in: In(1)
+    scan_enable: In(1)
+    scan_apply: In(1)
+    scan_out: Out(1)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        with m.If(self.scan_enable | self.scan_apply):
+            m.d.sync += self.scan_out.eq(self.scan_in)
         return m

@@ -11,13 +11,15 @@ import pytest
 
 from hw.config import get_config
 from hw.fpga.devices import DEVICES
+from hw.fpga.pins import scan_shell_pins
 from sw.cli.app import main
+from sw.synth.bitstream import bitstream
 from sw.synth.order import RESULTS
 from sw.synth.paths import critical_paths
 from sw.synth.placement import PlacementError, place
 from sw.synth.synthesis import synthesise
 from sw.synth.tree import area_tree
-from tb.unit.fpga.parts import Multiplier, Pair
+from tb.unit.fpga.parts import Multiplier, Pair, Pins
 
 _SMALL = DEVICES["ecp5-25f"]
 _ROOT = Path(__file__).resolve().parents[3]
@@ -54,6 +56,16 @@ def test_what_cannot_be_placed_gets_a_sentence() -> None:
     """nextpnr's own last words, with device and seed."""
     with pytest.raises(PlacementError, match=r"cannot place the design on ecp5-25f with seed 3: "):
         place(synthesise(Multiplier(29), _SMALL), _SMALL, seeds=(3,), mhz=50)
+
+
+def test_a_design_with_pins_becomes_a_bitstream() -> None:
+    """Pins, configuration and bits of the whole chip go this way, in minutes."""
+    synthesis = synthesise(Pins(), _SMALL)
+    runs = place(synthesis, _SMALL, seeds=(1,), mhz=60, pins=scan_shell_pins(mhz=60))
+    files = bitstream(runs.typical)
+    assert files["chip.config"].startswith(".device LFE5U-25F")
+    assert files["chip.bit"].startswith(b"\xff\x00")
+    assert runs.typical.report["utilization"]["TRELLIS_IO"]["used"] == 6
 
 
 def _report(unit: str) -> dict[str, Any]:
