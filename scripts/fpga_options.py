@@ -50,6 +50,8 @@ OPTIONS = (
         "se",
         ("pe.se.with_fp=true", "pe.se.with_functions=true"),
     ),
+    Option("scatter that adds", "fi", ("pe.fi.with_scatter_add=true",)),
+    Option("minimum and maximum of a drained row at once", "re", ("pe.re.fast_minmax=true",)),
     Option("shared SRAM without ECC", "sram", ("sram.ecc=false",)),
     Option("local memory without parity", "ls", ("pe.ls.parity=false",)),
     Option("two columns of the tile in LUTs", "dpe", ("pe.dpe.lut_columns=2",)),

@@ -76,7 +76,7 @@ def multiplier_faults(
             " are left."
         )
     per_column = config.pe.dpe.k_bytes
-    lut_columns = getattr(config.pe.dpe, "lut_columns", 0)
+    lut_columns = config.pe.dpe.lut_columns
     if lut_columns and area.multiplier and left >= per_column:
         faults.append(
             f"dpe.lut_columns={lut_columns} keeps {lut_columns * per_column} products out of DSPs"
