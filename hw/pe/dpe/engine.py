@@ -15,6 +15,7 @@ from hw.iface.pe import BankPort, CbPort, LsReadPort, UnitControl, bank_row_layo
 from hw.lib.elastic import StreamFifo
 from hw.pe.dpe.array import DotProductArray
 from hw.pe.dpe.held_loader import HeldLoader
+from hw.pe.dpe.masks import keep_below
 from hw.pe.dpe.operand_reader import OperandReader
 from hw.pe.dpe.visit_control import VisitControl
 
@@ -54,7 +55,7 @@ class DotProductEngine(wiring.Component):
     address_width : int
         Bits of a word address in local memory.
     re_latency : int
-        Cycles after which the reduction engine may get the same row of a bank again.
+        Cycles after which the reduction engine may get the same row of a bank again, at least 2.
 
     Members
     -------
@@ -78,8 +79,8 @@ class DotProductEngine(wiring.Component):
         self, *, config: DpeConfig, banks: int, address_width: int, re_latency: int
     ) -> None:
         config.validate()
-        if re_latency < 1:
-            raise ValueError(f"re_latency is {re_latency}; it must be at least 1.")
+        if re_latency < 2:
+            raise ValueError(f"re_latency is {re_latency}; it must be at least 2.")
         self.config = config
         self.n_banks = banks
         self.address_width = address_width
@@ -246,10 +247,14 @@ class DotProductEngine(wiring.Component):
             block.ones.eq(Cat(mml[f"count{i}"] == 1 for i in range(LEVELS))),
             block.tag.eq(mml.tag),
         ]
+        k_bytes = self.config.k_bytes
+        m.d.comb += [
+            visits.k_keep.eq(keep_below(Mux(k_tail == 0, k_bytes, k_tail), k_bytes)),
+            block.k_tail.eq(k_tail),
+        ]
         for info in (visits, block):
             m.d.comb += [
                 info.k_level.eq(mml.k_level),
-                info.k_tail.eq(k_tail),
                 info.inside.eq(_levels_below(mml.held_level)),
             ]
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from hw.iface.pe import BankPort, BankState, Completion
 from hw.lib.loop_nest import LoopOffset
 from hw.pe.dpe.array import row_layout
 from hw.pe.dpe.faults import fault_layout, report_fault
-from hw.pe.dpe.masks import keep_below, masked
+from hw.pe.dpe.masks import masked
 from hw.pe.dpe.operand_reader import word_layout
 
 __all__ = ["VisitControl", "stream_layout", "tag_layout"]
@@ -26,7 +26,7 @@ def stream_layout(k_bytes: int) -> data.StructLayout:
         {
             "format": 2,
             "k_level": 3,
-            "k_tail": range(k_bytes + 1),  # bytes; 0: all
+            "k_keep": k_bytes,  # bytes that count in the last iteration of `k_level`
             "inside": LEVELS,  # levels that one held block serves
             "bank": _BANK_BITS,
             "bank_strides": data.ArrayLayout(_BANK_BITS, LEVELS),
@@ -60,9 +60,10 @@ class VisitControl(wiring.Component):
     is so long ago that each row comes at least `re_latency` cycles after the same row of that
     visit. Within a visit rows go on as they come. The first visit of a bank is the one with
     `k_level` at its first iteration, the last one with `k_level` at its last; with `k_level` 0
-    every visit is both. In the last iteration of `k_level` only `k_tail` bytes of a row count.
+    every visit is both. In the last iteration of `k_level` only bytes of `k_keep` count.
 
-    Timing: a row per cycle; a visit follows another without a gap unless it must wait.
+    Timing: a row per cycle; a visit follows another without a gap unless it must wait. What states
+    allow is seen a cycle late: a bank that was just visited rests long enough for that.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ class VisitControl(wiring.Component):
     address_width : int
         Bits of a word address.
     re_latency : int
-        Cycles after which the reduction engine may get the same row of a bank again.
+        Cycles after which the reduction engine may get the same row of a bank again, at least 2.
 
     Members
     -------
@@ -136,13 +137,12 @@ class VisitControl(wiring.Component):
         row_end = word.note.last[0]
 
         bank = self._elaborate_bank(m, row_goes & row_end)
-        bank_allows = self._elaborate_bank_state(m, bank, first)
-        bank_rests = self._elaborate_rest(m, bank, row, row_goes & row_end)
+        allowed = self._elaborate_allowed(m, first, bank, row, row_goes & row_end)
         m.d.comb += [
             k_last.eq(word.note.last.bit_select(info.k_level, 1) | k_any),
             there.eq(self.words.valid & self.info.valid & ~self.stop),
             self.waits_for_held.eq(there & (row == 0) & new_block & ~self.held_full),
-            self.waits_for_bank.eq(there & (row == 0) & ~(bank_allows & ~bank_rests)),
+            self.waits_for_bank.eq(there & (row == 0) & ~allowed.bit_select(bank, 1)),
             row_goes.eq(there & ~self.waits_for_held & ~self.waits_for_bank),
             starts.eq(row_goes & (row == 0)),
             self.words.ready.eq(row_goes),
@@ -181,11 +181,9 @@ class VisitControl(wiring.Component):
         """The row as the array takes it."""
         info, word = self.info.payload, self.words.payload
         keep = Signal(self.k_bytes)
-        limit = Signal(range(self.k_bytes + 1))
         tag = Signal(self.tag_shape)
         m.d.comb += [
-            limit.eq(Mux((info.k_tail != 0) & last, info.k_tail, self.k_bytes)),
-            keep.eq(keep_below(limit, self.k_bytes)),
+            keep.eq(info.k_keep | ~last.replicate(self.k_bytes)),
             tag.bank.eq(bank),
             tag.row.eq(row),
             tag.overwrite.eq(first & info.init),
@@ -216,28 +214,30 @@ class VisitControl(wiring.Component):
         ]
         return bank
 
-    def _elaborate_bank_state(self, m: Module, bank: Signal, first: Value) -> Signal:
-        """Whether the bank's state allows the visit."""
-        state = Signal(BankState)
-        allows = Signal()
-        wanted = Mux(
-            first, Mux(self.info.payload.init, BankState.FREE, BankState.READY), BankState.OPEN
-        )
-        m.d.comb += [state.eq(self.banks_port.states[bank]), allows.eq(state.as_value() == wanted)]
-        return allows
+    def _elaborate_allowed(
+        self, m: Module, first: Value, bank: Signal, row: Signal, visit_end: Value
+    ) -> Signal:
+        """Whether the present visit could start, for each bank that it might be of.
 
-    def _elaborate_rest(self, m: Module, bank: Signal, row: Signal, visit_end: Value) -> Value:
-        """Whether the bank's last visit is too short ago.
-
-        Only a visit of fewer than `re_latency` rows can be: afterwards the bank rests for the
-        difference.
+        Only a visit of fewer than `re_latency` rows may be too short ago: afterwards the bank rests
+        for the difference.
         """
-        rests = []
+        allowed = Signal(self.banks)
+        init = self.info.payload.init
         for index in range(self.banks):
-            rest = Signal(range(max(self.re_latency, 2)), name=f"rest{index}")
+            rest = Signal(range(self.re_latency), name=f"rest{index}")
             with m.If(visit_end & (bank == index) & (row < self.re_latency - 1)):
                 m.d.sync += rest.eq(self.re_latency - 1 - row)
             with m.Elif(rest != 0):
                 m.d.sync += rest.eq(rest - 1)
-            rests.append(rest != 0)
-        return Cat(*rests).bit_select(bank, 1)
+            state = self.banks_port.states[index]
+            free, ready, opened = (
+                Signal(name=f"{name}{index}") for name in ("free", "ready", "opened")
+            )
+            m.d.sync += [
+                free.eq(state == BankState.FREE),
+                ready.eq(state == BankState.READY),
+                opened.eq(state == BankState.OPEN),
+            ]
+            m.d.comb += allowed[index].eq(Mux(first, Mux(init, free, ready), opened) & (rest == 0))
+        return allowed

@@ -696,7 +696,7 @@ def test_wrong_parameters_are_refused() -> None:
         DotProductEngine(
             config=DpeConfig(columns=12, k_bytes=8), banks=4, address_width=9, re_latency=6
         )
-    with pytest.raises(ValueError, match="re_latency is 0; it must be at least 1."):
+    with pytest.raises(ValueError, match="re_latency is 1; it must be at least 2."):
         DotProductEngine(
-            config=DpeConfig(columns=8, k_bytes=8), banks=4, address_width=9, re_latency=0
+            config=DpeConfig(columns=8, k_bytes=8), banks=4, address_width=9, re_latency=1
         )
