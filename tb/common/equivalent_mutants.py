@@ -34,6 +34,10 @@ _DPE_B = {
     r"-mode const0 -module \S+reader_b.generator .*-wire nest -wirebit ([4-9]|1[0-5])$": (
         "Bits of the innermost count, which is always `columns` (8) for the held operand."
     ),
+    r"-mode cnot1 -module \S+columns .*-portbit (1[89]|2[0-7]) -ctrlbit 3[01] -wire vectors__": (
+        "An exponent bit of an element while its flag of infinity or NaN is set: the column's sum "
+        "is then infinite or NaN whatever the exponents are."
+    ),
 }
 _RE_ROWS = {
     r"-mode cnot1 -module \S+sequencer\S+walk .*-ctrlbit ([4-9]|1[0-5]) -wire following0 ": (
