@@ -9,12 +9,13 @@ from typing import Any
 from hw.arch.commands import ScatterMode
 from hw.arch.csr import N_RANGES
 from hw.iface.limits import FabricLimits
-from hw.iface.pe import Completion, LsReadPort, LsWritePort, TrapReport, UnitStatus
+from hw.iface.pe import Completion, TrapReport, UnitStatus
 from hw.pe.fi import FabricInterface
 from sim.golden.address import Buffer
 from sim.golden.dma import Dma, Run, runs
 from sim.golden.indexed import Indexed, add_row, index_place, indexed_runs
 from tb.common.cb_table import CbPortModel, CbState
+from tb.common.local_memory import LocalMemorySlots
 from tb.common.memory import MemoryModel
 from tb.common.payload import pack, unpack
 from tb.common.seeds import python_rng
@@ -26,7 +27,6 @@ __all__ = [
     "INDEX_PORTS",
     "SIZES",
     "Engine",
-    "LocalMemoryModel",
     "Setting",
     "fabric_interface",
 ]
@@ -48,7 +48,6 @@ SIZES = {
 ENGINES = ("fi_in_row", "fi_in_col", "fi_out")
 MEMORY_BASE = 0x12_3456_0000
 MEMORY_SIZE = 1 << 16
-_LS_LATENCY = 2
 INDEX_PORTS = {"fi_in_row": "fi_in_index", "fi_out": "fi_out_index"}
 """Port of the index lists of those engines that have any."""
 EVERYTHING = {"first": 0, "last": 0xFFFF_FFFF, "may_read": 1, "may_write": 1}
@@ -58,89 +57,6 @@ NOTHING = dict.fromkeys(EVERYTHING, 0)
 def fabric_interface(size: str) -> FabricInterface:
     """The device of one size."""
     return FabricInterface(**SIZES[size])
-
-
-class LocalMemoryModel:
-    """Local memory behind the read and write slots; `wrong` holds bytes with wrong parity."""
-
-    def __init__(
-        self,
-        bench: Bench,
-        word_bytes: int,
-        size: int,
-        pauses: Any,
-        *,
-        reads: Sequence[str] = ("ls_out__0", "ls_out__1", "ls_index"),
-        writes: Sequence[str] = tuple(f"ls_in__{number}" for number in range(4)),
-    ) -> None:
-        self.data = bytearray(python_rng("local memory").randbytes(size))
-        self.wrong: set[int] = set()
-        self.n_writes = 0
-        self.word_bytes = word_bytes
-        sizes = {
-            "address_width": (size // word_bytes - 1).bit_length(),
-            "word_bytes": word_bytes,
-        }
-        self._response = LsReadPort(**sizes).members["response"].signature.members["payload"].shape
-        write = LsWritePort(**sizes).members["request"].signature.members["payload"].shape
-        self.writes = [bench.sink(f"{name}__request", write, pauses()) for name in writes]
-        self.reads = [bench.sink(f"{name}__request", None, pauses()) for name in reads]
-        self._pins = [
-            (bench.port(f"{name}__response__valid"), bench.port(f"{name}__response__payload"))
-            for name in reads
-        ]
-        self._in_reset = bench.port("rst")
-        self.reset()
-        bench.add(self)
-
-    def sample(self, cycle: int) -> None:
-        """Do what the last edge granted: reads see the writes of earlier cycles."""
-        if self._in_reset.value:
-            self.reset()
-            return
-        for slot, sink in enumerate(self.reads):
-            for word in sink.items[self._n_reads[slot] :]:
-                self._answers[slot].append((cycle + _LS_LATENCY, self._read(word)))
-            self._n_reads[slot] = len(sink.items)
-        for slot, sink in enumerate(self.writes):
-            for item in sink.items[self._n_writes[slot] :]:
-                self._write(item)
-            self._n_writes[slot] = len(sink.items)
-        self._now = cycle + 1
-
-    def drive(self) -> None:
-        """Answers come exactly two cycles after their request."""
-        for answers, (valid, payload) in zip(self._answers, self._pins, strict=True):
-            due = bool(answers) and answers[0][0] == self._now
-            valid.value = int(due)
-            if due:
-                payload.value = pack(self._response, answers.pop(0)[1])
-
-    def reset(self) -> None:
-        """Forget the answers under way."""
-        self._answers: list[list] = [[] for _ in self.reads]
-        self._n_reads = [len(sink.items) for sink in self.reads]
-        self._n_writes = [len(sink.items) for sink in self.writes]
-        self._now = 0
-        for valid, _ in self._pins:
-            valid.value = 0
-
-    def _read(self, word: int) -> dict[str, int]:
-        at = word * self.word_bytes
-        lanes = range(self.word_bytes)
-        return {
-            "data": int.from_bytes(self.data[at : at + self.word_bytes], "little"),
-            "error": sum((at + lane in self.wrong) << lane for lane in lanes),
-        }
-
-    def _write(self, item: dict[str, int]) -> None:
-        assert item["strobe"], "a word is written without a byte"
-        at = item["address"] * self.word_bytes
-        new = item["data"].to_bytes(self.word_bytes, "little")
-        for lane in range(self.word_bytes):
-            if item["strobe"] >> lane & 1:
-                self.data[at + lane] = new[lane]
-        self.n_writes += 1
 
 
 @dataclass
@@ -303,7 +219,14 @@ class Setting:
         self.limit()
         self.link_bytes, self.word_bytes = sizes["link_bytes"], sizes["link_bytes"] // 2
         self.memory = _Memory(self.bench, sizes, latency=latency, shuffle=shuffle, pauses=pauses())
-        self.local = LocalMemoryModel(self.bench, self.word_bytes, sizes["ls_bytes"], pauses)
+        self.local = LocalMemorySlots(
+            self.bench,
+            word_bytes=self.word_bytes,
+            size=sizes["ls_bytes"],
+            reads=("ls_out__0", "ls_out__1", "ls_index"),
+            writes=tuple(f"ls_in__{number}" for number in range(4)),
+            pauses=pauses,
+        )
         self.expected = bytearray(self.memory.data)
         self.engines = {
             name: Engine(self, name, self.buffers.get(name, {}), pauses(), eager)

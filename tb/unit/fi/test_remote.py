@@ -9,11 +9,11 @@ import pytest
 from hw.arch.address_map import PE_WINDOW_BYTES, PE_WINDOWS
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.pe.fi import FiGeometry, RemoteAccess
+from tb.common.local_memory import LocalMemorySlots
 from tb.common.memory import payload_shapes
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench
-from tb.unit.fi.setting import LocalMemoryModel
 
 LINK, WORD, LS_BYTES, TAG_WIDTH = 16, 8, 1024, 5
 BASE = PE_WINDOWS.base + 3 * PE_WINDOW_BYTES  # any window: who is asked is decided elsewhere
@@ -35,11 +35,11 @@ class Device:
             name = f"remote_{kind}"
             self.requests[kind] = self.bench.source(f"{name}__request", request, source())
             self.answers[kind] = self.bench.sink(f"{name}__response", response, sink())
-        self.local = LocalMemoryModel(
+        self.local = LocalMemorySlots(
             self.bench,
-            WORD,
-            LS_BYTES,
-            sink,
+            word_bytes=WORD,
+            size=LS_BYTES,
+            pauses=sink,
             reads=("ls_read__0", "ls_read__1"),
             writes=("ls_write__0", "ls_write__1"),
         )

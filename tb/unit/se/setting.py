@@ -6,18 +6,18 @@ from typing import Any
 
 from hw.arch.commands import Opcode, encode
 from hw.config.tree import SeConfig
-from hw.iface.pe import Completion, LsReadPort, LsWritePort, TrapReport, UnitStatus
+from hw.iface.pe import Completion, TrapReport, UnitStatus
 from hw.pe.se import SimdEngine
 from tb.common.cb_table import CbPortModel, CbState
-from tb.common.payload import pack, unpack
-from tb.common.seeds import bench_parameters, python_rng
-from tb.common.stream import Bench, StreamSink, always, check_equal
+from tb.common.local_memory import LocalMemorySlots
+from tb.common.payload import unpack
+from tb.common.seeds import bench_parameters
+from tb.common.stream import Bench, always, check_equal
 
 __all__ = ["A_CB", "B_CB", "OUT_CB", "SHAPE", "SHAPES", "SeBench", "Shape", "device"]
 
 A_CB, B_CB, OUT_CB = 1, 2, 3
 """Circular buffers of the operands."""
-_LS_LATENCY = 2
 _READ_SLOTS = ("ls_a__0", "ls_a__1", "ls_b__0", "ls_b__1")
 _WRITE_SLOTS = ("ls_out__0", "ls_out__1")
 
@@ -80,86 +80,20 @@ def device(shape: Shape) -> SimdEngine:
     )
 
 
-class LocalMemory:
-    """Local memory behind all slots; `wrong` holds bytes with wrong parity."""
-
-    def __init__(self, bench: Bench, pauses: Any) -> None:
-        self.data = bytearray(python_rng("local memory").randbytes(SHAPE.ls_bytes))
-        self.wrong: set[int] = set()
-        sizes = {"address_width": SHAPE.address_width, "word_bytes": SHAPE.word_bytes}
-        self._response = LsReadPort(**sizes).members["response"].signature.members["payload"].shape
-        write = LsWritePort(**sizes).members["request"].signature.members["payload"].shape
-        self.reads = [StreamSink(bench, f"{n}__request", None, pauses()) for n in _READ_SLOTS]
-        self.writes = [StreamSink(bench, f"{n}__request", write, pauses()) for n in _WRITE_SLOTS]
-        self._pins = [
-            (bench.port(f"{name}__response__valid"), bench.port(f"{name}__response__payload"))
-            for name in _READ_SLOTS
-        ]
-        self._in_reset = bench.port("rst")
-        self.reset()
-        bench.add(self)
-
-    def sample(self, cycle: int) -> None:
-        """Do what the last edge granted: reads see the writes of earlier cycles."""
-        if self._in_reset.value:
-            self.reset()
-            return
-        for slot, sink in enumerate(self.reads):
-            for word in sink.items[self._n_reads[slot] :]:
-                self._answers[slot].append((cycle + _LS_LATENCY, self._read(word)))
-            self._n_reads[slot] = len(sink.items)
-        for slot, sink in enumerate(self.writes):
-            for item in sink.items[self._n_writes[slot] :]:
-                self._write(item)
-            self._n_writes[slot] = len(sink.items)
-        self._now = cycle + 1
-
-    def drive(self) -> None:
-        """Answers come exactly two cycles after their request."""
-        for answers, (valid, payload) in zip(self._answers, self._pins, strict=True):
-            due = bool(answers) and answers[0][0] == self._now
-            valid.value = int(due)
-            if due:
-                payload.value = pack(self._response, answers.pop(0)[1])
-
-    def reset(self) -> None:
-        """Forget the answers under way."""
-        self._answers: list[list] = [[] for _ in _READ_SLOTS]
-        self._n_reads = [len(sink.items) for sink in self.reads]
-        self._n_writes = [len(sink.items) for sink in self.writes]
-        self._now = 0
-        for valid, _ in self._pins:
-            valid.value = 0
-
-    @property
-    def n_requests(self) -> int:
-        """Words asked for or written so far."""
-        return sum(len(sink.items) for sink in (*self.reads, *self.writes))
-
-    def _read(self, word: int) -> dict[str, int]:
-        at = word * SHAPE.word_bytes
-        lanes = range(SHAPE.word_bytes)
-        return {
-            "data": int.from_bytes(self.data[at : at + SHAPE.word_bytes], "little"),
-            "error": sum((at + lane in self.wrong) << lane for lane in lanes),
-        }
-
-    def _write(self, item: dict[str, int]) -> None:
-        assert item["strobe"], "a word is written without a byte"
-        at = item["address"] * SHAPE.word_bytes
-        new = item["data"].to_bytes(SHAPE.word_bytes, "little")
-        for lane in range(SHAPE.word_bytes):
-            if item["strobe"] >> lane & 1:
-                self.data[at + lane] = new[lane]
-
-
 class SeBench:
     """The device with everything around it."""
 
     def __init__(self, dut: Any, *, ls: Any = always, rows: Any = always, cb: Any = always) -> None:
         self.dut = dut
         self.bench = bench = Bench(dut)
-        self.local = LocalMemory(bench, ls)
+        self.local = LocalMemorySlots(
+            bench,
+            word_bytes=SHAPE.word_bytes,
+            size=SHAPE.ls_bytes,
+            reads=_READ_SLOTS,
+            writes=_WRITE_SLOTS,
+            pauses=ls,
+        )
         units = SHAPE.buffer_units
         self.buffers = {
             cb_: CbState(base=number * units + 2 * number, depth=units)
