@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -133,7 +133,10 @@ class WordWriter(wiring.Component):
         port = self.ls_out[number].request
         shape = data.StructLayout({"request": port.payload.shape(), "end": 1, "writes": 1})
         m.submodules[f"slot{number}"] = skid = SkidBuffer(shape=shape)
-        address = wrapped_address(m, self.i.payload.place, number, word_bytes=self.word_bytes)
+        place = self.i.payload.place
+        address: Value = Cat(place.address, Const(0, 1))  # of the first word: wrapped already
+        if number:
+            address = wrapped_address(m, place, number, word_bytes=self.word_bytes)
         used = Signal(name=f"used{number}")
         outside.append(used & address[-1])
         request = skid.i.payload.request

@@ -56,19 +56,17 @@ def shift_right_jam(m: Module, value: Value, amount: Value, *, name: str) -> Sig
     An amount above the width acts like the width: only the jam bit is left. With at least two
     bits below the last one kept, rounding sees the same as it would on the unshifted value.
     """
-    width = len(value)
-    capped = Signal(range(width + 1), name=f"{name}_amount")
-    shifted = Signal(width, name=f"{name}_shifted")
-    n_kept = Signal(range(width + 1), name=f"{name}_n_kept")
-    lost = Signal(width, name=f"{name}_lost")
+    # Each step drops some bits and looks at them: neither a comparison of the amount nor a mask.
+    width, window, jams = len(value), value, []
+    n_steps = min((width - 1).bit_length(), len(amount))
+    for step in range(n_steps):
+        n = 1 << step
+        moved = Signal(width, name=f"{name}_by{n}")
+        m.d.comb += moved.eq(Mux(amount[step], window[n:], window))
+        jams.append(amount[step] & window[:n].any())
+        window = moved
     result = Signal(width, name=f"{name}_jammed")
-    m.d.comb += [
-        capped.eq(Mux(amount > width, width, amount)),
-        shifted.eq(value >> capped),
-        # Shifting ones takes less logic than shifting the result back, and to the right no bits
-        # beyond the width.
-        n_kept.eq(width - capped),
-        lost.eq(Const((1 << width) - 1, width) >> n_kept),
-        result.eq(shifted | (value & lost).any()),
-    ]
+    m.d.comb += result.eq(window | Cat(jams).any())
+    with m.If(amount[n_steps:].any()):
+        m.d.comb += result.eq(value.any())
     return result

@@ -123,28 +123,43 @@ class DrainLane(wiring.Component):
         x, near = _without_signs(m, x, (4, 2, 1))
         exponent, fraction = scale[23:31], scale[:23]
         is_zero = x[31] == x[30]
-        special = exponent == 0xFF
-        # Places from the least point down to where the result's point is.
-        distance = Signal(signed(10))
-        m.d.comb += distance.eq(_SCALE_BIAS - _DROPPED - _LEAST_POINT + Cat(near, far) - exponent)
         return {
             "x": x ^ scale[31].replicate(32),
             "negated": scale[31],
             "significand": Cat(fraction, Const(1, 1)),
+            "exponent": exponent,
+            "n_dropped": Cat(near, far),
+            "is_zero": is_zero,
+            "is_nan": (exponent == 0xFF) & (is_zero | (fraction != 0)),
+        }
+
+    def _round(
+        self,
+        m: Module,
+        x: Value,
+        negated: Value,
+        exponent: Value,
+        n_dropped: Value,
+        is_zero: Value,
+        **others: Value,
+    ) -> dict[str, Value]:
+        """To 24 significant bits: -(n + up) is ~n + (1 - up). And where the result's point is."""
+        low = Signal(_DROPPED + 1)  # as before the inversion
+        factor = Signal(signed(26))
+        distance = Signal(signed(10))  # places down from the least point
+        up = low[_DROPPED - 1] & (low[: _DROPPED - 1].any() | low[_DROPPED])
+        m.d.comb += [
+            low.eq(x[: _DROPPED + 1] ^ negated.replicate(_DROPPED + 1)),
+            factor.eq(x[_DROPPED:].as_signed() + (up ^ negated)),
+            distance.eq(_SCALE_BIAS - _DROPPED - _LEAST_POINT + n_dropped - exponent),
+        ]
+        return {
+            "factor": factor,
             "distance": distance[:4],
             "is_zero": is_zero | (distance >= _FARTHEST),
             "is_beyond": ~is_zero & (distance < 0),
-            "is_nan": special & (is_zero | (fraction != 0)),
+            **others,
         }
-
-    def _round(self, m: Module, x: Value, negated: Value, **others: Value) -> dict[str, Value]:
-        """To 24 significant bits: -(n + up) is ~n + (1 - up)."""
-        low = Signal(_DROPPED + 1)  # as before the inversion
-        factor = Signal(signed(26))
-        m.d.comb += low.eq(x[: _DROPPED + 1] ^ negated.replicate(_DROPPED + 1))
-        up = low[_DROPPED - 1] & (low[: _DROPPED - 1].any() | low[_DROPPED])
-        m.d.comb += factor.eq(x[_DROPPED:].as_signed() + (up ^ negated))
-        return {"factor": factor, **others}
 
     def _multiply(
         self, m: Module, factor: Value, significand: Value, **others: Value

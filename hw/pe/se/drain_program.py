@@ -68,7 +68,7 @@ class DrainDecoder(wiring.Component):
     o : Out(DrainProgram).
     """
 
-    latency = 3
+    latency = 4
     """Clock edges with `busy` until `o` is right."""
 
     def __init__(self) -> None:
@@ -119,12 +119,14 @@ class DrainDecoder(wiring.Component):
             latency=2, formats=[Format.INT8, Format.UINT8], with_stochastic=False
         )
         is_unsigned = program.out_format == Format.UINT8
-        limit, number, least = Signal(32), Signal(signed(9)), Signal(signed(9))
-        second = Signal()  # the high limit goes in
+        limit = Signal(32, reset_less=True)
+        number, least = Signal(signed(9)), Signal(signed(9))
+        second = Signal()  # the low limit was taken
+        high = Signal()  # `limit` is the high one
         with m.If(program.clamp):
-            m.d.comb += limit.eq(Mux(second, program.clamp_high, program.clamp_low))
+            m.d.sync += limit.eq(Mux(second, program.clamp_high, program.clamp_low))
         with m.Else():
-            m.d.comb += limit.eq(Mux(second, _MOST, _LEAST))
+            m.d.sync += limit.eq(Mux(second, _MOST, _LEAST))
         m.d.comb += [
             converter.a.eq(limit),
             converter.format.eq(program.out_format),
@@ -136,8 +138,9 @@ class DrainDecoder(wiring.Component):
         is_nan = Signal()  # one of the limits
         m.d.sync += [
             second.eq(self.busy),
+            high.eq(second),
             least.eq(number),
-            is_nan.eq(fp32_is_nan(limit) | (is_nan & second)),
+            is_nan.eq(fp32_is_nan(limit) | (is_nan & high)),
         ]
         with m.If(is_nan):
             m.d.comb += [self.o.low.eq(0), self.o.high.eq(0)]

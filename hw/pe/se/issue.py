@@ -166,7 +166,9 @@ class Issue(wiring.Component):
         """Take the elements out of both operands' words, and look for faults."""
         command = view(self.command, Opcode.SIMD)
         settings = self.settings
-        keep = Mux(walk.last[0], settings.tail_keep, ~0)
+        keep = Const(-1, self.sizes.lanes)
+        if self.sizes.with_fp:  # else rows are those of the reduction engine, always whole
+            keep = Mux(walk.last[0], settings.tail_keep, keep)
         from_memory = self.running & ~settings.from_re
         uses_b = self.running & (settings.b_mode != BMode.NONE)
         operands = [("b", self.b, settings.b_size, uses_b)]
@@ -193,11 +195,10 @@ class Issue(wiring.Component):
             held.i.valid.eq(self.b.valid & is_held & self.running & ~self.fault.valid),
             held.i.payload.eq(unpackers["b"].values),
         ]
-        with m.If(is_held):
-            m.d.comb += unpackers["b"].size.eq(2)
-            m.d.comb += unpackers["b"].keep.eq(
-                Cat(command.count0 > first + lane for lane in range(self.sizes.lanes))
-            )
+        if self.sizes.with_fp:
+            kept = Cat(command.count0 > first + lane for lane in range(self.sizes.lanes))
+            with m.If(is_held):
+                m.d.comb += [unpackers["b"].size.eq(2), unpackers["b"].keep.eq(kept)]
         return unpackers
 
     def _elaborate_fault(self, m: Module, port: Any, unpacker: Unpacker, used: Value) -> None:
@@ -229,6 +230,8 @@ class Issue(wiring.Component):
             m.d.sync += distance.eq(SUM_DISTANCE - 1)
         with m.Elif(distance != 0):
             m.d.sync += distance.eq(distance - 1)
+        # A wrong beat of a HELD row is not taken, so without FP32 lanes none can be sent.
+        is_right = ~self.fault.valid if sizes.with_fp else Const(1, 1)
         m.d.comb += [
             a_there.eq(Mux(settings.from_re, self.rows_in.valid, self.a.valid)),
             way_there.eq(Mux(settings.drains, self.drain_ready, self.room)),
@@ -238,7 +241,7 @@ class Issue(wiring.Component):
                 & b_there
                 & way_there
                 & ~(settings.spaced & (distance != 0))
-                & ~self.fault.valid
+                & is_right
                 & ~self.stop
             ),
             self.a.ready.eq(goes & ~settings.from_re),

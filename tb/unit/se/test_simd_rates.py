@@ -176,7 +176,7 @@ async def rows_of_the_reduction_engine(dut: object) -> None:
 
 @needs_fp
 async def commands_follow_each_other(dut: object) -> None:
-    """The next command is taken the cycle after a completion; SE_PROGRAM takes five cycles."""
+    """The next command is taken the cycle after a completion; SE_PROGRAM takes six cycles."""
     se = _bench(dut)
     await se.bench.start()
     plan = Plan(se, "queue")
@@ -188,7 +188,7 @@ async def commands_follow_each_other(dut: object) -> None:
     await plan.finish()
     starts, ends = se.commands.cycles, se.completions.cycles
     took = [end - start for start, end in zip(starts, ends, strict=True)]
-    assert took == [4, 2 * 4 + OVERHEAD] * 3
+    assert took == [5, 2 * 4 + OVERHEAD] * 3
     assert [start - end for start, end in zip(starts[1:], ends, strict=False)] == [1] * 5
 
 
