@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS, NEVER
 from hw.iface.pe import CbAcquire, CbDone, CbGrant, CbRole
+from hw.lib.compare import not_below
 from hw.lib.elastic import SkidBuffer, StreamFifo
 from hw.lib.step_nest import StepNest, levels_from, nest_layout
 
@@ -287,7 +288,7 @@ class AddressGenerator(wiring.Component):
             item.address.eq(Cat(walk.offset[:shift], address)),
             # A negative number of units is more than any depth when taken without a sign.
             item.outside.eq(
-                (units.as_unsigned() >= present.depth)
+                not_below(units.as_unsigned(), present.depth)
                 | Cat(walk.offset[:shift], address)[self.address_width :].any()
             ),
             item.last.eq(walk.last),

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import N_RANGES, RANGE_BLOCK_BYTES
 from hw.iface.limits import AddressRange
+from hw.lib.compare import not_below
 from hw.lib.elastic import PipeStage
 from hw.pe.fi.geometry import FiGeometry, LineKind
 
@@ -77,7 +78,12 @@ class RangeGuard(wiring.Component):
         inside = Signal(N_RANGES)
         m.d.comb += [
             block.eq(line.place.line >> (_BLOCK_LOG2 - self.geometry.link_log2)),
-            inside.eq(Cat((one.first <= block) & (block <= one.last) for one in self._entries())),
+            inside.eq(
+                Cat(
+                    not_below(block, one.first) & not_below(one.last, block)
+                    for one in self._entries()
+                )
+            ),
         ]
         may_read = (inside & Cat(one.may_read for one in self._entries())).any()
         if not self.writes:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Index lists of gather and scatter: from 32-bit values in local memory to rows' addresses."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from hw.arch.traps import Trap
 from hw.iface.pe import CbPort, CbRole, LsReadPort
 from hw.lib.address_generator import CB_UNIT_BYTES, StepReporter
 from hw.lib.arbiter import RoundRobin
+from hw.lib.compare import not_below
 from hw.lib.elastic import PipeStage, StreamFifo
 from hw.pe.fi.geometry import FiGeometry
 
@@ -81,9 +83,9 @@ class IndexReader(wiring.Component):
         4. `stop` drops everything. An acquire that is offered stays offered.
 
     Timing
-        First row 8 cycles after `start` when the buffer and local memory answer at once; then a row
+        First row 9 cycles after `start` when the buffer and local memory answer at once; then a row
         per cycle as long as local memory grants a word for every word_bytes / 4 rows. `busy` ends
-        at most 6 cycles after `end`, when granted words are back.
+        at most 7 cycles after `end`, when granted words are back.
 
     Parameters
     ----------
@@ -193,7 +195,9 @@ class IndexReader(wiring.Component):
             depth.eq(grant.depth << unit_log2),
             end.eq((grant.base + grant.depth) << unit_log2),
             first.eq((grant.pointer << unit_log2) + now.offset),
-            begin.eq((grant.base << unit_log2) + Mux(first >= depth, first - depth, first)),
+            begin.eq(
+                (grant.base << unit_log2) + Mux(not_below(first, depth), first - depth, first)
+            ),
         ]
         m.d.sync += [
             place.base.eq(grant.base << unit_log2 >> lane_log2),
@@ -201,7 +205,9 @@ class IndexReader(wiring.Component):
             place.asked.eq(begin >> lane_log2),
             place.taken.eq(begin >> lane_log2),
             place.lane.eq(begin[:lane_log2]),
-            place.outside.eq((now.offset >= depth) | (end > geometry.ls_bytes // _INDEX_BYTES)),
+            place.outside.eq(
+                not_below(now.offset, depth) | (end > geometry.ls_bytes // _INDEX_BYTES)
+            ),
         ]
 
     def _elaborate_rows(
@@ -213,50 +219,69 @@ class IndexReader(wiring.Component):
         dropping: Signal,
     ) -> Value:
         """One index a cycle, checked and multiplied; returns whether nothing is left in here."""
-        product_layout = data.StructLayout({"product": ADDRESS_BITS, "cause": 8, "info": 32})
+        found_layout = data.StructLayout({"value": 32, "cause": 8})
+        product_layout = data.StructLayout(
+            {"parts": data.ArrayLayout(32, 4), "found": found_layout}
+        )
+        m.submodules.found = found = PipeStage(shape=found_layout)
         m.submodules.product = product = PipeStage(shape=product_layout)
         m.submodules.address = address = PipeStage(shape=row_layout())
         at_last = place.lane == self.geometry.word_bytes // _INDEX_BYTES - 1
         m.d.comb += [
-            product.i.valid.eq(words.valid & ~dropping),
-            words.ready.eq(dropping | (product.i.ready & at_last)),
+            found.i.valid.eq(words.valid & ~dropping),
+            words.ready.eq(dropping | (found.i.ready & at_last)),
         ]
-        self._elaborate_check(m, place, now, words.payload, product.i.payload)
-        with m.If(product.i.valid & product.i.ready):
+        self._elaborate_check(m, place, now, words.payload, found.i.payload)
+        with m.If(found.i.valid & found.i.ready):
             m.d.sync += place.lane.eq(Mux(at_last, 0, place.lane + 1))
 
-        found, row = product.o.payload, address.i.payload
+        index, parts = found.o.payload.value, product.o.payload.parts
+        halves = [(index[:16], index[16:]), (now.pitch[:16], now.pitch[16:])]
+        row, origin = address.i.payload, product.o.payload.found
+        crossed, straight, total = Signal(24), Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        stages = (found, product, address)
         m.d.comb += [
-            address.i.valid.eq(product.o.valid & ~dropping),
-            product.o.ready.eq(address.i.ready | dropping),
-            row.cause.eq(found.cause),
-            row.address.eq(Mux(found.cause == 0, now.table + found.product, found.info)),
+            *(
+                product.i.payload.parts[2 * high + low].eq(halves[0][high] * halves[1][low])
+                for high in range(2)
+                for low in range(2)
+            ),
+            product.i.payload.found.eq(found.o.payload),
+            crossed.eq(parts[1] + parts[2]),
+            straight.eq(now.table + Cat(parts[0], parts[3][: ADDRESS_BITS - 32])),
+            total.eq(Cat(straight[:16], (straight[16:] + crossed)[:24])),
+            row.cause.eq(origin.cause),
+            row.address.eq(Mux(origin.cause == 0, total, origin.value)),
             self.rows.valid.eq(address.o.valid & ~dropping),
             self.rows.payload.eq(address.o.payload),
             address.o.ready.eq(self.rows.ready | dropping),
         ]
-        return place.all_back & ~product.o.valid & ~address.o.valid
+        for before, after in itertools.pairwise(stages):
+            m.d.comb += [
+                after.i.valid.eq(before.o.valid & ~dropping),
+                before.o.ready.eq(after.i.ready | dropping),
+            ]
+        return place.all_back & ~Cat(stage.o.valid for stage in stages).any()
 
     def _elaborate_check(
         self, m: Module, place: _Place, now: data.View, word: data.View, found: data.View
     ) -> None:
-        """The index at hand: how far its row is, or what is wrong with it."""
+        """The index at hand, or what is wrong with it."""
         lanes = range(self.geometry.word_bytes // _INDEX_BYTES)
         index, wrong = Signal(32), Signal()
         m.d.comb += [
             index.eq(Array(word.data[32 * k : 32 * k + 32] for k in lanes)[place.lane]),
             wrong.eq(Array(word.error[4 * k : 4 * k + 4].any() for k in lanes)[place.lane]),
-            found.product.eq(index * now.pitch),
-            found.info.eq(index),
+            found.value.eq(index),
         ]
         with m.If(place.outside):
-            m.d.comb += [found.cause.eq(Trap.LS_RANGE), found.info.eq(now.cb)]
+            m.d.comb += [found.cause.eq(Trap.LS_RANGE), found.value.eq(now.cb)]
         with m.Elif(wrong):
             m.d.comb += [
                 found.cause.eq(Trap.LS_PARITY),
-                found.info.eq(place.taken << self.geometry.word_log2),
+                found.value.eq(place.taken << self.geometry.word_log2),
             ]
-        with m.Elif(index >= now.limit):
+        with m.Elif(not_below(index, now.limit)):
             m.d.comb += found.cause.eq(Trap.INDEX_RANGE)
 
 

@@ -21,17 +21,24 @@ RESOURCE_POINTS = {
     "FabricInterface, 16-byte link": lambda: FabricInterface(
         link_bytes=16, ls_bytes=1 << 14, reads_in_flight=8, writes_in_flight=32
     ),
+    "FabricInterface, fpga": lambda: FabricInterface(
+        link_bytes=16,
+        ls_bytes=1 << 15,
+        reads_in_flight=8,
+        writes_in_flight=8,
+        with_scatter_add=False,
+    ),
     "Lander, 16-byte link, 8 tags": lambda: Lander(geometry=_SMALL, n_tags=8),
     "LineAssembler, 16-byte link": lambda: LineAssembler(geometry=_SMALL),
     "IndexReader, 16-byte link": lambda: IndexReader(geometry=_SMALL),
     "LineAdder, 16-byte link, 32 tags": lambda: LineAdder(geometry=_SMALL, n_tags=32),
-    "LineTracker, 32 tags": lambda: LineTracker(n_tags=32, line_width=36),
+    "LineTracker, 32 tags": lambda: LineTracker(n_tags=32, line_width=16),
     "RemoteAccess, 16-byte link": lambda: RemoteAccess(
         geometry=_SMALL, read_tag_width=8, write_tag_width=6
     ),
     "TagPool, 32 tags": lambda: TagPool(n_tags=32, n_queues=1, entry=1),
     "AddressGenerator, bytes": lambda: AddressGenerator(
-        address_width=14, unit_bytes=1, role=CbRole.PRODUCER, stride_width=20
+        address_width=14, unit_bytes=1, role=CbRole.PRODUCER, stride_width=20, first_level=1
     ),
 }
 """Name to a function that makes the component, for `scripts/resources.py`."""

@@ -14,6 +14,7 @@ from hw.arch.traps import Trap
 from hw.iface.command_view import view
 from hw.iface.pe import CbAcquire, CbGrant, CbRole, Completion
 from hw.lib.address_generator import AddressGenerator
+from hw.lib.compare import not_below
 from hw.lib.elastic import PipeStage
 from hw.lib.loop_nest import LoopOffset
 from hw.pe.fi.geometry import FiGeometry, LineKind
@@ -59,7 +60,7 @@ class RunSource(wiring.Component):
            index.
 
     Timing
-        First run 6 cycles after the command is taken when the step is granted at once, 9 with an
+        First run 6 cycles after the command is taken when the step is granted at once, 10 with an
         index list, then one per cycle as long as steps have 3 runs or more; see `AddressGenerator`.
 
     Parameters
@@ -272,7 +273,7 @@ class RunSource(wiring.Component):
             run.limit.eq(end << unit_log2),
             run.depth.eq(depth),
             run.one_on.eq(one_on),
-            run.two_on.eq(Mux(two_on >= depth, two_on - depth, two_on)),
+            run.two_on.eq(Mux(not_below(two_on, depth), two_on - depth, two_on)),
             run.zero_fill.eq(zero_fill),
             run.cb.eq(self.cb),
             run.advance.eq(element.advance),

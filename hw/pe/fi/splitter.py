@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.lib.compare import not_below
 from hw.pe.fi.geometry import FiGeometry
 
 __all__ = ["LineSplitter"]
@@ -54,7 +55,7 @@ class LineSplitter(wiring.Component):
 
         m.d.comb += [
             room.eq(geometry.link_bytes - place.first),
-            run_end.eq(run.length <= room),
+            run_end.eq(not_below(room, run.length)),
             self.runs.ready.eq(~self.lines.valid | (self.lines.ready & run_end)),
             Cat(place.first, place.line).eq(run.address),
             place.end.eq(Mux(run_end, place.first + run.length, geometry.link_bytes)),
@@ -114,4 +115,4 @@ def _wrap(m: Module, word: Value, run: data.View, name: str) -> Value:
     """`word`, or one depth less if that is behind the buffer."""
     straight = Signal(unsigned(len(run.limit) + 1), name=f"{name}_straight")
     m.d.comb += straight.eq(word)
-    return Mux(straight >= run.limit, straight - run.depth, straight)
+    return Mux(not_below(straight, run.limit), straight - run.depth, straight)

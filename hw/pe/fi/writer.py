@@ -4,7 +4,7 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import Opcode
@@ -16,7 +16,7 @@ from hw.iface.pe import CbPort, CbRole, LsReadPort, UnitControl
 from hw.lib.address_generator import StepReporter
 from hw.lib.elastic import PipeStage
 from hw.pe.fi.adder import LineAdder
-from hw.pe.fi.assembler import LineAssembler
+from hw.pe.fi.assembler import LineAssembler, assembled_layout
 from hw.pe.fi.control import EngineControl, fault_layout
 from hw.pe.fi.fetcher import N_READ_SLOTS, LineFetcher
 from hw.pe.fi.front import connect_runs, elaborate_faults
@@ -30,6 +30,9 @@ from hw.pe.fi.tracker import LineTracker
 
 __all__ = ["FabricWriter"]
 
+_TRACKED_BITS = 16
+"""Low bits of a line's number by which lines are told apart; lines that share them are rare."""
+
 
 class FabricWriter(wiring.Component):
     """Writes runs of local memory into memory, many lines at a time.
@@ -37,8 +40,9 @@ class FabricWriter(wiring.Component):
     Operation
         1. Steps are read when their data is committed, and released when read.
         2. Lines are sent in order under tags; a command is complete when all are acknowledged.
-        3. A line of SCATTER waits while the same line of memory is being written. So rows that meet
-           are stored, or added, in the order of the list.
+        3. A line of SCATTER waits while the same line of memory is being written, or one that is a
+           multiple of 2^16 lines away. So rows that meet are stored, or added, in the order of the
+           list.
         4. Wrong parity of a byte in use traps LS_PARITY (info: byte address in local memory of the
            line's first word), a refused access MEMORY_ERROR, a line to add to that holds an
            uncorrectable error MEMORY_POISON, a line outside of `ranges` MEMORY_RANGE (info:
@@ -110,6 +114,7 @@ class FabricWriter(wiring.Component):
         m.submodules.guard = guard = RangeGuard(geometry=geometry, writes=True)
         m.submodules.fetcher = fetcher = LineFetcher(geometry=geometry)
         m.submodules.assembler = assembler = LineAssembler(geometry=geometry)
+        m.submodules.assembled = assembled = PipeStage(shape=assembled_layout(geometry))
         m.submodules.reporter = reporter = StepReporter(role=CbRole.CONSUMER)
         m.submodules.engine = engine = EngineControl(
             opcode=Opcode.DMA_OUT, indexed_opcode=Opcode.SCATTER
@@ -129,6 +134,7 @@ class FabricWriter(wiring.Component):
         wiring.connect(m, splitter.lines, guard.i)
         wiring.connect(m, guard.o, fetcher.lines)
         wiring.connect(m, fetcher.beats, assembler.beats)
+        wiring.connect(m, assembler.lines, assembled.i)
         for index in range(N_READ_SLOTS):
             wiring.connect(m, fetcher.words[index], assembler.words[index])
 
@@ -144,8 +150,8 @@ class FabricWriter(wiring.Component):
         ]
         self._elaborate_engine(m, engine, source, fetcher, reporter)
         adder = self._elaborate_adder(m) if self.with_add else None
-        self._elaborate_requests(m, engine, assembler, adder)
-        failures = self._elaborate_answers(m, engine, assembler, adder)
+        self._elaborate_requests(m, engine, assembled.o, adder)
+        failures = self._elaborate_answers(m, engine, assembled.o, adder)
         elaborate_faults(
             m,
             engine,
@@ -196,17 +202,15 @@ class FabricWriter(wiring.Component):
         return adder
 
     def _elaborate_requests(
-        self, m: Module, engine: EngineControl, assembler: LineAssembler, adder: LineAdder | None
+        self, m: Module, engine: EngineControl, lines: stream.Interface, adder: LineAdder | None
     ) -> None:
         """Assembled lines take tags; they are written, or read first and written as sums."""
         geometry, pool = self.geometry, self.pool
         m.submodules.request = stage = PipeStage(shape=self.memory.request.payload.shape())
         m.submodules.shaper = shaper = Shaper(line_bytes=geometry.link_bytes)
-        m.submodules.tracker = tracker = LineTracker(
-            n_tags=self.n_tags, line_width=geometry.line_address_width
-        )
+        m.submodules.tracker = tracker = LineTracker(n_tags=self.n_tags, line_width=_TRACKED_BITS)
         wiring.connect(m, stage.o, wiring.flipped(self.memory.request))
-        lines, item = assembler.lines, assembler.lines.payload
+        item = lines.payload
         place, kind = item.line.place, item.line.kind
         may_go, room, line_goes = Signal(), Signal(), Signal()
         adds, add_goes, sum_waits, sum_goes = Signal(), Signal(), Signal(), Signal()
@@ -223,7 +227,7 @@ class FabricWriter(wiring.Component):
             pool.take.eq(line_goes | add_goes),
             lines.ready.eq(pool.take),
             pool.entry.eq(item.line.command_end),
-            tracker.line.eq(place.line),
+            tracker.line.eq(place.line[:_TRACKED_BITS]),
             tracker.enter.eq(pool.take),
             tracker.tag.eq(pool.tag),
             tracker.leave.eq(pool.answered),
@@ -263,7 +267,7 @@ class FabricWriter(wiring.Component):
             m.d.comb += self.write_bytes.eq(sums.payload.n_bytes)
 
     def _elaborate_answers(
-        self, m: Module, engine: EngineControl, assembler: LineAssembler, adder: LineAdder | None
+        self, m: Module, engine: EngineControl, lines: stream.Interface, adder: LineAdder | None
     ) -> list[tuple[Signal, data.View]]:
         """Acknowledgements, sums that are dropped, and what of it is a failure."""
         geometry, pool = self.geometry, self.pool
@@ -271,7 +275,7 @@ class FabricWriter(wiring.Component):
         m.submodules.notes = notes = memory.Memory(shape=noted.size, depth=self.n_tags, init=[])
         write, read = notes.write_port(), notes.read_port(domain="comb")
         note = data.View(noted, read.data)
-        item, answer = assembler.lines.payload, self.memory.response
+        item, answer = lines.payload, self.memory.response
         indexed = item.line.kind != LineKind.PLAIN
         refused, bad = Signal(fault_layout()), Signal(fault_layout())
         m.d.comb += [
@@ -293,7 +297,7 @@ class FabricWriter(wiring.Component):
         ]
         failures = [
             (answer.valid & answer.payload.error, refused),
-            (assembler.lines.valid & item.bad & ~engine.stop, bad),
+            (lines.valid & item.bad & ~engine.stop, bad),
         ]
         if adder is None:
             return failures
