@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -167,7 +168,10 @@ def _cached_run(
 
     def build(folder: Path) -> None:
         # The WebAssembly build sees nothing above the current directory.
-        os.link(synthesis.netlist, folder / _NETLIST)
+        try:
+            os.link(synthesis.netlist, folder / _NETLIST)
+        except OSError:  # a file system without links
+            shutil.copyfile(synthesis.netlist, folder / _NETLIST)
         (folder / _PINS).write_text(pins or "")
         code, text = run_tool("nextpnr_ecp5", arguments, folder, on_line)
         (folder / _LOG).write_text(text)

@@ -20,10 +20,20 @@ from sw.synth.area import Area
 from sw.synth.netlist import Netlist
 from sw.synth.progress import Progress
 
-__all__ = ["CACHE", "SynthesisError", "Synthesis", "synthesise", "synthesise_netlist"]
+__all__ = [
+    "CACHE",
+    "CACHE_BYTES",
+    "SynthesisError",
+    "Synthesis",
+    "synthesise",
+    "synthesise_netlist",
+]
 
 CACHE = BuildCache(Path(__file__).resolve().parents[2] / "build" / "synthesis")
 """Netlists and placements, by the content of what they were made from."""
+
+CACHE_BYTES = 4 << 30
+"""What of it is kept."""
 
 _SOURCE, _MODULES = "design.il", "design.v"
 _NETLIST, _LOG = "netlist.json", "yosys.log"

@@ -16,6 +16,7 @@ from sw.synth.flow import run_flow, unmodified
 from sw.synth.order import CHIP, Order
 from sw.synth.report import Report
 from sw.synth.show import show_comparison, show_limits, show_report, show_summary
+from sw.synth.synthesis import CACHE, CACHE_BYTES
 
 __all__ = ["command"]
 
@@ -69,6 +70,7 @@ def command(
         )
         for name in _units(unit)
     ]
+    CACHE.prune(keep_bytes=CACHE_BYTES)
     reports = [_run(order, compare, console, is_alone=len(orders) == 1) for order in orders]
     if len(orders) > 1:
         show_summary(reports, console)
