@@ -76,7 +76,7 @@ def _draw_element(rng: random.Random, word: int, columns: int) -> PeConfig:
             reads_in_flight=rng.choice((4, 8, 32)), writes_in_flight=rng.choice((4, 16, 64))
         ),
         se=SeConfig(
-            drain_lanes=rng.choice((word, 2 * word)),
+            drain_lanes=rng.choice((max(2, word // 4), max(2, word // 2), word, 2 * word)),
             fp_lanes=rng.choice((word // 4, word // 2)),
             row_beats=rng.choice((64, 128)),
             sum_beats=rng.choice((16, 64)),
