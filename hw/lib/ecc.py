@@ -8,7 +8,9 @@ eight-bit numbers with three ones in ascending order, then the 8 rotations of 0b
 left. So each check bit covers 26 data bits, and all are equally deep.
 """
 
+from functools import reduce
 from itertools import combinations
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, ValueLike
@@ -20,10 +22,13 @@ __all__ = [
     "CODE_BITS",
     "DATA_BITS",
     "POISON",
+    "SecdedCorrector",
     "SecdedDecoder",
     "SecdedEncoder",
     "byte_parity",
+    "secded_column",
     "secded_encode",
+    "secded_syndrome",
 ]
 
 DATA_BITS = 64
@@ -67,6 +72,21 @@ def secded_encode(data: ValueLike) -> Value:
     return Cat(data, _check_bits(data))
 
 
+def secded_syndrome(code: Value) -> Value:
+    """Which check bits of a stored word do not fit; zero without an error."""
+    return _check_bits(code[:DATA_BITS]) ^ code[DATA_BITS:]
+
+
+def secded_column(m: Module, bit: Value) -> Value:
+    """Syndrome of a word in which stored bit number `bit` alone is wrong; zero from 72 on."""
+    column = Signal(CHECK_BITS)
+    with m.Switch(bit):
+        for index, value in enumerate((*_COLUMNS, *(1 << check for check in range(CHECK_BITS)))):
+            with m.Case(index):
+                m.d.comb += column.eq(value)
+    return column
+
+
 def byte_parity(data: ValueLike) -> Value:
     """One bit per byte: whether the byte has an odd number of ones.
 
@@ -90,27 +110,66 @@ def byte_parity(data: ValueLike) -> Value:
 class SecdedEncoder(wiring.Component):
     """Adds eight check bits to a 64-bit word.
 
-    Operation: `code` is `secded_encode(data)`, with all check bits inverted while `poison` is high,
-    so that the word is found uncorrectable whenever it is read.
+    Operation: `code` is `secded_encode(data)`, with the check bits of `invert` inverted. All of
+    them make a word that is found uncorrectable whenever it is read: `POISON`.
 
     Timing: combinational.
 
     Members
     -------
     data : In(64), word to store.
-    poison : In(1), store the word as one whose contents are lost.
+    invert : In(8), check bits to invert.
     code : Out(72), stored form.
     """
 
     def __init__(self) -> None:
-        super().__init__({"data": In(DATA_BITS), "poison": In(1), "code": Out(CODE_BITS)})
+        super().__init__({"data": In(DATA_BITS), "invert": In(CHECK_BITS), "code": Out(CODE_BITS)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        checks = Signal(CHECK_BITS)
+        m.d.comb += self.code.eq(Cat(self.data, _check_bits(self.data) ^ self.invert))
+        return m
+
+
+class SecdedCorrector(wiring.Component):
+    """Corrects one wrong bit of a word whose syndrome is known.
+
+    Operation: `stored` with the bit inverted that `syndrome` names, if it names one. What is
+    reported is as for `SecdedDecoder`.
+
+    Timing: combinational, three lookup tables deep.
+
+    Members
+    -------
+    stored : In(64), data as it is stored. syndrome : In(8), `secded_syndrome` of the word.
+    data : Out(64), corrected data.
+    corrected : Out(1), one bit was wrong. uncorrectable : Out(1), the data is lost.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "stored": In(DATA_BITS),
+                "syndrome": In(CHECK_BITS),
+                "data": Out(DATA_BITS),
+                "corrected": Out(1),
+                "uncorrectable": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        # Both halves decoded once: a word's 64 comparisons of 8 bits would cost twice as much.
+        low, high = Signal(16), Signal(16)
+        m.d.comb += [low.eq(1 << self.syndrome[:4]), high.eq(1 << self.syndrome[4:])]
+        rows: dict[int, list[Value]] = {}
+        for column in (*_COLUMNS, *(1 << check for check in range(CHECK_BITS))):
+            rows.setdefault(column >> 4, []).append(low[column & 15])
+        single = reduce(or_, (high[row] & Cat(lows).any() for row, lows in rows.items()))
         m.d.comb += [
-            checks.eq(_check_bits(self.data)),
-            self.code.eq(Cat(self.data, checks ^ self.poison.replicate(CHECK_BITS))),
+            self.data.eq(self.stored ^ Cat(low[c & 15] & high[c >> 4] for c in _COLUMNS)),
+            self.corrected.eq(single),
+            self.uncorrectable.eq(self.syndrome.any() & ~self.corrected),
         ]
         return m
 
@@ -147,20 +206,13 @@ class SecdedDecoder(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        flip = Signal(DATA_BITS)
-        stored = self.code[:DATA_BITS]
+        m.submodules.corrector = corrector = SecdedCorrector()
         m.d.comb += [
-            self.syndrome.eq(_check_bits(stored) ^ self.code[DATA_BITS:]),
-            self.data.eq(stored ^ flip),
+            self.syndrome.eq(secded_syndrome(self.code)),
+            corrector.stored.eq(self.code[:DATA_BITS]),
+            corrector.syndrome.eq(self.syndrome),
+            self.data.eq(corrector.data),
+            self.corrected.eq(corrector.corrected),
+            self.uncorrectable.eq(corrector.uncorrectable),
         ]
-        with m.Switch(self.syndrome):
-            with m.Case(0):
-                pass
-            for bit, column in enumerate(_COLUMNS):
-                with m.Case(column):
-                    m.d.comb += [flip.eq(1 << bit), self.corrected.eq(1)]
-            with m.Case(*(1 << check for check in range(CHECK_BITS))):
-                m.d.comb += self.corrected.eq(1)
-            with m.Default():
-                m.d.comb += self.uncorrectable.eq(1)
         return m

@@ -15,7 +15,8 @@ class CombiningLine(wiring.Component):
 
     Operation: `take` adds the strobed bytes of `w_data` when `line` is the line that is held, and
     else starts to hold `line` with them. `release` empties it; `take` in the same cycle holds anew.
-    Whoever takes sees to it that no other line is lost.
+    Whoever takes sees to it that no other line is lost. `fill` puts `fill_data` into all bytes that
+    are not held; not together with `take`.
 
     Timing: outputs are registers; a take or release shows in the next cycle.
 
@@ -28,7 +29,8 @@ class CombiningLine(wiring.Component):
     Members
     -------
     line, w_data, w_strobe : In, the write.
-    take, release : In(1).
+    fill_data : In, bytes for what is not held.
+    take, release, fill : In(1).
     held : Out(1), something is held. held_line, data, strobe : Out, what.
     expired : Out(1), held and not added to for `timeout` cycles.
     """
@@ -41,6 +43,8 @@ class CombiningLine(wiring.Component):
                 "line": In(range(n_lines)),
                 "w_data": In(8 * line_bytes),
                 "w_strobe": In(line_bytes),
+                "fill_data": In(8 * line_bytes),
+                "fill": In(1),
                 "take": In(1),
                 "release": In(1),
                 "held": Out(1),
@@ -67,9 +71,15 @@ class CombiningLine(wiring.Component):
                 self.strobe.eq(Mux(grows, self.strobe | self.w_strobe, self.w_strobe)),
                 left.eq(self.timeout),
             ]
-            for index in range(self.line_bytes):
-                with m.If(self.w_strobe[index]):
-                    m.d.sync += self.data.word_select(index, 8).eq(
-                        self.w_data.word_select(index, 8)
+        for index in range(self.line_bytes):
+            kept = self.held & self.strobe[index]
+            # Not two nested conditions: here one flag selects the byte's source.
+            with m.If((self.take & self.w_strobe[index]) | (self.fill & ~kept)):
+                m.d.sync += self.data.word_select(index, 8).eq(
+                    Mux(
+                        self.fill,
+                        self.fill_data.word_select(index, 8),
+                        self.w_data.word_select(index, 8),
                     )
+                )
         return m

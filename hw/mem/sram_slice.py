@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """One slice of the shared SRAM, as scratchpad."""
 
+from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
-from hw.lib.elastic import SkidBuffer
+from hw.lib.ecc import CHECK_BITS
+from hw.lib.elastic import SkidBuffer, StreamFifo
 from hw.mem.combining_line import CombiningLine
-from hw.mem.ecc_array import WORD_BYTES, EccArray
+from hw.mem.ecc_array import WORD_BYTES, EccArray, LineCorrector
+from hw.mem.fault_injector import EccFault, FaultInjector
 from hw.mem.slice_policy import SlicePolicy
 
 __all__ = ["EccFault", "SramSlice"]
-
-
-class EccFault(data.Struct):
-    """A fault: inverts `n` (0 to 2) of the 72 stored bits of the 8-byte word at `address`."""
-
-    address: unsigned(40)
-    bit0: unsigned(7)
-    bit1: unsigned(7)
-    n: unsigned(2)
 
 
 class SramSlice(wiring.Component):
@@ -47,9 +41,11 @@ class SramSlice(wiring.Component):
     ignored.
 
     Timing: one line per cycle when all accesses are reads or whole words; a partial write to a new
-    line costs two cycles of the array. The answer to a read is there 2 cycles after the request was
-    taken, the acknowledgement of a write 1. `clear` takes `lines` + 2 cycles. No combinational path
-    from the `ready` of an answer.
+    line costs two cycles of the array, and the next one comes 6 cycles later. The answer to a read
+    is there `latency` cycles after the request was taken, 4 or without `ecc` 3; the acknowledgement
+    of a write after 1. `clear` takes `lines` + 2 cycles. No combinational path from the `ready` of
+    an answer. A merge waits behind the answers that are not taken yet, so these must not wait for
+    any write.
 
     Parameters
     ----------
@@ -70,9 +66,6 @@ class SramSlice(wiring.Component):
 
     Raises: ValueError for sizes that are no powers of two or too small.
     """
-
-    latency = 2
-    """Cycles from a taken read to its answer."""
 
     def __init__(
         self,
@@ -101,6 +94,9 @@ class SramSlice(wiring.Component):
         self.ecc = ecc
         self.combine_timeout = combine_timeout
         self.lines = size_bytes // link_bytes
+        self._array = EccArray(lines=self.lines, line_bytes=link_bytes, ecc=ecc)
+        self.latency = self._array.latency + 1
+        """Cycles from a taken read to its answer."""
         self.n_words = link_bytes // WORD_BYTES
         super().__init__(
             {
@@ -125,25 +121,36 @@ class SramSlice(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.policy = policy = SlicePolicy()
-        m.submodules.array = array = EccArray(
-            lines=self.lines, line_bytes=self.link_bytes, ecc=self.ecc
-        )
+        m.submodules.array = array = self._array
         m.submodules.combining = combining = CombiningLine(
             n_lines=self.lines, line_bytes=self.link_bytes, timeout=self.combine_timeout
         )
-
-        answering = self._elaborate_answers(m, policy, array)
+        corrector = LineCorrector(line_bytes=self.link_bytes)
+        faults = FaultInjector(n_words=self.n_words)
+        reading = self._elaborate_answers(m, policy, array, corrector, faults)
         self._elaborate_requests(m, policy, combining)
         self._elaborate_array(m, policy, array, combining)
-        self._elaborate_counts(m, policy, array, combining, answering)
+        if self.ecc:
+            m.submodules.corrector = corrector
+            m.submodules.faults = faults
+            self._elaborate_stored(m, policy, array, combining, corrector)
+            self._elaborate_faults(m, policy, array, faults)
+            self._elaborate_counts(m, policy, combining, corrector)
+        else:
+            # No plain constant, of which Yosys makes a case that Verilator complains about.
+            ignored = self.inject.valid & 0
+            m.d.comb += [self.inject.ready.eq(1), policy.inject_valid.eq(ignored)]
+        m.d.sync += [
+            self.read_line.eq(policy.read_go),
+            self.write_line.eq(self.write.request.ready),
+        ]
         m.d.comb += self.busy.eq(
             combining.held
             | policy.clearing
+            | policy.fetching
             | self.inject.valid
-            | answering
-            | policy.merge
-            | policy.inject_write
-            | self.read.response.valid
+            | reading
+            | array.busy
             | self.write.response.valid
             | self.read_line
             | self.write_line
@@ -152,33 +159,75 @@ class SramSlice(wiring.Component):
         )
         return m
 
-    def _elaborate_answers(self, m: Module, policy: SlicePolicy, array: EccArray) -> Signal:
-        """The memory's output register is the first stage of an answer, two more wait behind it."""
-        m.submodules.answers = answers = SkidBuffer(shape=self.read.response.payload.shape())
-        wiring.connect(m, answers.o, wiring.flipped(self.read.response))
-        tag = Signal.like(self.read.request.payload.tag)
-        valid = Signal()  # an answer stands in the memory's output register
-        answer = answers.i.payload
+    def _elaborate_answers(
+        self,
+        m: Module,
+        policy: SlicePolicy,
+        array: EccArray,
+        corrector: LineCorrector,
+        faults: FaultInjector,
+    ) -> Value:
+        """Every line that is read goes through a queue, so the array never waits for its answers.
+
+        Returns whether there is any on its way.
+        """
+        item = data.StructLayout(
+            {
+                "stored": 8 * self.link_bytes,
+                "tag": len(self.read.request.payload.tag),
+                "fetched": 1,
+                **({"syndrome": CHECK_BITS * self.n_words} if self.ecc else {}),
+            }
+        )
+        n_places = self.latency + 1  # a place is free in the cycle after its line has left
+        m.submodules.answers = answers = StreamFifo(shape=item, depth=n_places)
+        n_open = Signal(range(n_places + 1))  # lines asked for that did not leave the queue
+        read, leave = Signal(), Signal()
+        note = data.StructLayout({"valid": 1, "tag": item["tag"].shape, "fetched": 1})
+        coming = [Signal(note, name=f"coming{stage}") for stage in range(array.latency)]
+        column = faults.column.replicate(self.n_words)
+        head, response = answers.o.payload, self.read.response
         m.d.comb += [
-            answers.i.valid.eq(valid),
-            answer.data.eq(array.r_data),
-            answer.tag.eq(tag),
-            answer.poison.eq(array.r_poison.any()),
-            policy.read_room.eq(~valid | answers.i.ready),
+            read.eq(policy.read_go | policy.fetch | policy.inject_read),
+            leave.eq(answers.o.valid & answers.o.ready),
+            policy.read_room.eq(n_open != n_places),
+            policy.filled.eq(answers.o.valid & head.fetched),
+            answers.i.valid.eq(coming[-1].valid),
+            answers.i.payload.tag.eq(coming[-1].tag),
+            answers.i.payload.fetched.eq(coming[-1].fetched),
+            answers.i.payload.stored.eq(array.r_data),
+            answers.o.ready.eq(response.ready | head.fetched),
+            response.valid.eq(answers.o.valid & ~head.fetched),
+            response.payload.tag.eq(head.tag),
         ]
-        with m.If(policy.read_go):
-            m.d.sync += [valid.eq(1), tag.eq(self.read.request.payload.tag)]
-        with m.Elif(answers.i.ready):
-            m.d.sync += valid.eq(0)
-        answering = Signal()
-        m.d.comb += answering.eq(valid & answers.i.ready)
-        return answering
+        if self.ecc:
+            m.d.comb += [
+                # The bit to invert takes the place of a bit found wrong: the corrector inverts it.
+                answers.i.payload.syndrome.eq(
+                    Mux(policy.injecting & coming[-1].fetched, column, array.r_syndrome)
+                ),
+                corrector.stored.eq(head.stored),
+                corrector.syndrome.eq(head.syndrome),
+                response.payload.data.eq(corrector.data),
+                response.payload.poison.eq(corrector.lost.any()),
+            ]
+        else:
+            m.d.comb += response.payload.data.eq(head.stored)
+        m.d.sync += [
+            n_open.eq(n_open + read - leave),
+            coming[0].valid.eq(read),
+            coming[0].tag.eq(self.read.request.payload.tag),
+            coming[0].fetched.eq(~policy.read_go & self.ecc),
+            *(later.eq(sooner) for sooner, later in pairwise(coming)),
+        ]
+        return n_open.any()
 
     def _elaborate_requests(self, m: Module, policy: SlicePolicy, combining: CombiningLine) -> None:
         """What the policy needs to know of the requests, and the acknowledgements."""
         m.submodules.acks = acks = SkidBuffer(shape=self.write.response.payload.shape())
         wiring.connect(m, acks.o, wiring.flipped(self.write.response))
         read, write = self.read.request, self.write.request
+        take = policy.take if self.ecc else Const(0)  # without check bits nothing is partial
         whole = [(bits == 0) | bits.all() for bits in self._words(write.payload.strobe)]
         m.d.comb += [
             policy.read_valid.eq(read.valid),
@@ -191,47 +240,38 @@ class SramSlice(wiring.Component):
             policy.write_room.eq(acks.i.ready),
             policy.held.eq(combining.held),
             policy.expired.eq(combining.expired),
-            policy.inject_valid.eq(self.inject.valid & self.ecc),
             policy.clear.eq(self.clear),
             self.clearing.eq(policy.clearing),
-            self.inject.ready.eq(policy.inject_write | (not self.ecc)),
             read.ready.eq(policy.read_go),
-            write.ready.eq(policy.write_go | policy.take),
+            write.ready.eq(policy.write_go | take),
             acks.i.valid.eq(write.ready),
             acks.i.payload.tag.eq(write.payload.tag),
             combining.line.eq(self._line(write.payload.address)),
             combining.w_data.eq(write.payload.data),
             combining.w_strobe.eq(write.payload.strobe),
-            combining.take.eq(policy.take),
+            combining.take.eq(take),
             combining.release.eq(policy.merge | policy.clear_go),
         ]
 
     def _elaborate_array(
-        self, m: Module, policy: SlicePolicy, array: EccArray, combining: CombiningLine
+        self,
+        m: Module,
+        policy: SlicePolicy,
+        array: EccArray,
+        combining: CombiningLine,
     ) -> None:
         """Address, data and strobes of the chosen access."""
-        write, fault = self.write.request.payload, self.inject.payload
+        write = self.write.request.payload
         clear_line = Signal(range(self.lines))
+        storing = policy.merge | policy.inject_write
         with m.If(policy.clear_go):
             m.d.sync += clear_line.eq(clear_line + 1)
         m.d.comb += [
             policy.clear_last.eq(clear_line == self.lines - 1),
-            array.en.eq(
-                policy.read_go
-                | policy.write_go
-                | policy.fetch
-                | policy.merge
-                | policy.inject_read
-                | policy.inject_write
-                | policy.clear_go
-            ),
-            array.write.eq(policy.write_go | policy.merge | policy.clear_go),
-            array.flip.eq(policy.inject_write),
-            array.flip_mask.eq(
-                (Mux(fault.n >= 1, 1, 0) << fault.bit0) ^ (Mux(fault.n >= 2, 1, 0) << fault.bit1)
-            ),
+            array.write.eq(policy.write_go | storing | policy.clear_go),
+            array.en.eq(array.write | policy.read_go | policy.fetch | policy.inject_read),
             array.strobe.eq(write.strobe),
-            array.w_data.eq(write.data),
+            array.w_data.eq(Mux(storing, combining.data, write.data)),
             array.address.eq(combining.line),
         ]
         with m.If(policy.read_go):
@@ -239,55 +279,69 @@ class SramSlice(wiring.Component):
         with m.Elif(policy.fetch | policy.merge):
             m.d.comb += array.address.eq(combining.held_line)
         with m.Elif(policy.inject_read | policy.inject_write):
-            m.d.comb += array.address.eq(self._line(fault.address))
+            m.d.comb += array.address.eq(self._line(self.inject.payload.address))
         with m.Elif(policy.clear_go):
             m.d.comb += array.address.eq(clear_line)
         with m.If(policy.clear_go):
             m.d.comb += [array.w_data.eq(0), array.strobe.eq(-1)]
-        with m.Elif(policy.inject_write):
-            word = fault.address[3 : self.link_bytes.bit_length() - 1]
-            m.d.comb += array.strobe.eq(((1 << WORD_BYTES) - 1) << (WORD_BYTES * word))
-        with m.Elif(policy.merge):
-            self._elaborate_merge(m, array, combining)
 
-    def _elaborate_merge(self, m: Module, array: EccArray, combining: CombiningLine) -> None:
-        """The held bytes, and around them those that the array holds."""
-        for index, strobe in enumerate(self._words(combining.strobe)):
-            m.d.comb += [
-                array.strobe.word_select(index, WORD_BYTES).eq(strobe.any().replicate(WORD_BYTES)),
-                array.poison[index].eq(array.r_poison[index] & ~strobe.all()),
-            ]
-        for index in range(self.link_bytes):
-            m.d.comb += array.w_data.word_select(index, 8).eq(
-                Mux(
-                    combining.strobe[index],
-                    combining.data.word_select(index, 8),
-                    array.r_data.word_select(index, 8),
-                )
-            )
-
-    def _elaborate_counts(
+    def _elaborate_stored(
         self,
         m: Module,
         policy: SlicePolicy,
         array: EccArray,
         combining: CombiningLine,
-        answering: Signal,
+        corrector: LineCorrector,
+    ) -> None:
+        """Words of which a part is held are written; they stay lost unless all of them is held."""
+        lost = Signal(self.n_words)
+        m.d.comb += [combining.fill.eq(policy.filled), combining.fill_data.eq(corrector.data)]
+        with m.If(policy.filled):
+            m.d.sync += lost.eq(corrector.lost)
+        with m.If(policy.merge):
+            for index, strobe in enumerate(self._words(combining.strobe)):
+                poison = lost[index] & ~strobe.all()
+                m.d.comb += [
+                    array.strobe.word_select(index, WORD_BYTES).eq(
+                        strobe.any().replicate(WORD_BYTES)
+                    ),
+                    array.invert.word_select(index, CHECK_BITS).eq(poison.replicate(CHECK_BITS)),
+                ]
+
+    def _elaborate_faults(
+        self,
+        m: Module,
+        policy: SlicePolicy,
+        array: EccArray,
+        faults: FaultInjector,
+    ) -> None:
+        """A line is read, the corrector inverts one bit of it, and the word is written again.
+
+        What did not fit before does not fit after: the syndrome of the stored word, and the bit's.
+        """
+        wiring.connect(m, wiring.flipped(self.inject), faults.fault)
+        m.d.comb += [policy.inject_valid.eq(faults.wanted), faults.written.eq(policy.inject_write)]
+        invert = Signal.like(array.r_syndrome)
+        with m.If(policy.filled):
+            m.d.sync += invert.eq(array.r_syndrome ^ faults.column.replicate(self.n_words))
+        with m.If(policy.inject_write):
+            strobe = Cat(word.replicate(WORD_BYTES) for word in faults.word)
+            m.d.comb += [array.strobe.eq(strobe), array.invert.eq(invert)]
+
+    def _elaborate_counts(
+        self, m: Module, policy: SlicePolicy, combining: CombiningLine, corrector: LineCorrector
     ) -> None:
         """Errors met by reads, and by merges in the words of which they keep something."""
         looked = Signal(self.n_words)
-        with m.If(answering):
+        with m.If(self.read.response.valid & self.read.response.ready):
             m.d.comb += looked.eq(-1)
-        with m.Elif(policy.merge):
+        with m.Elif(policy.filled & ~policy.injecting):
             m.d.comb += looked.eq(
                 Cat(strobe.any() & ~strobe.all() for strobe in self._words(combining.strobe))
             )
-        m.d.sync += [
-            self.corrected.eq(sum(array.r_corrected & looked)),
-            self.uncorrected.eq(sum(array.r_poison & looked)),
-            self.read_line.eq(policy.read_go),
-            self.write_line.eq(self.write.request.ready),
-        ]
+        corrected, lost = Signal(self.n_words), Signal(self.n_words)
+        m.d.sync += [corrected.eq(corrector.corrected & looked), lost.eq(corrector.lost & looked)]
+        m.d.comb += [self.corrected.eq(sum(corrected)), self.uncorrected.eq(sum(lost))]
 
     def _words(self, strobe: Value) -> list[Value]:
         """The strobe bits of each 8-byte word."""

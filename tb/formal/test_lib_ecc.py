@@ -17,7 +17,7 @@ from tb.formal.common import Proof
 
 def add_codec(proof: Proof, error: Signal | Const) -> tuple[SecdedEncoder, SecdedDecoder]:
     """An encoder with any data, and a decoder that sees its word with the bits of `error` wrong."""
-    encoder = proof.add(SecdedEncoder(), name="encoder", driven=("poison",))
+    encoder = proof.add(SecdedEncoder(), name="encoder", driven=("invert",))
     decoder = proof.add(SecdedDecoder(), name="decoder", driven=("code",))
     proof.m.d.comb += decoder.code.eq(encoder.code ^ error)
     return encoder, decoder
@@ -69,7 +69,7 @@ def test_poisoned_word_is_uncorrectable() -> None:
     proof = Proof("secded_poison")
     encoder, decoder = add_codec(proof, Const(0, CODE_BITS))
     poison = proof.free(1, "poison")
-    proof.m.d.comb += encoder.poison.eq(poison)
+    proof.m.d.comb += encoder.invert.eq(poison.replicate(CHECK_BITS))
     proof.check(decoder.uncorrectable == poison, "uncorrectable when poisoned")
     proof.check(~decoder.corrected, "never taken for a single error")
     proof.check(decoder.data == encoder.data, "data bits are as given")

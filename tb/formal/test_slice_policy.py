@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Proofs of the SRAM slice's policy: one access at a time, no held line lost, nobody starves."""
 
-from amaranth.hdl import Signal, Value
+from amaranth.hdl import Cat, Signal, Value
 
 from hw.mem.slice_policy import SlicePolicy
 from tb.formal.common import Proof
@@ -15,13 +15,20 @@ ACCESSES = (
     "inject_write",
     "clear_go",
 )
-SERVED_WITHIN = 8
+_FETCH_CYCLES = 4
+SERVED_WITHIN = 20
 """Cycles in which a request with room is served when no fault and no clearing comes between."""
 
 
 def add_policy(proof: Proof) -> SlicePolicy:
-    """The policy beside what the combining line does; hits are of what is held."""
-    dut = proof.add(SlicePolicy(), driven=("held",))
+    """The policy beside what the combining line does; hits are of what is held.
+
+    What is fetched comes `_FETCH_CYCLES` later, since no answer waits before it.
+    """
+    dut = proof.add(SlicePolicy(), driven=("held", "filled"))
+    on_way = Signal(_FETCH_CYCLES)
+    proof.m.d.sync += on_way.eq(Cat(dut.fetch | dut.inject_read, on_way[:-1]))
+    proof.m.d.comb += dut.filled.eq(on_way[-1])
     with proof.m.If(dut.take):
         proof.m.d.sync += dut.held.eq(1)
     with proof.m.Elif(dut.merge | dut.clear_go):
@@ -49,8 +56,8 @@ def test_the_array_does_one_thing_at_a_time() -> None:
     proof.check(~dut.take | (dut.write_valid & dut.write_room), "taken write")
     # The memory's output register may change only where its answer has room.
     proof.check(~(dut.fetch | dut.inject_read) | dut.read_room, "room before every read")
-    proof.reach(dut.inject_write & dut.write_valid & dut.read_valid, "a fault", cycles=6)
-    proof.reach(dut.merge & dut.take, "one line leaves, the next comes", cycles=8)
+    proof.reach(dut.inject_write & dut.write_valid & dut.read_valid, "a fault", cycles=14)
+    proof.reach(dut.merge & dut.take, "one line leaves, the next comes", cycles=14)
     proof.prove()
 
 
@@ -62,9 +69,12 @@ def test_no_held_line_is_lost() -> None:
         ~(dut.take & dut.held & ~dut.write_hit) | dut.merge, "a new line only in a free place"
     )
     proof.check(~(dut.merge | dut.fetch) | dut.held, "only what is held")
-    proof.check(dut.merge == proof.past(dut.fetch), "merge follows fetch")
-    proof.check(dut.inject_write == proof.past(dut.inject_read), "flip follows read")
-    proof.reach(dut.merge & ~dut.take & dut.read_valid, "merged for a reader", cycles=8)
+    done = proof.past(dut.filled)
+    proof.check(dut.merge == (done & ~dut.injecting), "merge follows fetch")
+    proof.check(dut.inject_write == (done & dut.injecting), "flip follows read")
+    proof.check(~dut.injecting | (dut.fetching & ~dut.held), "a fault's line has the place alone")
+    proof.check(~(dut.filled & dut.take), "one writes the line")
+    proof.reach(dut.merge & ~dut.take & dut.read_valid, "merged for a reader", cycles=14)
     proof.prove()
 
 
@@ -85,7 +95,7 @@ def test_a_reader_is_served_in_time() -> None:
     dut = add_policy(proof)
     n_waits = _waits(proof, dut, dut.read_valid & dut.read_room, dut.read_go)
     proof.check(n_waits <= SERVED_WITHIN, "served in time")
-    proof.reach(n_waits == 4, "merged first", cycles=12)
+    proof.reach(n_waits == 4, "merged first", cycles=22)
     proof.prove()
 
 
@@ -98,5 +108,5 @@ def test_a_writer_is_served_in_time() -> None:
     waited = proof.past(asks & ~(dut.write_go | dut.take))
     proof.assume(~waited | (dut.write_whole == proof.past(dut.write_whole)))
     proof.check(n_waits <= SERVED_WITHIN, "served in time")
-    proof.reach(n_waits == 3, "after a reader and a merge", cycles=12)
+    proof.reach(n_waits == 3, "after a reader and a merge", cycles=22)
     proof.prove()

@@ -54,7 +54,7 @@ def test_encoder_stores_as_the_golden_model() -> None:
     for poison in (0, 1):
         m, dut = Module(), SecdedEncoder()
         m.submodules.dut = dut
-        m.d.comb += dut.poison.eq(poison)
+        m.d.comb += dut.invert.eq(-poison)
         found = run(m, dut.data, chosen, [dut.code])
         assert found == [[golden_code(word) ^ poison * POISON] for word in chosen]
 
