@@ -110,6 +110,9 @@ class SramShape:
             # Without it Yosys builds a bypass around block RAM, of a flip-flop for every bit.
             "check": "" if self.keeps_old else "(* no_rw_check *) ",
         }
+        if self.n_ports == 1 and _is_deep(self):
+            words["part"] = min(_BLOCK_BITS // self.depth, self.lane_width)
+            body = f"`ifdef VERILATOR\n{body}`else\n{_DEEP_BODY}`endif\n"
         return f"{self._header()}\n{body % words}endmodule\n"
 
     def black_box(self) -> str:
@@ -178,6 +181,30 @@ _DUAL_PORT_BODY = (
   end
 """
 )
+
+
+# As block RAMs of the full depth, side by side. Left to themselves tools take fewer and wider ones,
+# and a multiplexer of several lookup tables for each bit behind them.
+_BLOCK_BITS = 1 << 14
+_DEEP_BODY = """\
+  genvar part;
+  generate
+    for (part = 0; part < %(width)d; part = part + %(part)d) begin : parts
+      reg [%(part)d-1:0] mem [0:%(last)d];
+      always @(posedge clk)
+        if (en) begin
+          if (w_mask == 0) r_data[part +: %(part)d] <= mem[addr];
+          else if (w_mask[part / %(lane)d]) mem[addr] <= w_data[part +: %(part)d];
+        end
+    end
+  endgenerate
+"""
+
+
+def _is_deep(shape: SramShape) -> bool:
+    """Whether a block RAM of this depth is narrower than a byte, and lanes consist of such."""
+    part = _BLOCK_BITS // shape.depth
+    return 1 <= part <= 4 and shape.lane_width % part == 0
 
 
 class _SramBase(wiring.Component):
