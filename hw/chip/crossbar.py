@@ -31,9 +31,10 @@ class Crossbar(wiring.Component):
     memories in turn. Requests and answers share nothing. A master has reserved room before it asks,
     so an answer at the head of a memory's queue always leaves, and nobody blocks another.
 
-    Timing: a request reaches a memory 1 cycle after it was taken, an answer its master 1 cycle
-    after the memory offered it; one line per cycle to each memory and to each master. A
-    combinational path leads from a request to its `ready`; none from one master to another's port.
+    Timing: a request reaches a memory 1 cycle after it was taken, an answer its master in the cycle
+    in which the memory offers it; one line per cycle to each memory and to each master.
+    Combinational paths lead from a request to its `ready`, from a memory's answer to a master, and
+    from a master's `ready` to it; the latter should come from a register.
 
     Parameters
     ----------
@@ -46,12 +47,13 @@ class Crossbar(wiring.Component):
     Members
     -------
     master0, ... : In(port), one for each entry of `tag_widths`.
-    sram, dram, local : Out(port), the memories; tags have `slave_tag_width` bits.
+    sram, dram, local : Out(port), the memories; tags have `slave_tag_width` bits, and addresses
+        are offsets into the memory (the bits above are zero).
 
     Raises: ValueError when there is no master.
     """
 
-    latency = 2
+    latency = 1
     """Cycles that the way there and the way back add."""
 
     def __init__(
@@ -67,6 +69,7 @@ class Crossbar(wiring.Component):
         if not tag_widths:
             raise ValueError("Crossbar needs at least one master, tag_widths is empty.")
         self.n_masters = len(tag_widths)
+        self.link_bytes = link_bytes
         self.sizes = {
             "sram": (SRAM, sram_bytes),
             "dram": (DRAM, dram_bytes),
@@ -123,6 +126,7 @@ class Crossbar(wiring.Component):
     def _elaborate_requests(self, m: Module, name: str, slave: Any, valids: list[Signal]) -> None:
         """Requests of all masters to one memory."""
         shape = slave.request.payload.shape()
+        low, high = (size.bit_length() - 1 for size in (self.link_bytes, self.sizes[name][1]))
         arbiter = RoundRobinArbiter(shape=shape, n_inputs=self.n_masters)
         stage = SkidBuffer(shape=shape)
         m.submodules[f"{name}_arbiter"], m.submodules[f"{name}_stage"] = arbiter, stage
@@ -135,6 +139,8 @@ class Crossbar(wiring.Component):
                 value = request.payload[field]
                 if field == "tag":
                     value = self._wide_tag(index, value)
+                elif field == "address":  # fewer bits to carry
+                    value = value[low:high] << low
                 m.d.comb += Value.cast(port.payload[field]).eq(value)
             with m.If(valid):
                 m.d.comb += request.ready.eq(port.ready)
@@ -179,10 +185,8 @@ class Crossbar(wiring.Component):
         """Answers of all memories to one master."""
         shape = master.response.payload.shape()
         arbiter = RoundRobinArbiter(shape=shape, n_inputs=len(sources))
-        stage = SkidBuffer(shape=shape)
-        m.submodules[f"answers{index}"], m.submodules[f"answer_stage{index}"] = arbiter, stage
-        wiring.connect(m, arbiter.o, stage.i)
-        wiring.connect(m, stage.o, wiring.flipped(master.response))
+        m.submodules[f"answers{index}"] = arbiter
+        wiring.connect(m, arbiter.o, wiring.flipped(master.response))
         for port, source in zip(arbiter.i, sources, strict=True):
             m.d.comb += [port.valid.eq(source.valid), source.ready.eq(port.ready)]
             for field, _ in shape:

@@ -39,6 +39,7 @@ class Device:
             name = f"master{index}"
             self.requests.append(self.bench.source(f"{name}__request", request, source()))
             self.answers.append(self.bench.sink(f"{name}__response", response, sink()))
+        self.bases = {"sram": 0, "dram": DRAM.base, "local": PE_WINDOWS.base}
         self.memories = {
             name: MemoryModel(
                 self.bench,
@@ -46,24 +47,23 @@ class Device:
                 link_bytes=LINK,
                 tag_width=SLAVE_TAG,
                 size=size,
-                base=base,
                 read=name,
                 write="none",
                 latency=latency,
                 shuffle=latency > 1,
                 pauses=sink(),
             )
-            for name, base, size in (
-                ("sram", 0, SRAM_BYTES),
-                ("dram", DRAM.base, DRAM_BYTES),
-                ("local", PE_WINDOWS.base, LOCAL_BYTES),
+            for name, size in (
+                ("sram", SRAM_BYTES),
+                ("dram", DRAM_BYTES),
+                ("local", LOCAL_BYTES),
             )
         }
 
     def expected(self, address: int) -> int | None:
         """Data of a line, or None where nothing is."""
-        for memory in self.memories.values():
-            offset = address - memory.base
+        for name, memory in self.memories.items():
+            offset = address - self.bases[name]
             if 0 <= offset < len(memory.data):
                 return int.from_bytes(memory.data[offset : offset + LINK], "little")
         return None
