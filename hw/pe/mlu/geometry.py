@@ -73,6 +73,38 @@ class MluGeometry:
         )
 
     @property
+    def size_layout(self) -> data.StructLayout:
+        """How large a run is; words follow from it a cycle later."""
+        lane, end = unsigned(self.word_log2), unsigned(17)
+        return data.StructLayout(
+            {
+                "setting": self.setting_layout,
+                "length": unsigned(16),  # of level 0
+                "n_out": unsigned(8),  # words of a block
+                "source_lane": lane,  # of the first byte
+                "source_end": end,  # bytes from the start of its first word
+                "target_lane": lane,
+                "target_end": end,
+            }
+        )
+
+    @property
+    def half_layout(self) -> data.StructLayout:
+        """One side of a run, before its words are counted."""
+        return data.StructLayout(
+            {
+                "place": self.place_layout,
+                "size": self.size_layout,
+                "skip": unsigned(9),
+                "tag": unsigned(16),
+                "cb": unsigned(6),
+                "advance": unsigned(16),
+                "step_end": 1,
+                "command_end": 1,
+            }
+        )
+
+    @property
     def fetch_layout(self) -> data.StructLayout:
         """Words of one run to read. `begin` and `end` limit the bytes in use."""
         return data.StructLayout(

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -183,13 +183,16 @@ class LayoutRuns(wiring.Component):
         used: dict[str, Signal],
     ) -> None:
         """Pair the addresses of both sides, and register what follows from them."""
-        m.submodules.fetch_stage = fetch_stage = PipeStage(shape=self.geometry.fetch_layout)
+        half = self.geometry.half_layout
+        m.submodules.fetch_stage = fetch_stage = PipeStage(shape=half)
         m.submodules.job_queue = job_queue = StreamFifo(
             shape=self.geometry.job_layout, depth=_JOBS_AHEAD
         )
-        m.submodules.job_stage = job_stage = PipeStage(shape=self.geometry.job_layout)
-        wiring.connect(m, wiring.flipped(self.fetches), fetch_stage.o)
-        wiring.connect(m, job_stage.o, job_queue.i)
+        m.submodules.job_stage = job_stage = PipeStage(shape=half)
+        for stage, following in ((fetch_stage.o, self.fetches), (job_stage.o, job_queue.i)):
+            m.d.comb += [following.valid.eq(stage.valid), stage.ready.eq(following.ready)]
+        self._elaborate_fetch(m, fetch_stage.o.payload, self.fetches.payload)
+        self._elaborate_job(m, job_stage.o.payload, job_queue.i.payload)
         wiring.connect(m, wiring.flipped(self.jobs), job_queue.o)
 
         ready, goes = Signal(), Signal()
@@ -230,7 +233,7 @@ class LayoutRuns(wiring.Component):
         for name in _SIDES:
             lanes[name] = Signal(self.geometry.word_log2, name=f"{name}_lane")
             m.d.comb += lanes[name].eq(Mux(used[name], addresses[name].payload.address, 0))
-        self._elaborate_sizes(m, command, last, lanes, goes, fetch.payload, job.payload)
+        self._elaborate_sizes(m, command, last, lanes, goes, (fetch.payload, job.payload))
 
     def _elaborate_place(
         self, m: Module, stride0: Value, address: data.View, place: data.View, name: str
@@ -258,82 +261,75 @@ class LayoutRuns(wiring.Component):
         last: Value,
         lanes: dict[str, Signal],
         goes: Signal,
-        fetch: data.View,
-        job: data.View,
+        halves: tuple[data.View, data.View],
     ) -> None:
-        """How many words a run takes and gives."""
-        setting = Signal(self.geometry.setting_layout)
-        length, n_out = self._elaborate_counts(m, command, setting, last)
-        ends = {name: Signal(unsigned(18), name=f"{name}_ends") for name in _SIDES}
-        skip = Signal.like(job.skip)  # no more words are given than it can say
+        """How large a run is."""
+        size = Signal(self.geometry.size_layout)
+        length, n_out = self._elaborate_counts(m, command, size.setting, last)
+        skip = Signal(9)  # no more words are given than it can say
         with m.If(self.started | (goes & last[1])):
             m.d.sync += skip.eq(0)
         with m.Elif(goes & ~skip[-1]):
-            m.d.sync += skip.eq(skip + self._elements(setting))
-        m.d.comb += [
-            *(ends[name].eq(lanes[name] + length) for name in _SIDES),
-            job.length.eq(length),
-            job.skip.eq(skip),
-            job.setting.eq(setting),
-            job.command_end.eq(last.all()),
-        ]
-        self._elaborate_fetch(m, setting, length, n_out, lanes["source"], ends["source"], fetch)
-        n_given = Mux(
-            (setting.operation == LayoutOp.COPY) | (setting.operation == LayoutOp.FILL),
-            self._words(ends["target"]),
-            n_out,
-        )
-        self._elaborate_job(m, fetch.n_words, n_given, lanes, ends["target"], job)
+            m.d.sync += skip.eq(skip + self._elements(size.setting))
+        m.d.comb += [size.length.eq(length), size.n_out.eq(n_out)]
+        for name in _SIDES:
+            m.d.comb += [
+                size[f"{name}_lane"].eq(lanes[name]),
+                size[f"{name}_end"].eq(lanes[name] + length),
+            ]
+        for half in halves:
+            m.d.comb += [
+                half.size.eq(size),
+                half.skip.eq(skip),
+                half.tag.eq(self.tag),
+                half.command_end.eq(last.all()),
+            ]
 
-    def _elaborate_fetch(
-        self,
-        m: Module,
-        setting: data.View,
-        length: Value,
-        n_out: Value,
-        lane: Value,
-        ends: Value,
-        fetch: data.View,
-    ) -> None:
+    def _elaborate_fetch(self, m: Module, half: data.View, fetch: data.View) -> None:
         """Words to read, and the bytes of them that are in use."""
+        size, setting = half.size, half.size.setting
         is_copy = setting.operation == LayoutOp.COPY
         is_transpose = setting.operation == LayoutOp.TRANSPOSE
-        n_used = Mux(is_transpose, n_out, length)  # elements of a word
+        n_used = Mux(is_transpose, size.n_out, size.length)  # elements of a word
         used_bytes = ((n_used << setting.element) + 1) >> 1
-        n_words = Mux(is_copy, self._words(ends), Mux(is_transpose, length, 1))
         m.d.comb += [
-            fetch.n_words.eq(n_words),
-            fetch.begin.eq(Mux(is_copy, lane, 0)),
-            fetch.end.eq(Mux(is_copy, ends, used_bytes) - 1),
+            fetch.n_words.eq(self._n_read(size)),
+            fetch.begin.eq(Mux(is_copy, size.source_lane, 0)),
+            fetch.end.eq(Mux(is_copy, size.source_end, used_bytes) - 1),
             fetch.every.eq(is_transpose),
             fetch.note.transpose.eq(is_transpose),
             fetch.note.element.eq(setting.element),
-            fetch.note.n_columns.eq(n_out),
-            fetch.note.tag.eq(self.tag),
+            fetch.note.n_columns.eq(size.n_out),
+            fetch.note.tag.eq(half.tag),
+            *(fetch[name].eq(half[name]) for name in ("place", "cb", "advance", "step_end")),
         ]
 
-    def _elaborate_job(
-        self,
-        m: Module,
-        n_read: Value,
-        n_given: Value,
-        lanes: dict[str, Signal],
-        ends: Value,
-        job: data.View,
-    ) -> None:
+    def _elaborate_job(self, m: Module, half: data.View, job: data.View) -> None:
         """Beats, and how lanes move."""
-        operation = job.setting.operation
+        size, operation = half.size, half.size.setting.operation
         is_copy = operation == LayoutOp.COPY
         takes = is_copy | (operation == LayoutOp.DIAGONAL)
+        by_byte = is_copy | (operation == LayoutOp.FILL)
+        n_read = self._n_read(size)
         m.d.comb += [
-            job.lane.eq(lanes["target"]),
-            job.end.eq(ends - 1),
-            job.rotation.eq(Mux(is_copy, lanes["target"] - lanes["source"], 0)),
+            job.setting.eq(size.setting),
+            job.length.eq(size.length),
+            job.lane.eq(size.target_lane),
+            job.end.eq(size.target_end - 1),
+            job.rotation.eq(Mux(is_copy, size.target_lane - size.source_lane, 0)),
             job.n_taken.eq(Mux(takes, n_read, 0)),
             # The first destination word needs two source words.
-            job.late.eq(is_copy & (lanes["source"] > lanes["target"]) & (n_read > 1)),
-            job.n_beats.eq(n_given + job.late),
+            job.late.eq(is_copy & (size.source_lane > size.target_lane) & (n_read > 1)),
+            job.n_beats.eq(Mux(by_byte, self._words(size.target_end), size.n_out) + job.late),
+            *(job[name].eq(half[name]) for name in ("place", "skip", "cb", "advance")),
+            *(job[name].eq(half[name]) for name in ("step_end", "command_end")),
         ]
+
+    def _n_read(self, size: data.View) -> Value:
+        """Words of the source."""
+        operation = size.setting.operation
+        others = Mux(operation == LayoutOp.TRANSPOSE, size.length, 1)
+        return Mux(operation == LayoutOp.COPY, self._words(size.source_end), others)
 
     def _elaborate_counts(
         self, m: Module, command: data.View, setting: data.View, last: Value
