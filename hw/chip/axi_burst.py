@@ -93,12 +93,9 @@ class BurstWalker(wiring.Component):
             with m.If(self.burst.valid):
                 m.d.sync += now.eq(self.burst.payload)
         with m.Elif(self.beat.ready):
-            m.d.sync += [now.len.eq(now.len - 1), first.eq(0)]
-            with m.Switch(now.size):
-                for size in range(_LARGEST_SIZE + 1):
-                    with m.Case(size):
-                        m.d.sync += now.addr[size:_PAGE_BITS].eq(now.addr[size:_PAGE_BITS] + 1)
-                        m.d.sync += now.addr[:size].eq(0)
+            page = now.addr[:_PAGE_BITS]
+            inside = Cat(now.size > bit for bit in range(_LARGEST_SIZE))  # bits below the beat's
+            m.d.sync += [now.len.eq(now.len - 1), first.eq(0), page.eq((page | inside) + 1)]
         return m
 
     def _target(self, now: Any, first: Signal) -> Value:

@@ -79,6 +79,7 @@ class OneElementChip(wiring.Component):
             read_tag_width=self._reads.slave_tag_width,
             write_tag_width=self._writes.slave_tag_width,
             size_bytes=config.dram.size_bytes,
+            read_slots=self._dram_read_slots(),
         )
         self._control = ControlBlock(
             config_id=int(config.digest(), 16), count_width=len(self._sram.corrected)
@@ -102,6 +103,11 @@ class OneElementChip(wiring.Component):
             Crossbar.tag_width((read, widths["memory_read"], widths["list_read"])),
             Crossbar.tag_width((write, widths["memory_write"])),
         )
+
+    def _dram_read_slots(self) -> int:
+        """Lines that are read at once: 128 cycles of data or more, 16 lines at least."""
+        n_beats = self.config.pe.link_bytes // self.config.dram.bytes_per_cycle
+        return min(32, max(16, 128 // n_beats))
 
     def _crossbar(self, port: Any, masters: tuple[Any, ...], sizes: dict[str, int]) -> Crossbar:
         return Crossbar(
