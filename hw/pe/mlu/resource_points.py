@@ -14,8 +14,8 @@ def _transposer(word_bytes: int, address_width: int) -> Transposer:
 
 
 RESOURCE_POINTS = {
-    "MemoryLayoutUnit, 8-byte word": lambda: MemoryLayoutUnit(word_bytes=8, address_width=11),
-    "Transposer, 8-byte word": lambda: _transposer(8, 11),
+    "MemoryLayoutUnit, fpga": lambda: MemoryLayoutUnit(word_bytes=8, address_width=12),
+    "Transposer, 8-byte word": lambda: _transposer(8, 12),
     "Transposer, 32-byte word": lambda: _transposer(32, 12),
 }
 """Name to a function that makes the component."""

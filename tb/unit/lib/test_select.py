@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Selection by flags."""
+
+from amaranth.hdl import Const, Module, Signal
+from amaranth.sim import Simulator
+
+from hw.lib.select import one_of
+
+
+def test_the_flagged_option_or_nothing_is_selected() -> None:
+    """Each option has its own flag, whatever the width; no flag gives 0, one option needs none."""
+    m = Module()
+    flags, selected, alone = Signal(3), Signal(7), Signal(7)
+    options = [Const(0x5A, 7), Const(0x13, 7), Const(0x7F, 7)]
+    m.d.comb += [selected.eq(one_of(options, flags)), alone.eq(one_of(options[:1], flags[:1]))]
+    found = {}
+
+    async def look(ctx: object) -> None:
+        for value in (0, 1, 2, 4):
+            ctx.set(flags, value)  # type: ignore[attr-defined]
+            found[value] = (ctx.get(selected), ctx.get(alone))  # type: ignore[attr-defined]
+
+    simulator = Simulator(m)
+    simulator.add_testbench(look)
+    simulator.run()
+    assert found == {0: (0, 0x5A), 1: (0x5A, 0x5A), 2: (0x13, 0x5A), 4: (0x7F, 0x5A)}
