@@ -15,7 +15,7 @@ from tb.formal.common import Proof
 
 N_UNITS = 3
 N_PORTS = 2
-BOUND = 2 * N_PORTS + 1
+BOUND = 2 * N_PORTS + 2
 """Cycles within which a done, or an acquire that could be granted, is taken; both are reached."""
 
 
@@ -81,8 +81,9 @@ def test_pointers_keep_their_order() -> None:
         "claim": ("acquire", False),
         "release": ("done", False),
     }
-    # A set-up takes effect in the cycle after it was taken.
-    comes = proof.past(dut.setup.valid & (dut.setup.payload.cb == watched), "setup_comes")
+    # A set-up takes effect two cycles after it was taken.
+    taken = proof.past(dut.setup.valid & (dut.setup.payload.cb == watched), "setup_taken")
+    comes = proof.past(taken, "setup_comes")
     takes_place = comes & ~dut.fault.valid
     for name, pointer in pointers.items():
         with m.If(takes_place):

@@ -8,7 +8,7 @@ held to room. Only two pointers are stored; commit and release follow from the a
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -17,6 +17,7 @@ from hw.arch.traps import Trap
 from hw.iface.pe import CbGrant, CbPort, CbRole
 from hw.iface.trace import BufferTrace
 from hw.lib.arbiter import RoundRobin
+from hw.lib.select import one_of
 
 __all__ = ["CbFault", "CbSetup", "CircularBufferTable", "cb_state_layout"]
 
@@ -43,7 +44,7 @@ class CbFault(data.Struct):
 
 
 class _Kind(enum.Enum, shape=2):
-    """What stage 2 does."""
+    """What stage 3 does."""
 
     SETUP = 0
     ACQUIRE = 1
@@ -51,7 +52,7 @@ class _Kind(enum.Enum, shape=2):
 
 
 class _Operation(data.Struct):
-    """One operation on its way from stage 1 to stage 2."""
+    """One operation on its way from stage to stage."""
 
     kind: _Kind
     role: CbRole
@@ -88,9 +89,9 @@ class CircularBufferTable(wiring.Component):
 
     Operation
         1. Stage 1 picks a request: a set-up first, else round robin over acquires and dones.
-        2. Stage 2 reads the buffer's row, checks, writes it back. An acquire whose data (room) does
-           not suffice stays at its port and is not looked at again before a done or a set-up
-           changed some buffer.
+        2. Stage 2 reads the buffer's row, stage 3 checks, and writes it back. An acquire whose data
+           (room) does not suffice stays at its port and is not looked at again before a done or a
+           set-up changed some buffer.
         3. A wrong operation changes nothing and is reported on `fault`: CB_UNINITIALISED;
            CB_SHARED, a second unit on one side of a buffer not declared shared; CB_TOO_SMALL, a
            step that could never start; CB_UNDERFLOW, a done beyond what was granted; CB_BUSY, a
@@ -99,9 +100,9 @@ class CircularBufferTable(wiring.Component):
            rest.
 
     Timing
-        An acquire that can be granted is accepted 1 cycle after it came at the earliest, and its
-        grant is valid in the next cycle. One operation a cycle over all ports, one in two cycles
-        for each stream. A done, and an acquire that can be granted, is taken within 2n + 1 cycles
+        An acquire that can be granted is accepted 2 cycles after it came at the earliest, and its
+        grant is valid in the next cycle. One operation a cycle over all ports, one in three cycles
+        for each stream. A done, and an acquire that can be granted, is taken within 2n + 2 cycles
         (n ports), plus one for each set-up.
         No combinational path from inputs to outputs but from `halt` to the readys of acquires.
 
@@ -165,26 +166,25 @@ class CircularBufferTable(wiring.Component):
             rows.write_port(),
         )
         is_set_up = Signal(self.n_cbs)
-        operation, busy = Signal(_Operation), Signal()
-        chosen = Signal(2 * len(self.owners))  # acquires, then dones, as stage 2 works on them
+        operation, busy = Signal(_Operation), Signal()  # in stage 3
+        chosen = Signal(2 * len(self.owners))  # acquires, then dones, as stage 3 works on them
+        row, known = Signal(layout), Signal()
 
         moved, enough, cause = Signal(layout), Signal(), Signal(Trap)
-        self._elaborate_choice(m, operation, busy, chosen, enough)
+        waiting = self._elaborate_choice(m, operation, busy, chosen, enough)
 
-        known = Signal()
         m.d.comb += [
-            read.addr.eq(operation.cb),
+            read.addr.eq(waiting.cb),
             write.addr.eq(operation.cb),
-            known.eq(is_set_up.bit_select(read.addr, 1)),
             peek.addr.eq(self.peek_cb),
             self.peek.eq(peek.data),
             self.peek_valid.eq(is_set_up.bit_select(peek.addr, 1)),
         ]
         with m.If(busy):
             with m.If(operation.kind == _Kind.SETUP):
-                self._elaborate_setup(m, operation, read.data, known, moved, cause)
+                self._elaborate_setup(m, operation, row, known, moved, cause)
             with m.Else():
-                self._elaborate_move(m, operation, read.data, known, moved, enough, cause)
+                self._elaborate_move(m, operation, row, known, moved, enough, cause)
         done = Signal()  # the operation takes place
         allowed = (operation.kind != _Kind.ACQUIRE) | (enough & ~self.halt)
         m.d.comb += [
@@ -192,6 +192,9 @@ class CircularBufferTable(wiring.Component):
             write.en.eq(done),
             write.data.eq(moved),
         ]
+        m.d.sync += [row.eq(read.data), known.eq(is_set_up.bit_select(read.addr, 1))]
+        with m.If(done & (waiting.cb == operation.cb)):
+            m.d.sync += [row.eq(moved), known.eq(1)]
         m.d.sync += self.moved.valid.eq(done)
         with m.If(done):
             m.d.sync += [
@@ -201,14 +204,19 @@ class CircularBufferTable(wiring.Component):
             ]
         with m.If(done & (operation.kind == _Kind.SETUP)):
             m.d.sync += is_set_up.bit_select(write.addr, 1).eq(1)
-        self._elaborate_answers(m, operation, busy, chosen, done, read.data, cause)
+        self._elaborate_answers(m, operation, busy, chosen, done, row, cause)
         return m
 
     def _elaborate_choice(
         self, m: Module, operation: data.View, busy: Signal, chosen: Signal, enough: Signal
-    ) -> None:
-        """Stage 1: pick a request and keep its payload, which stays at its port meanwhile."""
+    ) -> data.View:
+        """Stage 1: pick a request and keep its payload, which stays at its port meanwhile.
+
+        Returns the operation in stage 2, which moves on to stage 3 with its row.
+        """
         n = len(self.owners)
+        waiting, is_waiting, picked = Signal(_Operation), Signal(), Signal.like(chosen)
+        m.d.sync += [operation.eq(waiting), busy.eq(is_waiting), chosen.eq(picked)]
         m.submodules.chooser = chooser = RoundRobin(n_requests=2 * n)
         wants, blocked = Signal(2 * n), Signal(n)
         m.d.comb += wants.eq(
@@ -220,44 +228,46 @@ class CircularBufferTable(wiring.Component):
                 *(port.done.valid for port in self.ports),
             )
         )
-        # What stage 2 works on may leave in this cycle.
+        # What is on its way may leave.
         with m.If(~self.setup.valid):
-            m.d.comb += chooser.requests.eq(wants & ~chosen)
+            m.d.comb += chooser.requests.eq(wants & ~chosen & ~picked)
         m.d.comb += chooser.served.eq(chooser.grant)
-        m.d.sync += [busy.eq(chooser.grant.any() | self.setup.valid), chosen.eq(chooser.grant)]
+        m.d.sync += [
+            is_waiting.eq(chooser.grant.any() | self.setup.valid),
+            picked.eq(chooser.grant),
+        ]
 
+        acquires = [port.acquire.payload for port in self.ports]
+        requests = [*acquires, *(port.done.payload for port in self.ports)]
+        owners = [Const(owner, 3) for owner in self.owners]
         with m.If(self.setup.valid):
             setup = self.setup.payload
             m.d.sync += [
-                operation.kind.eq(_Kind.SETUP),
-                operation.cb.eq(setup.cb),
-                operation.extent.eq(setup.base),
-                operation.advance.eq(setup.depth),
-                operation.shared.eq(setup.shared),
-                operation.tag.eq(setup.tag),
+                waiting.kind.eq(_Kind.SETUP),
+                waiting.cb.eq(setup.cb),
+                waiting.extent.eq(setup.base),
+                waiting.advance.eq(setup.depth),
+                waiting.shared.eq(setup.shared),
+                waiting.tag.eq(setup.tag),
             ]
-        with m.Switch(chooser.grant):
-            for i, port in enumerate(self.ports):
-                for kind, bit, request in (
-                    (_Kind.ACQUIRE, i, port.acquire.payload),
-                    (_Kind.DONE, n + i, port.done.payload),
-                ):
-                    with m.Case(1 << bit):
-                        m.d.sync += [
-                            operation.kind.eq(kind),
-                            operation.role.eq(request.role),
-                            operation.cb.eq(request.cb),
-                            operation.advance.eq(request.advance),
-                            operation.unit.eq(self.owners[i]),
-                        ]
-                        if kind is _Kind.ACQUIRE:
-                            m.d.sync += operation.extent.eq(request.extent)
+        with m.Else():
+            grant = chooser.grant
+            m.d.sync += [
+                waiting.kind.eq(Mux(grant[n:].any(), _Kind.DONE, _Kind.ACQUIRE)),
+                waiting.extent.eq(one_of([item.extent for item in acquires], grant[:n])),
+                waiting.unit.eq(one_of(owners, grant[:n] | grant[n:])),
+                *(
+                    Value.cast(waiting[name]).eq(one_of([item[name] for item in requests], grant))
+                    for name in ("role", "cb", "advance")
+                ),
+            ]
 
         # Data or room only come by dones and set-ups; until then a refused acquire need not try.
         with m.If(busy & (operation.kind != _Kind.ACQUIRE)):
             m.d.sync += blocked.eq(0)
         with m.Elif(busy & ~enough):
             m.d.sync += blocked.eq(blocked | chosen[:n])
+        return waiting
 
     def _elaborate_setup(
         self,
@@ -354,7 +364,7 @@ class CircularBufferTable(wiring.Component):
         grant, granted, accepts = Signal(CbGrant), Signal(n), Signal(n)
         m.d.comb += accepts.eq(Mux(done, chosen[:n], 0))
         m.d.sync += granted.eq(accepts)
-        with m.If(accepts.any()):
+        with m.If(busy):
             producer = operation.role == CbRole.PRODUCER
             m.d.sync += [
                 grant.base.eq(row.base),

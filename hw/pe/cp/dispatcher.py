@@ -272,8 +272,8 @@ class Dispatcher(wiring.Component):
             & (wait.counter < self.limits.counters)
             & (follows | ~steady | ~self.reached[i])
         )
-        fences = ((opcode == Opcode.FENCE) | (opcode == Opcode.END)) & n_busy
-        ends = (opcode == Opcode.END) & (updates | ~self.remote_empty)
+        fences = (opcode == Opcode.FENCE) & (n_busy | self.signals_waiting)
+        ends = (opcode == Opcode.END) & (n_busy | updates | ~self.remote_empty)
         return ~(waits | fences | ends)
 
     def _elaborate_fetch(self, m: Module) -> None:

@@ -3,13 +3,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import Completion
 from hw.lib.arbiter import RoundRobin
 from hw.lib.elastic import StreamFifo
+from hw.lib.select import one_of
 
 __all__ = ["CounterUpdate", "CounterWatch", "SignalCounters"]
 
@@ -42,16 +43,16 @@ class SignalCounters(wiring.Component):
     Operation
         1. `update` acts at once and goes before all else: a command of a source sees what the
            command before it did.
-        2. Signals of `signals` are taken round robin. One for this element (row and column 0)
-           increments its counter; another leaves on `remote` with the row and column of the element
-           it is for, counted from the grid's origin (mod 16). Signals of `arriving` are for this
-           element, whatever they say.
+        2. Signals of `signals` are taken round robin, one ahead. One for this element (row and
+           column 0) increments its counter; another leaves on `remote` with the row and column of
+           the element it is for, counted from the grid's origin (mod 16). Signals of `arriving` are
+           for this element, whatever they say.
         3. `reached` tells for each watch whether the counter had reached the value in the cycle
            before (modulo 2^32).
 
     Timing
-        An increment is visible in the next cycle; one counter changes per cycle. A remote signal is
-        valid the cycle after it was taken.
+        What `update` does is visible in the next cycle, a signal two cycles after it was taken
+        unless it waits; one counter changes per cycle. A remote signal is valid then, too.
 
     Parameters
     ----------
@@ -68,8 +69,8 @@ class SignalCounters(wiring.Component):
     remote : Out(stream.Signature(Completion)), signals for other elements.
     remote_room : Out(1), an `update` for another element may come in this and the next two
         cycles.
-    remote_empty : Out(1), no signal waits to leave.
-    waiting : Out(1), a signal waits for its turn.
+    remote_empty : Out(1), no signal waits to be counted or to leave.
+    waiting : Out(1), a signal was taken and is not counted yet.
     watches : In(CounterWatch).array(n_watches), counters to compare.
     reached : Out(n_watches), their results.
     peek_counter : In(5), counter to look at.
@@ -78,7 +79,7 @@ class SignalCounters(wiring.Component):
     Raises: ValueError when `n_counters` is out of range.
     """
 
-    REMOTE_DEPTH = 4
+    REMOTE_DEPTH = 8
     """Signals that may wait to leave the element."""
 
     def __init__(self, *, n_counters: int, n_signals: int, n_watches: int) -> None:
@@ -153,12 +154,13 @@ class SignalCounters(wiring.Component):
     def _elaborate_signal(
         self, m: Module, leaving: StreamFifo, signal: data.View, is_local: Signal, wins: Signal
     ) -> None:
-        """Take the signal whose turn it is, unless a short command goes before it.
+        """Take the signal whose turn it is; it counts when no short command goes before it.
 
         A signal that cannot leave must not hold up those for this element, since other elements
         may wait for us to take theirs.
         """
         ports = [*self.signals, self.arriving]
+        locals_, takes = [], Signal()
         m.submodules.chooser = chooser = RoundRobin(n_requests=len(ports))
         for i, port in enumerate(ports):
             local = Signal(name=f"local{i}")
@@ -166,15 +168,20 @@ class SignalCounters(wiring.Component):
             m.d.comb += [
                 local.eq((target == 0) | (i == self.n_signals)),
                 chooser.requests[i].eq(port.valid & (local | self.remote_room)),
-                port.ready.eq(chooser.grant[i] & ~self.update.valid),
+                port.ready.eq(chooser.grant[i] & takes),
             ]
-            with m.If(chooser.grant[i]):
-                m.d.comb += [signal.eq(port.payload), is_local.eq(local)]
+            locals_.append(local)
         m.d.comb += [
-            self.waiting.eq(chooser.grant.any()),
             wins.eq(self.waiting & ~self.update.valid),
-            chooser.served.eq(Mux(wins, chooser.grant, 0)),
+            takes.eq(~self.waiting | wins),
+            chooser.served.eq(Mux(takes, chooser.grant, 0)),
         ]
+        with m.If(takes):
+            m.d.sync += [
+                self.waiting.eq(chooser.grant.any()),
+                signal.eq(one_of([port.payload.as_value() for port in ports], chooser.grant)),
+                is_local.eq((chooser.grant & Cat(locals_)).any()),
+            ]
 
         sent = Signal(Completion)
         m.d.comb += sent.eq(signal)
@@ -191,7 +198,7 @@ class SignalCounters(wiring.Component):
             leaving.i.payload.eq(sent),
             leaving.i.payload.signal_row.eq(sent.signal_row + self.row),
             leaving.i.payload.signal_col.eq(sent.signal_col + self.col),
-            # Two words of the queue are kept for the short commands that are on their way.
-            self.remote_room.eq(leaving.level < self.REMOTE_DEPTH - 2),
-            self.remote_empty.eq(leaving.level == 0),
+            self.remote_empty.eq((leaving.level == 0) & ~self.waiting),
         ]
+        # The others are kept for what is on its way: three short commands and two signals.
+        m.d.sync += self.remote_room.eq(leaving.level < self.REMOTE_DEPTH - 5)

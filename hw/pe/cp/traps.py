@@ -3,13 +3,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.traps import Trap
 from hw.arch.units import Unit
 from hw.iface.pe import TrapReport
+from hw.lib.select import one_of
 
 __all__ = ["ElementTrap", "TrapCollector"]
 
@@ -72,13 +73,17 @@ class TrapCollector(wiring.Component):
         first = Signal(ElementTrap)
         with m.If(self.halt_request):
             m.d.comb += [first.valid.eq(1), first.cause.eq(Trap.ABORTED), first.unit.eq(Unit.CP)]
-        for report, unit in reversed(list(zip(self.reports, self.units, strict=True))):
-            with m.If(report.valid):
-                m.d.comb += [
-                    first.valid.eq(1),
-                    first.unit.eq(unit),
-                    *(first[name].eq(report[name]) for name in ("cause", "opcode", "tag", "info")),
-                ]
+        valid = Cat(report.valid for report in self.reports)
+        lowest = valid & (~valid + 1)[: self.n_reports]
+        with m.If(valid.any()):
+            m.d.comb += [
+                first.valid.eq(1),
+                first.unit.eq(one_of(list(self.units), lowest)),
+                *(
+                    first[name].eq(one_of([report[name] for report in self.reports], lowest))
+                    for name in ("cause", "opcode", "tag", "info")
+                ),
+            ]
         with m.If(first.valid & ~self.trap.valid):
             m.d.sync += self.trap.eq(first)
         m.d.comb += self.halt.eq(self.trap.valid)
