@@ -9,20 +9,30 @@ from hw.iface.memory import MemoryReadPort, MemoryWritePort
 
 __all__ = ["RESOURCE_POINTS"]
 
+_FPGA_SIZES = {"sram_bytes": 1 << 17, "dram_bytes": 1 << 25, "local_bytes": 1 << 15}
 _SIZES = {"sram_bytes": 1 << 18, "dram_bytes": 1 << 26, "local_bytes": 1 << 14}
 
 
-def _dram_bridge(link_bytes: int, beat_bytes: int) -> DramBridge:
+def _dram_bridge(link_bytes: int, beat_bytes: int, read_slots: int = 32) -> DramBridge:
     return DramBridge(
         link_bytes=link_bytes,
         beat_bytes=beat_bytes,
         read_tag_width=7,
         write_tag_width=6,
         size_bytes=1 << 26,
+        read_slots=read_slots,
     )
 
 
 RESOURCE_POINTS = {
+    "HostPort, fpga": lambda: HostPort(link_bytes=16, id_width=4, **_FPGA_SIZES),
+    "Crossbar of reads, fpga": lambda: Crossbar(
+        port=MemoryReadPort, link_bytes=16, tag_widths=(4, 3, 2), **_FPGA_SIZES
+    ),
+    "Crossbar of writes, fpga": lambda: Crossbar(
+        port=MemoryWritePort, link_bytes=16, tag_widths=(1, 5), **_FPGA_SIZES
+    ),
+    "DramBridge, fpga": lambda: _dram_bridge(16, 2, read_slots=16),
     "ControlBlock": lambda: ControlBlock(config_id=0, count_width=4),
     "HostPort, 16 bytes": lambda: HostPort(link_bytes=16, id_width=4, **_SIZES),
     "HostPort, 64 bytes": lambda: HostPort(link_bytes=64, id_width=4, **_SIZES),

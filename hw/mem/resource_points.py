@@ -7,7 +7,11 @@ __all__ = ["RESOURCE_POINTS"]
 
 _TAGS = {"read_tag_width": 7, "write_tag_width": 6}
 
+_FPGA = {"size_bytes": 1 << 17, "link_bytes": 16, "read_tag_width": 6, "write_tag_width": 6}
+
 RESOURCE_POINTS = {
+    "SramSlice, fpga": lambda: SramSlice(**_FPGA),
+    "SramSlice, fpga, no ECC": lambda: SramSlice(ecc=False, **_FPGA),
     "SramSlice, 16-byte lines, 64 KB": lambda: SramSlice(
         size_bytes=1 << 16, link_bytes=16, **_TAGS
     ),
