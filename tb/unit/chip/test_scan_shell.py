@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chip behind its scan chain: a host that has four pins reaches SRAM, DRAM and registers."""
 
-import dataclasses
 from typing import Any
 
 import cocotb
@@ -12,7 +11,7 @@ from hw.arch.address_map import CONTROL, DRAM, SRAM
 from hw.chip.scan_harness import ScanHarness
 from hw.chip.scan_shell import ScanShell
 from hw.chip.top import HOST_ID_WIDTH
-from hw.config import ChipConfig, get_config
+from hw.config import get_config
 from hw.iface.axi import Axi4Port, AxiBurst, AxiResponse
 from tb.common.payload import pack, unpack
 from tb.common.runner import run_bench
@@ -23,21 +22,9 @@ CHIP_ID = 0x4D544941
 PINS = ("scan_in", "scan_enable", "scan_apply")
 
 
-def small_fpga() -> ChipConfig:
-    """The member `fpga` without floating point, which builds sooner."""
-    fpga = get_config("fpga")
-    pe = dataclasses.replace(
-        fpga.pe,
-        dpe=dataclasses.replace(fpga.pe.dpe, with_fp=False),
-        se=dataclasses.replace(fpga.pe.se, with_fp=False, with_functions=False),
-    )
-    return dataclasses.replace(fpga, pe=pe)
-
-
 def fpga_harness() -> ScanHarness:
     """The harness of that chip's shell, which knows where each signal is in the chains."""
-    shell = ScanShell(small_fpga())
-    return shell.harness
+    return ScanShell(get_config("fpga")).harness
 
 
 class Controller:
@@ -134,7 +121,7 @@ async def four_pins_reach_every_memory(dut: Any) -> None:
 @pytest.mark.slow
 def test_chip_behind_its_scan_chain() -> None:
     """The whole chip, as it is placed and routed."""
-    run_bench(ScanShell(small_fpga()), name="scan_shell_fpga", test_module=__name__)
+    run_bench(ScanShell(get_config("fpga")), name="scan_shell_fpga", test_module=__name__)
 
 
 def simulate(harness: ScanHarness, run: Any) -> None:
