@@ -319,7 +319,11 @@ class LayoutRuns(wiring.Component):
             job.rotation.eq(Mux(is_copy, size.target_lane - size.source_lane, 0)),
             job.n_taken.eq(Mux(takes, n_read, 0)),
             # The first destination word needs two source words.
-            job.late.eq(is_copy & (size.source_lane > size.target_lane) & (n_read > 1)),
+            job.late.eq(
+                is_copy
+                & (size.source_lane > size.target_lane)
+                & (size.source_end > self.geometry.word_bytes)
+            ),
             job.n_beats.eq(Mux(by_byte, self._words(size.target_end), size.n_out) + job.late),
             *(job[name].eq(half[name]) for name in ("place", "skip", "cb", "advance")),
             *(job[name].eq(half[name]) for name in ("step_end", "command_end")),
