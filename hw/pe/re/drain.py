@@ -14,13 +14,14 @@ from hw.lib.elastic import SkidBuffer, StreamFifo
 from hw.pe.re.combiner import RowCombiner
 from hw.pe.re.min_max import RowMinMax
 from hw.pe.re.parity_check import ParityCheck
-from hw.pe.re.row_writer import RowWriter
+from hw.pe.re.row_writer import RowWriter, spread_place
 from hw.pe.re.sequencer import item_layout
 from hw.pe.re.serial_min_max import SerialMinMax
 
 __all__ = ["DrainPath", "mode_layout"]
 
 _WAY_DEPTH = 16
+_ITEMS_AHEAD = 3
 
 
 def mode_layout() -> data.StructLayout:
@@ -59,6 +60,7 @@ class DrainPath(wiring.Component):
     in_north, in_west, out_south, out_east, to_se : streams of rows, where the engine has them.
     step : Out(stream of cb and advance), steps that are in local memory.
     stop : In(1), start nothing new and drop what has no request yet.
+    queued : Out(1), a row waits to be read.
     busy : Out(1), rows or writes are under way, or a link has not taken its row.
     writing : Out(1), writes are under way.
     fault_parity, fault_parity_bank : Out, a row that moved on in the cycle before had a fault.
@@ -114,6 +116,7 @@ class DrainPath(wiring.Component):
                 "ls_out": writer["ls_out"],
                 "step": writer["step"],
                 "stop": In(1),
+                "queued": Out(1),
                 "busy": Out(1),
                 "writing": Out(1),
                 "fault_parity": Out(1),
@@ -130,7 +133,7 @@ class DrainPath(wiring.Component):
         m = Module()
         m.submodules.writer = self.writer
         # Places of the rows on their way, in order.
-        m.submodules.way = way = StreamFifo(shape=self.item_layout["place"].shape, depth=_WAY_DEPTH)
+        m.submodules.way = way = StreamFifo(shape=self.writer.place.shape(), depth=_WAY_DEPTH)
         wiring.connect(m, wiring.flipped(self.step), self.writer.step)
         for outer, inner in zip(self.ls_out, self.writer.ls_out, strict=True):
             wiring.connect(m, wiring.flipped(outer), inner)
@@ -145,36 +148,60 @@ class DrainPath(wiring.Component):
         on_way = on_way + self._elaborate_out(m, row, valid, advance, hold, way, linking)
         m.d.comb += [
             self.writing.eq(self.writer.busy),
-            self.busy.eq(at_memory | Cat(on_way).any() | linking | self.writer.busy),
+            self.busy.eq(self.queued | at_memory | Cat(on_way).any() | linking | self.writer.busy),
             self.waits_neighbour.eq(at_memory & ~moves & ~self.waits_ls),
         ]
         return m
+
+    def _elaborate_items(self, m: Module, way: StreamFifo) -> Any:
+        """Queue items, so that the walk over them does not depend on who takes rows.
+
+        Returns the queue's output. Where a row goes is computed before it is queued.
+        """
+        source = self.items.payload
+        fields = ("bank", "row", "first", "last", "n_valid")
+        shape = data.StructLayout({name: self.item_layout[name].shape for name in fields})
+        m.submodules.queue = queue = StreamFifo(shape=shape, depth=_ITEMS_AHEAD)
+        takes = self.items.valid & self.items.ready
+        m.d.comb += [
+            self.items.ready.eq(queue.i.ready & way.i.ready & ~self.stop),
+            queue.i.valid.eq(takes),
+            *(queue.i.payload[name].eq(source[name]) for name in fields),
+            way.i.valid.eq(takes),
+            self.queued.eq(queue.o.valid),
+        ]
+        spread_place(
+            m,
+            way.i.payload,
+            source.place,
+            n_slots=self.writer.n_slots,
+            word_bytes=self.writer.word_bytes,
+        )
+        return queue.o
 
     def _elaborate_read(
         self, m: Module, at_memory: Signal, moves: Signal, n_valid: Signal, way: StreamFifo
     ) -> None:
         """Read rows, and free a bank when its last row moves on."""
-        item = self.items.payload
+        item = self._elaborate_items(m, way)
         last = Signal()
         bank_ready = Signal()
         m.d.comb += [
-            bank_ready.eq(~item.first | (self.states[item.bank] == BankState.FULL)),
-            self.items.ready.eq(bank_ready & (~at_memory | moves) & ~self.stop),
-            self.read_en.eq(self.items.valid & self.items.ready),
-            self.read_bank.eq(item.bank),
-            self.read_row.eq(item.row),
-            self.drain.eq(self.read_en & item.first),
+            bank_ready.eq(~item.payload.first | (self.states[item.payload.bank] == BankState.FULL)),
+            item.ready.eq(bank_ready & (~at_memory | moves) & ~self.stop),
+            self.read_en.eq(item.valid & item.ready),
+            self.read_bank.eq(item.payload.bank),
+            self.read_row.eq(item.payload.row),
+            self.drain.eq(self.read_en & item.payload.first),
             self.free.eq(moves & last),
-            self.waits_bank.eq(self.items.valid & ~bank_ready),
-            way.i.valid.eq(self.read_en),
-            way.i.payload.eq(item.place),
+            self.waits_bank.eq(item.valid & ~bank_ready),
         ]
         with m.If(self.read_en):
             m.d.sync += [
                 at_memory.eq(1),
-                last.eq(item.last),
-                n_valid.eq(item.n_valid),
-                self.free_bank.eq(item.bank),
+                last.eq(item.payload.last),
+                n_valid.eq(item.payload.n_valid),
+                self.free_bank.eq(item.payload.bank),
             ]
         with m.Elif(moves | self.stop):
             m.d.sync += at_memory.eq(0)

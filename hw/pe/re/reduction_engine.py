@@ -161,7 +161,7 @@ class ReductionEngine(wiring.Component):
                 self.control.command.valid | sequencer.running | sequencer.unreported,
             ),
             ("accumulator", accumulator, self.rows.valid | accumulator.busy),
-            ("drain", drain, drain.read_en | drain.busy),
+            ("drain", drain, drain.items.valid | drain.busy),
             ("preload", preload, preload.items.valid | preload.reading),
         ):
             m.submodules[name] = Gated(path, enable=enable)
@@ -228,7 +228,7 @@ class ReductionEngine(wiring.Component):
             states.free_bank.eq(drain.free_bank),
             states.fill.eq(preload.fill),
             states.ready.eq(preload.ready),
-            states.bank.eq(bank),
+            states.bank.eq(Mux(self.sequencer.is_preload, bank, drain.read_bank)),
             drain.states.eq(states.states),
             preload.states.eq(states.states),
         ]
@@ -326,7 +326,7 @@ class ReductionEngine(wiring.Component):
         m.d.comb += [
             self.control.idle.eq(~sequencer.running & ~drain.writing & ~preload.reading),
             status.state.eq(State.IDLE),
-            status.bank.eq(sequencer.items.payload.bank),
+            status.bank.eq(Mux(drain.queued, drain.read_bank, sequencer.items.payload.bank)),
         ]
         with m.If(stop):
             m.d.comb += status.state.eq(State.HALTED)

@@ -3,16 +3,49 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import LsWritePort
-from hw.lib.word_writer import place_layout, wrapped_address
+from hw.lib.word_writer import wrapped_address
 
-__all__ = ["RowWriter"]
+__all__ = ["RowWriter", "row_place_layout", "spread_place"]
 
 _MINMAX_BYTES = 8
+
+
+def row_place_layout(address_width: int, n_slots: int) -> data.StructLayout:
+    """Where the words of a row go."""
+    return data.StructLayout(
+        {
+            "addresses": data.ArrayLayout(address_width, n_slots),
+            "outside": 1,  # a whole row would reach beyond local memory
+            "short_outside": 1,  # a minimum and a maximum would
+            "cb": 6,
+            "step_end": 1,
+            "advance": 16,
+        }
+    )
+
+
+def spread_place(
+    m: Module, target: data.View, place: data.View, *, n_slots: int, word_bytes: int
+) -> None:
+    """Drive where the words of a row go that begins at a `place_layout`."""
+    outside: list[Value] = [place.outside]
+    n_short = -(-_MINMAX_BYTES // word_bytes)
+    for number in range(n_slots):
+        address: Value = Cat(place.address, Const(0, 1))  # of the first word: wrapped already
+        if number:
+            address = wrapped_address(m, place, number, word_bytes=word_bytes)
+        outside.append(address[-1])
+        m.d.comb += target.addresses[number].eq(address)
+    m.d.comb += [
+        target.outside.eq(Cat(outside).any()),
+        target.short_outside.eq(Cat(outside[: 1 + n_short]).any()),
+        *(target[name].eq(place[name]) for name in ("cb", "step_end", "advance")),
+    ]
 
 
 class RowWriter(wiring.Component):
@@ -34,7 +67,7 @@ class RowWriter(wiring.Component):
 
     Members
     -------
-    place : In(place_layout), of the row that would be loaded.
+    place : In(row_place_layout), of the row that would be loaded.
     load : In(1), take it; only when no row waits, or with `left`.
     row : In(32 * columns), the row in the register.
     short : In(1), of the rows on their way.
@@ -51,7 +84,7 @@ class RowWriter(wiring.Component):
         port = LsWritePort(address_width=address_width, word_bytes=word_bytes)
         super().__init__(
             {
-                "place": In(place_layout(address_width)),
+                "place": In(row_place_layout(address_width, self.n_slots)),
                 "load": In(1),
                 "row": In(32 * columns),
                 "short": In(1),
@@ -72,12 +105,11 @@ class RowWriter(wiring.Component):
             self.step.valid.eq(self.busy & complete & step_end),
             self.left.eq(self.busy & complete & (~step_end | self.step.ready)),
         ]
-        used, outside = [], [self.place.outside]
+        used = []
         for number in range(self.n_slots):
-            beyond = self._elaborate_slot(m, number, waiting[number])
+            self._elaborate_slot(m, number, waiting[number])
             used.append(Mux(self.short, number * self.word_bytes < _MINMAX_BYTES, 1))
-            outside.append(beyond & used[-1])
-        m.d.comb += self.outside.eq(Cat(outside).any())
+        m.d.comb += self.outside.eq(Mux(self.short, self.place.short_outside, self.place.outside))
         for number, port in enumerate(self.ls_out):
             with m.If(port.request.ready):
                 m.d.sync += waiting[number].eq(0)
@@ -93,12 +125,11 @@ class RowWriter(wiring.Component):
             m.d.sync += self.busy.eq(0)
         return m
 
-    def _elaborate_slot(self, m: Module, number: int, waiting: Any) -> Any:
-        """One slot's request; returns whether its address would lie beyond local memory."""
+    def _elaborate_slot(self, m: Module, number: int, waiting: Any) -> None:
+        """One slot's request."""
         port = self.ls_out[number].request
-        address = wrapped_address(m, self.place, number, word_bytes=self.word_bytes)
         with m.If(self.load):
-            m.d.sync += port.payload.address.eq(address)
+            m.d.sync += port.payload.address.eq(self.place.addresses[number])
         low = 8 * self.word_bytes * number
         n_short = min(max(_MINMAX_BYTES - number * self.word_bytes, 0), self.word_bytes)
         m.d.comb += [
@@ -106,4 +137,3 @@ class RowWriter(wiring.Component):
             port.payload.data.eq(self.row[low : low + 8 * self.word_bytes]),
             port.payload.strobe.eq(Mux(self.short, Const((1 << n_short) - 1, self.word_bytes), -1)),
         ]
-        return address[-1]

@@ -367,7 +367,7 @@ class ReBench:
         """The unit says that it is idle."""
         return bool(self.dut["control__idle"].value)
 
-    async def complete(self, n: int, limit: int = 3000) -> None:
+    async def complete(self, n: int, limit: int = 20_000) -> None:
         """Wait for the n-th completion since the start of the test."""
         await self.bench.until(lambda: len(self.completions.items) >= n, limit)
         await self.bench.wait(1)
