@@ -106,14 +106,11 @@ class LoopOffset(wiring.Component):
             Signal(signed(self.offset_width), name=f"offset{level}") for level in range(LEVELS)
         ]
         strides = [self.strides[level] for level in range(LEVELS)]
+        # The origin goes through the adder as one more offset, which is cheaper than a choice.
         m.d.comb += [
-            moves.eq(lowest(self.goes_on)),
+            moves.eq(Mux(self.start, 0, lowest(self.goes_on))),
             moved.eq(
-                Mux(
-                    self.start,
-                    self.origin,
-                    selected(moves, offsets) + selected(moves, strides),
-                )
+                selected(Cat(moves, self.start), [*offsets, self.origin]) + selected(moves, strides)
             ),
             self.offset.eq(offsets[0]),
         ]

@@ -10,7 +10,7 @@ from hw.pe.fi.geometry import FiGeometry, LineKind
 from hw.pe.fi.runs import RunSource
 from hw.pe.fi.splitter import LineSplitter
 
-__all__ = ["connect_runs", "elaborate_faults"]
+__all__ = ["connect_runs", "elaborate_faults", "refusal"]
 
 
 def connect_runs(m: Module, source: RunSource, splitter: LineSplitter, stop: Value) -> None:
@@ -29,30 +29,29 @@ def elaborate_faults(
     engine: EngineControl,
     source: RunSource,
     *,
-    refused: Value,
-    line: data.View,
     failures: list[tuple[Value, data.View]],
-    geometry: FiGeometry,
 ) -> None:
-    """The engine's trap: a failure of its own (the first one counts), a refused line, or a run."""
+    """The engine's trap: a failure of a line (the first one counts), or a run."""
     run, fault = source.runs.payload, engine.fault
-    wrong_run, wrong_line = Signal(), Signal()
+    wrong_run = Signal()
     m.d.comb += [
         wrong_run.eq(source.runs.valid & (run.cause != Trap.NONE) & ~engine.stop),
-        wrong_line.eq(refused & ~engine.stop),
-        engine.fault_valid.eq(wrong_run | wrong_line),
+        engine.fault_valid.eq(wrong_run),
         fault.cause.eq(run.cause),
         fault.indexed.eq(run.kind != LineKind.PLAIN),
         fault.tag.eq(run.tag),
         fault.info.eq(run.address),
     ]
-    with m.If(wrong_line):
-        m.d.comb += [
-            fault.cause.eq(Trap.MEMORY_RANGE),
-            fault.indexed.eq(line.kind != LineKind.PLAIN),
-            fault.tag.eq(line.tag),
-            fault.info.eq(line.place.line << geometry.link_log2),
-        ]
     for failed, failure in reversed(failures):
         with m.If(failed):
             m.d.comb += [engine.fault_valid.eq(1), fault.eq(failure)]
+
+
+def refusal(line: data.View, geometry: FiGeometry) -> dict[str, Value]:
+    """What the guard's refusal of a line means, as fields of `fault_layout`."""
+    return {
+        "cause": Value.cast(Trap.MEMORY_RANGE),
+        "indexed": line.kind != LineKind.PLAIN,
+        "tag": line.tag,
+        "info": line.place.line << geometry.link_log2,
+    }

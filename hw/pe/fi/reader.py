@@ -17,7 +17,7 @@ from hw.lib.address_generator import StepReporter
 from hw.lib.arbiter import RoundRobin
 from hw.lib.elastic import PipeStage
 from hw.pe.fi.control import EngineControl, fault_layout
-from hw.pe.fi.front import connect_runs, elaborate_faults
+from hw.pe.fi.front import connect_runs, elaborate_faults, refusal
 from hw.pe.fi.geometry import FiGeometry, LineKind
 from hw.pe.fi.guard import RangeGuard
 from hw.pe.fi.lander import N_WRITE_SLOTS, Lander
@@ -43,8 +43,7 @@ class ReadEngine(wiring.Component):
         1. Lines of a command leave in order, those of a step when its room is reserved.
         2. They come back in order on `landed`; a step's last one reports the step to the CB table,
            a command's last one completes it.
-        3. A run that must not be moved traps as `RunSource` says, a `refused` line MEMORY_RANGE,
-           its info the line's address; `failed` lines trap as told.
+        3. A run that must not be moved traps as `RunSource` says; `failed` lines trap as told.
 
     Timing
         A line per cycle, see `RunSource` and `LineSplitter`.
@@ -61,8 +60,6 @@ class ReadEngine(wiring.Component):
     index_cb, index_ls : Out, of index lists; with `gathers` only.
     lines : Out(stream.Signature(geometry.line_layout)), lines to read.
     landed : In(stream.Signature(retire_layout())), lines that landed, in order.
-    refused : In(1), the line `refusal` of this engine may not be read.
-    refusal : In(geometry.line_layout), that line.
     stop : Out(1), its lines are not to be sent any more.
     failed : In(1), a line of this engine failed.
     failure : In(fault_layout()), how.
@@ -87,8 +84,6 @@ class ReadEngine(wiring.Component):
                 **{name: self.source.signature.members[name] for name in names},
                 "lines": Out(stream.Signature(geometry.line_layout)),
                 "landed": In(stream.Signature(retire_layout())),
-                "refused": In(1),
-                "refusal": In(geometry.line_layout),
                 "stop": Out(1),
                 "failed": In(1),
                 "failure": In(fault_layout()),
@@ -155,10 +150,7 @@ class ReadEngine(wiring.Component):
             m,
             engine,
             source,
-            refused=self.refused,
-            line=self.refusal,
             failures=[(self.failed, self.failure)],
-            geometry=self.geometry,
         )
         return m
 
@@ -249,21 +241,32 @@ class FabricReader(wiring.Component):
             pool.answered_tag.eq(lander.answered_tag),
             pool.held.eq(lander.landing),
         ]
-        place = lander.origin.place
+        failure = self._elaborate_failures(m, guard, lander)
         for index, engine in enumerate((row, col)):
             wiring.connect(m, pool.retired[index], engine.landed)
+            refused = guard.refused & (guard.o.payload.engine == index)
             m.d.comb += [
                 engine.transfers.eq(pool.in_flight[index]),
                 engine.ls_blocked.eq(lander.blocked),
-                engine.failed.eq(lander.fault & (lander.origin.engine == index)),
-                engine.failure.cause.eq(
-                    Mux(lander.poisoned, Trap.MEMORY_POISON, Trap.MEMORY_ERROR)
-                ),
-                engine.failure.indexed.eq(lander.origin.indexed),
-                engine.failure.tag.eq(lander.origin.tag),
-                engine.failure.info.eq(place.line << self.geometry.link_log2),
+                # A refused line stays until its engine has stopped: it can wait for a failed one.
+                engine.failed.eq(Mux(lander.fault, lander.origin.engine == index, refused)),
+                engine.failure.eq(failure),
             ]
         return m
+
+    def _elaborate_failures(self, m: Module, guard: RangeGuard, lander: Lander) -> data.View:
+        """What is wrong with a line that was answered, or else with the one at the guard."""
+        failure = Signal(fault_layout())
+        origin = lander.origin
+        answered = {
+            "cause": Mux(lander.poisoned, Trap.MEMORY_POISON, Trap.MEMORY_ERROR),
+            "indexed": origin.indexed,
+            "tag": origin.tag,
+            "info": origin.place.line << self.geometry.link_log2,
+        }
+        for name, refused in refusal(guard.o.payload, self.geometry).items():
+            m.d.comb += failure[name].eq(Mux(lander.fault, answered[name], refused))
+        return failure
 
     def _elaborate_guard(
         self, m: Module, engines: tuple[ReadEngine, ...], pool: TagPool
@@ -286,8 +289,6 @@ class FabricReader(wiring.Component):
             waits = guard.o.valid & (line.engine == index)
             m.d.comb += [
                 engine.lines.ready.eq(turns.served[index]),
-                engine.refused.eq(guard.refused & (line.engine == index)),
-                engine.refusal.eq(line),
                 engine.lacks_tag.eq(waits & ~pool.available),
                 engine.lacks_memory.eq(waits),
             ]

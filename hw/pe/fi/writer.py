@@ -19,7 +19,7 @@ from hw.pe.fi.adder import LineAdder
 from hw.pe.fi.assembler import LineAssembler, assembled_layout
 from hw.pe.fi.control import EngineControl, fault_layout
 from hw.pe.fi.fetcher import N_READ_SLOTS, LineFetcher
-from hw.pe.fi.front import connect_runs, elaborate_faults
+from hw.pe.fi.front import connect_runs, elaborate_faults, refusal
 from hw.pe.fi.geometry import FiGeometry, LineKind
 from hw.pe.fi.guard import RangeGuard
 from hw.pe.fi.runs import RunSource
@@ -152,15 +152,12 @@ class FabricWriter(wiring.Component):
         adder = self._elaborate_adder(m) if self.with_add else None
         self._elaborate_requests(m, engine, assembled.o, adder)
         failures = self._elaborate_answers(m, engine, assembled.o, adder)
-        elaborate_faults(
-            m,
-            engine,
-            source,
-            refused=guard.refused,
-            line=guard.o.payload,
-            failures=failures,
-            geometry=geometry,
-        )
+        refused = Signal(fault_layout())
+        m.d.comb += [
+            refused[name].eq(value) for name, value in refusal(guard.o.payload, geometry).items()
+        ]
+        failures.append((guard.refused & ~stop, refused))
+        elaborate_faults(m, engine, source, failures=failures)
         return m
 
     def _elaborate_engine(
