@@ -19,6 +19,9 @@ __all__ = ["Name", "Netlist"]
 
 _BIT = re.compile(r"^(.*)\[(\d+)\]$")
 _DERIVED = re.compile(r"^(.+?)_[A-Z][A-Z0-9]*(?:[_\[$].*)?$")
+_INDICES = re.compile(r"(\.\d+)+$")
+"""What Yosys appends to the name of a memory that takes several cells."""
+_UNNAMED = re.compile(r"(?:^|\.)\\?\$")
 _NAMED_CELLS = ("TRELLIS_FF", "TRELLIS_DPR16X4", "DP16KD", "PDPW16KD", "MULT18X18D")
 _LIBRARY = "amaranth/"
 
@@ -96,7 +99,7 @@ class Netlist:
             for bit in found["connections"].get("Q", []):
                 return self._best(bit, source)
         plain = _DERIVED.sub(r"\1", cell)
-        return Name(re.sub(r"(\.\d+)+$", "", plain), source or self._source_of(plain))
+        return Name(_INDICES.sub("", plain), source or self._source_of(plain))
 
     def net(self, name: str) -> Name:
         """A net between two cells."""
@@ -128,7 +131,11 @@ class Netlist:
     def _best(self, bit: int, source: str) -> Name:
         """Of all names of a bit the one that tells most; `source` is the register's line."""
         aliases = self._aliases.get(bit, [])
-        declared = [name for name in aliases if _own_source(self._nets[name])]
+        declared = [
+            name
+            for name in aliases
+            if _own_source(self._nets[name]) and not _DERIVED.match(name.rpartition(".")[2])
+        ]
         same = [name for name in declared if _own_source(self._nets[name]) == source]
         for group in (same, [n for n in declared if not self._is_library(n)], declared):
             if group:
@@ -153,8 +160,8 @@ class Netlist:
     def _near(self, name: str) -> Name:
         """A name that Yosys made from a neighbour's."""
         match = _DERIVED.match(name)
-        plain = match[1] if match is not None else name
-        shown = "an unnamed value" if "$" in plain else plain
+        plain = _INDICES.sub("", match[1] if match is not None else name)
+        shown = "an unnamed value" if _UNNAMED.search(plain) else plain
         return Name(shown, self._source_of(plain), match is None)
 
     def _source_of(self, name: str) -> str:
@@ -205,5 +212,6 @@ def _declarations(design: str) -> dict[tuple[str, str], list[str]]:
 def _own_source(item: Any) -> str:
     """The line of ours, or of Amaranth's library, from which a cell or net comes."""
     places = item.get("attributes", {}).get("src", "").split("|")
-    ours = [place for place in places if place and not place.startswith("/")]
-    return ours[0].partition("-")[0] if ours else ""
+    known = [place for place in places if place and not place.startswith("/")]
+    ours = [place for place in known if not place.startswith(_LIBRARY)]
+    return (ours or known or [""])[0].partition("-")[0]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The flow's reports as tables on a terminal."""
 
+import dataclasses
 from collections.abc import Collection, Sequence
 
 from rich import box
@@ -9,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sw.synth.area import AREA_TITLES
-from sw.synth.paths import TimingPath
+from sw.synth.paths import Step, TimingPath
 from sw.synth.report import Report
 
 __all__ = ["show_comparison", "show_limits", "show_report", "show_summary"]
@@ -95,7 +96,7 @@ def _show_path(path: TimingPath, console: Console) -> None:
     """One path: its cells and nets, a line a step."""
     numbers = ("ns", "+logic", "+routing")
     table = _table(*numbers, "through", "net", "line", numbers=numbers)
-    for step in path.steps[:_STEPS]:
+    for step in _merged(path.steps)[:_STEPS]:
         near = "" if step.net.exact else "near "
         table.add_row(
             f"{step.total_ns:.2f}",
@@ -112,6 +113,22 @@ def _show_path(path: TimingPath, console: Console) -> None:
         f"from {path.start.name}  {path.start.source}\nto   {path.end.name}  {path.end.source}"
     )
     _print(title, table, console)
+
+
+def _merged(steps: Sequence[Step]) -> list[Step]:
+    """The steps with each run along a carry chain as one."""
+    merged: list[Step] = []
+    for step in steps:
+        last = merged[-1] if merged else None
+        if last is not None and last.cell == step.cell == "carry" and last.line == step.line:
+            merged[-1] = dataclasses.replace(
+                step,
+                logic_ns=last.logic_ns + step.logic_ns,
+                routing_ns=last.routing_ns + step.routing_ns,
+            )
+        else:
+            merged.append(step)
+    return merged
 
 
 def show_limits(reports: Sequence[Report], console: Console) -> None:
