@@ -95,6 +95,7 @@ class MluGeometry:
             {
                 "place": self.place_layout,
                 "size": self.size_layout,
+                "outside": 1,  # of the buffer, or the buffer of local memory: not to be done
                 "skip": unsigned(9),
                 "tag": unsigned(16),
                 "cb": unsigned(6),

@@ -206,7 +206,7 @@ class _Core(wiring.Component):
             m.d.comb += [
                 control.fault.valid.eq(1),
                 control.fault.cause.eq(Trap.LS_RANGE),
-                control.fault.tag.eq(runs.tag),
+                control.fault.tag.eq(runs.outside_tag),
                 control.fault.info.eq(runs.outside_cb),
             ]
 

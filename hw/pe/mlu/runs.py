@@ -57,7 +57,7 @@ class LayoutRuns(wiring.Component):
     illegal : Out(1), it is impossible.
     illegal_bit : Out(10), offset of the field that makes it so.
     outside : Out(1), the next run cannot be.
-    outside_cb : Out(6), its circular buffer.
+    outside_cb : Out(6), its circular buffer. outside_tag : Out(16), its command.
     tag : Out(16), of the command taken last.
     waits_for_data, waits_for_room : Out(1), a side has no run since a step is not granted.
     source_cb, target_cb : Out(6), circular buffers of the command taken last.
@@ -82,6 +82,7 @@ class LayoutRuns(wiring.Component):
                 "illegal_bit": Out(10),
                 "outside": Out(1),
                 "outside_cb": Out(6),
+                "outside_tag": Out(16),
                 "tag": Out(16),
                 "waits_for_data": Out(1),
                 "waits_for_room": Out(1),
@@ -184,19 +185,30 @@ class LayoutRuns(wiring.Component):
     ) -> None:
         """Pair the addresses of both sides, and register what follows from them."""
         half = self.geometry.half_layout
-        m.submodules.fetch_stage = fetch_stage = PipeStage(shape=half)
+        # A queue, so that no path leads from local memory's grants to the address generators.
+        m.submodules.fetch_stage = fetch_stage = StreamFifo(shape=half, depth=2)
         m.submodules.job_queue = job_queue = StreamFifo(
             shape=self.geometry.job_layout, depth=_JOBS_AHEAD
         )
         m.submodules.job_stage = job_stage = PipeStage(shape=half)
         for stage, following in ((fetch_stage.o, self.fetches), (job_stage.o, job_queue.i)):
-            m.d.comb += [following.valid.eq(stage.valid), stage.ready.eq(following.ready)]
+            outside = stage.payload.outside
+            m.d.comb += [
+                following.valid.eq(stage.valid & ~outside),
+                stage.ready.eq(following.ready & ~outside),
+            ]
         self._elaborate_fetch(m, fetch_stage.o.payload, self.fetches.payload)
         self._elaborate_job(m, job_stage.o.payload, job_queue.i.payload)
         wiring.connect(m, wiring.flipped(self.jobs), job_queue.o)
 
+        for stage in (job_stage.o, fetch_stage.o):  # the source's counts first
+            with m.If(stage.valid & stage.payload.outside):
+                m.d.comb += [
+                    self.outside.eq(1),
+                    self.outside_cb.eq(stage.payload.cb),
+                    self.outside_tag.eq(stage.payload.tag),
+                ]
         ready, goes = Signal(), Signal()
-        outside = Signal(2)
         addresses = {name: walks[name].addresses for name in _SIDES}
         fetch, job = fetch_stage.i, job_stage.i
         m.d.comb += [
@@ -205,22 +217,18 @@ class LayoutRuns(wiring.Component):
                 & (used["source"] | used["target"])
                 & Cat(addresses[name].valid for name in _SIDES).any()
             ),
-            goes.eq(
-                ready & ~outside.any() & job.ready & (fetch.ready | ~used["source"]) & ~self.stop
-            ),
+            goes.eq(ready & job.ready & (fetch.ready | ~used["source"]) & ~self.stop),
             *(addresses[name].ready.eq(goes & used[name]) for name in _SIDES),
             fetch.valid.eq(goes & used["source"]),
             job.valid.eq(goes),
-            self.outside.eq(ready & outside.any()),
-            self.outside_cb.eq(Mux(outside[0], self.source_cb, self.target_cb)),
         ]
-        for index, (name, item) in enumerate(zip(_SIDES, (fetch, job), strict=True)):
+        for name, item in zip(_SIDES, (fetch, job), strict=True):
             prefix, address = _SIDES[name][0], addresses[name].payload
             beyond = self._elaborate_place(
                 m, command[f"{prefix}stride0"], address, item.payload.place, name
             )
             m.d.comb += [
-                outside[index].eq(used[name] & (address.outside | beyond)),
+                item.payload.outside.eq(used[name] & (address.outside | beyond)),
                 item.payload.cb.eq(address.cb),
                 item.payload.advance.eq(address.advance),
                 item.payload.step_end.eq(address.step_end & used[name]),
