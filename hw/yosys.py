@@ -56,6 +56,8 @@ def run_yosys(
             process.kill()
             raise
     text = "".join(lines)
+    if process.returncode < 0:
+        raise YosysError(f"it was ended by signal {-process.returncode}.")
     if process.returncode != 0:
         raise YosysError(_fault(lines))
     return text

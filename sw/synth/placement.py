@@ -177,7 +177,10 @@ def _cached_run(
         (folder / _LOG).write_text(text)
         (folder / _NETLIST).unlink()
         if code != 0:
-            raise PlacementError(_failure(text, device, seed))
+            reason = f"it was ended by signal {-code}." if code < 0 else _reason(text)
+            raise PlacementError(
+                f"nextpnr cannot place the design on {device.name} with seed {seed}: {reason}"
+            )
 
     key = content_key(synthesis.key, pins or "", nextpnr_version(), *arguments)
     return CACHE.get("place", key, build)
@@ -240,8 +243,7 @@ def _phase(line: str) -> str | None:
     return None
 
 
-def _failure(text: str, device: Device, seed: int) -> str:
+def _reason(text: str) -> str:
     """Why nextpnr gave up."""
     errors = _UNPLACEABLE.findall(text)
-    reason = errors[-1] if errors else text.strip()[-300:]
-    return f"nextpnr cannot place the design on {device.name} with seed {seed}: {reason}"
+    return errors[-1] if errors else text.strip()[-300:]

@@ -181,4 +181,4 @@ def _run(script: Sequence[str], folder: Path, progress: Progress | None) -> str:
                 f"A latch is inferred for {signal!r}; every value needs a register or an"
                 " assignment in all cases."
             ) from None
-        raise SynthesisError(f"Yosys refuses the design: {str(error)[-500:]}") from None
+        raise SynthesisError(f"Yosys gave up on the design: {str(error)[-500:]}") from None
