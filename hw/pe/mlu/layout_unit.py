@@ -243,5 +243,5 @@ class _Core(wiring.Component):
             control.tag.eq(runs.tag),
             control.cb.eq(Mux(runs.waits_for_room, runs.target_cb, runs.source_cb)),
             self.event_words.eq(sender.sent),
-            self.awake.eq(control.running | reports | fetcher.moving),
+            self.awake.eq(control.running | reports),  # reads are of a command that runs
         ]
