@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of one command's fields: the first wrong one is reported."""
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,44 +58,66 @@ class CommandChecker(wiring.Component):
     Members
     -------
     command : In(512), the command.
-    verdict : Out(Verdict), what is wrong with it.
+    wrong : Out(1), something is wrong with it.
+    wrong_at : Out, a bit for each of `offsets`: what lies there is wrong.
+    verdict : Out(Verdict), what is wrong with it: `judge(wrong, wrong_at)`.
     """
 
     def __init__(self, *, limits: CheckLimits) -> None:
         self.limits = limits
-        super().__init__({"command": In(LONG_BITS), "verdict": Out(Verdict)})
+        self.present = tuple(opcode for opcode in COMMANDS if self._is_present(opcode))
+        names = {
+            COMMANDS[opcode].field(name).offset
+            for opcode in self.present
+            for name, _ in field_rules(opcode, view(Const(0, LONG_BITS), opcode), limits)
+        }
+        holes = {offset for opcode in self.present for offset, _ in reserved_holes(opcode)}
+        self.offsets = tuple(sorted(names | holes))
+        super().__init__(
+            {
+                "command": In(LONG_BITS),
+                "wrong": Out(1),
+                "wrong_at": Out(len(self.offsets)),
+                "verdict": Out(Verdict),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        present = [opcode for opcode in COMMANDS if self._is_present(opcode)]
-        with m.Switch(self.command[:8]):
-            for opcode in present:
-                with m.Case(opcode):
-                    self._elaborate_rules(m, opcode)
-            with m.Default():
-                m.d.comb += [self.verdict.wrong.eq(1), self.verdict.cause.eq(Trap.ILLEGAL_OPCODE)]
+        flags: dict[int, list[Value]] = {offset: [] for offset in self.offsets}
+        known = Signal()
+        m.d.comb += known.eq(self.command[:8].matches(*(int(opcode) for opcode in self.present)))
+        for opcode in self.present:
+            here = Signal(name=f"is_{opcode.name.lower()}")
+            m.d.comb += here.eq(self.command[:8] == opcode)
+            for offset, wrong in self._rules(opcode):
+                flags[offset].append(here & wrong)
+        for i, offset in enumerate(self.offsets):
+            m.d.comb += self.wrong_at[i].eq(Cat(flags[offset]).any())
+        m.d.comb += [
+            self.wrong.eq(~known | self.wrong_at.any()),
+            self.verdict.eq(self.judge(self.wrong, self.wrong_at)),
+        ]
         return m
+
+    def judge(self, wrong: Value, wrong_at: Value) -> Value:
+        """The verdict that follows from `wrong` and `wrong_at`, here or in another cycle."""
+        lowest = wrong_at & (~wrong_at + 1)[: len(self.offsets)]
+        info = [
+            Cat(lowest[i] for i, offset in enumerate(self.offsets) if offset >> bit & 1).any()
+            for bit in range(Verdict.as_shape()["info"].width)
+        ]
+        field, opcode = (Const(trap, 8) for trap in (Trap.ILLEGAL_FIELD, Trap.ILLEGAL_OPCODE))
+        cause = Mux(wrong, Mux(wrong_at.any(), field, opcode), Const(0, 8))
+        return Cat(wrong, cause, Cat(info))
 
     def _is_present(self, opcode: Opcode) -> bool:
         units = UNITS_OF_OPCODE.get(opcode, ())
         return not units or any(unit in self.limits.units for unit in units)
 
-    def _elaborate_rules(self, m: Module, opcode: Opcode) -> None:
-        """The rule of the lowest field comes last, so that it has the last word."""
-        command = COMMANDS[opcode]
-        fields = view(self.command, opcode)
-        rules = [
-            (command.field(name).offset, wrong)
-            for name, wrong in field_rules(opcode, fields, self.limits)
-        ]
-        rules += [
-            (offset, self.command[offset : offset + width].any())
-            for offset, width in reserved_holes(opcode)
-        ]
-        for offset, wrong in sorted(rules, key=lambda rule: -rule[0]):
-            with m.If(wrong):
-                m.d.comb += [
-                    self.verdict.wrong.eq(1),
-                    self.verdict.cause.eq(Trap.ILLEGAL_FIELD),
-                    self.verdict.info.eq(offset),
-                ]
+    def _rules(self, opcode: Opcode) -> Iterator[tuple[int, Value]]:
+        """Offsets, and whether what lies there is wrong."""
+        for name, wrong in field_rules(opcode, view(self.command, opcode), self.limits):
+            yield COMMANDS[opcode].field(name).offset, Value.cast(wrong)
+        for offset, width in reserved_holes(opcode):
+            yield offset, self.command[offset : offset + width].any()

@@ -18,7 +18,7 @@ from hw.arch.units import UNITS_OF_OPCODE
 from hw.iface.command_view import view
 from hw.lib.arbiter import RoundRobin
 from hw.pe.cp.cb_table import CbSetup
-from hw.pe.cp.checker import CommandChecker
+from hw.pe.cp.checker import CommandChecker, Verdict
 from hw.pe.cp.command_store import N_UNITS, CommandStore, unit_code
 from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.signal_counters import CounterUpdate, CounterWatch
@@ -104,7 +104,7 @@ class Dispatcher(wiring.Component):
     setup : Out(stream.Signature(CbSetup, always_ready=True)), CB commands.
     job_done : Out(1), an END command takes place in this cycle.
     status : Out(32), its status.
-    fault : Out(DispatchFault), a command that failed.
+    fault : Out(DispatchFault), a command that failed in the cycle before.
     ran : Out(1), a command took place in this cycle without being issued to a unit.
     waiting : Out(n_sources), sources whose command has to wait.
     peeks : In(1), peek_unit : In(3), peek_word : In(4), peek : Out(32), see `CommandStore`.
@@ -158,6 +158,7 @@ class Dispatcher(wiring.Component):
         self._arrives = Signal()  # a command for a unit comes from the memory
         self._step = Signal(range(6))  # 1 to 5 cycles after a RUN was in stage 2
         self._keeps = Signal()  # the moved command goes back into its context
+        self._failed, self._stops = Signal(), Signal()  # after a wrong command nothing acts
         taken, chosen = Signal(layout), Signal(LONG_BITS)
         self._elaborate_choice(m, taken, chosen)
         self._elaborate_fetch(m)
@@ -174,7 +175,7 @@ class Dispatcher(wiring.Component):
             | (self._step == 2)
             | ((self._step >= 3) & self._keeps)
             | self._arrives
-            | self.halt
+            | self._stops
         )
         steady = Signal(self.n_sources)  # the same command was there in the cycle before
         m.d.comb += [chooser.served.eq(chooser.grant), taken.source.eq(chooser.grant)]
@@ -329,19 +330,21 @@ class Dispatcher(wiring.Component):
             m.d.sync += [self.command.eq(self._command), acting.eq(checked)]
         with m.Else():
             m.d.sync += acting.valid.eq(0)
-        self._wrong, self._verdict = Signal(), Signal(DispatchFault)
+        # Whether anything is wrong is known in time to act, what it is a cycle later.
+        self._wrong, illegal, wrong_at = Signal(), Signal(), Signal.like(checker.wrong_at)
         empty = self._runs(self._command) & ~self._store.present
+        verdict = Signal(Verdict)
+        m.d.comb += verdict.eq(checker.judge(illegal, wrong_at))
         m.d.sync += [
             self._was_source.eq(Mux(acting.valid, acting.source, 0)),
-            self._wrong.eq((checker.verdict.wrong | empty) & ~checked.delivers),
-            self._verdict.cause.eq(Trap.CONTEXT_EMPTY),
-            self._verdict.info.eq(view(self._command, Opcode.RUN).ctx),
+            self._wrong.eq((checker.wrong | empty) & ~checked.delivers),
+            illegal.eq(checker.wrong),
+            wrong_at.eq(checker.wrong_at),
+            self.fault.cause.eq(Mux(illegal, verdict.cause, Trap.CONTEXT_EMPTY)),
+            self.fault.info.eq(Mux(illegal, verdict.info, run.ctx)),
+            self.fault.opcode.eq(self.command[:8]),
+            self.fault.tag.eq(run.tag),
         ]
-        with m.If(checker.verdict.wrong):
-            m.d.sync += [
-                self._verdict.cause.eq(checker.verdict.cause),
-                self._verdict.info.eq(checker.verdict.info),
-            ]
 
     def _elaborate_move(self, m: Module, run: data.View) -> None:
         """Add a RUN's deltas to the command in stage 2; one adder for all places of an offset."""
@@ -370,15 +373,15 @@ class Dispatcher(wiring.Component):
         runs, acts = Signal(), Signal()
         m.d.comb += [
             runs.eq(self._runs(self.command)),
-            acts.eq(acting.valid & ~self.halt & ~self._wrong & ~acting.delivers),
+            acts.eq(acting.valid & ~self._stops & ~self._wrong & ~acting.delivers),
             self.deliver.eq(Mux(acting.valid & acting.delivers, acting.units, 0)),
             self.issue.eq(Mux(acts & ~runs & ~acting.stores, acting.units, 0)),
             self.ran.eq(acts & (acting.stores | (acting.units == 0))),
-            self.fault.eq(self._verdict),
-            self.fault.valid.eq(acting.valid & ~self.halt & self._wrong),
-            self.fault.opcode.eq(self.command[:8]),
-            self.fault.tag.eq(run.tag),
+            self._stops.eq(self.halt | self._failed),
         ]
+        m.d.sync += self.fault.valid.eq(acting.valid & ~self._stops & self._wrong)
+        with m.If(acting.valid & self._wrong):
+            m.d.sync += self._failed.eq(1)
         with m.If(acts & runs):
             m.d.sync += [self._step.eq(2), self._keeps.eq(run.keep), context.eq(run.ctx)]
         with m.Elif(self._checked.valid & self._runs(self._command)):
@@ -387,7 +390,7 @@ class Dispatcher(wiring.Component):
             m.d.sync += self._step.eq(self._step + 1)
         with m.Else():
             m.d.sync += self._step.eq(0)
-        keeps = (self._step == 5) & self._keeps & ~self.halt
+        keeps = (self._step == 5) & self._keeps & ~self._stops
         m.d.comb += [
             store.data.eq(self.command),
             store.unit.eq(unit_code(acting.units)),
