@@ -153,18 +153,17 @@ class StepNest(wiring.Component):
             if level < self.first_level:
                 m.d.comb += [new[level].eq(1), hits[level].eq(1)]
                 continue
-            count, index = (Signal(16, name=f"{name}{level}") for name in ("count", "index"))
+            count = Signal(16, name=f"count{level}")
             m.d.comb += [
-                following[level].eq(index + 1),
                 hits[level].eq(following[level] == count),
                 new[level].eq(nest.counts[level] == 1),
             ]
             with m.If(self.start):
                 m.d.sync += count.eq(nest.counts[level])
             with m.If(self.start | (walks & begins[level])):
-                m.d.sync += index.eq(1)
+                m.d.sync += following[level].eq(2)
             with m.Elif(walks & moves[level]):
-                m.d.sync += index.eq(following[level])
+                m.d.sync += following[level].eq(following[level] + 1)
         return new, hits, following
 
     def _elaborate_last(

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arch.csr import N_RANGES, RANGE_BLOCK_BYTES
 from hw.iface.limits import AddressRange
 from hw.lib.compare import not_below
-from hw.lib.elastic import PipeStage
+from hw.lib.elastic import SkidBuffer
 from hw.pe.fi.geometry import FiGeometry, LineKind
 
 __all__ = ["RangeGuard"]
@@ -19,13 +19,13 @@ _BLOCK_LOG2 = RANGE_BLOCK_BYTES.bit_length() - 1
 
 
 class RangeGuard(wiring.Component):
-    """A register between two streams of lines that lets only allowed lines through.
+    """A skid buffer between two streams of lines that lets only allowed lines through.
 
     Operation: a line must lie in a range that may be read or written, whatever the line is for;
     lines whose values are added need both, be it from two ranges. A line that does not stays:
     `refused` is high, and nothing comes out until it is dropped.
 
-    Timing: as `PipeStage`; `refused` one cycle after the line was taken.
+    Timing: as `SkidBuffer`; `refused` one cycle after the line was taken.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class RangeGuard(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         shape = data.StructLayout({"line": self.geometry.line_layout, "refused": 1})
-        m.submodules.stage = stage = PipeStage(shape=shape)
+        m.submodules.stage = stage = SkidBuffer(shape=shape)
         held = stage.o.payload
         m.d.comb += [
             stage.i.valid.eq(self.i.valid),
