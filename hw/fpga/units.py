@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 
 from hw.chip.top import OneElementChip
 from hw.config.tree import ChipConfig, ConfigError
+from hw.fpga.array_path import ArrayPath
 from hw.fpga.compute_path import ComputePath
 from hw.lib.clock_gate import Gated
 from hw.lib.emit_once import EmitOnce
@@ -42,6 +43,7 @@ _SUBMODULES = {"control": "control_block", "element": "pe"}
 UNITS: dict[str, str] = {
     **_ELEMENT_PARTS,
     "dpe+re": "dot-product and reduction engine as one: the compute path",
+    "array": "multipliers, adders and accumulators alone, without what feeds and empties them",
     **_CHIP_PARTS,
 }
 """Name to what it is; `a.b` is part `b` of unit `a`, to any depth."""
@@ -75,6 +77,8 @@ def _unit(chip: OneElementChip, name: str) -> wiring.Component:
     if name in _CHIP_PARTS:
         return chip_parts[_SUBMODULES.get(name, name)]
     element_parts = parts_of(chip_parts["pe"])
+    if name == "array":
+        return ArrayPath(config=chip.config.pe)
     if name == "dpe+re":
         return ComputePath(dpe=element_parts["dpe"], re=element_parts["re"])
     return element_parts[name]
