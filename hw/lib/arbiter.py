@@ -70,10 +70,16 @@ class RoundRobin(_Chooser):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        behind = Signal(self.n_requests)  # those behind the one served last; they come first
-        self._grant_preferred(m, behind)
+        # Where the search begins: behind the one served last. One subtraction from the requests,
+        # written twice, finds the first one from there on, and comes round.
+        first = Signal(self.n_requests, init=1)
+        twice = Cat(self.requests, self.requests)
+        below = (twice - first)[: 2 * self.n_requests]
+        m.d.comb += self.grant.eq(
+            self.requests & ~(below[: self.n_requests] & below[self.n_requests :])
+        )
         with m.If(self.served.any()):
-            m.d.sync += behind.eq(~(self.served | (self.served - 1)))
+            m.d.sync += first.eq(self.served.rotate_left(1))
         return m
 
 
