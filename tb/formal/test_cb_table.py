@@ -150,7 +150,8 @@ def count_waiting(proof: Proof, dut: CircularBufferTable, waits: Value, name: st
     n = Signal(5, name=name)
     with proof.m.If(~waits):
         proof.m.d.sync += n.eq(0)
-    with proof.m.Elif(~dut.setup.valid & (n != 31)):
+    # A set-up takes its turn in the cycle behind the one in which it comes.
+    with proof.m.Elif(~proof.past(dut.setup.valid, f"{name}_setup") & (n != 31)):
         proof.m.d.sync += n.eq(n + 1)
     return n
 

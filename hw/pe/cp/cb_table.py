@@ -17,6 +17,7 @@ from hw.arch.traps import Trap
 from hw.iface.pe import CbGrant, CbPort, CbRole
 from hw.iface.trace import BufferTrace
 from hw.lib.arbiter import RoundRobin
+from hw.lib.compare import not_below
 from hw.lib.select import one_of
 
 __all__ = ["CbFault", "CbSetup", "CircularBufferTable", "cb_state_layout"]
@@ -43,6 +44,10 @@ class CbFault(data.Struct):
     cb: unsigned(6)
 
 
+_RING = ("room", "pending", "filled", "held")
+"""The amounts of a buffer: reserve, commit, claim, release each move one to the next."""
+
+
 class _Kind(enum.Enum, shape=2):
     """What stage 3 does."""
 
@@ -56,6 +61,7 @@ class _Operation(data.Struct):
 
     kind: _Kind
     role: CbRole
+    move: 4  # one-hot: reserve, commit, claim, release
     cb: unsigned(6)
     extent: unsigned(16)  # SETUP: base
     advance: unsigned(16)  # SETUP: depth
@@ -88,7 +94,7 @@ class CircularBufferTable(wiring.Component):
     """Grants steps on circular buffers, one operation a cycle, each port in its turn.
 
     Operation
-        1. Stage 1 picks a request: a set-up first, else round robin over acquires and dones.
+        1. Stage 1 picks a request, round robin over acquires and dones; a set-up goes first.
         2. Stage 2 reads the buffer's row, stage 3 checks, and writes it back. An acquire whose data
            (room) does not suffice stays at its port and is not looked at again before a done or a
            set-up changed some buffer.
@@ -170,7 +176,7 @@ class CircularBufferTable(wiring.Component):
         chosen = Signal(2 * len(self.owners))  # acquires, then dones, as stage 3 works on them
         row, known = Signal(layout), Signal()
 
-        moved, enough, cause = Signal(layout), Signal(), Signal(Trap)
+        moved, enough, right, cause = Signal(layout), Signal(), Signal(), Signal(Trap)
         waiting = self._elaborate_choice(m, operation, busy, chosen, enough)
 
         m.d.comb += [
@@ -180,93 +186,110 @@ class CircularBufferTable(wiring.Component):
             self.peek.eq(peek.data),
             self.peek_valid.eq(is_set_up.bit_select(peek.addr, 1)),
         ]
-        with m.If(busy):
-            with m.If(operation.kind == _Kind.SETUP):
-                self._elaborate_setup(m, operation, row, known, moved, cause)
-            with m.Else():
-                self._elaborate_move(m, operation, row, known, moved, enough, cause)
+        with m.If(operation.kind == _Kind.SETUP):
+            self._elaborate_setup(m, operation, row, known, moved, right, cause)
+        with m.Else():
+            self._elaborate_move(m, operation, row, known, moved, enough, right, cause)
         done = Signal()  # the operation takes place
         allowed = (operation.kind != _Kind.ACQUIRE) | (enough & ~self.halt)
         m.d.comb += [
-            done.eq(busy & (cause == Trap.NONE) & allowed),
+            done.eq(busy & right & allowed),
             write.en.eq(done),
             write.data.eq(moved),
         ]
         m.d.sync += [row.eq(read.data), known.eq(is_set_up.bit_select(read.addr, 1))]
         with m.If(done & (waiting.cb == operation.cb)):
             m.d.sync += [row.eq(moved), known.eq(1)]
+        self._elaborate_trace(m, operation, done, moved)
+        with m.If(done & (operation.kind == _Kind.SETUP)):
+            m.d.sync += is_set_up.bit_select(write.addr, 1).eq(1)
+        self._elaborate_answers(m, operation, busy, chosen, done, row, right, cause)
+        return m
+
+    def _elaborate_trace(
+        self, m: Module, operation: data.View, done: Signal, moved: data.View
+    ) -> None:
+        """What the operation has changed; its sum is made a cycle later."""
+        filled, held = Signal(self.width), Signal(self.width)
         m.d.sync += self.moved.valid.eq(done)
+        m.d.comb += self.moved.payload.fill.eq(filled + held)
         with m.If(done):
             m.d.sync += [
                 self.moved.payload.cb.eq(operation.cb),
-                self.moved.payload.fill.eq(moved.filled + moved.held),
                 self.moved.payload.depth.eq(moved.depth),
+                filled.eq(moved.filled),
+                held.eq(moved.held),
             ]
-        with m.If(done & (operation.kind == _Kind.SETUP)):
-            m.d.sync += is_set_up.bit_select(write.addr, 1).eq(1)
-        self._elaborate_answers(m, operation, busy, chosen, done, row, cause)
-        return m
 
     def _elaborate_choice(
         self, m: Module, operation: data.View, busy: Signal, chosen: Signal, enough: Signal
     ) -> data.View:
-        """Stage 1: pick a request and keep its payload, which stays at its port meanwhile.
+        """Stage 1: pick a request, or a set-up, which comes once and goes first.
 
         Returns the operation in stage 2, which moves on to stage 3 with its row.
         """
         n = len(self.owners)
-        waiting, is_waiting, picked = Signal(_Operation), Signal(), Signal.like(chosen)
-        m.d.sync += [operation.eq(waiting), busy.eq(is_waiting), chosen.eq(picked)]
+        setup, sets_up = Signal(CbSetup), Signal()
+        picked, blocked = Signal.like(chosen), Signal(n)
         m.submodules.chooser = chooser = RoundRobin(n_requests=2 * n)
-        wants, blocked = Signal(2 * n), Signal(n)
-        m.d.comb += wants.eq(
-            Cat(
-                *(
-                    port.acquire.valid & ~blocked[i] & ~self.halt
-                    for i, port in enumerate(self.ports)
-                ),
-                *(port.done.valid for port in self.ports),
-            )
+        wants = Cat(
+            *(port.acquire.valid & ~blocked[i] & ~self.halt for i, port in enumerate(self.ports)),
+            *(port.done.valid for port in self.ports),
         )
-        # What is on its way may leave.
-        with m.If(~self.setup.valid):
-            m.d.comb += chooser.requests.eq(wants & ~chosen & ~picked)
         m.d.comb += chooser.served.eq(chooser.grant)
-        m.d.sync += [
-            is_waiting.eq(chooser.grant.any() | self.setup.valid),
-            picked.eq(chooser.grant),
-        ]
-
-        acquires = [port.acquire.payload for port in self.ports]
-        requests = [*acquires, *(port.done.payload for port in self.ports)]
-        owners = [Const(owner, 3) for owner in self.owners]
-        with m.If(self.setup.valid):
-            setup = self.setup.payload
-            m.d.sync += [
-                waiting.kind.eq(_Kind.SETUP),
-                waiting.cb.eq(setup.cb),
-                waiting.extent.eq(setup.base),
-                waiting.advance.eq(setup.depth),
-                waiting.shared.eq(setup.shared),
-                waiting.tag.eq(setup.tag),
-            ]
+        m.d.sync += [sets_up.eq(self.setup.valid), setup.eq(self.setup.payload)]
+        # A set-up is in stage 2 in the next cycle; what was picked there waits for it.
+        with m.If(sets_up):
+            m.d.sync += chosen.eq(0)
         with m.Else():
-            grant = chooser.grant
-            m.d.sync += [
-                waiting.kind.eq(Mux(grant[n:].any(), _Kind.DONE, _Kind.ACQUIRE)),
-                waiting.extent.eq(one_of([item.extent for item in acquires], grant[:n])),
-                waiting.unit.eq(one_of(owners, grant[:n] | grant[n:])),
-                *(
-                    Value.cast(waiting[name]).eq(one_of([item[name] for item in requests], grant))
-                    for name in ("role", "cb", "advance")
-                ),
-            ]
+            m.d.comb += chooser.requests.eq(wants & ~chosen & ~picked)  # some are on their way
+            m.d.sync += [chosen.eq(picked), picked.eq(chooser.grant)]
+        waiting = self._elaborate_pick(m, picked, sets_up, setup)
+        m.d.sync += [operation.eq(waiting), busy.eq(sets_up | picked.any())]
 
         # Data or room only come by dones and set-ups; until then a refused acquire need not try.
         with m.If(busy & (operation.kind != _Kind.ACQUIRE)):
             m.d.sync += blocked.eq(0)
         with m.Elif(busy & ~enough):
             m.d.sync += blocked.eq(blocked | chosen[:n])
+        return waiting
+
+    def _elaborate_pick(
+        self, m: Module, picked: Signal, sets_up: Signal, setup: data.View
+    ) -> data.View:
+        """Stage 2: what was picked; its payload stays at its port until stage 3 takes it."""
+        n = len(self.owners)
+        waiting = Signal(_Operation)
+        acquires = [port.acquire.payload for port in self.ports]
+        requests = [*acquires, *(port.done.payload for port in self.ports)]
+        owners = [Const(owner, 3) for owner in self.owners]
+        m.d.comb += [waiting.shared.eq(setup.shared), waiting.tag.eq(setup.tag)]
+        with m.If(sets_up):
+            m.d.comb += [
+                waiting.kind.eq(_Kind.SETUP),
+                waiting.cb.eq(setup.cb),
+                waiting.extent.eq(setup.base),
+                waiting.advance.eq(setup.depth),
+            ]
+        with m.Else():
+            m.d.comb += [
+                waiting.kind.eq(Mux(picked[n:].any(), _Kind.DONE, _Kind.ACQUIRE)),
+                waiting.extent.eq(one_of([item.extent for item in acquires], picked[:n])),
+                waiting.unit.eq(one_of(owners, picked[:n] | picked[n:])),
+                *(
+                    Value.cast(waiting[name]).eq(one_of([item[name] for item in requests], picked))
+                    for name in ("role", "cb", "advance")
+                ),
+            ]
+            acquires, producer = picked[:n].any(), waiting.role == CbRole.PRODUCER
+            m.d.comb += waiting.move.eq(
+                Cat(
+                    acquires & producer,
+                    ~acquires & producer,
+                    acquires & ~producer,
+                    ~acquires & ~producer,
+                )
+            )
         return waiting
 
     def _elaborate_setup(
@@ -276,6 +299,7 @@ class CircularBufferTable(wiring.Component):
         row: data.View,
         known: Signal,
         moved: data.View,
+        right: Signal,
         cause: Signal,
     ) -> None:
         """An empty buffer, unless somebody works in it."""
@@ -284,9 +308,9 @@ class CircularBufferTable(wiring.Component):
             moved.depth.eq(operation.advance),
             moved.room.eq(operation.advance),
             moved.shared.eq(operation.shared),
+            right.eq(~known | ((row.pending == 0) & (row.held == 0))),
+            cause.eq(Trap.CB_BUSY),
         ]
-        with m.If(known & ((row.pending != 0) | (row.held != 0))):
-            m.d.comb += cause.eq(Trap.CB_BUSY)
 
     def _elaborate_move(
         self,
@@ -296,57 +320,52 @@ class CircularBufferTable(wiring.Component):
         known: Signal,
         moved: data.View,
         enough: Signal,
+        right: Signal,
         cause: Signal,
     ) -> None:
         """Acquire and done: move `advance` from one amount to the next, if it is there."""
-        producer, acquires = Signal(), Signal()
-        amount, user = Signal(self.width), Signal.like(row.producer)
-        advance = operation.advance[: self.width]
+        producer, acquires, user = Signal(), Signal(), Signal.like(row.producer)
+        # The same two of the four amounts, and one of two pointers, for all kinds of moves.
+        amount, target, pointer = (Signal(self.width, name=n) for n in ("amount", "target", "ptr"))
+        less, more = Signal(self.width, name="less"), Signal(self.width, name="more")
+        straight, around = Signal(self.width + 1), Signal(self.width + 2)
+        extent, advance = operation.extent, operation.advance[: self.width]
         m.d.comb += [
             producer.eq(operation.role == CbRole.PRODUCER),
             acquires.eq(operation.kind == _Kind.ACQUIRE),
             user.eq(Mux(producer, row.producer, row.consumer)),
-            amount.eq(
-                Mux(
-                    producer,
-                    Mux(acquires, row.room, row.pending),
-                    Mux(acquires, row.filled, row.held),
-                )
+            amount.eq(one_of([row[name] for name in _RING], operation.move)),
+            target.eq(one_of([row[name] for name in (*_RING[1:], _RING[0])], operation.move)),
+            pointer.eq(Mux(producer, row.reserve, row.claim)),
+            less.eq(amount - advance),
+            more.eq(target + advance),
+            straight.eq(pointer + advance),
+            around.eq(straight - row.depth),
+            enough.eq(
+                not_below(amount, operation.advance) & (not_below(amount, extent) | ~acquires)
             ),
-            enough.eq((operation.advance <= amount) & (~acquires | (operation.extent <= amount))),
             moved.eq(row),
         ]
-        moves = (
-            (CbRole.PRODUCER, 1, "room", "pending"),
-            (CbRole.PRODUCER, 0, "pending", "filled"),
-            (CbRole.CONSUMER, 1, "filled", "held"),
-            (CbRole.CONSUMER, 0, "held", "room"),
-        )
-        for role, first, source, target in moves:
-            with m.If((operation.role == role) & (acquires == first)):
+        for i, (source, then) in enumerate(zip(_RING, (*_RING[1:], _RING[0]), strict=True)):
+            with m.If(operation.move[i]):
+                m.d.comb += [moved[source].eq(less), moved[then].eq(more)]
+        for i, place, side in ((0, "reserve", "producer"), (2, "claim", "consumer")):
+            with m.If(operation.move[i]):
                 m.d.comb += [
-                    moved[source].eq(row[source] - advance),
-                    moved[target].eq(row[target] + advance),
-                ]
-        for role, pointer, side in (
-            (CbRole.PRODUCER, "reserve", "producer"),
-            (CbRole.CONSUMER, "claim", "consumer"),
-        ):
-            with m.If((operation.role == role) & acquires):
-                straight = Signal(self.width + 1, name=f"{pointer}_straight")
-                m.d.comb += [
-                    straight.eq(row[pointer] + advance),
-                    moved[pointer].eq(Mux(straight >= row.depth, straight - row.depth, straight)),
+                    moved[place].eq(Mux(around[-1], straight, around)),
                     moved[side].known.eq(1),
                     moved[side].unit.eq(operation.unit),
                 ]
+        foreign = acquires & user.known & (user.unit != operation.unit) & ~row.shared
+        fits = not_below(row.depth, extent) & not_below(row.depth, operation.advance)
+        m.d.comb += right.eq(known & ~foreign & Mux(acquires, fits, enough))
         with m.If(~known):
             m.d.comb += cause.eq(Trap.CB_UNINITIALISED)
-        with m.Elif(acquires & user.known & (user.unit != operation.unit) & ~row.shared):
+        with m.Elif(foreign):
             m.d.comb += cause.eq(Trap.CB_SHARED)
-        with m.Elif(acquires & ((operation.extent > row.depth) | (operation.advance > row.depth))):
+        with m.Elif(acquires):
             m.d.comb += cause.eq(Trap.CB_TOO_SMALL)
-        with m.Elif(~acquires & ~enough):
+        with m.Else():
             m.d.comb += cause.eq(Trap.CB_UNDERFLOW)
 
     def _elaborate_answers(
@@ -357,6 +376,7 @@ class CircularBufferTable(wiring.Component):
         chosen: Signal,
         done: Signal,
         row: data.View,
+        right: Signal,
         cause: Signal,
     ) -> None:
         """Take the request, send the grant a cycle later, report a fault."""
@@ -379,7 +399,7 @@ class CircularBufferTable(wiring.Component):
                 port.grant.payload.eq(grant),
             ]
         m.d.comb += [
-            self.fault.valid.eq(busy & (cause != Trap.NONE)),
+            self.fault.valid.eq(busy & ~right),
             self.fault.cause.eq(cause),
             self.fault.setup.eq(operation.kind == _Kind.SETUP),
             self.fault.unit.eq(operation.unit),

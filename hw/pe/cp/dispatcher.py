@@ -17,6 +17,7 @@ from hw.arch.traps import Trap
 from hw.arch.units import UNITS_OF_OPCODE
 from hw.iface.command_view import view
 from hw.lib.arbiter import RoundRobin
+from hw.lib.select import one_of
 from hw.pe.cp.cb_table import CbSetup
 from hw.pe.cp.checker import CommandChecker, Verdict
 from hw.pe.cp.command_store import N_UNITS, CommandStore, unit_code
@@ -50,9 +51,27 @@ def _stage_layout(n_sources: int) -> data.StructLayout:
             "valid": 1,
             "delivers": 1,  # it was in a queue and goes to its unit
             "stores": 1,
+            "runs": 1,  # a stored command; never without `valid`
             "updates": 1,  # a counter
             "units": N_UNITS,  # whose it is
             "source": n_sources,  # where it came from
+        }
+    )
+
+
+def _decoded_layout() -> data.StructLayout:
+    """What a source's command is, as far as stage 1 has to know it."""
+    return data.StructLayout(
+        {
+            "units": N_UNITS,  # whose it is
+            "stores": 1,
+            "runs": 1,
+            "updates": 1,
+            "remote": 1,  # its signal is for another element
+            "waits": 1,  # for a counter
+            "fences": 1,
+            "ends": 1,
+            "fenced": N_UNITS,  # units that it waits for
         }
     )
 
@@ -70,16 +89,17 @@ class Dispatcher(wiring.Component):
            place in stage 3. Any of them with `signal_en` increments its counter then, SIGNAL
            always; SET_COUNTER has no signal.
         4. A queue that `wants` its oldest command gets it on `command` with `deliver`.
-        5. While `halt` is high no command is taken, and the one in stage 3 is dropped.
+        5. From the cycle behind `halt` no command is taken, and the one in stage 3 is dropped.
 
     Timing
-        A command that can go is taken in the cycle in which it comes, is checked in the next, and
-        takes place in the one behind that; one command per cycle. A RUN takes the place of 4
-        commands, with `keep` of 6, its command is issued 5 cycles after the RUN was taken. A
-        delivery takes the place of one, and comes 3 cycles after `wants` at the earliest. WAIT is
-        taken a cycle after it came at the earliest, 4 behind a command of its source.
-        Combinational paths from every input but `sources` payloads of others to the readys of
-        `sources`.
+        A command is decoded in the cycle in which it comes, taken in the next if it can go, checked
+        in the one behind that, and takes place in the next; one command per cycle over all sources,
+        one in two cycles of each. A RUN takes the place of 5 commands, with `keep` of 7, its
+        command is issued 6 cycles after the RUN was taken. A delivery takes the place of one, and
+        comes 4 cycles after `wants` at the earliest. WAIT is taken 5 cycles behind a command of its
+        source at the earliest. `update` follows the rest of a short command a cycle later.
+        Combinational paths from the valids of `sources`, `full`, `quiet`, `signals_waiting`,
+        `remote_room`, `remote_empty` and `reached` to the readys of `sources`.
 
     Parameters
     ----------
@@ -154,11 +174,14 @@ class Dispatcher(wiring.Component):
         layout = _stage_layout(self.n_sources)
         self._checked, self._acting = Signal(layout), Signal(layout)  # in stages 2 and 3
         self._command = Signal(LONG_BITS)  # in stage 2; that in stage 3 is `command`
-        self._was_source = Signal(self.n_sources)  # of the command that was in stage 3
-        self._arrives = Signal()  # a command for a unit comes from the memory
-        self._step = Signal(range(6))  # 1 to 5 cycles after a RUN was in stage 2
+        # Of the command that was in stage 3, as its work on a counter or context is seen later.
+        self._was_source = Signal(self.n_sources)
+        self._was_stored = Signal()
+        self._fetches = Signal()  # a queue's oldest command is to be read
+        self._arrives = Signal()  # that command comes from the memory
+        self._step = Signal(range(7))  # 1 to 6 cycles after a RUN was in stage 2
         self._keeps = Signal()  # the moved command goes back into its context
-        self._failed, self._stops = Signal(), Signal()  # after a wrong command nothing acts
+        self._stops = Signal()  # after a wrong command, and halted, nothing acts
         taken, chosen = Signal(layout), Signal(LONG_BITS)
         self._elaborate_choice(m, taken, chosen)
         self._elaborate_fetch(m)
@@ -169,98 +192,91 @@ class Dispatcher(wiring.Component):
     def _elaborate_choice(self, m: Module, taken: data.View, chosen: Signal) -> None:
         """Stage 1: one of the sources whose command can go."""
         m.submodules.chooser = chooser = RoundRobin(n_requests=self.n_sources)
+        checked = self._checked
         blocked = (
-            (self._checked.valid & self._runs(self._command))
+            checked.runs
             | (self._step == 1)
             | (self._step == 2)
-            | ((self._step >= 3) & self._keeps)
+            | (self._step == 3)
+            | ((self._step >= 4) & self._keeps)
             | self._arrives
             | self._stops
         )
         steady = Signal(self.n_sources)  # the same command was there in the cycle before
+        runs = Signal()
         m.d.comb += [chooser.served.eq(chooser.grant), taken.source.eq(chooser.grant)]
         for i, source in enumerate(self.sources):
-            may_go, units = Signal(name=f"may_go{i}"), Signal(N_UNITS, name=f"units{i}")
-            stores, updates = Signal(name=f"stores{i}"), Signal(name=f"updates{i}")
-            self._elaborate_source(m, i, steady[i], may_go, units, stores, updates)
+            decoded = Signal(_decoded_layout(), name=f"decoded{i}")
+            may_go = Signal(name=f"may_go{i}")
+            self._elaborate_decoding(m, i, decoded)
             m.d.comb += [
-                chooser.requests[i].eq(source.valid & may_go & ~blocked),
+                may_go.eq(self._may_go(i, decoded)),
+                chooser.requests[i].eq(steady[i] & source.valid & may_go & ~blocked),
                 source.ready.eq(chooser.grant[i]),
-                self.waiting[i].eq(source.valid & ~may_go),
+                self.waiting[i].eq(source.valid & steady[i] & ~may_go),
             ]
             m.d.sync += steady[i].eq(source.valid & ~chooser.grant[i])
             others = Cat(chooser.grant[:i], chooser.grant[i + 1 :])
             with m.If(~others.any()):  # costs nothing where there is one source only
+                m.d.comb += chosen.eq(source.payload)
                 m.d.comb += [
-                    chosen.eq(source.payload),
-                    taken.units.eq(units),
-                    taken.stores.eq(stores),
-                    taken.updates.eq(updates),
+                    taken[name].eq(decoded[name]) for name in ("units", "stores", "updates")
                 ]
+                m.d.comb += runs.eq(decoded.runs)
         m.d.comb += [
             taken.valid.eq(chooser.grant.any()),
             taken.delivers.eq(0),
+            taken.runs.eq(taken.valid & runs),
             self.reserve.eq(Mux(taken.valid & ~taken.stores, taken.units, 0)),
         ]
 
-    @staticmethod
-    def _runs(command: Value) -> Value:
-        return command[:8] == Opcode.RUN
-
-    def _elaborate_source(
-        self,
-        m: Module,
-        i: int,
-        steady: Value,
-        may_go: Signal,
-        units: Signal,
-        stores: Signal,
-        updates: Signal,
-    ) -> None:
-        """Where the command of source i goes, and whether it can go now."""
+    def _elaborate_decoding(self, m: Module, i: int, decoded: data.View) -> None:
+        """What the command of source i is; known a cycle after it came, while it waits there."""
         command = self.sources[i].payload
         opcode = command[:8]
         short, long = view(command, Opcode.SIGNAL), view(command, Opcode.MML)
         wait, run = view(command, Opcode.WAIT), view(command, Opcode.RUN)
+        is_long = opcode.matches(*(int(code) for code in UNITS_OF_OPCODE))
+        ends, changes = opcode == Opcode.END, opcode.matches(Opcode.SIGNAL, Opcode.SET_COUNTER)
+        runs = opcode == Opcode.RUN
         m.d.comb += [
             self._store.lookups[i].eq(run.ctx),
             self.watches[i].counter.eq(wait.counter),
             self.watches[i].value.eq(wait.value),
         ]
-        checked, acting = self._checked, self._acting
-        remote = (short.signal_row | short.signal_col) != 0
-        room = Signal(name=f"room{i}")
-        m.d.comb += [room.eq((units & self.full) == 0), may_go.eq(room | stores)]
+        m.d.sync += [
+            decoded.units.eq(Mux(runs, self._store.targets_of[i], 0)),
+            decoded.stores.eq(is_long & long.store),
+            decoded.runs.eq(runs),
+            decoded.updates.eq(~is_long & ~runs & (short.signal_en | changes)),
+            decoded.remote.eq((short.signal_row | short.signal_col) != 0),
+            # A counter that does not exist traps instead.
+            decoded.waits.eq((opcode == Opcode.WAIT) & (wait.counter < self.limits.counters)),
+            decoded.fences.eq(opcode == Opcode.FENCE),
+            decoded.ends.eq(ends),
+            decoded.fenced.eq(Mux(ends, -1, view(command, Opcode.FENCE).units[:N_UNITS])),
+        ]
         with m.Switch(opcode):
             for code in UNITS_OF_OPCODE:
                 with m.Case(code):
-                    m.d.comb += [units.eq(_units_of(command, code)), stores.eq(long.store)]
-            with m.Case(Opcode.RUN):
-                # A context that is being stored is seen when that is done.
-                stored = (checked.valid & checked.stores) | (acting.valid & acting.stores)
-                m.d.comb += [
-                    units.eq(self._store.targets_of[i]),
-                    may_go.eq(room & ~stored & ~self.fetch.any()),
-                ]
-            with m.Default():
-                # Counters change one at a time; a waiting signal of a unit gets its turn.
-                m.d.comb += [
-                    updates.eq(
-                        short.signal_en | (opcode == Opcode.SIGNAL) | (opcode == Opcode.SET_COUNTER)
-                    ),
-                    may_go.eq(
-                        self._condition(command, i, steady)
-                        & (~updates | ~self.signals_waiting | ~(checked.valid & checked.updates))
-                        & (~updates | ~remote | self.remote_room)
-                    ),
-                ]
+                    m.d.sync += decoded.units.eq(_units_of(command, code))
 
-    def _condition(self, command: Value, i: int, steady: Value) -> Value:
-        """What a FENCE, END or WAIT waits for; a counter that does not exist traps instead."""
-        opcode = command[:8]
-        fence, wait = view(command, Opcode.FENCE), view(command, Opcode.WAIT)
+    def _may_go(self, i: int, decoded: data.View) -> Value:
+        """Whether the command of source i, which has been there for a cycle, can go now."""
         checked, acting = self._checked, self._acting
-        n_busy = (~self.quiet & Mux(opcode == Opcode.END, -1, fence.units[:N_UNITS])).any()
+        room = ((decoded.units & self.full) == 0) | decoded.stores
+        # A context that is being stored is seen when that is done.
+        stored = (checked.valid & checked.stores) | (acting.valid & acting.stores)
+        finds = ~decoded.runs | ~(stored | self._was_stored | self._fetches)
+        # Counters change one at a time; a waiting signal of a unit gets its turn.
+        turn = ~self.signals_waiting | ~(checked.valid & checked.updates)
+        counts = ~decoded.updates | (turn & (~decoded.remote | self.remote_room))
+        return room & finds & counts & self._condition(i, decoded)
+
+    def _condition(self, i: int, decoded: data.View) -> Value:
+        """What a FENCE, END or WAIT waits for."""
+        checked, acting = self._checked, self._acting
+        n_busy = (~self.quiet & decoded.fenced).any()
         # What this source's last command does to a counter is seen when it is done.
         follows = (
             (checked.valid & checked.source[i])
@@ -268,27 +284,27 @@ class Dispatcher(wiring.Component):
             | self._was_source[i]
         )
         updates = (checked.valid & checked.updates) | (acting.valid & acting.updates)
-        waits = (
-            (opcode == Opcode.WAIT)
-            & (wait.counter < self.limits.counters)
-            & (follows | ~steady | ~self.reached[i])
-        )
-        fences = (opcode == Opcode.FENCE) & (n_busy | self.signals_waiting)
-        ends = (opcode == Opcode.END) & (n_busy | updates | ~self.remote_empty)
+        waits = decoded.waits & (follows | ~self.reached[i])
+        fences = decoded.fences & (n_busy | self.signals_waiting)
+        ends = decoded.ends & (n_busy | updates | self.update.valid | ~self.remote_empty)
         return ~(waits | fences | ends)
 
     def _elaborate_fetch(self, m: Module) -> None:
-        """Read the memory: for a RUN, else for a queue."""
+        """Read the memory: for a RUN, else for a queue, whose turn it was a cycle before."""
         m.submodules.turns = turns = RoundRobin(n_requests=N_UNITS)
         store = self._store
-        runs = self._checked.valid & self._runs(self._command)
-        with m.If(~runs & (self._step != 1) & (self._step != 2)):
+        runs = self._checked.runs
+        next_one, fetched = Signal(N_UNITS), Signal(N_UNITS)
+        with m.If(~self._fetches):
             m.d.comb += turns.requests.eq(self.wants)
-        fetched = Signal(N_UNITS)
+            m.d.sync += [next_one.eq(turns.grant), self._fetches.eq(self.wants.any())]
+        with m.If(~runs & (self._step != 1) & (self._step != 2) & (self._step != 3)):
+            m.d.comb += self.fetch.eq(Mux(self._fetches, next_one, 0))
+            with m.If(self._fetches):
+                m.d.sync += self._fetches.eq(0)
         m.d.comb += [
             turns.served.eq(turns.grant),
-            self.fetch.eq(turns.grant),
-            store.fetch.eq(self.fetch),
+            store.fetch.eq(Mux(self._fetches, next_one, 0)),
             store.reads_context.eq(runs),
             store.read_context.eq(view(self._command, Opcode.RUN).ctx),
             store.tails.eq(self.tails),
@@ -305,9 +321,9 @@ class Dispatcher(wiring.Component):
         """Stage 2 takes from a source or from the memory, stage 3 from stage 2."""
         m.submodules.checker = checker = CommandChecker(limits=self.limits)
         checked, acting = self._checked, self._acting
-        run = view(self.command, Opcode.RUN)
+        run, opcode = view(self.command, Opcode.RUN), self._decode_move(m)
         m.d.comb += checker.command.eq(self._command)
-        m.d.sync += checked.valid.eq(0)
+        m.d.sync += [checked.valid.eq(0), checked.runs.eq(0)]
         with m.If(self._arrives | (self._step == 1)):
             m.d.sync += [
                 self._command.eq(self._store.row),
@@ -320,10 +336,10 @@ class Dispatcher(wiring.Component):
                 m.d.sync += [
                     view(self._command, Opcode.MML)[name].eq(run[name]) for name in _HEADER_FIELDS
                 ]
-        with m.Elif(self._step == 2):
-            self._elaborate_move(m, run)
-            m.d.sync += [checked.eq(acting), checked.valid.eq(1)]
-        with m.Elif(Cat(source.valid for source in self.sources).any()):
+        with m.Elif(self._step == 3):
+            self._elaborate_move(m, run, opcode)
+            m.d.sync += [checked.eq(acting), checked.valid.eq(1), checked.runs.eq(0)]
+        with m.Elif((self._step != 2) & Cat(source.valid for source in self.sources).any()):
             m.d.sync += [self._command.eq(chosen), checked.eq(taken)]
 
         with m.If(checked.valid):
@@ -331,14 +347,19 @@ class Dispatcher(wiring.Component):
         with m.Else():
             m.d.sync += acting.valid.eq(0)
         # Whether anything is wrong is known in time to act, what it is a cycle later.
-        self._wrong, illegal, wrong_at = Signal(), Signal(), Signal.like(checker.wrong_at)
-        empty = self._runs(self._command) & ~self._store.present
-        verdict = Signal(Verdict)
-        m.d.comb += verdict.eq(checker.judge(illegal, wrong_at))
+        self._wrong, verdict = Signal(), Signal(Verdict)
+        illegal, empty, wrong_at = Signal(), Signal(), Signal.like(checker.wrong_at)
+        before = Signal(self.n_sources)
+        m.d.comb += [
+            self._wrong.eq((illegal | empty) & ~acting.delivers),
+            verdict.eq(checker.judge(illegal, wrong_at)),
+        ]
         m.d.sync += [
-            self._was_source.eq(Mux(acting.valid, acting.source, 0)),
-            self._wrong.eq((checker.wrong | empty) & ~checked.delivers),
+            before.eq(Mux(acting.valid, acting.source, 0)),
+            self._was_source.eq(before | Mux(acting.valid, acting.source, 0)),
+            self._was_stored.eq(acting.valid & acting.stores),
             illegal.eq(checker.wrong),
+            empty.eq(checked.runs & ~self._store.present),
             wrong_at.eq(checker.wrong_at),
             self.fault.cause.eq(Mux(illegal, verdict.cause, Trap.CONTEXT_EMPTY)),
             self.fault.info.eq(Mux(illegal, verdict.info, run.ctx)),
@@ -346,23 +367,27 @@ class Dispatcher(wiring.Component):
             self.fault.tag.eq(run.tag),
         ]
 
-    def _elaborate_move(self, m: Module, run: data.View) -> None:
+    def _decode_move(self, m: Module) -> dict[Opcode, Signal]:
+        """Whether the command that was in stage 2 a cycle before has one of the moved opcodes."""
+        flags = {code: Signal(name=f"was_{code.name.lower()}") for code in OFFSET_FIELDS}
+        m.d.sync += [flag.eq(self._command[:8] == code) for code, flag in flags.items()]
+        return flags
+
+    def _elaborate_move(self, m: Module, run: data.View, opcode: dict[Opcode, Signal]) -> None:
         """Add a RUN's deltas to the command in stage 2; one adder for all places of an offset."""
-        opcode = self._command[:8]
-        places: dict[tuple[int, int], list[Opcode]] = {}
+        places: dict[tuple[int, int], list[Signal]] = {}
         for code, name in OFFSET_FIELDS.items():
             field = COMMANDS[code].field(name)
-            places.setdefault((field.offset, field.width), []).append(code)
-        offset = Signal(max(width for _, width in places))
-        moved = Signal.like(offset)
-        for (start, width), codes in places.items():
-            with m.If(opcode.matches(*codes)):
-                m.d.comb += offset.eq(self._command[start : start + width])
-        m.d.comb += moved.eq(offset + run.ls_delta)
-        for (start, width), codes in places.items():
-            with m.If(opcode.matches(*codes)):
-                m.d.sync += self._command[start : start + width].eq(moved[:width])
-        with m.If(opcode.matches(*_MOVED_BY_MEMORY)):
+            places.setdefault((field.offset, field.width), []).append(opcode[code])
+        width = max(width for _, width in places)
+        offsets = [self._command[start : start + size] for start, size in places]
+        flags = [Cat(codes).any() for codes in places.values()]
+        offset, moved = Signal(width), Signal(width)
+        m.d.comb += [offset.eq(one_of(offsets, flags)), moved.eq(offset + run.ls_delta)]
+        for place, flag in zip(offsets, flags, strict=True):
+            with m.If(flag):
+                m.d.sync += place.eq(moved[: len(place)])
+        with m.If(Cat(opcode[code] for code in _MOVED_BY_MEMORY).any()):
             address = view(self._command, Opcode.DMA_IN).mem_addr
             m.d.sync += address.eq(address + run.mem_delta)
 
@@ -370,27 +395,25 @@ class Dispatcher(wiring.Component):
         """Stage 3: act, unless the check failed."""
         store, acting = self._store, self._acting
         run, context = view(self.command, Opcode.RUN), Signal(4)
-        runs, acts = Signal(), Signal()
+        runs, acts = acting.runs, Signal()
         m.d.comb += [
-            runs.eq(self._runs(self.command)),
             acts.eq(acting.valid & ~self._stops & ~self._wrong & ~acting.delivers),
             self.deliver.eq(Mux(acting.valid & acting.delivers, acting.units, 0)),
             self.issue.eq(Mux(acts & ~runs & ~acting.stores, acting.units, 0)),
             self.ran.eq(acts & (acting.stores | (acting.units == 0))),
-            self._stops.eq(self.halt | self._failed),
         ]
         m.d.sync += self.fault.valid.eq(acting.valid & ~self._stops & self._wrong)
-        with m.If(acting.valid & self._wrong):
-            m.d.sync += self._failed.eq(1)
+        with m.If((acting.valid & self._wrong) | self.halt):
+            m.d.sync += self._stops.eq(1)
         with m.If(acts & runs):
             m.d.sync += [self._step.eq(2), self._keeps.eq(run.keep), context.eq(run.ctx)]
-        with m.Elif(self._checked.valid & self._runs(self._command)):
+        with m.Elif(self._checked.runs):
             m.d.sync += self._step.eq(1)
-        with m.Elif((self._step >= 2) & (self._step < 5)):
+        with m.Elif((self._step >= 2) & (self._step < 6)):
             m.d.sync += self._step.eq(self._step + 1)
         with m.Else():
             m.d.sync += self._step.eq(0)
-        keeps = (self._step == 5) & self._keeps & ~self._stops
+        keeps = (self._step == 6) & self._keeps & ~self._stops
         m.d.comb += [
             store.data.eq(self.command),
             store.unit.eq(unit_code(acting.units)),
@@ -405,7 +428,7 @@ class Dispatcher(wiring.Component):
         opcode = self.command[:8]
         setter, setup = view(self.command, Opcode.SET_COUNTER), view(self.command, Opcode.CB)
         sets = opcode == Opcode.SET_COUNTER
-        m.d.comb += [
+        m.d.sync += [
             self.update.valid.eq(acts & self._acting.updates),
             self.update.is_set.eq(sets),
             self.update.counter.eq(Mux(sets, setter.counter, setter.signal_counter)),
@@ -413,6 +436,8 @@ class Dispatcher(wiring.Component):
             self.update.row.eq(setter.signal_row),
             self.update.col.eq(setter.signal_col),
             self.update.tag.eq(setter.tag),
+        ]
+        m.d.comb += [
             self.setup.valid.eq(acts & (opcode == Opcode.CB)),
             self.setup.payload.cb.eq(setup.cb),
             self.setup.payload.shared.eq(setup.shared),

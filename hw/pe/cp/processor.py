@@ -236,16 +236,20 @@ class CommandProcessor(wiring.Component):
         """Every place that reports errors, units first."""
         traps, fault, wrong = self._traps, self._cbs.fault, self._dispatcher.fault
         table, command, engine = traps.reports[-3:]
+        faulty = Signal.like(traps.units[-3], init=Unit.CP)  # unit at fault at the buffer table
         for i, unit in enumerate(self.units):
             m.d.comb += [traps.reports[i].eq(self.control(unit).trap), traps.units[i].eq(unit)]
-        m.d.comb += [
+        m.d.sync += [
             table.valid.eq(fault.valid),
             table.cause.eq(fault.cause),
             table.info.eq(fault.cb),
+        ]
+        m.d.comb += [
             command.valid.eq(wrong.valid),
             *(command[name].eq(wrong[name]) for name in ("cause", "opcode", "tag", "info")),
             engine.eq(self.wqe_trap),
-            *(unit.eq(Unit.CP) for unit in traps.units[-3:]),
+            traps.units[-3].eq(faulty),
+            *(unit.eq(Unit.CP) for unit in traps.units[-2:]),
             traps.halt_request.eq(self.halt_request),
             traps.idle.eq(Cat(self.wqe_idle, *(self.control(unit).idle for unit in self.units))),
             self.trap.eq(traps.trap),
@@ -253,14 +257,18 @@ class CommandProcessor(wiring.Component):
             self.wqe_halt.eq(traps.halt),
         ]
         with m.If(fault.setup):
-            m.d.comb += [table.opcode.eq(Opcode.CB), table.tag.eq(fault.tag)]
+            m.d.sync += [
+                table.opcode.eq(Opcode.CB),
+                table.tag.eq(fault.tag),
+                faulty.eq(Unit.CP),
+            ]
         with m.Else():
-            m.d.comb += traps.units[-3].eq(fault.unit)
+            m.d.sync += faulty.eq(fault.unit)
             with m.Switch(fault.unit):
                 for unit in self.units:
                     with m.Case(unit):
                         status = self.control(unit).status
-                        m.d.comb += [table.opcode.eq(status.opcode), table.tag.eq(status.tag)]
+                        m.d.sync += [table.opcode.eq(status.opcode), table.tag.eq(status.tag)]
 
     def _elaborate_debug(self, m: Module) -> None:
         """The debug port, looking at everybody."""

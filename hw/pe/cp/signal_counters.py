@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,8 +51,9 @@ class SignalCounters(wiring.Component):
            before (modulo 2^32).
 
     Timing
-        What `update` does is visible in the next cycle, a signal two cycles after it was taken
-        unless it waits; one counter changes per cycle. A remote signal is valid then, too.
+        What `update` does is visible in the next cycle. A signal is taken a cycle after it came at
+        the earliest, and visible two cycles after it was taken unless it waits; one counter changes
+        per cycle, one in two cycles by each stream. A remote signal is valid then, too.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class SignalCounters(wiring.Component):
     signals : In(stream.Signature(Completion)).array(n_signals), signals of units.
     arriving : In(stream.Signature(Completion)), signals of other elements.
     remote : Out(stream.Signature(Completion)), signals for other elements.
-    remote_room : Out(1), an `update` for another element may come in this and the next two
+    remote_room : Out(1), an `update` for another element may come in this and the next three
         cycles.
     remote_empty : Out(1), no signal waits to be counted or to leave.
     waiting : Out(1), a signal was taken and is not counted yet.
@@ -160,27 +161,30 @@ class SignalCounters(wiring.Component):
         may wait for us to take theirs.
         """
         ports = [*self.signals, self.arriving]
-        locals_, takes = [], Signal()
+        takes = Signal()
+        asks, is_remote, served = (Signal(len(ports), name=n) for n in ("asks", "far", "served"))
         m.submodules.chooser = chooser = RoundRobin(n_requests=len(ports))
         for i, port in enumerate(ports):
-            local = Signal(name=f"local{i}")
-            target = port.payload.signal_row | port.payload.signal_col
-            m.d.comb += [
-                local.eq((target == 0) | (i == self.n_signals)),
-                chooser.requests[i].eq(port.valid & (local | self.remote_room)),
-                port.ready.eq(chooser.grant[i] & takes),
+            remote = (port.payload.signal_row | port.payload.signal_col) != 0
+            m.d.sync += [
+                is_remote[i].eq(remote if i != self.n_signals else 0),
+                asks[i].eq(port.valid & ~port.ready),
             ]
-            locals_.append(local)
+            m.d.comb += [
+                chooser.requests[i].eq(asks[i] & (~is_remote[i] | self.remote_room)),
+                port.ready.eq(served[i]),
+            ]
         m.d.comb += [
             wins.eq(self.waiting & ~self.update.valid),
             takes.eq(~self.waiting | wins),
-            chooser.served.eq(Mux(takes, chooser.grant, 0)),
+            served.eq(Mux(takes, chooser.grant, 0)),
+            chooser.served.eq(served),
         ]
         with m.If(takes):
             m.d.sync += [
                 self.waiting.eq(chooser.grant.any()),
                 signal.eq(one_of([port.payload.as_value() for port in ports], chooser.grant)),
-                is_local.eq((chooser.grant & Cat(locals_)).any()),
+                is_local.eq((chooser.grant & ~is_remote).any()),
             ]
 
         sent = Signal(Completion)
@@ -200,5 +204,5 @@ class SignalCounters(wiring.Component):
             leaving.i.payload.signal_col.eq(sent.signal_col + self.col),
             self.remote_empty.eq((leaving.level == 0) & ~self.waiting),
         ]
-        # The others are kept for what is on its way: three short commands and two signals.
-        m.d.sync += self.remote_room.eq(leaving.level < self.REMOTE_DEPTH - 5)
+        # The others are kept for what is on its way: four short commands and two signals.
+        m.d.sync += self.remote_room.eq(leaving.level < self.REMOTE_DEPTH - 6)
