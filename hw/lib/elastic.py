@@ -100,11 +100,11 @@ class SkidBuffer(wiring.Component):
                 m.d.sync += self.o.payload.eq(spare)
             with m.Elif(self.i.valid):
                 m.d.sync += self.o.payload.eq(self.i.payload)
-        with m.Elif(self.i.valid & self.i.ready):
-            m.d.sync += [
-                spare.eq(self.i.payload),
-                spare_valid.eq(1),
-            ]
+        with m.Elif(self.i.valid):
+            m.d.sync += spare_valid.eq(1)
+        # A copy of each word, so that what enables the register does not wait for the sink.
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += spare.eq(self.i.payload)
         return m
 
 

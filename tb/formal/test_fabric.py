@@ -41,18 +41,24 @@ def test_a_line_is_never_under_way_twice(n_tags: int) -> None:
     proof = Proof(f"line_tracker_{n_tags}")
     dut = proof.add(LineTracker(n_tags=n_tags, line_width=2))
     line = proof.constant(2, "line")
+    at_hand, waits = Signal(2), Signal()  # the line that looked, until it enters
     under_way, holds = Signal(n_tags), Signal(n_tags)  # tags; those that stand for the line
     entered, left = Signal(n_tags), Signal(n_tags)
     proof.m.d.comb += [entered.eq(dut.enter << dut.tag), left.eq(dut.leave << dut.left_tag)]
     proof.assume((entered & under_way) == 0)
     proof.assume((left & ~under_way) == 0)
-    proof.assume(~dut.enter | ~dut.conflict)
+    proof.assume(dut.line == at_hand)
+    proof.assume(~dut.enter | (waits & ~dut.conflict))
+    proof.assume(~dut.looks | ~waits | dut.enter)
+    with proof.m.If(dut.looks):
+        proof.m.d.sync += at_hand.eq(dut.upcoming)
+    proof.m.d.sync += waits.eq(dut.looks | (waits & ~dut.enter))
     proof.m.d.sync += [
         under_way.eq((under_way & ~left) | entered),
         holds.eq((holds & ~left) | Mux(dut.line == line, entered, 0)),
     ]
     proof.check((holds & (holds - 1)) == 0, "one tag at most")
-    with proof.m.If(dut.line == line):
+    with proof.m.If(waits & (dut.line == line)):
         proof.check(dut.conflict == Cat(holds).any(), "conflict exactly while it is under way")
-    proof.reach(under_way.all() & (holds != 0), "all tags out", cycles=n_tags + 2)
+    proof.reach(under_way.all() & (holds != 0), "all tags out", cycles=n_tags + 3)
     proof.prove()

@@ -133,8 +133,9 @@ class LineFetcher(wiring.Component):
             sent = Signal(name=f"sent{index}")
             needed = n_new > (odd ^ index)
             asked = port.request.valid & port.request.ready
-            popped = queue.o.valid & queue.o.ready
+            popped = Signal(name=f"popped{index}")  # in the cycle before, so that no path leads on
             under_way = Signal(2, name=f"under_way{index}")
+            m.d.sync += popped.eq(queue.o.valid & queue.o.ready)
             m.d.comb += [
                 port.request.valid.eq(may_start & needed & ~sent & (reserved != _WORDS_AHEAD)),
                 port.request.payload.eq(Mux(odd ^ index, addresses[1], addresses[0])),

@@ -13,10 +13,13 @@ from hw.pe.fi.splitter import LineSplitter
 __all__ = ["connect_runs", "elaborate_faults", "refusal"]
 
 
-def connect_runs(m: Module, source: RunSource, splitter: LineSplitter, stop: Value) -> None:
-    """Runs go on to be cut into lines; one that must not be moved stays: the engine stops."""
+def connect_runs(m: Module, source: RunSource, splitter: LineSplitter) -> None:
+    """Runs go on to be cut into lines; one that must not be moved stays: the engine stops.
+
+    What an engine that has stopped still cuts goes nowhere.
+    """
     run = source.runs
-    passes = (run.payload.cause == Trap.NONE) & ~stop
+    passes = run.payload.cause == Trap.NONE
     m.d.comb += [
         splitter.runs.payload.eq(run.payload),
         splitter.runs.valid.eq(run.valid & passes),

@@ -58,7 +58,7 @@ class ReadEngine(wiring.Component):
     control : Out(UnitControl()), from and to the command processor.
     cb : Out(CbPort()), circular-buffer table.
     index_cb, index_ls : Out, of index lists; with `gathers` only.
-    lines : Out(stream.Signature(geometry.line_layout)), lines to read.
+    lines : Out(stream.Signature(geometry.line_layout)), lines to read; while `stop` to be dropped.
     landed : In(stream.Signature(retire_layout())), lines that landed, in order.
     stop : Out(1), its lines are not to be sent any more.
     failed : In(1), a line of this engine failed.
@@ -113,13 +113,13 @@ class ReadEngine(wiring.Component):
 
         landed, stop = self.landed.payload, engine.stop
         retires = self.landed.valid & self.landed.ready
-        connect_runs(m, source, splitter, stop)
+        connect_runs(m, source, splitter)
         m.d.comb += [
             self.stop.eq(stop),
             self.lines.payload.eq(splitter.lines.payload),
             self.lines.payload.engine.eq(not self.gathers),
-            self.lines.valid.eq(splitter.lines.valid & ~stop),
-            splitter.lines.ready.eq(self.lines.ready & ~stop),
+            self.lines.valid.eq(splitter.lines.valid),
+            splitter.lines.ready.eq(self.lines.ready),
             reporter.step.payload.cb.eq(landed.cb),
             reporter.step.payload.advance.eq(landed.advance),
             reporter.step.valid.eq(self.landed.valid & landed.step_end & ~stop),
@@ -271,7 +271,7 @@ class FabricReader(wiring.Component):
     def _elaborate_guard(
         self, m: Module, engines: tuple[ReadEngine, ...], pool: TagPool
     ) -> RangeGuard:
-        """The engines' lines take turns; a line of an engine that stops goes no further."""
+        """The engines' lines take turns; those of an engine that stops are dropped here."""
         m.submodules.turns = turns = RoundRobin(n_requests=len(engines))
         m.submodules.guard = guard = RangeGuard(geometry=self.geometry, writes=False)
         line = guard.o.payload

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,15 +57,17 @@ class Shaper(wiring.Component):
         m = Module()
         line = self.line_bytes << _PERIOD_LOG2
         level = self.level
-        full, left = Signal.like(level), Signal.like(level)
+        full = Signal.like(level)
+        change = Signal(signed(17 + _PERIOD_LOG2))
         gained = Signal(len(level) + 1)
         m.d.comb += [
             full.eq(
                 Mux(self.limit.burst < self.line_bytes, line, self.limit.burst << _PERIOD_LOG2)
             ),
             self.may_go.eq((self.limit.rate == 0) | (level >= line)),
-            left.eq(Mux(self.went & (level >= line), level - line, level)),
-            gained.eq(left + self.limit.rate),
+            # What rate and line come to does not wait for `went`; never below 0 in sum.
+            change.eq(Mux(self.went, self.limit.rate - line, self.limit.rate)),
+            gained.eq(level + change),
         ]
         with m.If(self.limit.rate == 0):
             m.d.sync += level.eq(full)

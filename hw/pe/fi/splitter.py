@@ -47,18 +47,19 @@ class LineSplitter(wiring.Component):
         m = Module()
         geometry = self.geometry
         new, line, place = self.runs.payload, self.lines.payload, self.lines.payload.place
-        run = Signal(geometry.run_layout)  # under way; `address`, `length`, `word` are what is left
+        run = Signal(geometry.run_layout)  # under way; `address` and `word` are what is left
+        rest = Signal(17)  # bytes from the line's begin to the run's end
+        next_rest, new_rest = Signal.like(rest), Signal.like(rest)
         run_first = Signal()
         run_end = Signal()
         rotation = Signal(geometry.word_log2)
-        room = Signal(geometry.link_log2 + 1)  # bytes from the first one in use to the line's end
 
         m.d.comb += [
-            room.eq(geometry.link_bytes - place.first),
-            run_end.eq(not_below(room, run.length)),
+            new_rest.eq(new.address[: geometry.link_log2] + new.length),
+            next_rest.eq(rest - geometry.link_bytes),
             self.runs.ready.eq(~self.lines.valid | (self.lines.ready & run_end)),
             Cat(place.first, place.line).eq(run.address),
-            place.end.eq(Mux(run_end, place.first + run.length, geometry.link_bytes)),
+            place.end.eq(Mux(run_end, rest, geometry.link_bytes)),
             place.rotation.eq(rotation),
             place.run_first.eq(run_first),
             place.zero_fill.eq(run.zero_fill & run_end),
@@ -76,13 +77,16 @@ class LineSplitter(wiring.Component):
             with m.If(self.runs.valid):
                 m.d.sync += [
                     run.eq(new),
+                    rest.eq(new_rest),
+                    run_end.eq(self._in_one_line(new_rest)),
                     run_first.eq(1),
                     rotation.eq(new.lane - new.address[: geometry.word_log2]),
                 ]
         with m.Elif(self.lines.ready):
             m.d.sync += [
                 run.address.eq((place.line + 1) << geometry.link_log2),
-                run.length.eq(run.length - room),
+                rest.eq(next_rest),
+                run_end.eq(self._in_one_line(next_rest)),
                 # The next window begins where this one ends.
                 run.word.eq(
                     Mux(
@@ -94,6 +98,11 @@ class LineSplitter(wiring.Component):
                 run_first.eq(0),
             ]
         return m
+
+    def _in_one_line(self, rest: Signal) -> Value:
+        """Whether so many bytes from a line's begin on are not more than the line."""
+        link_log2 = self.geometry.link_log2
+        return ~rest[link_log2 + 1 :].any() & ~(rest[link_log2] & rest[:link_log2].any())
 
     def _elaborate_words(self, m: Module, run: data.View, rotation: Signal) -> None:
         """Where the line's bytes lie: up to three words of the run, and the window on them."""

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,8 +16,8 @@ class LineTracker(wiring.Component):
     Operation: `enter` notes `line` under `tag`; `leave` forgets what `left_tag` stands for. If
     both name one tag, the new line stays.
 
-    Timing: `conflict` follows `line` in the same cycle; notes count from the next cycle on. One
-    line per cycle.
+    Timing: `conflict` comes from registers, which compare `upcoming` while it becomes `line`. Notes
+    count from the next cycle on. One line per cycle.
 
     Parameters
     ----------
@@ -26,14 +26,16 @@ class LineTracker(wiring.Component):
 
     Members
     -------
-    line : In(line_width), line to look up, and to enter.
-    conflict : Out(1), this line is under way.
-    enter : In(1). tag : In(range(n_tags)), its tag.
+    upcoming : In(line_width), with `looks`: `line` from the next cycle on, until it enters.
+    looks : In(1).
+    line : In(line_width), the line at hand.
+    conflict : Out(1), it is under way.
+    enter : In(1), it enters. tag : In(range(n_tags)), its tag.
     leave : In(1). left_tag : In(range(n_tags)), a line that is not under way any more.
 
     Raises: ValueError when there is no tag.
 
-    Resources: a comparator of `line_width` bits for each tag.
+    Resources: a comparator of `line_width` bits for each tag, and one.
     """
 
     def __init__(self, *, n_tags: int, line_width: int) -> None:
@@ -43,6 +45,8 @@ class LineTracker(wiring.Component):
         self.line_width = line_width
         super().__init__(
             {
+                "upcoming": In(line_width),
+                "looks": In(1),
                 "line": In(line_width),
                 "conflict": Out(1),
                 "enter": In(1),
@@ -56,8 +60,17 @@ class LineTracker(wiring.Component):
         m = Module()
         under_way = Signal(self.n_tags)
         lines = [Signal(unsigned(self.line_width), name=f"line{t}") for t in range(self.n_tags)]
-        m.d.comb += self.conflict.eq((under_way & Cat(line == self.line for line in lines)).any())
+        equal = Signal(self.n_tags)  # tags, in use or not, that have the line at hand
         entered, left = Signal(self.n_tags), Signal(self.n_tags)
+        again = self.line == self.upcoming
+        m.d.comb += self.conflict.eq((under_way & equal).any())
+        with m.If(self.looks):
+            m.d.sync += equal.eq(
+                Cat(
+                    Mux(entered[number], again, line == self.upcoming)
+                    for number, line in enumerate(lines)
+                )
+            )
         m.d.comb += [entered.eq(self.enter << self.tag), left.eq(self.leave << self.left_tag)]
         with m.If(self.enter | self.leave):
             m.d.sync += under_way.eq((under_way & ~left) | entered)

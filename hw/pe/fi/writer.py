@@ -139,7 +139,7 @@ class FabricWriter(wiring.Component):
             wiring.connect(m, fetcher.words[index], assembler.words[index])
 
         stop, fetched = engine.stop, fetcher.lines.payload
-        connect_runs(m, source, splitter, stop)
+        connect_runs(m, source, splitter)
         m.d.comb += [
             guard.ranges.eq(self.ranges),
             fetcher.hold.eq(stop | ~reporter.step.ready),
@@ -150,7 +150,7 @@ class FabricWriter(wiring.Component):
         ]
         self._elaborate_engine(m, engine, source, fetcher, reporter)
         adder = self._elaborate_adder(m) if self.with_add else None
-        self._elaborate_requests(m, engine, assembled.o, adder)
+        self._elaborate_requests(m, engine, assembled, adder)
         failures = self._elaborate_answers(m, engine, assembled.o, adder)
         refused = Signal(fault_layout())
         m.d.comb += [
@@ -199,10 +199,10 @@ class FabricWriter(wiring.Component):
         return adder
 
     def _elaborate_requests(
-        self, m: Module, engine: EngineControl, lines: stream.Interface, adder: LineAdder | None
+        self, m: Module, engine: EngineControl, assembled: PipeStage, adder: LineAdder | None
     ) -> None:
         """Assembled lines take tags; they are written, or read first and written as sums."""
-        geometry, pool = self.geometry, self.pool
+        geometry, pool, lines = self.geometry, self.pool, assembled.o
         m.submodules.request = stage = PipeStage(shape=self.memory.request.payload.shape())
         m.submodules.shaper = shaper = Shaper(line_bytes=geometry.link_bytes)
         m.submodules.tracker = tracker = LineTracker(n_tags=self.n_tags, line_width=_TRACKED_BITS)
@@ -224,6 +224,8 @@ class FabricWriter(wiring.Component):
             pool.take.eq(line_goes | add_goes),
             lines.ready.eq(pool.take),
             pool.entry.eq(item.line.command_end),
+            tracker.upcoming.eq(assembled.i.payload.line.place.line[:_TRACKED_BITS]),
+            tracker.looks.eq(assembled.i.valid & assembled.i.ready),
             tracker.line.eq(place.line[:_TRACKED_BITS]),
             tracker.enter.eq(pool.take),
             tracker.tag.eq(pool.tag),
