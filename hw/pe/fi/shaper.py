@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -56,21 +56,22 @@ class Shaper(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         line = self.line_bytes << _PERIOD_LOG2
-        level = self.level
+        rate, level = self.limit.rate, self.level
         full = Signal.like(level)
-        change = Signal(signed(17 + _PERIOD_LOG2))
-        gained = Signal(len(level) + 1)
+        # The bucket before what left in the cycle before, and before it runs over: so `went`,
+        # which comes late, meets no adder.
+        gained, took = Signal(len(level) + 1), Signal()
+        left = Signal.like(gained)
         m.d.comb += [
             full.eq(
                 Mux(self.limit.burst < self.line_bytes, line, self.limit.burst << _PERIOD_LOG2)
             ),
-            self.may_go.eq((self.limit.rate == 0) | (level >= line)),
-            # What rate and line come to does not wait for `went`; never below 0 in sum.
-            change.eq(Mux(self.went, self.limit.rate - line, self.limit.rate)),
-            gained.eq(level + change),
+            left.eq(Mux(took, gained - line, gained)),
+            level.eq(Mux(left > full, full, left)),
+            self.may_go.eq((rate == 0) | Mux(took, gained >= 2 * line, gained >= line)),
         ]
-        with m.If(self.limit.rate == 0):
-            m.d.sync += level.eq(full)
+        with m.If(rate == 0):
+            m.d.sync += [gained.eq(full), took.eq(0)]
         with m.Else():
-            m.d.sync += level.eq(Mux(gained > full, full, gained))
+            m.d.sync += [gained.eq(level + rate), took.eq(self.went)]
         return m
