@@ -10,7 +10,7 @@ from hw.lib.dsp import has_hard_multipliers
 from hw.lib.emit_once import Boundary, EmitOnce
 from hw.num.operand import OperandDecoder, Side
 from hw.pe.dpe.column import DotColumn
-from hw.pe.dpe.held_shadow import HeldShadow, check_tile
+from hw.pe.dpe.held_shadow import HeldShadow, check_tile, exchanged
 
 __all__ = ["DotProductArray", "load_layout", "row_layout"]
 
@@ -95,7 +95,7 @@ class DotProductArray(wiring.Component):
     Raises
     ------
     ValueError
-        If `columns` is not a multiple of `k_bytes`.
+        If `columns` is not a multiple of `k_bytes`, or `k_bytes` no power of two.
     """
 
     def __init__(
@@ -142,8 +142,11 @@ class DotProductArray(wiring.Component):
             columns=self.columns, k_bytes=self.k_bytes, with_fp=self.with_fp
         )
         m.submodules.load_decoder = load_decoder = self._decoder(Side.HELD)
+        beat: Value = self.load.data
+        if not self.with_fp:
+            beat = exchanged(beat, self.load.index, self.k_bytes)
         m.d.comb += [
-            load_decoder.raw.eq(self.load.data),
+            load_decoder.raw.eq(beat),
             load_decoder.format.eq(self.load.format),
             shadow.load.eq(self.load_valid),
             shadow.index.eq(self.load.index),

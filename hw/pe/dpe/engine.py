@@ -11,7 +11,15 @@ from hw.arch.commands import LEVELS, LONG_BITS, Opcode
 from hw.arch.units import State
 from hw.config.tree import DpeConfig
 from hw.iface.command_view import view
-from hw.iface.pe import BankPort, CbPort, LsReadPort, UnitControl, bank_row_layout, row_lead
+from hw.iface.pe import (
+    BankPort,
+    CbPort,
+    Completion,
+    LsReadPort,
+    UnitControl,
+    bank_row_layout,
+    row_lead,
+)
 from hw.lib.elastic import StreamFifo
 from hw.pe.dpe.array import DotProductArray
 from hw.pe.dpe.held_loader import HeldLoader
@@ -118,6 +126,11 @@ class DotProductEngine(wiring.Component):
         )
 
     @property
+    def _n_commands_max(self) -> int:
+        """Commands that are taken and not complete: those ahead, and one in each row under way."""
+        return _COMMANDS_AHEAD + self._array.latency + 3
+
+    @property
     def latency(self) -> int:
         """Cycles from a row of A entering the array to its row of results, without the values."""
         return self._array.latency - self._array.lead
@@ -160,6 +173,7 @@ class DotProductEngine(wiring.Component):
         ]
         accept = self._elaborate_command(m, readers, loader, visits, stop)
         self._elaborate_result(m, array)
+        self._elaborate_completion(m, accept)
         self._elaborate_state(m, accept, readers, loader, visits, array, stop)
         return m
 
@@ -236,10 +250,7 @@ class DotProductEngine(wiring.Component):
             *(visits.bank_strides[i].eq(mml[f"bank_stride{i}"]) for i in range(1, LEVELS)),
             visits.init.eq(mml.init),
             visits.done.eq(mml.done),
-            *(
-                visits.completion[name].eq(getattr(mml, name))
-                for name in ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
-            ),
+            visits.tag.eq(mml.tag),
             block.format.eq(mml.b_format),
             block.by_row.eq(mml.by_row),
             block.n_level.eq(mml.n_level),
@@ -269,7 +280,21 @@ class DotProductEngine(wiring.Component):
             row.is_float.eq(array.is_float),
             *(row[name].eq(tag[name]) for name in ("bank", "row", "overwrite", "close", "done")),
             self.control.completion.valid.eq(array.result_valid & tag.ends),
-            self.control.completion.payload.eq(tag.completion),
+        ]
+
+    def _elaborate_completion(self, m: Module, accept: Signal) -> None:
+        """Keep of every command what its completion says; the oldest one's tag is the status'."""
+        mml = view(self.control.command.payload, Opcode.MML)
+        m.submodules.completions = fifo = StreamFifo(shape=Completion, depth=self._n_commands_max)
+        m.d.comb += [
+            fifo.i.valid.eq(accept),
+            *(
+                fifo.i.payload[name].eq(getattr(mml, name))
+                for name in ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
+            ),
+            self.control.completion.payload.eq(fifo.o.payload),
+            fifo.o.ready.eq(self.control.completion.valid),
+            self.control.status.tag.eq(fifo.o.payload.tag),
         ]
 
     def _elaborate_state(
@@ -291,7 +316,7 @@ class DotProductEngine(wiring.Component):
                     trap.opcode.eq(Opcode.MML),
                     *(trap[name].eq(fault[name]) for name in ("cause", "tag", "info")),
                 ]
-        n_commands = Signal(range(_COMMANDS_AHEAD + self._array.latency + 3))
+        n_commands = Signal(range(self._n_commands_max + 1))
         m.d.sync += n_commands.eq(n_commands + accept - self.control.completion.valid)
         quiet = readers["a"].settled & readers["b"].settled & ~array.busy
         m.d.comb += [
@@ -300,18 +325,13 @@ class DotProductEngine(wiring.Component):
         ]
 
         waits_for_b = Signal()
-        info = visits.info.payload
-        last_tag = Signal.like(status.tag)  # of a command whose rows are all in the columns
-        with m.If(visits.info.valid):
-            m.d.sync += last_tag.eq(info.completion.tag)
         m.d.comb += [
             waits_for_b.eq(visits.waits_for_held & readers["b"].waits_for_cb),
             status.bank.eq(visits.bank),
-            status.tag.eq(Mux(visits.info.valid, info.completion.tag, last_tag)),
             status.opcode.eq(Mux(n_commands != 0, Opcode.MML, 0)),
             status.cb.eq(Mux(waits_for_b, _buffer_of(readers["b"]), _buffer_of(readers["a"]))),
         ]
-        with m.If(visits.row_valid & visits.words.payload.note.last[0]):
+        with m.If(visits.visit_end):
             m.d.sync += status.steps.eq(status.steps + 1)
         with m.If(stop):
             m.d.comb += status.state.eq(State.HALTED)

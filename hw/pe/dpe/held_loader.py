@@ -105,7 +105,7 @@ class HeldLoader(wiring.Component):
             self.load.format.eq(info.format),
             self.load.by_row.eq(info.by_row),
         ]
-        report_fault(m, self.fault, word.note, beat, keep, info.tag)
+        report_fault(m, self.fault, word, beat, keep, info.tag)
         with m.If(beat):
             m.d.sync += index.eq(Mux(block_end, 0, index + 1))
         with m.If(beat & block_end):

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.lib.clock_gate import Gated
 from hw.num.operand import DecodedOperand, Side
 
-__all__ = ["FLAGS", "HeldShadow", "check_tile", "vector_layout"]
+__all__ = ["FLAGS", "HeldShadow", "check_tile", "exchanged", "vector_layout"]
 
 FLAGS = ("sign", "zero", "infinite", "nan")
 """Flags of a floating-point element."""
@@ -16,8 +16,18 @@ FLAGS = ("sign", "zero", "infinite", "nan")
 
 def check_tile(columns: int, k_bytes: int) -> None:
     """Raise ValueError unless a block loads in `columns` whole beats either way."""
+    if k_bytes & (k_bytes - 1):
+        raise ValueError(f"k_bytes is {k_bytes}; it must be a power of two.")
     if columns < 1 or columns % k_bytes:
         raise ValueError(f"columns is {columns}; it must be a multiple of k_bytes ({k_bytes}).")
+
+
+def exchanged(word: Value, places: Value, k_bytes: int) -> Value:
+    """`word` with byte j moved to byte ``j ^ places``."""
+    for bit in range((k_bytes - 1).bit_length()):
+        swapped = Cat(word.word_select(byte ^ (1 << bit), 8) for byte in range(k_bytes))
+        word = Mux(places[bit], swapped, word)
+    return word
 
 
 def vector_layout(k_bytes: int, with_fp: bool) -> data.ArrayLayout:
@@ -37,10 +47,14 @@ class HeldShadow(wiring.Component):
     * by column, integers: beat ``g * w + k`` holds element k of columns ``g * w ...``;
     * by column, floats: beat ``g * w/2 + k`` holds element k of columns ``g * w/2 ...``.
 
-    So a block takes `columns` beats in every format, and sorting costs one multiplexer per byte.
-    `by_row` and `is_float` belong to the block and are taken with each beat.
+    So a block takes `columns` beats in every format. `by_row` and `is_float` belong to the block
+    and are taken with each beat. With floating point beats are kept as they come and sorted behind,
+    which costs two multiplexers per byte. Without, element k of column c is written where it
+    belongs: byte j of beat i comes as byte ``j ^ (i % k_bytes)`` of `beat` (`exchanged`), so both
+    layouts bring it as byte ``k ^ (c % k_bytes)``, and only the beat that writes it differs.
 
-    Timing: a beat is in `vectors` 1 clock edge after `load`; `vectors` is combinational from there.
+    Timing: a beat is in `vectors` 1 clock edge after `load`; `vectors` is combinational from there,
+    without floating point a register.
 
     Parameters
     ----------
@@ -58,7 +72,7 @@ class HeldShadow(wiring.Component):
     index : In(range(columns))
         Number of the beat.
     beat : In(DecodedOperand)
-        Decoded beat.
+        Decoded beat; without floating point, of bytes exchanged as above.
     by_row : In(1)
         How the block is laid out.
     is_float : In(1)
@@ -69,7 +83,7 @@ class HeldShadow(wiring.Component):
     Raises
     ------
     ValueError
-        If `columns` is not a multiple of `k_bytes`.
+        If `columns` is not a multiple of `k_bytes`, or `k_bytes` no power of two.
     """
 
     def __init__(self, *, columns: int, k_bytes: int, with_fp: bool) -> None:
@@ -91,6 +105,9 @@ class HeldShadow(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        if not self.with_fp:
+            m.submodules.cells = Gated(self._cells(), enable=self.load)
+            return m
         beats = [Signal(self.layout, name=f"beat{i}", reset_less=True) for i in range(self.columns)]
         by_row = Signal(reset_less=True)
         is_float = Signal(reset_less=True)
@@ -102,6 +119,20 @@ class HeldShadow(wiring.Component):
                 m.d.comb += vector[pair].eq(word)
         return m
 
+    def _cells(self) -> Module:
+        """Writes every element that one beat of integers brings."""
+        m = Module()
+        is_beat = Signal(self.columns)
+        m.d.comb += is_beat.eq(1 << self.index)
+        for column, vector in enumerate(self.vectors):
+            group, place = divmod(column, self.k_bytes)
+            for lane in range(self.k_bytes):
+                source = group * self.k_bytes + lane
+                element = vector[lane // 2].lanes[lane % 2]
+                with m.If(Mux(self.by_row, is_beat[column], is_beat[source])):
+                    m.d.sync += element.eq(self.beat.lanes[lane ^ place])
+        return m
+
     def _beats(self, beats: list[data.View], by_row: Signal, is_float: Signal) -> Module:
         """Writes one beat."""
         m = Module()
@@ -109,10 +140,9 @@ class HeldShadow(wiring.Component):
         for pair in range(self.k_bytes // 2):
             for half in range(2):
                 m.d.comb += beat[pair].lanes[half].eq(self.beat.lanes[2 * pair + half])
-            if self.with_fp:
-                m.d.comb += beat[pair].exponent.eq(self.beat.fp.exponent[pair])
-                for name in FLAGS:
-                    m.d.comb += beat[pair][name].eq(getattr(self.beat.fp, name)[pair])
+            m.d.comb += beat[pair].exponent.eq(self.beat.fp.exponent[pair])
+            for name in FLAGS:
+                m.d.comb += beat[pair][name].eq(getattr(self.beat.fp, name)[pair])
         m.d.sync += [by_row.eq(self.by_row), is_float.eq(self.is_float)]
         for index, target in enumerate(beats):
             with m.If(self.index == index):
@@ -127,8 +157,6 @@ class HeldShadow(wiring.Component):
         sources = [beats[group * self.k_bytes + 2 * pair + half] for half in range(2)]
         integers = Cat(source[lane // 2].lanes[lane % 2] for source in sources)
         row = beats[column][pair].as_value()
-        if not self.with_fp:
-            return Mux(by_row, row, integers)
         pairs = self.k_bytes // 2
         group, lane = divmod(column, pairs)
         floats = beats[group * pairs + pair][lane].as_value()

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,15 +29,13 @@ def operand_layout() -> data.StructLayout:
 
 def word_layout(address_width: int, word_bytes: int) -> data.StructLayout:
     """One word of an operand."""
-    return data.StructLayout(
-        {"data": 8 * word_bytes, "note": _note_layout(address_width, word_bytes)}
-    )
+    fields = {"data": 8 * word_bytes, "error": word_bytes}  # bytes with wrong parity
+    return data.StructLayout(fields | {"note": _note_layout(address_width)})
 
 
-def _note_layout(address_width: int, word_bytes: int) -> data.StructLayout:
+def _note_layout(address_width: int) -> data.StructLayout:
     return data.StructLayout(
         {
-            "error": word_bytes,  # bytes with wrong parity
             "address": address_width,
             "last": LEVELS,  # levels at their last iteration
             "cb": 6,
@@ -90,6 +88,7 @@ class OperandReader(wiring.Component):
     def __init__(self, *, address_width: int, word_bytes: int) -> None:
         self.address_width = address_width
         self.word_bytes = word_bytes
+        self._answered = Signal()  # a read's answer is there
         super().__init__(
             {
                 "nest": In(stream.Signature(operand_layout())),
@@ -113,41 +112,40 @@ class OperandReader(wiring.Component):
             stride_width=STRIDE_WIDTH,
         )
         m.submodules.reporter = reporter = StepReporter(role=CbRole.CONSUMER)
-        m.submodules.fifo = fifo = StreamFifo(shape=self.words.payload.shape(), depth=_DEPTH)
+        notes = self._elaborate_words(m)
         wiring.connect(m, generator.acquire, wiring.flipped(self.cb.acquire))
         wiring.connect(m, wiring.flipped(self.cb.grant), generator.grant)
         wiring.connect(m, reporter.done, wiring.flipped(self.cb.done))
-        wiring.connect(m, fifo.o, wiring.flipped(self.words))
 
-        n_taken = Signal(range(_DEPTH + 1))  # places of the queue in use or promised
         address = generator.addresses.payload
         may_read = Signal()
-        takes, leaves = Signal(), Signal()
+        takes = Signal()
         m.d.comb += [
             generator.stop.eq(self.stop),
             # A report that finds no room holds up the step's last read.
-            may_read.eq(generator.addresses.valid & (n_taken != _DEPTH) & reporter.step.ready),
+            may_read.eq(generator.addresses.valid & notes.i.ready & reporter.step.ready),
             self.ls.request.valid.eq(may_read & ~address.outside),
             self.ls.request.payload.eq(address.address),
             takes.eq(may_read & (address.outside | self.ls.request.ready)),
             generator.addresses.ready.eq(takes),
-            leaves.eq(fifo.o.valid & fifo.o.ready),
+            notes.i.valid.eq(takes),
+            *(
+                notes.i.payload[name].eq(address[name])
+                for name in ("address", "last", "cb", "outside")
+            ),
             reporter.step.valid.eq(takes & address.step_end),
             reporter.step.payload.cb.eq(address.cb),
             reporter.step.payload.advance.eq(address.advance),
             self.waits_for_cb.eq(generator.waiting),
             self.waits_for_ls.eq(self.ls.request.valid & ~self.ls.request.ready),
         ]
-        with m.If(takes != leaves):
-            m.d.sync += n_taken.eq(n_taken + takes - leaves)
-        in_flight = self._elaborate_answer(m, takes, address, fifo)
-        m.d.comb += self.settled.eq(~in_flight & ~reporter.pending)
+        m.d.comb += self.settled.eq(~self._elaborate_flight(m, takes) & ~reporter.pending)
         self._elaborate_nest(m, generator)
         return m
 
     def _elaborate_nest(self, m: Module, generator: AddressGenerator) -> None:
         """Start a nest, and remember where its words come from."""
-        following = Signal()  # of the nest taken last; the one before may have an address left
+        following = Signal()  # of the nest taken last; the one before may have addresses left
         addresses = generator.addresses
         m.d.comb += [
             generator.nest.valid.eq(self.nest.valid),
@@ -156,34 +154,35 @@ class OperandReader(wiring.Component):
         ]
         with m.If(self.nest.valid & self.nest.ready):
             m.d.sync += following.eq(self.nest.payload.from_mlu)
-        with m.If(~addresses.valid | addresses.ready):
+        with m.If(~addresses.valid | (addresses.ready & addresses.payload.last.all())):
             m.d.sync += self.from_mlu.eq(following)
 
-    def _elaborate_answer(
-        self, m: Module, takes: Signal, address: data.View, fifo: StreamFifo
-    ) -> Signal:
-        """What is known of a read walks beside it; returns whether one is under way."""
-        note_shape = _note_layout(self.address_width, self.word_bytes)
-        valid, note = takes, Signal(note_shape)
+    def _elaborate_words(self, m: Module) -> StreamFifo:
+        """Queues of what is known of each read, and of the answers; returns the former.
+
+        A read has its place in both from the cycle in which it starts.
+        """
+        answer = self.ls.response.payload.shape()
+        note = self.words.payload.note.shape()
+        m.submodules.notes = notes = StreamFifo(shape=note, depth=_DEPTH)
+        m.submodules.answers = answers = StreamFifo(shape=answer, depth=_DEPTH)
         m.d.comb += [
-            note.address.eq(address.address),
-            note.last.eq(address.last),
-            note.cb.eq(address.cb),
-            note.outside.eq(address.outside),
+            answers.i.valid.eq(self._answered),
+            answers.i.payload.eq(self.ls.response.payload),
+            self.words.valid.eq(answers.o.valid),
+            self.words.payload.data.eq(answers.o.payload.data),
+            self.words.payload.error.eq(answers.o.payload.error),
+            self.words.payload.note.eq(notes.o.payload),
+            answers.o.ready.eq(self.words.ready),
+            notes.o.ready.eq(self.words.valid & self.words.ready),
         ]
-        in_flight = []
+        return notes
+
+    def _elaborate_flight(self, m: Module, takes: Signal) -> Value:
+        """Valid bits of the reads under way; returns whether there are any."""
+        in_flight = [takes]
         for stage in range(1, LS_LATENCY + 1):
-            next_valid = Signal(name=f"valid{stage}")
-            next_note = Signal(note_shape, name=f"note{stage}", reset_less=True)
-            m.d.sync += [next_valid.eq(valid), next_note.eq(note)]
-            valid, note = next_valid, next_note
-            in_flight.append(valid)
-        m.d.comb += [
-            fifo.i.valid.eq(valid),
-            fifo.i.payload.data.eq(self.ls.response.payload.data),
-            fifo.i.payload.note.eq(note),
-            fifo.i.payload.note.error.eq(self.ls.response.payload.error),
-        ]
-        any_in_flight = Signal()
-        m.d.comb += any_in_flight.eq(sum(in_flight) != 0)
-        return any_in_flight
+            in_flight.append(Signal(name=f"valid{stage}"))
+            m.d.sync += in_flight[stage].eq(in_flight[stage - 1])
+        m.d.comb += self._answered.eq(in_flight[-1])
+        return Cat(in_flight[1:]).any()

@@ -3,12 +3,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS
-from hw.iface.pe import BankPort, BankState, Completion
+from hw.iface.pe import BankPort, BankState
+from hw.lib.elastic import PipeStage
 from hw.lib.loop_nest import LoopOffset
 from hw.pe.dpe.array import row_layout
 from hw.pe.dpe.faults import fault_layout, report_fault
@@ -32,7 +33,7 @@ def stream_layout(k_bytes: int) -> data.StructLayout:
             "bank_strides": data.ArrayLayout(_BANK_BITS, LEVELS),
             "init": 1,
             "done": 1,
-            "completion": Completion,
+            "tag": 16,
         }
     )
 
@@ -47,7 +48,6 @@ def tag_layout(banks: int, rows: int) -> data.StructLayout:
             "close": 1,
             "done": 1,
             "ends": 1,  # the command is complete with this row
-            "completion": Completion,
         }
     )
 
@@ -55,14 +55,16 @@ def tag_layout(banks: int, rows: int) -> data.StructLayout:
 class VisitControl(wiring.Component):
     """Decides when a visit of a bank may start, and streams its rows.
 
-    Operation: one iteration of level 1 is a visit. It starts when its first row is there, its held
-    block waits in the shadow (if it needs a new one), its bank allows it, and the bank's last visit
-    is so long ago that each row comes at least `re_latency` cycles after the same row of that
-    visit. Within a visit rows go on as they come. The first visit of a bank is the one with
+    Operation: one iteration of level 1 is a visit. It starts when its first row is there, its bank
+    allows it, and the bank's last visit is so long ago that each row comes at least `re_latency`
+    cycles after the same row of that visit. Within a visit rows go on as they come. Before the
+    array they go through a register, where the first row of a held block waits until the block is
+    complete in the shadow. The first visit of a bank is the one with
     `k_level` at its first iteration, the last one with `k_level` at its last; with `k_level` 0
     every visit is both. In the last iteration of `k_level` only bytes of `k_keep` count.
 
-    Timing: a row per cycle; a visit follows another without a gap unless it must wait. What states
+    Timing: a row per cycle, 1 cycle from `words` to `row`; a visit follows another without a gap
+    unless it must wait. What states
     allow is seen a cycle late: a bank that was just visited rests long enough for that.
 
     Parameters
@@ -85,9 +87,9 @@ class VisitControl(wiring.Component):
     banks_port : Out(BankPort)
         States of the banks.
     held_full : In(1)
-        A held block waits in the shadow.
+        A held block waits in the shadow; goes low after a row with `swap`.
     stop : In(1)
-        Start no row.
+        Start no row, and let none go to the array.
     row_valid : Out(1)
         A row, to `DotProductArray`.
     row : Out(row_layout)
@@ -96,6 +98,8 @@ class VisitControl(wiring.Component):
         High for one cycle.
     bank : Out(4)
         Bank of the present visit.
+    visit_end : Out(1)
+        The last row of a visit is taken.
     waits_for_held, waits_for_bank : Out(1)
         Why the first row of a visit waits.
     """
@@ -119,6 +123,7 @@ class VisitControl(wiring.Component):
                 "row": Out(row_layout(k_bytes, self.tag_shape.size)),
                 "fault": Out(fault_layout()),
                 "bank": Out(_BANK_BITS),
+                "visit_end": Out(1),
                 "waits_for_held": Out(1),
                 "waits_for_bank": Out(1),
             }
@@ -135,15 +140,18 @@ class VisitControl(wiring.Component):
         first, last = k_first | k_any, k_last
         there, starts, row_goes = Signal(), Signal(), Signal()
         row_end = word.note.last[0]
+        m.submodules.out = out = PipeStage(shape=self.row.shape())
 
-        bank = self._elaborate_bank(m, row_goes & row_end)
-        allowed = self._elaborate_allowed(m, first, bank, row, row_goes & row_end)
+        bank = self._elaborate_bank(m, self.visit_end)
+        allowed = self._elaborate_allowed(m, first)
+        rests = self._elaborate_rests(m, bank, row, out.i.ready)
         m.d.comb += [
             k_last.eq(word.note.last.bit_select(info.k_level, 1) | k_any),
             there.eq(self.words.valid & self.info.valid & ~self.stop),
-            self.waits_for_held.eq(there & (row == 0) & new_block & ~self.held_full),
-            self.waits_for_bank.eq(there & (row == 0) & ~allowed.bit_select(bank, 1)),
-            row_goes.eq(there & ~self.waits_for_held & ~self.waits_for_bank),
+            self.waits_for_held.eq(out.o.valid & out.o.payload.swap & ~self.held_full),
+            self.waits_for_bank.eq(there & (row == 0) & (~allowed.bit_select(bank, 1) | rests)),
+            row_goes.eq(there & out.i.ready & ~self.waits_for_bank),
+            self.visit_end.eq(row_goes & row_end),
             starts.eq(row_goes & (row == 0)),
             self.words.ready.eq(row_goes),
             self.info.ready.eq(row_goes & word.note.last.all()),
@@ -152,11 +160,11 @@ class VisitControl(wiring.Component):
             self.banks_port.bank.eq(bank),
             self.banks_port.last.eq(last),
         ]
-        self._elaborate_row(m, row_goes, starts & new_block, row, bank, first, last)
+        self._elaborate_row(m, out, row_goes, starts & new_block, row, bank, first, last)
 
         with m.If(row_goes):
             m.d.sync += row.eq(Mux(row_end, 0, row + 1))
-        with m.If(row_goes & row_end):
+        with m.If(self.visit_end):
             # The lowest level that goes on; those below begin anew.
             moves = ~word.note.last & -(~word.note.last)
             k_bit = Signal(LEVELS)
@@ -171,6 +179,7 @@ class VisitControl(wiring.Component):
     def _elaborate_row(
         self,
         m: Module,
+        out: PipeStage,
         goes: Signal,
         swap: Value,
         row: Signal,
@@ -178,8 +187,9 @@ class VisitControl(wiring.Component):
         first: Value,
         last: Value,
     ) -> None:
-        """The row as the array takes it."""
+        """The row as the array takes it, and the register in which it waits."""
         info, word = self.info.payload, self.words.payload
+        row_out = out.i.payload
         keep = Signal(self.k_bytes)
         tag = Signal(self.tag_shape)
         m.d.comb += [
@@ -190,14 +200,16 @@ class VisitControl(wiring.Component):
             tag.close.eq(last & word.note.last[0]),
             tag.done.eq(info.done),
             tag.ends.eq(word.note.last.all()),
-            tag.completion.eq(info.completion),
-            self.row_valid.eq(goes),
-            self.row.data.eq(masked(word.data, keep)),
-            self.row.format.eq(info.format),
-            self.row.swap.eq(swap),
-            self.row.tag.eq(tag),
+            out.i.valid.eq(goes),
+            row_out.data.eq(masked(word.data, keep)),
+            row_out.format.eq(info.format),
+            row_out.swap.eq(swap),
+            row_out.tag.eq(tag),
+            out.o.ready.eq(~self.waits_for_held & ~self.stop),
+            self.row_valid.eq(out.o.valid & out.o.ready),
+            self.row.eq(out.o.payload),
         ]
-        report_fault(m, self.fault, word.note, goes, keep, info.completion.tag)
+        report_fault(m, self.fault, word, goes, keep, info.tag)
 
     def _elaborate_bank(self, m: Module, visit_end: Value) -> Signal:
         """Bank of the present visit: the start, moved as the levels walk."""
@@ -214,22 +226,11 @@ class VisitControl(wiring.Component):
         ]
         return bank
 
-    def _elaborate_allowed(
-        self, m: Module, first: Value, bank: Signal, row: Signal, visit_end: Value
-    ) -> Signal:
-        """Whether the present visit could start, for each bank that it might be of.
-
-        Only a visit of fewer than `re_latency` rows may be too short ago: afterwards the bank rests
-        for the difference.
-        """
+    def _elaborate_allowed(self, m: Module, first: Value) -> Signal:
+        """Whether states allow a visit, for each bank that it might be of."""
         allowed = Signal(self.banks)
         init = self.info.payload.init
         for index in range(self.banks):
-            rest = Signal(range(self.re_latency), name=f"rest{index}")
-            with m.If(visit_end & (bank == index) & (row < self.re_latency - 1)):
-                m.d.sync += rest.eq(self.re_latency - 1 - row)
-            with m.Elif(rest != 0):
-                m.d.sync += rest.eq(rest - 1)
             state = self.banks_port.states[index]
             free, ready, opened = (
                 Signal(name=f"{name}{index}") for name in ("free", "ready", "opened")
@@ -239,5 +240,24 @@ class VisitControl(wiring.Component):
                 ready.eq(state == BankState.READY),
                 opened.eq(state == BankState.OPEN),
             ]
-            m.d.comb += allowed[index].eq(Mux(first, Mux(init, free, ready), opened) & (rest == 0))
+            m.d.comb += allowed[index].eq(Mux(first, Mux(init, free, ready), opened))
         return allowed
+
+    def _elaborate_rests(self, m: Module, bank: Signal, row: Signal, moves: Value) -> Value:
+        """Whether the bank was visited too short ago.
+
+        Only a visit of fewer than `re_latency` rows may be: afterwards its bank rests for the
+        difference, counted while rows move on to the array. The last visits that ended are kept
+        with the cycles that their banks rest, of which each step takes one.
+        """
+        longest = self.re_latency - 1
+        rests: Value = Cat(self.visit_end & (row < longest - at) for at in range(longest))
+        of, resting = bank, []
+        for step in range(longest):
+            bank_q = Signal.like(bank, name=f"rest_bank{step}", reset_less=True)
+            rests_q = Signal(longest - step, name=f"rests{step}")
+            with m.If(moves):
+                m.d.sync += [bank_q.eq(of), rests_q.eq(rests)]
+            resting.append(rests_q[0] & (bank_q == bank))
+            of, rests = bank_q, rests_q[1:]
+        return Cat(resting).any()
