@@ -11,7 +11,7 @@ from hw.arch.commands import LEVELS, LONG_BITS, Destination, Opcode
 from hw.iface.command_view import view
 from hw.iface.pe import CbPort, CbRole, Completion
 from hw.lib.address_generator import AddressGenerator, StepReporter
-from hw.lib.loop_nest import LoopNest
+from hw.lib.loop_nest import LoopOffset
 from hw.lib.word_writer import place_layout
 
 __all__ = ["Sequencer", "item_layout"]
@@ -34,17 +34,19 @@ def item_layout(banks: int, rows: int, columns: int, address_width: int) -> data
 
 
 class Sequencer(wiring.Component):
-    """Walks the nest of one command at a time; addresses come from the shared generator.
+    """Walks the nest of one command at a time, with the shared address generator.
 
-    Operation: (1) a command is taken when the one before is complete. (2) `items` offers one item
+    Operation: (1) a command is taken when the one before is complete, and its nest goes to the
+    generator in that cycle, so that only the rest of it is kept here. (2) `items` offers one item
     for each iteration of its nest, as soon as its address is there. (3) The command is complete
     when all items were taken, `settled` is high and the CB table knows of all steps. (4) `stop`
     drops the command and takes none.
 
     One generator serves both directions, since commands run one at a time; a step of DRAIN is
-    produced into a circular buffer at `cb_out`, one of PRELOAD consumed from one at `cb_in`.
+    produced into a circular buffer at `cb_out`, one of PRELOAD consumed from one at `cb_in`. Rows
+    for a link are one step that needs no grant; their addresses mean nothing.
 
-    Timing: first item 7 cycles after the command where its step is granted at once; then an item
+    Timing: first item 6 cycles after the command where its step is granted at once; then an item
     per cycle, except between steps of fewer than 3 items.
 
     Parameters
@@ -99,6 +101,7 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         command = view(self.current, Opcode.DRAIN)
+        starting = view(self.command.payload, Opcode.DRAIN)
         m.submodules.generator = generator = AddressGenerator(
             address_width=self.address_width,
             unit_bytes=self.word_bytes,
@@ -106,28 +109,31 @@ class Sequencer(wiring.Component):
             stride_width=16,
         )
         m.submodules.reporter = reporter = StepReporter(role=CbRole.PRODUCER)
-        m.submodules.walk = walk = LoopNest(offset_width=_BANK_BITS)
+        m.submodules.walk = walk = LoopOffset(offset_width=_BANK_BITS)
         wiring.connect(m, wiring.flipped(self.step), reporter.step)
-        addressed = Signal()  # its rows go to, or come from, local memory
+        addressed = Signal()
         m.d.comb += [
             self.is_preload.eq(command.opcode == Opcode.PRELOAD),
-            addressed.eq(self.is_preload | (command.destination == Destination.LS)),
+            addressed.eq(_is_addressed(command)),
             generator.stop.eq(self.stop),
             self.unreported.eq(reporter.pending),
         ]
-        self._elaborate_ports(m, generator, reporter)
-        self._elaborate_nests(m, command, generator, walk)
-        self._elaborate_items(m, command, generator, walk, addressed)
-        self._elaborate_control(m, command, generator, walk, addressed, reporter)
+        self._elaborate_ports(m, generator, reporter, addressed)
+        self._elaborate_nests(m, starting, generator)
+        self._elaborate_items(m, command, generator, walk)
+        m.d.comb += walk.origin.eq(starting.bank.as_signed())
+        self._elaborate_control(m, command, generator, walk, reporter)
         return m
 
     def _elaborate_ports(
-        self, m: Module, generator: AddressGenerator, reporter: StepReporter
+        self, m: Module, generator: AddressGenerator, reporter: StepReporter, addressed: Value
     ) -> None:
         """Connect generator and reporter to the port of the direction that the command has."""
+        with m.If(~addressed):
+            m.d.comb += [generator.acquire.ready.eq(1), generator.grant.valid.eq(1)]
         for port, role, chosen in (
             (self.cb_in, CbRole.CONSUMER, self.is_preload),
-            (self.cb_out, CbRole.PRODUCER, ~self.is_preload),
+            (self.cb_out, CbRole.PRODUCER, ~self.is_preload & addressed),
         ):
             m.d.comb += [
                 port.acquire.payload.eq(generator.acquire.payload),
@@ -145,32 +151,19 @@ class Sequencer(wiring.Component):
                     reporter.done.ready.eq(port.done.ready),
                 ]
 
-    def _elaborate_nests(
-        self, m: Module, command: Any, generator: AddressGenerator, walk: LoopNest
-    ) -> None:
-        """Configure the walk over rows and banks, and the generator's walk beside it."""
-        tail_count = Signal(16)
-        with m.If(~self.is_preload):
-            m.d.comb += tail_count.eq(command.m_tail)
-        for nest in (generator.nest.payload, walk):
-            m.d.comb += [
-                *(nest.counts[level].eq(command[f"count{level}"]) for level in range(LEVELS)),
-                nest.tail_level.eq(command.m_level),
-                nest.tail_count.eq(tail_count),
-            ]
+    def _elaborate_nests(self, m: Module, command: Any, generator: AddressGenerator) -> None:
+        """The nest of the command that starts."""
         nest = generator.nest.payload
         m.d.comb += [
+            *(nest.counts[level].eq(command[f"count{level}"]) for level in range(LEVELS)),
+            nest.tail_level.eq(command.m_level),
+            nest.tail_count.eq(Mux(command.opcode == Opcode.PRELOAD, 0, command.m_tail)),
             *(nest.strides[level].eq(command[f"stride{level}"]) for level in range(LEVELS)),
             *(
                 getattr(nest, name).eq(command[name])
-                for name in ("offset", "cb", "step_level", "adv_level", "need", "adv")
+                for name in ("offset", "cb", "adv_level", "need", "adv")
             ),
-            *(
-                walk.strides[level].eq(command[f"bank_stride{level}"].as_signed())
-                for level in range(1, LEVELS)
-            ),
-            walk.walks.eq(~0),
-            walk.origin.eq(command.bank.as_signed()),
+            nest.step_level.eq(Mux(_is_addressed(command), command.step_level, LEVELS)),
         ]
 
     def _elaborate_items(
@@ -178,40 +171,44 @@ class Sequencer(wiring.Component):
         m: Module,
         command: Any,
         generator: AddressGenerator,
-        walk: LoopNest,
-        addressed: Value,
+        walk: LoopOffset,
     ) -> None:
-        """Join the walk and the addresses."""
+        """Join banks and addresses."""
         item = self.items.payload
         row = Signal(range(self.rows))
         source = generator.addresses.payload
-        in_n_tail = Cat(walk.last, 0, 0, 0).bit_select(command.n_level, 1)
+        in_n_tail = Cat(source.last, 0, 0, 0).bit_select(command.n_level, 1)
         m.d.comb += [
             item.bank.eq(walk.offset),
             item.row.eq(row),
             item.first.eq(row == 0),
-            item.last.eq(walk.last[0]),
+            item.last.eq(source.last[0]),
             item.n_valid.eq(Mux(in_n_tail & (command.n_tail != 0), command.n_tail, self.columns)),
             *(
                 getattr(item.place, name).eq(getattr(source, name))
                 for name in ("address", "outside", "base", "depth", "cb", "step_end", "advance")
             ),
+            walk.strides[0].eq(0),
+            *(
+                walk.strides[level].eq(command[f"bank_stride{level}"].as_signed())
+                for level in range(1, LEVELS)
+            ),
+            walk.goes_on.eq(~source.last),
             walk.step.eq(self.items.valid & self.items.ready),
-            generator.addresses.ready.eq(walk.step & addressed),
+            generator.addresses.ready.eq(walk.step),
             self.waits_for_cb.eq(generator.waiting),
         ]
         with m.If(walk.start):
             m.d.sync += row.eq(0)
         with m.Elif(walk.step):
-            m.d.sync += row.eq(Mux(walk.last[0], 0, row + 1))
+            m.d.sync += row.eq(Mux(source.last[0], 0, row + 1))
 
     def _elaborate_control(
         self,
         m: Module,
         command: Any,
         generator: AddressGenerator,
-        walk: LoopNest,
-        addressed: Value,
+        walk: LoopOffset,
         reporter: StepReporter,
     ) -> None:
         """Take a command, start its nests, wait for its end."""
@@ -219,26 +216,20 @@ class Sequencer(wiring.Component):
         m.d.comb += [getattr(self.completion.payload, name).eq(command[name]) for name in fields]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += self.command.ready.eq(~self.stop)
-                with m.If(self.command.valid & ~self.stop):
-                    m.d.sync += self.current.eq(self.command.payload)
-                    m.next = "START"
-            with m.State("START"):
                 m.d.comb += [
-                    self.running.eq(1),
-                    generator.nest.valid.eq(addressed),
-                    walk.start.eq(1),
+                    self.command.ready.eq(generator.nest.ready),
+                    generator.nest.valid.eq(self.command.valid),
+                    walk.start.eq(self.command.valid & self.command.ready),
                 ]
-                with m.If(generator.nest.ready | ~addressed):
+                with m.If(walk.start):
+                    m.d.sync += self.current.eq(self.command.payload)
                     m.next = "RUN"
-                with m.If(self.stop):
-                    m.next = "IDLE"
             with m.State("RUN"):
                 m.d.comb += [
                     self.running.eq(1),
-                    self.items.valid.eq(generator.addresses.valid | ~addressed),
+                    self.items.valid.eq(generator.addresses.valid),
                 ]
-                with m.If(walk.step & walk.end):
+                with m.If(walk.step & generator.addresses.payload.last.all()):
                     m.next = "FINISH"
                 with m.If(self.stop):
                     m.next = "IDLE"
@@ -249,3 +240,8 @@ class Sequencer(wiring.Component):
                 with m.Elif(self.settled & ~reporter.pending):
                     m.d.comb += self.completion.valid.eq(1)
                     m.next = "IDLE"
+
+
+def _is_addressed(command: Any) -> Value:
+    """Whether rows of a command go to, or come from, local memory."""
+    return (command.opcode == Opcode.PRELOAD) | (command.destination == Destination.LS)

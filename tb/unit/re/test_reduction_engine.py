@@ -34,8 +34,8 @@ from tb.unit.re.plans import BANK_UNITS, ROW_WORDS, Plan, random_drain
 PARAMETERS = bench_parameters()
 FORMATS = (Format.INT32, Format.FP32) if PARAMETERS.get("with_fp") else (Format.INT32,)
 needs_links = cocotb.test(skip=not PARAMETERS.get("with_links"))
-DRAIN_OVERHEAD = 10
-PRELOAD_OVERHEAD = 12
+DRAIN_OVERHEAD = 9
+PRELOAD_OVERHEAD = 11
 
 
 def _block(first: int, n_banks: int, **more: int) -> dict[str, int]:
