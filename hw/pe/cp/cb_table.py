@@ -186,10 +186,9 @@ class CircularBufferTable(wiring.Component):
             self.peek.eq(peek.data),
             self.peek_valid.eq(is_set_up.bit_select(peek.addr, 1)),
         ]
-        with m.If(operation.kind == _Kind.SETUP):
+        self._elaborate_move(m, operation, row, known, moved, enough, right, cause)
+        with m.If(operation.kind == _Kind.SETUP):  # overrides some; adders need not know
             self._elaborate_setup(m, operation, row, known, moved, right, cause)
-        with m.Else():
-            self._elaborate_move(m, operation, row, known, moved, enough, right, cause)
         done = Signal()  # the operation takes place
         allowed = (operation.kind != _Kind.ACQUIRE) | (enough & ~self.halt)
         m.d.comb += [
@@ -304,6 +303,7 @@ class CircularBufferTable(wiring.Component):
     ) -> None:
         """An empty buffer, unless somebody works in it."""
         m.d.comb += [
+            moved.eq(0),
             moved.base.eq(operation.extent),
             moved.depth.eq(operation.advance),
             moved.room.eq(operation.advance),

@@ -60,9 +60,9 @@ class CommandProcessor(wiring.Component):
            to all units. `quiet` rises when all are idle.
 
     Timing
-        A command that can go is taken at once; its unit sees it 3 cycles later. One command per
-        cycle. `debug_data` and `counter_data` follow their selects after some cycles, see
-        `DebugPort` and `CounterFile`.
+        A command that can go is taken a cycle after it came; its unit sees it 3 cycles later. One
+        command per cycle over all sources. `debug_data` and `counter_data` follow their selects
+        after some cycles, see `DebugPort` and `CounterFile`.
 
     Parameters
     ----------
