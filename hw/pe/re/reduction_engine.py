@@ -43,8 +43,8 @@ class ReductionEngine(wiring.Component):
     address outside local memory, a link that the engine does not have.
 
     Timing: accumulation and drain one row per cycle each, at the same time. A row of a bank may
-    come again after `latency` cycles. A DRAIN of n rows takes n + 10 cycles from `command` to
-    `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 12, when nothing is
+    come again after `latency` cycles. A DRAIN of n rows takes n + 9 cycles from `command` to
+    `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 11, when nothing is
     waited for; `RowCombiner` and `RowMinMax` add their latencies.
 
     Numerics: INT32 wraps. FP32 adds as `Fp32Adder`, first acc + partial, at a link own + incoming.
