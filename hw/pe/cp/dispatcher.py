@@ -14,13 +14,13 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import COMMANDS, LONG_BITS, OFFSET_FIELDS, Opcode
 from hw.arch.traps import Trap
-from hw.arch.units import UNITS_OF_OPCODE
 from hw.iface.command_view import view
 from hw.lib.arbiter import RoundRobin
 from hw.lib.select import one_of
 from hw.pe.cp.cb_table import CbSetup
 from hw.pe.cp.checker import CommandChecker, Verdict
 from hw.pe.cp.command_store import N_UNITS, CommandStore, unit_code
+from hw.pe.cp.decoding import decode, decoded_layout
 from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.signal_counters import CounterUpdate, CounterWatch
 
@@ -55,23 +55,6 @@ def _stage_layout(n_sources: int) -> data.StructLayout:
             "updates": 1,  # a counter
             "units": N_UNITS,  # whose it is
             "source": n_sources,  # where it came from
-        }
-    )
-
-
-def _decoded_layout() -> data.StructLayout:
-    """What a source's command is, as far as stage 1 has to know it."""
-    return data.StructLayout(
-        {
-            "units": N_UNITS,  # whose it is
-            "stores": 1,
-            "runs": 1,
-            "updates": 1,
-            "remote": 1,  # its signal is for another element
-            "waits": 1,  # for a counter
-            "fences": 1,
-            "ends": 1,
-            "fenced": N_UNITS,  # units that it waits for
         }
     )
 
@@ -206,10 +189,15 @@ class Dispatcher(wiring.Component):
         runs = Signal()
         m.d.comb += [chooser.served.eq(chooser.grant), taken.source.eq(chooser.grant)]
         for i, source in enumerate(self.sources):
-            decoded = Signal(_decoded_layout(), name=f"decoded{i}")
+            decoded = Signal(decoded_layout(), name=f"decoded{i}")
             may_go = Signal(name=f"may_go{i}")
-            self._elaborate_decoding(m, i, decoded)
+            command, targets = source.payload, self._store.targets_of[i]
+            wait = view(command, Opcode.WAIT)
+            decode(m, decoded, command, targets, n_counters=self.limits.counters)
             m.d.comb += [
+                self._store.lookups[i].eq(view(command, Opcode.RUN).ctx),
+                self.watches[i].counter.eq(wait.counter),
+                self.watches[i].value.eq(wait.value),
                 may_go.eq(self._may_go(i, decoded)),
                 chooser.requests[i].eq(steady[i] & source.valid & may_go & ~blocked),
                 source.ready.eq(chooser.grant[i]),
@@ -229,37 +217,6 @@ class Dispatcher(wiring.Component):
             taken.runs.eq(taken.valid & runs),
             self.reserve.eq(Mux(taken.valid & ~taken.stores, taken.units, 0)),
         ]
-
-    def _elaborate_decoding(self, m: Module, i: int, decoded: data.View) -> None:
-        """What the command of source i is; known a cycle after it came, while it waits there."""
-        command = self.sources[i].payload
-        opcode = command[:8]
-        short, long = view(command, Opcode.SIGNAL), view(command, Opcode.MML)
-        wait, run = view(command, Opcode.WAIT), view(command, Opcode.RUN)
-        is_long = opcode.matches(*(int(code) for code in UNITS_OF_OPCODE))
-        ends, changes = opcode == Opcode.END, opcode.matches(Opcode.SIGNAL, Opcode.SET_COUNTER)
-        runs = opcode == Opcode.RUN
-        m.d.comb += [
-            self._store.lookups[i].eq(run.ctx),
-            self.watches[i].counter.eq(wait.counter),
-            self.watches[i].value.eq(wait.value),
-        ]
-        m.d.sync += [
-            decoded.units.eq(Mux(runs, self._store.targets_of[i], 0)),
-            decoded.stores.eq(is_long & long.store),
-            decoded.runs.eq(runs),
-            decoded.updates.eq(~is_long & ~runs & (short.signal_en | changes)),
-            decoded.remote.eq((short.signal_row | short.signal_col) != 0),
-            # A counter that does not exist traps instead.
-            decoded.waits.eq((opcode == Opcode.WAIT) & (wait.counter < self.limits.counters)),
-            decoded.fences.eq(opcode == Opcode.FENCE),
-            decoded.ends.eq(ends),
-            decoded.fenced.eq(Mux(ends, -1, view(command, Opcode.FENCE).units[:N_UNITS])),
-        ]
-        with m.Switch(opcode):
-            for code in UNITS_OF_OPCODE:
-                with m.Case(code):
-                    m.d.sync += decoded.units.eq(_units_of(command, code))
 
     def _may_go(self, i: int, decoded: data.View) -> Value:
         """Whether the command of source i, which has been there for a cycle, can go now."""
@@ -447,11 +404,3 @@ class Dispatcher(wiring.Component):
             self.job_done.eq(acts & (opcode == Opcode.END)),
             self.status.eq(view(self.command, Opcode.END).status),
         ]
-
-
-def _units_of(command: Value, opcode: Opcode) -> Value:
-    """Mask of the unit that runs a long command."""
-    units = UNITS_OF_OPCODE[opcode]
-    if len(units) == 1:
-        return Value.cast(1 << units[0])
-    return Mux(view(command, opcode).column, 1 << units[1], 1 << units[0])
