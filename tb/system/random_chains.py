@@ -259,7 +259,7 @@ def _multiply(
         Opcode.MML, count0=tiles.rows, count1=tiles.tiles, count2=tiles.k_steps,
         count3=tiles.repeats, held_level=2, k_level=2, bank=0, bank_stride1=1, n_level=2,
         a_format=fmt, b_format=other, by_row=rng.randrange(2), init=1, done=1,
-        k_tail=rng.choice((0, rng.randint(1, word))),
+        k_tail=rng.choice((0, fmt.n_bytes * rng.randint(1, word // fmt.n_bytes))),
         n_tail=rng.choice((0, rng.randint(1, b.pe.dpe.columns))), **tail, **fields,
     )  # fmt: skip
 
@@ -345,7 +345,7 @@ def gather(b: Builder) -> str:
     if b.rng.random() < 0.4:
         b.store(rows, buffer)
         return "gather"
-    adds = b.rng.random() < 0.5
+    adds = b.rng.random() < 0.5 and b.pe.fi.with_scatter_add
     target = b.output(pitch * table, align=4, sram=True, data=b.data(pitch * table))
     mode = ScatterMode.ADD if adds else ScatterMode.STORE
     _indexed(b, Opcode.SCATTER, rows, buffer, list_rows, (target, pitch, table), mode=mode,
