@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from hw.lib.arbiter import RoundRobin
 from hw.lib.elastic import SkidBuffer, StreamFifo
 from hw.lib.select import one_of
-from hw.net.flits import HASH_BITS, N_GROUPS
+from hw.net.flits import HASH_BITS
 
 __all__ = ["Collector", "line_hash"]
 
@@ -50,7 +50,7 @@ class Collector(wiring.Component):
 
     Parameters
     ----------
-    shape : layout of a read, `LaneShapes.read`.
+    shape : layout of a read, `LaneShapes.read`; there are as many groups as its field names.
     depth : lines that a member may have open.
 
     Members
@@ -71,6 +71,7 @@ class Collector(wiring.Component):
             raise ValueError(f"Collector depth must be at least 1 line, not {depth!r}.")
         self.shape, self.depth = shape, depth
         self.n_positions = shape["mask"].width
+        self.n_groups = 1 << shape["group"].width
         self.o_shape = data.StructLayout({"read": shape, "mismatch": 1})
         super().__init__(
             {
@@ -83,11 +84,11 @@ class Collector(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.turns = turns = RoundRobin(n_requests=N_GROUPS)
+        m.submodules.turns = turns = RoundRobin(n_requests=self.n_groups)
         m.submodules.stage = stage = SkidBuffer(shape=self.o_shape)
         wiring.connect(m, stage.o, wiring.flipped(self.o))
         notes = [StreamFifo(shape=HASH_BITS, depth=self.depth) for _ in range(self.n_positions)]
-        offers = [self._elaborate_group(m, group, notes) for group in range(N_GROUPS)]
+        offers = [self._elaborate_group(m, group, notes) for group in range(self.n_groups)]
         m.d.comb += [
             turns.requests.eq(Cat(offer.valid for offer in offers)),
             # A choice that the stage does not take may change, since `clear` can undo it.
