@@ -10,7 +10,11 @@ from hw.arch.units import State, Unit
 __all__ = [
     "COUNTERS",
     "COUNTER_BASE",
+    "ELEMENT_REGISTERS",
+    "GRID_REGISTERS",
+    "N_JOBS",
     "REGISTERS",
+    "ControlPage",
     "Counter",
     "DebugSpace",
     "JobState",
@@ -160,7 +164,73 @@ REGISTERS: dict[str, Register] = {
         *(register for registers in RANGE_REGISTERS for register in registers),
     )
 }
-"""Register by name."""
+"""Register of a chip with one element, by name: all in one page."""
+
+
+class ControlPage(enum.IntEnum):
+    """Pages of 4 KB in the control region of a chip with a grid of elements."""
+
+    GRID = 0
+    """`GRID_REGISTERS`."""
+    SELECTED = 1
+    """`ELEMENT_REGISTERS` of all elements that GRID_ROWS and GRID_COLS select; writes only."""
+    ELEMENTS = 0x100
+    """`ELEMENT_REGISTERS` and counters of the element in row r and column c, at page 0x100 + 16 r +
+    c."""
+
+
+N_JOBS = 4
+"""Jobs that a grid can tell apart; each may run on a sub-grid of its own."""
+
+_CHIP_NAMES = ("ID", "CONFIG", *(name for name in REGISTERS if name[:4] in ("ECC_", "SRAM")))
+
+ELEMENT_REGISTERS: dict[str, Register] = {
+    **{name: register for name, register in REGISTERS.items() if name not in _CHIP_NAMES},
+    **{
+        register.name: register
+        for register in (
+            _R("JOB_ROW_STRIDE", 0x0C0, "rw", "bytes from the list of an element to that of the one"
+               " below; its own list is at JOB_LIST + row * JOB_ROW_STRIDE + column *"
+               " JOB_COL_STRIDE"),
+            _R("JOB_COL_STRIDE", 0x0C4, "rw", "bytes from the list of an element to that of the one"
+               " to the right"),
+            _R("JOB_QUEUE", 0x0C8, "ro", "jobs that wait or run; a start is ignored while there are"
+               " two"),
+            _R("ERROR_JOB", 0x0CC, "ro", "number of the job that the error registers tell of"),
+        )
+    },
+}  # fmt: skip
+"""Register of an element in a grid, by name. JOB_START: write 1 | job << 8, job a number below
+`N_JOBS`; up to two jobs are queued."""
+
+GRID_REGISTERS: dict[str, Register] = {
+    **{name: REGISTERS[name] for name in _CHIP_NAMES},
+    **{
+        register.name: register
+        for register in (
+            _R("GRID_SHAPE", 0x100, "ro", "rows | columns << 8"),
+            _R("GRID_ROWS", 0x104, "rw", "rows that page SELECTED means, a bit each", _ALL),
+            _R("GRID_COLS", 0x108, "rw", "columns that page SELECTED means, a bit each", _ALL),
+            _R("GRID_ERROR", 0x10C, "ro", "first element that failed since a job was started:"
+               " row | column << 8 | cause << 16 | job << 24 | 1 << 31; its own error registers"
+               " say more"),
+            _R("GRID_DONE", 0x110, "ro", "jobs that ended, a bit each; a start clears its own"),
+            _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended raises the interrupt", _ALL),
+            *(
+                register
+                for job in range(N_JOBS)
+                for register in (
+                    _R(f"JOB{job}_PENDING", 0x140 + 16 * job, "ro",
+                       f"elements that still work for job {job}"),
+                    _R(f"JOB{job}_CYCLES_LO", 0x144 + 16 * job, "ro",
+                       f"cycles from the start of job {job} to its completion, bits 31:0"),
+                    _R(f"JOB{job}_CYCLES_HI", 0x148 + 16 * job, "ro", "bits 47:32"),
+                )
+            ),
+        )
+    },
+}  # fmt: skip
+"""Register of a chip with a grid of elements, by name, in page GRID."""
 
 
 @dataclasses.dataclass(frozen=True)

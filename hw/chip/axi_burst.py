@@ -10,7 +10,6 @@ from amaranth.lib.wiring import In, Out
 from hw.arch.address_map import ADDRESS_BITS, CONTROL, DRAM, PE_WINDOWS, SRAM
 from hw.chip.crossbar import exists
 from hw.iface.axi import AxiBurst
-from hw.iface.control import CONTROL_BYTES
 
 __all__ = ["BurstWalker", "Target", "beat_layout", "burst_layout"]
 
@@ -57,6 +56,7 @@ class BurstWalker(wiring.Component):
     id_width : bits of an ID.
     data_bytes : bytes of the widest beat.
     sram_bytes, dram_bytes, local_bytes : how much of each memory exists.
+    control_bytes : how much of the control region exists, a power of two.
 
     Members
     -------
@@ -65,8 +65,16 @@ class BurstWalker(wiring.Component):
     """
 
     def __init__(
-        self, *, id_width: int, data_bytes: int, sram_bytes: int, dram_bytes: int, local_bytes: int
+        self,
+        *,
+        id_width: int,
+        data_bytes: int,
+        sram_bytes: int,
+        dram_bytes: int,
+        local_bytes: int,
+        control_bytes: int,
     ) -> None:
+        self.control_bytes = control_bytes
         self.size = data_bytes.bit_length() - 1
         self.sizes = ((SRAM, sram_bytes), (DRAM, dram_bytes), (PE_WINDOWS, local_bytes))
         super().__init__(
@@ -101,7 +109,7 @@ class BurstWalker(wiring.Component):
     def _target(self, now: Any, first: Signal) -> Value:
         """Where the offered beat goes."""
         memory = Cat(exists(now.addr, *size) for size in self.sizes).any()
-        control = exists(now.addr, CONTROL, CONTROL_BYTES)
+        control = exists(now.addr, CONTROL, self.control_bytes)
         single = first & (now.len == 0)
         known = ((now.burst == AxiBurst.INCR.value) | single) & (now.size <= self.size)
         return Mux(

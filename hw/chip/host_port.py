@@ -11,7 +11,7 @@ from hw.arch.address_map import ADDRESS_BITS
 from hw.chip.host_reader import HostReader
 from hw.chip.host_writer import HostWriter
 from hw.iface.axi import Axi4Port
-from hw.iface.control import ControlPort
+from hw.iface.control import PAGE_BITS, ControlPort
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 
 __all__ = ["HostPort"]
@@ -36,6 +36,7 @@ class HostPort(wiring.Component):
     id_width : bits of an AXI ID.
     read_slots : beats under way, a power of two.
     sram_bytes, dram_bytes, local_bytes : how much of each memory exists.
+    control_bits : bits of an offset into the control region, by how much of it exists.
 
     Members
     -------
@@ -50,6 +51,7 @@ class HostPort(wiring.Component):
         sram_bytes: int,
         dram_bytes: int,
         local_bytes: int,
+        control_bits: int = PAGE_BITS,
         read_slots: int = 16,
     ) -> None:
         parameters = {
@@ -58,6 +60,7 @@ class HostPort(wiring.Component):
             "sram_bytes": sram_bytes,
             "dram_bytes": dram_bytes,
             "local_bytes": local_bytes,
+            "control_bits": control_bits,
         }
         self._reader = HostReader(read_slots=read_slots, **parameters)
         self._writer = HostWriter(**parameters)
@@ -74,7 +77,7 @@ class HostPort(wiring.Component):
                 "write": Out(
                     MemoryWritePort(link_bytes=link_bytes, tag_width=self._writer.tag_width)
                 ),
-                "control": Out(ControlPort()),
+                "control": Out(ControlPort(offset_bits=control_bits)),
             }
         )
 

@@ -46,6 +46,7 @@ class HostReader(wiring.Component):
         sram_bytes: int,
         dram_bytes: int,
         local_bytes: int,
+        control_bits: int,
         read_slots: int,
     ) -> None:
         if read_slots < 2 or read_slots & (read_slots - 1):
@@ -61,6 +62,7 @@ class HostReader(wiring.Component):
             sram_bytes=sram_bytes,
             dram_bytes=dram_bytes,
             local_bytes=local_bytes,
+            control_bytes=1 << control_bits,
         )
         beat = data.StructLayout({"id": id_width, "data": 8 * link_bytes, "resp": 2, "last": 1})
         super().__init__(
@@ -68,7 +70,7 @@ class HostReader(wiring.Component):
                 "burst": In(stream.Signature(burst_layout(id_width))),
                 "data": Out(stream.Signature(beat)),
                 "memory": Out(MemoryReadPort(link_bytes=link_bytes, tag_width=self.tag_width)),
-                "control": Out(stream.Signature(unsigned(12))),
+                "control": Out(stream.Signature(unsigned(control_bits))),
                 "control_answer": In(stream.Signature(unsigned(32), always_ready=True)),
             }
         )

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.chip.axi_burst import BurstWalker, Target, burst_layout
 from hw.iface.axi import AxiResponse
-from hw.iface.control import ControlWrite
+from hw.iface.control import control_write
 from hw.iface.memory import MemoryWritePort
 
 __all__ = ["HostWriter"]
@@ -27,7 +27,7 @@ class HostWriter(wiring.Component):
 
     Parameters
     ----------
-    link_bytes, id_width, sram_bytes, dram_bytes, local_bytes : as for `HostPort`.
+    link_bytes, id_width, sram_bytes, dram_bytes, local_bytes, control_bits : as for `HostPort`.
 
     Members
     -------
@@ -39,7 +39,14 @@ class HostWriter(wiring.Component):
     """Acknowledgements are only counted, so all requests carry the same tag."""
 
     def __init__(
-        self, *, link_bytes: int, id_width: int, sram_bytes: int, dram_bytes: int, local_bytes: int
+        self,
+        *,
+        link_bytes: int,
+        id_width: int,
+        sram_bytes: int,
+        dram_bytes: int,
+        local_bytes: int,
+        control_bits: int,
     ) -> None:
         self.link_bytes = link_bytes
         self._walker = BurstWalker(
@@ -48,6 +55,7 @@ class HostWriter(wiring.Component):
             sram_bytes=sram_bytes,
             dram_bytes=dram_bytes,
             local_bytes=local_bytes,
+            control_bytes=1 << control_bits,
         )
         beat = data.StructLayout({"data": 8 * link_bytes, "strobe": link_bytes})
         super().__init__(
@@ -56,7 +64,7 @@ class HostWriter(wiring.Component):
                 "data": In(stream.Signature(beat)),
                 "response": Out(stream.Signature(data.StructLayout({"id": id_width, "resp": 2}))),
                 "memory": Out(MemoryWritePort(link_bytes=link_bytes, tag_width=self.tag_width)),
-                "control": Out(stream.Signature(ControlWrite, always_ready=True)),
+                "control": Out(stream.Signature(control_write(control_bits), always_ready=True)),
             }
         )
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control registers, as `hw/arch/csr.py` lists them: one decoder for all of them."""
+"""Control registers, as `hw/arch/csr.py` lists them: one decoder for all of a block."""
 
+from collections.abc import Collection
 from typing import Any
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.csr import COUNTER_BASE, COUNTERS, REGISTERS
+from hw.arch.csr import COUNTER_BASE, COUNTERS, Register
 from hw.iface.control import ControlPort
 
 __all__ = ["RegisterFile"]
@@ -19,7 +20,7 @@ _COUNTER_END = COUNTER_BASE + 8 * len(COUNTERS)
 class RegisterFile(wiring.Component):
     """Decodes register accesses; what the registers do is the control block's.
 
-    Operation: every register of `REGISTERS` has members of its own, by its access. A write to a
+    Operation: every one of the registers has members of its own, by its access. A write to a
     register that is not `ro` raises `<name>_write` for a cycle, with the data in `written`; `rw`
     registers keep the data as well, in `<name>`, which starts with their reset value. Reads show
     `<name>_read`; a `rw` register shows what it keeps unless `live` names it. Offsets from
@@ -30,6 +31,8 @@ class RegisterFile(wiring.Component):
 
     Parameters
     ----------
+    registers : the registers, as `hw.arch.csr` lists them.
+    with_counters : whether there are performance counters to show.
     live : names of `rw` registers that do not show what was written but `<name>_read`.
 
     Members
@@ -40,7 +43,15 @@ class RegisterFile(wiring.Component):
     written : Out(32). <name>_write : Out(1). <name> : Out(32). <name>_read : In(32).
     """
 
-    def __init__(self, *, live: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        registers: Collection[Register],
+        with_counters: bool = True,
+        live: tuple[str, ...] = (),
+    ) -> None:
+        self.registers = tuple(registers)
+        self.with_counters = with_counters
         self.live = live
         members: dict[str, Any] = {
             "port": In(ControlPort()),
@@ -49,7 +60,7 @@ class RegisterFile(wiring.Component):
             "counter_data": In(32),
             "written": Out(32),
         }
-        for register in REGISTERS.values():
+        for register in self.registers:
             name = register.name.lower()
             if register.access != "ro":
                 members[f"{name}_write"] = Out(1)
@@ -84,7 +95,7 @@ class RegisterFile(wiring.Component):
         """Strobes, and what `rw` registers keep."""
         write = self.port.write
         m.d.sync += self.written.eq(write.payload.data)
-        for register in REGISTERS.values():
+        for register in self.registers:
             if register.access == "ro":
                 continue
             name = register.name.lower()
@@ -99,14 +110,15 @@ class RegisterFile(wiring.Component):
         """The register or counter word at `offset`; zero where there is none."""
         value = Signal(32)
         with m.Switch(offset[2:]):
-            for register in REGISTERS.values():
+            for register in self.registers:
                 name = register.name.lower()
                 if register.access == "wo":
                     continue
                 shown = f"{name}_read" if hasattr(self, f"{name}_read") else name
                 with m.Case(register.offset >> 2):
                     m.d.comb += value.eq(getattr(self, shown))
-            with m.Default():
-                with m.If((offset >= COUNTER_BASE) & (offset < _COUNTER_END)):
-                    m.d.comb += value.eq(self.counter_data)
+            if self.with_counters:
+                with m.Default():
+                    with m.If((offset >= COUNTER_BASE) & (offset < _COUNTER_END)):
+                        m.d.comb += value.eq(self.counter_data)
         return value

@@ -5,17 +5,20 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["CONTROL_BYTES", "ControlPort", "ControlWrite"]
+__all__ = ["PAGE_BITS", "ControlPort", "ControlWrite", "control_write"]
 
-CONTROL_BYTES = 0x1000
-"""How much of the control region exists."""
+PAGE_BITS = 12
+"""Bits of a byte offset into one page of control registers, which is all that a chip with one
+element has."""
 
 
-class ControlWrite(data.Struct):
+def control_write(offset_bits: int = PAGE_BITS) -> data.StructLayout:
     """One 32-bit write; `offset` is a byte offset into the control region."""
+    return data.StructLayout({"offset": offset_bits, "data": 32})
 
-    offset: unsigned(12)
-    data: unsigned(32)
+
+ControlWrite = control_write()
+"""A write into one page."""
 
 
 class ControlPort(wiring.Signature):
@@ -25,13 +28,17 @@ class ControlPort(wiring.Signature):
         A write is taken in every cycle with `valid`. A read is answered after a bounded number of
         cycles; only one read is under way at a time. Offsets without a register read zero and
         ignore writes.
+
+    Parameters
+    ----------
+    offset_bits : bits of a byte offset.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, offset_bits: int = PAGE_BITS) -> None:
         super().__init__(
             {
-                "write": Out(stream.Signature(ControlWrite, always_ready=True)),
-                "read": Out(stream.Signature(unsigned(12))),
+                "write": Out(stream.Signature(control_write(offset_bits), always_ready=True)),
+                "read": Out(stream.Signature(unsigned(offset_bits))),
                 "answer": In(stream.Signature(unsigned(32), always_ready=True)),
             }
         )

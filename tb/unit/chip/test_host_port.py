@@ -256,5 +256,6 @@ def test_slots_must_be_a_power_of_two() -> None:
             sram_bytes=4096,
             dram_bytes=4096,
             local_bytes=4096,
+            control_bits=12,
             read_slots=6,
         )
