@@ -95,9 +95,10 @@ class EccArray(wiring.Component):
             self.busy.eq(self.en & (~self.write | lanes.any())),
             memory.addr.eq(self.address),
             memory.w_mask.eq(Mux(self.write, lanes, 0)),
+            # In every cycle: an enable for so many flip-flops would come late and far.
+            w_data.eq(self.w_data),
+            invert.eq(self.invert),
         ]
-        with m.If(self.write):
-            m.d.sync += [w_data.eq(self.w_data), invert.eq(self.invert)]
         if self.ecc:
             self._elaborate_words(m, memory, w_data, invert)
         else:

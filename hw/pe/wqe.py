@@ -114,72 +114,95 @@ class WorkQueueEngine(wiring.Component):
         errors: Signal,
     ) -> None:
         """Read lines ahead into slots, whose numbers are the tags, and cut them into quads."""
-        request, response = self.memory.request, self.memory.response
-        m.submodules.lines = lines = memory.Memory(
-            shape=8 * self.link_bytes, depth=self.n_lines, init=[]
-        )
-        write, read = lines.write_port(), lines.read_port(domain="comb")
-        arrived, on_way = Signal(self.n_lines), Signal(self.n_lines)
-        failed = Signal(data.ArrayLayout(2, self.n_lines))
+        self._arrived, self._on_way = Signal(self.n_lines), Signal(self.n_lines)
+        self._head_slot, leaves = Signal(self.tag_width), Signal()
+        self._elaborate_requests(m, begins)
+        failed, line = self._elaborate_answers(m)
+        with m.If(leaves):
+            m.d.sync += [
+                self._head_slot.eq(self._head_slot + 1),
+                self._arrived.bit_select(self._head_slot, 1).eq(0),
+            ]
+        place = Signal(max(1, self.line_log2 - 4))  # of the quad in its line
+        last_place = self._last_place
+        m.d.comb += [
+            quad.eq(line.word_select(place, QUAD_BITS) if last_place else line),
+            quad_valid.eq(
+                self._arrived.bit_select(self._head_slot, 1) & self._running & ~self._stop
+            ),
+            errors.eq(failed[self._head_slot]),
+            leaves.eq(quad_valid & quad_ready & (place == last_place)),
+        ]
+        with m.If(quad_valid & quad_ready):
+            m.d.sync += place.eq(Mux(leaves, 0, place + 1))
+        with m.If(begins):
+            m.d.sync += [
+                place.eq(self.start.payload.address[4 : self.line_log2] if last_place else 0),
+                self._head_slot.eq(0),
+                self._arrived.eq(0),
+            ]
+
+    @property
+    def _last_place(self) -> int:
+        """Place of a line's last quad."""
+        return self.link_bytes // QUAD_BYTES - 1
+
+    def _elaborate_requests(self, m: Module, begins: Signal) -> None:
+        """Ask for the next line whenever its slot is free."""
+        request, asks = self.memory.request, Signal()
         ask_line = Signal(ADDRESS_BITS - self.line_log2)  # next line to read
         end_line = Signal.like(ask_line)  # first line behind the list
-        ask_slot, head_slot = Signal(self.tag_width), Signal(self.tag_width)
-        asks, leaves = Signal(), Signal()
-        slot_free = ~(arrived | on_way).bit_select(ask_slot, 1)
+        ask_slot = Signal(self.tag_width)
+        offering = Signal()  # a request was offered and not yet taken
+        slot_free = ~(self._arrived | self._on_way).bit_select(ask_slot, 1)
+        goes_on = self._running & ~self._stop & slot_free & (ask_line != end_line)
         m.d.comb += [
             # A request that waits is not taken back: it counts as on its way from its first cycle.
+            request.valid.eq(offering | goes_on),
             request.payload.address.eq(ask_line << self.line_log2),
             request.payload.tag.eq(ask_slot),
             asks.eq(request.valid & request.ready),
-            response.ready.eq(1),
-            write.en.eq(response.valid),
-            write.addr.eq(response.payload.tag),
-            write.data.eq(response.payload.data),
-            read.addr.eq(head_slot),
+            self.idle.eq(~self._running & ~self._on_way.any() & ~offering),
         ]
-        offering = Signal()  # a request was offered and not yet taken
-        m.d.comb += request.valid.eq(
-            offering | (self._running & ~self._stop & slot_free & (ask_line != end_line))
-        )
         m.d.sync += offering.eq(request.valid & ~request.ready)
         with m.If(asks):
             m.d.sync += [
                 ask_line.eq(ask_line + 1),
                 ask_slot.eq(ask_slot + 1),
-                on_way.bit_select(ask_slot, 1).eq(1),
+                self._on_way.bit_select(ask_slot, 1).eq(1),
             ]
-        with m.If(leaves):
-            m.d.sync += [head_slot.eq(head_slot + 1), arrived.bit_select(head_slot, 1).eq(0)]
-        with m.If(response.valid):
-            tag = response.payload.tag
-            m.d.sync += [
-                on_way.bit_select(tag, 1).eq(0),
-                arrived.bit_select(tag, 1).eq(1),
-                failed[tag].eq(Cat(response.payload.error, response.payload.poison)),
-            ]
-
-        place = Signal(max(1, self.line_log2 - 4))  # of the quad in its line
-        last_place = self.link_bytes // QUAD_BYTES - 1
-        m.d.comb += [
-            quad.eq(read.data.word_select(place, QUAD_BITS) if last_place else read.data),
-            quad_valid.eq(arrived.bit_select(head_slot, 1) & self._running & ~self._stop),
-            errors.eq(failed[head_slot]),
-            leaves.eq(quad_valid & quad_ready & (place == last_place)),
-            self.idle.eq(~self._running & ~on_way.any() & ~offering),
-        ]
-        with m.If(quad_valid & quad_ready):
-            m.d.sync += place.eq(Mux(leaves, 0, place + 1))
         with m.If(begins):
             first, quads = self.start.payload.address, self.start.payload.quads
-            behind = first[4:] + quads + last_place  # in quads, rounded up to a whole line
+            behind = first[4:] + quads + self._last_place  # rounded up to a whole line
             m.d.sync += [
                 ask_line.eq(first[self.line_log2 :]),
                 end_line.eq(behind[self.line_log2 - 4 :]),
-                place.eq(first[4 : self.line_log2] if last_place else 0),
                 ask_slot.eq(0),
-                head_slot.eq(0),
-                arrived.eq(0),
             ]
+
+    def _elaborate_answers(self, m: Module) -> tuple[data.View, Value]:
+        """Put lines into their slots; returns each slot's errors, and the line at the head."""
+        response = self.memory.response
+        m.submodules.lines = lines = memory.Memory(
+            shape=8 * self.link_bytes, depth=self.n_lines, init=[]
+        )
+        write, read = lines.write_port(), lines.read_port(domain="comb")
+        failed = Signal(data.ArrayLayout(2, self.n_lines))
+        m.d.comb += [
+            response.ready.eq(1),
+            write.en.eq(response.valid),
+            write.addr.eq(response.payload.tag),
+            write.data.eq(response.payload.data),
+            read.addr.eq(self._head_slot),
+        ]
+        with m.If(response.valid):
+            tag = response.payload.tag
+            m.d.sync += [
+                self._on_way.bit_select(tag, 1).eq(0),
+                self._arrived.bit_select(tag, 1).eq(1),
+                failed[tag].eq(Cat(response.payload.error, response.payload.poison)),
+            ]
+        return failed, read.data
 
     def _elaborate_commands(
         self,
