@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The crossbar between those who ask for memory and the memories."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal, Value
@@ -8,19 +10,46 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS, DRAM, PE_WINDOWS, SRAM, Region
+from hw.arch.interleave import Interleave
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobinArbiter
 from hw.lib.elastic import PipeStage, SkidBuffer
+from hw.net.fold import line_number
 
-__all__ = ["Crossbar", "exists"]
-
-_SLAVES = ("sram", "dram", "local")
+__all__ = ["Crossbar", "Target", "element_targets", "exists"]
 
 
 def exists(address: Value, region: Region, size_bytes: int) -> Value:
     """Whether a byte address lies in the first `size_bytes` (a power of two) of a region."""
     low = size_bytes.bit_length() - 1
     return address[low:ADDRESS_BITS] == region.base >> low
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a memory behind a crossbar holds: `size_bytes` of a region, or one slice of that."""
+
+    region: Region
+    size_bytes: int
+    """How much of the region exists, a power of two."""
+    interleave: Interleave | None = None
+    """Where it is one of several slices, how lines are dealt to them."""
+
+    def offset(self, address: Value, line_log2: int) -> Value:
+        """Where a line lies in the memory; the bits above are left out, so fewer are carried."""
+        inside = address[: self.size_bytes.bit_length() - 1]
+        if self.interleave is None:
+            return inside[line_log2:] << line_log2
+        return line_number(inside, self.interleave) << line_log2
+
+
+def element_targets(*, sram_bytes: int, dram_bytes: int, local_bytes: int) -> dict[str, Target]:
+    """The memories of a chip with one element: SRAM, DRAM, and the element's own."""
+    return {
+        "sram": Target(region=SRAM, size_bytes=sram_bytes),
+        "dram": Target(region=DRAM, size_bytes=dram_bytes),
+        "local": Target(region=PE_WINDOWS, size_bytes=local_bytes),
+    }
 
 
 class Crossbar(wiring.Component):
@@ -41,14 +70,13 @@ class Crossbar(wiring.Component):
     port : `MemoryReadPort` or `MemoryWritePort`.
     link_bytes : bytes of a line.
     tag_widths : bits of each master's tags.
-    sram_bytes, dram_bytes, local_bytes : how much of SRAM, DRAM and the element's local memory
-        exists, powers of two.
+    targets : the memories by name.
 
     Members
     -------
     master0, ... : In(port), one for each entry of `tag_widths`.
-    sram, dram, local : Out(port), the memories; tags have `slave_tag_width` bits, and addresses
-        are offsets into the memory (the bits above are zero).
+    A member with the name of each memory : Out(port); tags have `slave_tag_width` bits, and
+        addresses are offsets into the memory (the bits above are zero).
 
     Raises: ValueError when there is no master.
     """
@@ -62,19 +90,13 @@ class Crossbar(wiring.Component):
         port: type[MemoryReadPort] | type[MemoryWritePort],
         link_bytes: int,
         tag_widths: tuple[int, ...],
-        sram_bytes: int,
-        dram_bytes: int,
-        local_bytes: int,
+        targets: Mapping[str, Target],
     ) -> None:
         if not tag_widths:
             raise ValueError("Crossbar needs at least one master, tag_widths is empty.")
         self.n_masters = len(tag_widths)
         self.link_bytes = link_bytes
-        self.sizes = {
-            "sram": (SRAM, sram_bytes),
-            "dram": (DRAM, dram_bytes),
-            "local": (PE_WINDOWS, local_bytes),
-        }
+        self.targets = dict(targets)
         self.slave_tag_width = self.tag_width(tag_widths)
         slave = port(link_bytes=link_bytes, tag_width=self.slave_tag_width)
         super().__init__(
@@ -83,7 +105,7 @@ class Crossbar(wiring.Component):
                     f"master{index}": In(port(link_bytes=link_bytes, tag_width=width))
                     for index, width in enumerate(tag_widths)
                 },
-                **{name: Out(slave) for name in _SLAVES},
+                **{name: Out(slave) for name in targets},
             }
         )
 
@@ -101,7 +123,7 @@ class Crossbar(wiring.Component):
         m = Module()
         selects = [self._elaborate_select(m, master) for master in self.masters]
         answers: list[list[Any]] = [[] for _ in self.masters]
-        for name in _SLAVES:
+        for name in self.targets:
             slave = getattr(self, name)
             self._elaborate_requests(m, name, slave, [select[name] for select in selects])
             for index, answer in enumerate(self._elaborate_split(m, name, slave)):
@@ -114,7 +136,8 @@ class Crossbar(wiring.Component):
     def _elaborate_select(self, m: Module, master: Any) -> dict[str, Signal]:
         """Requests of one master by target; a later step drives `ready` of the request."""
         found = {
-            name: exists(master.request.payload.address, *self.sizes[name]) for name in _SLAVES
+            name: exists(master.request.payload.address, target.region, target.size_bytes)
+            for name, target in self.targets.items()
         }
         found["none"] = ~Cat(found.values()).any()
         selects = {}
@@ -126,7 +149,7 @@ class Crossbar(wiring.Component):
     def _elaborate_requests(self, m: Module, name: str, slave: Any, valids: list[Signal]) -> None:
         """Requests of all masters to one memory."""
         shape = slave.request.payload.shape()
-        low, high = (size.bit_length() - 1 for size in (self.link_bytes, self.sizes[name][1]))
+        low = self.link_bytes.bit_length() - 1
         arbiter = RoundRobinArbiter(shape=shape, n_inputs=self.n_masters)
         stage = SkidBuffer(shape=shape)
         m.submodules[f"{name}_arbiter"], m.submodules[f"{name}_stage"] = arbiter, stage
@@ -139,8 +162,8 @@ class Crossbar(wiring.Component):
                 value = request.payload[field]
                 if field == "tag":
                     value = self._wide_tag(index, value)
-                elif field == "address":  # fewer bits to carry
-                    value = value[low:high] << low
+                elif field == "address":
+                    value = self.targets[name].offset(value, low)
                 m.d.comb += Value.cast(port.payload[field]).eq(value)
             with m.If(valid):
                 m.d.comb += request.ready.eq(port.ready)

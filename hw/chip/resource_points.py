@@ -2,7 +2,7 @@
 """What `scripts/resources.py` measures of the element's surroundings."""
 
 from hw.chip.control import ControlBlock
-from hw.chip.crossbar import Crossbar
+from hw.chip.crossbar import Crossbar, element_targets
 from hw.chip.dram_bridge import DramBridge
 from hw.chip.host_port import HostPort
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
@@ -27,20 +27,26 @@ def _dram_bridge(link_bytes: int, beat_bytes: int, read_slots: int = 32) -> Dram
 RESOURCE_POINTS = {
     "HostPort, fpga": lambda: HostPort(link_bytes=16, id_width=4, **_FPGA_SIZES),
     "Crossbar of reads, fpga": lambda: Crossbar(
-        port=MemoryReadPort, link_bytes=16, tag_widths=(4, 3, 2), **_FPGA_SIZES
+        port=MemoryReadPort,
+        link_bytes=16,
+        tag_widths=(4, 3, 2),
+        targets=element_targets(**_FPGA_SIZES),
     ),
     "Crossbar of writes, fpga": lambda: Crossbar(
-        port=MemoryWritePort, link_bytes=16, tag_widths=(1, 5), **_FPGA_SIZES
+        port=MemoryWritePort,
+        link_bytes=16,
+        tag_widths=(1, 5),
+        targets=element_targets(**_FPGA_SIZES),
     ),
     "DramBridge, fpga": lambda: _dram_bridge(16, 2, read_slots=16),
     "ControlBlock": lambda: ControlBlock(config_id=0, count_width=4),
     "HostPort, 16 bytes": lambda: HostPort(link_bytes=16, id_width=4, **_SIZES),
     "HostPort, 64 bytes": lambda: HostPort(link_bytes=64, id_width=4, **_SIZES),
     "Crossbar of reads, 16 bytes": lambda: Crossbar(
-        port=MemoryReadPort, link_bytes=16, tag_widths=(4, 3, 2), **_SIZES
+        port=MemoryReadPort, link_bytes=16, tag_widths=(4, 3, 2), targets=element_targets(**_SIZES)
     ),
     "Crossbar of writes, 16 bytes": lambda: Crossbar(
-        port=MemoryWritePort, link_bytes=16, tag_widths=(1, 5), **_SIZES
+        port=MemoryWritePort, link_bytes=16, tag_widths=(1, 5), targets=element_targets(**_SIZES)
     ),
     "DramBridge, 16-byte lines, 8-byte beats": lambda: _dram_bridge(16, 8),
     "DramBridge, 64-byte lines, 16-byte beats": lambda: _dram_bridge(64, 16),

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from hw.chip.control import ControlBlock
-from hw.chip.crossbar import Crossbar
+from hw.chip.crossbar import Crossbar, element_targets
 from hw.chip.dram_bridge import DramBridge
 from hw.chip.host_port import HostPort
 from hw.config.tree import ChipConfig, PeConfig
@@ -114,7 +114,7 @@ class OneElementChip(wiring.Component):
             port=port,
             link_bytes=self.config.pe.link_bytes,
             tag_widths=tuple(len(master.request.payload.tag) for master in masters),
-            **sizes,
+            targets=element_targets(**sizes),
         )
 
     def elaborate(self, platform: Any) -> Module:

@@ -7,7 +7,7 @@ import cocotb
 import pytest
 
 from hw.arch.address_map import CONTROL, DRAM, PE_WINDOWS
-from hw.chip.crossbar import Crossbar
+from hw.chip.crossbar import Crossbar, element_targets
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from tb.common.memory import MemoryModel, payload_shapes
 from tb.common.runner import run_bench
@@ -16,6 +16,7 @@ from tb.common.stream import BACK_PRESSURE, Bench
 
 LINK, TAG_WIDTHS = 16, (4, 5, 2)
 SRAM_BYTES, DRAM_BYTES, LOCAL_BYTES = 1 << 12, 1 << 13, 1 << 10
+TARGETS = element_targets(sram_bytes=SRAM_BYTES, dram_bytes=DRAM_BYTES, local_bytes=LOCAL_BYTES)
 SLAVE_TAG = Crossbar.tag_width(TAG_WIDTHS)
 NOWHERE = (
     SRAM_BYTES,
@@ -176,9 +177,7 @@ def test_crossbar_of_reads(pauses: str) -> None:
             port=MemoryReadPort,
             link_bytes=LINK,
             tag_widths=TAG_WIDTHS,
-            sram_bytes=SRAM_BYTES,
-            dram_bytes=DRAM_BYTES,
-            local_bytes=LOCAL_BYTES,
+            targets=TARGETS,
         ),
         name="crossbar",
         test_module=__name__,
@@ -193,7 +192,5 @@ def test_a_crossbar_without_masters_is_refused() -> None:
             port=MemoryWritePort,
             link_bytes=16,
             tag_widths=(),
-            sram_bytes=64,
-            dram_bytes=64,
-            local_bytes=64,
+            targets=TARGETS,
         )

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control block of a chip with a grid of elements."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, ControlPage
+from hw.chip.control import IDENTITY
+from hw.chip.grid_jobs import GridJobs
+from hw.chip.memory_control import elaborate_memory_control, memory_control_members
+from hw.chip.registers import RegisterFile
+from hw.iface.control import PAGE_BITS, ControlPort
+from hw.net.control_flits import Report, access_layout, report_layout
+
+__all__ = ["GRID_CONTROL_BITS", "GridControl"]
+
+GRID_CONTROL_BITS = PAGE_BITS + 9
+"""Bits of an offset into the control region: pages up to those of the elements."""
+
+_START = ELEMENT_REGISTERS["JOB_START"].offset
+_JOB_AT = 8  # bit of JOB_START at which the job's number begins
+
+
+class GridControl(wiring.Component):
+    """The chip's own registers, and the way to those of the elements.
+
+    Operation: `hw.arch.csr.ControlPage` says what lies where. An access to an element goes along
+    its row; a write to page SELECTED goes along all selected rows at once, to the selected columns.
+    JOB_START there starts a job on them: `GridJobs` follows it. One that `GridJobs` does not allow
+    is dropped. `irq` is high while a job that GRID_WAIT names is done. Pages of elements that do
+    not exist read zero.
+
+    Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
+    the element's answer is back. Lanes always have room for an access, as registers take a write in
+    every cycle and only one read is under way.
+
+    Parameters
+    ----------
+    rows, columns : the grid.
+    n_positions : positions of a mask.
+    config_id : value of the CONFIG register.
+    count_width : bits of what one cycle may add to an ECC count.
+
+    Members
+    -------
+    port : In(ControlPort(offset_bits=GRID_CONTROL_BITS)), the host.
+    down : Out(stream.Signature(access_layout(n_positions))).array(rows), accesses to elements.
+    up : In(stream.Signature(report_layout(n_positions))).array(rows), their reports.
+    irq : Out(1).
+    Others: see `memory_control_members`.
+    """
+
+    def __init__(
+        self, *, rows: int, columns: int, n_positions: int, config_id: int, count_width: int
+    ) -> None:
+        self.rows, self.columns = rows, columns
+        self.n_positions = n_positions
+        self.config_id = config_id
+        self.registers = RegisterFile(
+            registers=GRID_REGISTERS.values(), with_counters=False, live=("SRAM_CLEAR",)
+        )
+        access, report = access_layout(n_positions), report_layout(n_positions)
+        super().__init__(
+            {
+                "port": In(ControlPort(offset_bits=GRID_CONTROL_BITS)),
+                "down": Out(stream.Signature(access)).array(rows),
+                "up": In(stream.Signature(report)).array(rows),
+                "irq": Out(1),
+                **memory_control_members(count_width),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.registers = registers = self.registers
+        m.submodules.jobs = jobs = GridJobs(
+            rows=self.rows, columns=self.columns, n_positions=self.n_positions
+        )
+        elaborate_memory_control(m, self, registers)
+        self._access = Signal(access_layout(self.n_positions))
+        self._written, self._asked = Signal(self.rows), Signal(self.rows)  # by whom it is meant
+        self._elaborate_writes(m, registers, jobs)
+        self._elaborate_reads(m, registers)
+        self._elaborate_lanes(m)
+        for up, report in zip(self.up, jobs.reports, strict=True):
+            m.d.comb += [
+                report.valid.eq(up.valid),
+                report.payload.eq(up.payload),
+                up.ready.eq(1),
+            ]
+        m.d.comb += [
+            registers.id_read.eq(IDENTITY),
+            registers.config_read.eq(self.config_id),
+            registers.grid_shape_read.eq(self.rows | self.columns << 8),
+            registers.grid_error_read.eq(jobs.error),
+            registers.grid_done_read.eq(jobs.done),
+            self.irq.eq((jobs.done & registers.grid_wait).any()),
+        ]
+        for job in range(N_JOBS):
+            m.d.comb += [
+                getattr(registers, f"job{job}_pending_read").eq(jobs.pending[job]),
+                getattr(registers, f"job{job}_cycles_lo_read").eq(jobs.cycles[job][:32]),
+                getattr(registers, f"job{job}_cycles_hi_read").eq(jobs.cycles[job][32:]),
+            ]
+        return m
+
+    def _elaborate_writes(self, m: Module, registers: RegisterFile, jobs: GridJobs) -> None:
+        """Writes to the chip's registers, and what must not be sent on."""
+        write = self.port.write
+        page, offset = write.payload.offset[PAGE_BITS:], write.payload.offset[:PAGE_BITS]
+        selected, is_start = Signal(), Signal()
+        m.d.comb += [
+            registers.port.write.valid.eq(write.valid & (page == ControlPage.GRID)),
+            registers.port.write.payload.offset.eq(offset),
+            registers.port.write.payload.data.eq(write.payload.data),
+            selected.eq(page == ControlPage.SELECTED),
+            is_start.eq(selected & (offset == _START) & write.payload.data[0]),
+            jobs.start.rows.eq(registers.grid_rows),
+            jobs.start.columns.eq(registers.grid_cols),
+            jobs.start.job.eq(write.payload.data[_JOB_AT:]),
+            jobs.go.eq(write.valid & is_start),
+            self._written.eq(
+                Mux(selected, registers.grid_rows, self._rows(page))
+                & (write.valid & ~(is_start & ~jobs.may_start)).replicate(self.rows)
+            ),
+        ]
+        columns = Mux(selected, registers.grid_cols, self._columns(page))
+        read = self.port.read.payload
+        access = self._access
+        with m.If(write.valid):
+            m.d.comb += [
+                access.mask.eq(columns),
+                access.offset.eq(offset),
+                access.data.eq(write.payload.data),
+            ]
+        with m.Else():
+            m.d.comb += [
+                access.mask.eq(self._columns(read[PAGE_BITS:])),
+                access.offset.eq(read[:PAGE_BITS]),
+                access.is_read.eq(1),
+            ]
+
+    def _elaborate_reads(self, m: Module, registers: RegisterFile) -> None:
+        """One read at a time: of the chip's registers, of an element's, or of nothing."""
+        read, answer = self.port.read, self.port.answer
+        page = read.payload[PAGE_BITS:]
+        rows = self._rows(page)
+        exists = rows.any() & (self._columns(page)[: self.columns] != 0)
+        own, none = registers.port, Signal()
+        asks = Signal()
+        m.d.comb += [
+            asks.eq(read.valid & ~self.port.write.valid),
+            own.read.payload.eq(read.payload[:PAGE_BITS]),
+        ]
+        with m.FSM(name="read"):
+            with m.State("REST"):
+                with m.If(asks & (page == ControlPage.GRID)):
+                    m.d.comb += [own.read.valid.eq(1), read.ready.eq(own.read.ready)]
+                    with m.If(own.read.ready):
+                        m.next = "WAIT"
+                with m.Elif(asks & exists):
+                    m.d.comb += [self._asked.eq(rows), read.ready.eq(1)]
+                    m.next = "WAIT"
+                with m.Elif(asks):
+                    m.d.comb += [none.eq(1), read.ready.eq(1)]
+            with m.State("WAIT"):
+                with m.If(answer.valid):
+                    m.next = "REST"
+        told = [up.payload for up in self.up]
+        found = Cat(up.valid & (up.payload.kind == Report.ANSWER) for up in self.up)
+        m.d.comb += answer.valid.eq(own.answer.valid | found.any() | none)
+        with m.If(own.answer.valid):
+            m.d.comb += answer.payload.eq(own.answer.payload)
+        for hit, report in zip(found, told, strict=True):
+            with m.If(hit):
+                m.d.comb += answer.payload.eq(report.data)
+
+    def _elaborate_lanes(self, m: Module) -> None:
+        """Send what is written or asked."""
+        access = Signal(self._access.shape(), name="access_q")
+        sent = Signal(self.rows)
+        m.d.sync += [sent.eq(self._written | self._asked), access.eq(self._access)]
+        for number, down in enumerate(self.down):
+            m.d.comb += [down.valid.eq(sent[number]), down.payload.eq(access)]
+
+    def _rows(self, page: Value) -> Value:
+        """One-hot row of an element's page."""
+        return Mux(page[8], 1 << page[4:8], 0)[: self.rows]
+
+    def _columns(self, page: Value) -> Value:
+        """One-hot column of an element's page."""
+        return (1 << page[:4])[: self.columns]

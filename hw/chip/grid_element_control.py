@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control registers of an element in a grid: a queue of jobs, and reports of their ends."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.address_map import ADDRESS_BITS
+from hw.arch.csr import ELEMENT_REGISTERS, N_JOBS
+from hw.chip.element_control import ElementControl
+from hw.chip.job_machine import JobMachine
+from hw.chip.registers import RegisterFile
+from hw.lib.elastic import StreamFifo
+from hw.net.control_flits import ended_layout
+
+__all__ = ["JOBS_QUEUED", "GridElementControl"]
+
+JOBS_QUEUED = 2
+"""Jobs that an element has at a time: one that runs, one that waits."""
+_JOB_AT = 8  # bit of JOB_START at which the job's number begins
+
+
+class GridElementControl(ElementControl):
+    """Runs the jobs that a grid starts on this element, in order, and reports each one's end.
+
+    Operation: as `ElementControl`; JOB_START puts a job into the queue, with the list address that
+    the element's place in the grid gives. When a job fails, those that wait fail with it, with the
+    same cause: their operands may be its results. The error registers keep what they hold until
+    the next job starts. A start while `JOBS_QUEUED` jobs are there is ignored; the grid's control
+    starts none then.
+
+    Members
+    -------
+    row, column : In(4), the element's place; constant.
+    ended : Out(stream.Signature(ended_layout())), jobs that ended.
+    Others: see `ElementControl`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            registers=RegisterFile(registers=ELEMENT_REGISTERS.values()),
+            members={
+                "row": In(4),
+                "column": In(4),
+                "ended": Out(stream.Signature(ended_layout())),
+            },
+        )
+
+    def _elaborate_start(self, m: Module, jobs: JobMachine) -> None:
+        """Take jobs from the queue; a failed one takes those behind it along."""
+        registers = self.registers
+        job_shape = data.StructLayout({"address": ADDRESS_BITS, "quads": 32, "job": range(N_JOBS)})
+        m.submodules.waiting = waiting = StreamFifo(shape=job_shape, depth=JOBS_QUEUED)
+        m.submodules.reports = reports = StreamFifo(shape=ended_layout(), depth=JOBS_QUEUED)
+        wiring.connect(m, reports.o, wiring.flipped(self.ended))
+        n_jobs, error_job = Signal(range(JOBS_QUEUED + 1)), Signal(range(N_JOBS))
+        flushing = Signal()  # jobs that wait fail with the one before
+        cause = Signal(8)
+        added, left, leaves = Signal(), Signal(), Signal()
+        now, report = waiting.o.payload, reports.i.payload
+        m.d.comb += [
+            added.eq(registers.job_start_write & registers.written[0] & (n_jobs != JOBS_QUEUED)),
+            left.eq(self.ended.valid & self.ended.ready),
+            waiting.i.valid.eq(added),
+            waiting.i.payload.address.eq(self._list_address()),
+            waiting.i.payload.quads.eq(registers.job_list_quads),
+            waiting.i.payload.job.eq(registers.written[_JOB_AT:]),
+            jobs.start.eq(waiting.o.valid & ~flushing),
+            jobs.address.eq(now.address),
+            jobs.quads.eq(now.quads),
+            leaves.eq(jobs.ended | jobs.failed | (flushing & waiting.o.valid)),
+            waiting.o.ready.eq(leaves),
+            # Never refused: a job is counted until its report has left.
+            reports.i.valid.eq(leaves),
+            report.job.eq(now.job),
+            report.failed.eq(jobs.failed | flushing),
+            report.cause.eq(cause),
+            registers.job_queue_read.eq(n_jobs),
+            registers.error_job_read.eq(error_job),
+        ]
+        m.d.sync += [n_jobs.eq(n_jobs + added - left), flushing.eq(flushing & waiting.o.valid)]
+        with m.If(~flushing):
+            m.d.comb += cause.eq(self.trap.cause)
+        with m.Else():
+            m.d.comb += cause.eq(registers.error_cause_read)
+        with m.If(jobs.failed):
+            m.d.sync += [flushing.eq(1), error_job.eq(now.job)]
+
+    def _list_address(self) -> Any:
+        registers = self.registers
+        return (
+            Cat(registers.job_list_lo, registers.job_list_hi[: ADDRESS_BITS - 32])
+            + self.row * registers.job_row_stride
+            + self.column * registers.job_col_stride
+        )[:ADDRESS_BITS]
