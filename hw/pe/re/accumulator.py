@@ -3,11 +3,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import bank_row_layout, row_lead
+from hw.lib.chosen_sum import ChosenSum
 from hw.lib.clock_gate import Gated
 from hw.pe.re.float_lanes import FLOAT_LATENCY, FloatLanes
 from hw.pe.re.parity_check import ParityCheck
@@ -25,7 +26,7 @@ class Accumulator(wiring.Component):
 
     Timing: a row per cycle, always. `latency` cycles from a row to the first cycle in which a read
     sees its sum, and in which the bank's state shows that it was closed. Without floating point
-    what was read goes through a register, since block RAM is slow. The floating-point adders
+    what was read comes through a register, since block RAM is slow. The floating-point adders
     have a clock that runs only while they have something to add.
 
     Numerics: INT32 wraps; FP32 as `Fp32Adder`, acc + partial.
@@ -39,11 +40,14 @@ class Accumulator(wiring.Component):
     -------
     i : In(valid-only stream of bank_row_layout), rows; values are those of `row_lead` cycles ago.
     read_*, integer_*, floating_* : Out, to `AccumulatorBanks`.
-    old, parity : In, what it read, and the parity bits of its values.
+    old, parity : In, what it read, and the parity bits of its values. Without floating point: as
+        `AccumulatorCopies`, so zeros where nothing was read.
+    fill, fill_data : In, in a cycle without `integer_en` `integer_data` is this; only without
+        floating point, where one adder serves both.
     close, close_bank, close_done : Out, to `BankStates`.
     busy : Out(1), rows are on their way, so the clock must run.
-    fault, fault_bank, fault_row : Out, a value that was added to had wrong parity; a cycle after it
-        was read.
+    fault, fault_bank, fault_row : Out, a value that was added to had wrong parity; a cycle
+        after the row's values came.
     """
 
     def __init__(self, *, banks: int, rows: int, columns: int, with_fp: bool) -> None:
@@ -63,6 +67,8 @@ class Accumulator(wiring.Component):
             "fault_bank": Out(range(banks)),
             "fault_row": Out(range(rows)),
         }
+        if not with_fp:
+            members |= {"fill": In(1), "fill_data": In(32 * columns)}
         for user in ("read", "integer", "floating"):
             members |= {
                 f"{user}_en": Out(1),
@@ -99,22 +105,17 @@ class Accumulator(wiring.Component):
         valid, place = stages[-1]
         bank, row, overwrite, is_float, close, done = self._fields(place)
         partial = self.i.payload.values.as_value()
-        old = self.old if self.with_fp else self._elaborate_register(m, stages[-2][1])
-        keep = ~overwrite.replicate(32) if self.with_fp else Const(-1, 32)
-        words = range(0, 32 * self.columns, 32)
         adds = Signal()
         m.d.comb += [
             adds.eq(valid & ~overwrite),
             self.integer_en.eq(valid & (overwrite | ~is_float)),
             self.integer_bank.eq(bank),
             self.integer_row.eq(row),
-            self.integer_data.eq(
-                Cat((partial[i : i + 32] + (old[i : i + 32] & keep))[:32] for i in words)
-            ),
         ]
+        self._elaborate_integers(m, partial, overwrite)
         closing = Cat(valid & close, bank, done)
         busy = [valid for valid, _ in stages[1:]]
-        busy.insert(0, self._elaborate_check(m, *stages[1]))
+        busy.insert(0, self._elaborate_check(m, *stages[-1]))
         if self.with_fp:
             self._elaborate_floating(m, adds & is_float, Cat(bank, row), partial)
             for stage in range(FLOAT_LATENCY):
@@ -126,20 +127,29 @@ class Accumulator(wiring.Component):
         m.d.comb += self.busy.eq(Cat(busy).any())
         m.d.comb += Cat(self.close, self.close_bank, self.close_done).eq(closing)
 
-    def _elaborate_register(self, m: Module, place: Any) -> Signal:
-        """What was read, or zeros for a row that is written as it is."""
-        old = Signal(32 * self.columns, reset_less=True)
-        with m.If(self._fields(place)[2]):
-            m.d.sync += old.eq(0)
-        with m.Else():
-            m.d.sync += old.eq(self.old)
-        return old
+    def _elaborate_integers(self, m: Module, partial: Any, overwrite: Any) -> None:
+        """The sums; where nothing was read the memory without floating point gives zeros."""
+        for column in range(self.columns):
+            word = slice(32 * column, 32 * column + 32)
+            total = self.integer_data[word]
+            if self.with_fp:
+                kept = self.old[word] & ~overwrite.replicate(32)
+                m.d.comb += total.eq(partial[word] + kept)
+                continue
+            m.submodules[f"sum{column}"] = adder = ChosenSum(width=32)
+            m.d.comb += [
+                adder.a.eq(self.old[word]),
+                adder.b.eq(partial[word]),
+                adder.other.eq(self.fill_data[word]),
+                adder.choose.eq(self.fill),
+                total.eq(adder.o),
+            ]
 
     def _elaborate_check(self, m: Module, valid: Any, place: Any) -> Signal:
         """Check what was read; returns whether that is under way."""
         bank, row, overwrite, *_ = self._fields(place)
         m.submodules.check = check = ParityCheck(
-            columns=self.columns, place_width=len(bank) + len(row)
+            columns=self.columns, place_width=len(bank) + len(row), late=not self.with_fp
         )
         checking = Signal()
         m.d.sync += checking.eq(valid)

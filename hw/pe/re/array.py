@@ -15,7 +15,6 @@ from amaranth.lib.wiring import In
 
 from hw.lib.emit_once import EmitOnce, current_emission
 from hw.pe.re.banks import READERS, WRITERS, AccumulatorBanks, banks_signature
-from hw.pe.re.copies import AccumulatorCopies
 
 __all__ = ["AccumulatorArray", "array_verilog"]
 
@@ -23,13 +22,11 @@ __all__ = ["AccumulatorArray", "array_verilog"]
 class AccumulatorArray(wiring.Component):
     """Accumulator banks; see the module's docstring for their form in Verilator.
 
-    Operation: as `AccumulatorBanks`; with `one_writer` as `AccumulatorCopies`, which costs an FPGA
-    a fraction of the selections.
+    Operation: as `AccumulatorBanks`.
 
     Parameters
     ----------
     banks, rows, columns : sizes.
-    one_writer : `integer` and `fill` never write in the same cycle, and `floating` never does.
     one_memory : False keeps the banks in Verilator too.
 
     Members: see `banks_signature`.
@@ -41,11 +38,9 @@ class AccumulatorArray(wiring.Component):
         banks: int,
         rows: int,
         columns: int,
-        one_writer: bool = False,
         one_memory: bool = True,
     ) -> None:
         self.sizes = {"banks": banks, "rows": rows, "columns": columns}
-        self.form = AccumulatorCopies if one_writer else AccumulatorBanks
         self.one_memory = one_memory
         super().__init__(banks_signature(**self.sizes))
 
@@ -53,15 +48,14 @@ class AccumulatorArray(wiring.Component):
         m = Module()
         emission = current_emission()
         if emission is None or not self.one_memory:
-            m.submodules.banks = banks = self.form(**self.sizes)
+            m.submodules.banks = banks = AccumulatorBanks(**self.sizes)
             wiring.connect(m, wiring.flipped(self), banks)
             return m
         suffix = "x".join(str(size) for size in self.sizes.values())
-        form = "copies" if self.form is AccumulatorCopies else "banks"
-        banks = EmitOnce(self.form, key=f"re_{form}_{suffix}", **self.sizes)
+        banks = EmitOnce(AccumulatorBanks, key=f"re_banks_{suffix}", **self.sizes)
         banks._MustUse__used = True  # its instance is in the text
         emission.add_shared(banks)
-        name = f"re_array_{form}_{suffix}"
+        name = f"re_array_{suffix}"
         emission.add_verilog(name, array_verilog(name, banks.key, **self.sizes))
         ports = {
             f"{'i' if member.flow is In else 'o'}_{'__'.join(map(str, path))}": value

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,7 +40,12 @@ class DrainPath(wiring.Component):
     Timing: one row per cycle. From reading to the request at local memory 2 cycles, plus the
     latencies of `RowCombiner` and `RowMinMax` when they take part. Those have clocks of their own,
     which stop when they do not. With `SerialMinMax` a row that is asked for its minimum takes as
-    many cycles as values count, and 3 more.
+    many cycles as values count, and 3 more; it looks at the row in the register from which rows are
+    written, which is cleared when both were found.
+
+    Without floating point, where nothing else looks at rows before that register, it is the output
+    register of the memory (`row_in_memory`): `own` is the row in it. It is cleared by a read of
+    zeros, so the row after it is not read ahead.
 
     Parameters
     ----------
@@ -54,7 +59,8 @@ class DrainPath(wiring.Component):
     items : In(stream of item_layout), rows to drain.
     mode : In(mode_layout()).
     states : In, states of the banks.
-    read_en, read_bank, read_row : Out, to `AccumulatorBanks`; own, parity : In, from there.
+    read_en, read_bank, read_row : Out, to the banks; own, parity : In, from there.
+    read_zero, read_take : Out, to `AccumulatorCopies`.
     drain, free, free_bank : Out, to `BankStates`.
     ls_out : Out(LsWritePort).array(4 * columns / word_bytes).
     in_north, in_west, out_south, out_east, to_se : streams of rows, where the engine has them.
@@ -63,7 +69,8 @@ class DrainPath(wiring.Component):
     queued : Out(1), a row waits to be read.
     busy : Out(1), rows or writes are under way, or a link has not taken its row.
     writing : Out(1), writes are under way.
-    fault_parity, fault_parity_bank : Out, a row that moved on in the cycle before had a fault.
+    fault_parity, fault_parity_bank : Out, a row that moved on 1 cycle ago (2 with `row_in_memory`)
+        had a fault.
     fault_outside, fault_bank : Out, one that would move on lies outside.
     waits_bank, waits_ls, waits_neighbour : Out(1), why no row moves.
     """
@@ -85,8 +92,11 @@ class DrainPath(wiring.Component):
         self.with_fp = with_fp
         self.with_links = with_links
         self.fast_minmax = fast_minmax
+        self.row_in_memory = not (with_fp or with_links or fast_minmax)
+        self._link_left = Signal()  # a link takes the row
         self.writer = RowWriter(columns=columns, address_width=address_width, word_bytes=word_bytes)
         row = stream.Signature(data.ArrayLayout(32, columns))
+        self._seeks = Signal()  # minimum and maximum of rows in the register are asked for
         self.destinations = {Destination.LS: ""}
         self.sources = {}
         if with_links:
@@ -106,6 +116,8 @@ class DrainPath(wiring.Component):
                 "mode": In(mode_layout()),
                 "states": In(data.ArrayLayout(BankState, banks)),
                 "read_en": Out(1),
+                "read_zero": Out(1),
+                "read_take": Out(1),
                 "read_bank": Out(range(banks)),
                 "read_row": Out(range(rows)),
                 "own": In(32 * columns),
@@ -141,14 +153,23 @@ class DrainPath(wiring.Component):
         moves = Signal()  # it moves on
         advance = Signal()  # so do all rows behind
         linking = Signal()  # a row waits at a link
+        seeking = Signal()  # the minimum of the row in the register is not found yet
+        leaves = Signal()  # a row is written, or offered at a link, from the next cycle on
         n_valid = Signal(range(self.columns + 1))
-        self._elaborate_read(m, at_memory, moves, n_valid, way)
-        hold = Signal()  # a row is not complete
-        row, valid, on_way = self._elaborate_stages(m, at_memory, moves, advance, hold, n_valid)
-        on_way = on_way + self._elaborate_out(m, row, valid, advance, hold, way, linking)
+        may_read = ~at_memory | moves
+        if self.row_in_memory:
+            may_read &= ~self.mode.minmax | (~at_memory & (~seeking | leaves))
+        self._elaborate_read(m, at_memory, moves, n_valid, way, may_read)
+        on_way = self._elaborate_check(m, moves)
+        row, valid, count, more = self._elaborate_stages(m, at_memory, moves, advance, n_valid)
+        on_way = on_way + more
+        row = self._elaborate_out(m, row, valid, advance, count, way, linking, seeking, leaves)
+        on_way = on_way + self._elaborate_ports(m, row, linking)
         m.d.comb += [
             self.writing.eq(self.writer.busy),
-            self.busy.eq(self.queued | at_memory | Cat(on_way).any() | linking | self.writer.busy),
+            self.busy.eq(
+                Cat(self.queued, at_memory, seeking, linking, self.writer.busy, *on_way).any()
+            ),
             self.waits_neighbour.eq(at_memory & ~moves & ~self.waits_ls),
         ]
         return m
@@ -180,23 +201,32 @@ class DrainPath(wiring.Component):
         return queue.o
 
     def _elaborate_read(
-        self, m: Module, at_memory: Signal, moves: Signal, n_valid: Signal, way: StreamFifo
+        self,
+        m: Module,
+        at_memory: Signal,
+        moves: Signal,
+        n_valid: Signal,
+        way: StreamFifo,
+        may_read: Value,
     ) -> None:
         """Read rows, and free a bank when its last row moves on."""
+        reads = Signal()
         item = self._elaborate_items(m, way)
         last = Signal()
         bank_ready = Signal()
         m.d.comb += [
             bank_ready.eq(~item.payload.first | (self.states[item.payload.bank] == BankState.FULL)),
-            item.ready.eq(bank_ready & (~at_memory | moves) & ~self.stop),
-            self.read_en.eq(item.valid & item.ready),
+            item.ready.eq(bank_ready & may_read & ~self.stop),
+            reads.eq(item.valid & item.ready),
+            self.read_en.eq(reads | (moves & self.mode.minmax & self.row_in_memory)),
+            self.read_zero.eq(~reads),
             self.read_bank.eq(item.payload.bank),
             self.read_row.eq(item.payload.row),
-            self.drain.eq(self.read_en & item.payload.first),
+            self.drain.eq(reads & item.payload.first),
             self.free.eq(moves & last),
             self.waits_bank.eq(item.valid & ~bank_ready),
         ]
-        with m.If(self.read_en):
+        with m.If(reads):
             m.d.sync += [
                 at_memory.eq(1),
                 last.eq(item.payload.last),
@@ -205,8 +235,12 @@ class DrainPath(wiring.Component):
             ]
         with m.Elif(moves | self.stop):
             m.d.sync += at_memory.eq(0)
+        m.d.comb += self.fault_bank.eq(self.free_bank)
+
+    def _elaborate_check(self, m: Module, moves: Signal) -> list[Value]:
+        """Check rows that move on; returns whether that is under way."""
         m.submodules.check = check = ParityCheck(
-            columns=self.columns, place_width=len(self.free_bank)
+            columns=self.columns, place_width=len(self.free_bank), late=not self.with_fp
         )
         m.d.comb += [
             check.row.eq(self.own),
@@ -215,8 +249,14 @@ class DrainPath(wiring.Component):
             check.place.eq(self.free_bank),
             self.fault_parity.eq(check.fault),
             self.fault_parity_bank.eq(check.fault_place),
-            self.fault_bank.eq(self.free_bank),
         ]
+        if not self.row_in_memory:
+            return []
+        moved, checked = Signal(), Signal()
+        place = Signal.like(self.free_bank, name="checked_bank")
+        m.d.sync += [moved.eq(moves), checked.eq(moved), place.eq(self.free_bank)]
+        m.d.comb += [check.check.eq(moved), check.place.eq(place)]
+        return [moved, checked]
 
     def _elaborate_stages(
         self,
@@ -224,10 +264,12 @@ class DrainPath(wiring.Component):
         at_memory: Signal,
         moves: Signal,
         advance: Signal,
-        hold: Signal,
         n_valid: Signal,
-    ) -> tuple[Value, Value, list[Value]]:
-        """Add the neighbour's row, find minimum and maximum; row and valid at the end of it."""
+    ) -> tuple[Value, Value, Value, list[Value]]:
+        """Add the neighbour's row, find minimum and maximum of a row per cycle.
+
+        Returns row, valid, the number of its values that count, and valid bits on the way.
+        """
         neighbour = Signal(init=1)  # the neighbour's row is there, or not needed
         complete = Signal()
         m.d.comb += [
@@ -241,17 +283,15 @@ class DrainPath(wiring.Component):
             row, valid, n_valid, on_way = self._elaborate_combiner(
                 m, neighbour, complete, moves, advance, n_valid
             )
+        if not self.fast_minmax:
+            return row, valid, n_valid, on_way
         final = Signal(32 * self.columns)
         final_valid = Signal()
+        found, there, more = self._elaborate_fast(m, row, valid, advance, n_valid)
         m.d.comb += [final.eq(row), final_valid.eq(valid)]
-        if self.fast_minmax:
-            found, there, more = self._elaborate_fast(m, row, valid, advance, n_valid)
-            on_way = on_way + more
-        else:
-            found, there = self._elaborate_serial(m, row, valid, advance, hold, n_valid)
         with m.If(self.mode.minmax):
             m.d.comb += [final.eq(found), final_valid.eq(there)]
-        return final, final_valid, on_way
+        return final, final_valid, n_valid, on_way + more
 
     def _elaborate_fast(
         self, m: Module, row: Value, valid: Value, advance: Signal, n_valid: Value
@@ -268,19 +308,25 @@ class DrainPath(wiring.Component):
         return finder.o, stages[-1], stages[1:]
 
     def _elaborate_serial(
-        self, m: Module, row: Value, valid: Value, advance: Signal, hold: Signal, n_valid: Value
+        self, m: Module, row: Value, taken: Value, leaves: Value, n_valid: Value, seeking: Signal
     ) -> tuple[Value, Value]:
-        """Minimum and maximum of the row that waits: result and valid."""
+        """Minimum and maximum of the row in the register: whether both are found, and they."""
         m.submodules.min_max = finder = SerialMinMax(columns=self.columns)
+        count = Signal.like(n_valid)
         m.d.comb += [
             finder.row.eq(row),
             finder.is_float.eq(self.mode.is_float if self.with_fp else 0),
-            finder.n_valid.eq(n_valid),
-            finder.start.eq(valid & self.mode.minmax & ~self.stop),
-            finder.taken.eq(finder.done & advance),
-            hold.eq(finder.start & ~finder.done),
+            finder.n_valid.eq(count),
+            finder.start.eq(seeking),
+            finder.taken.eq(leaves),
         ]
-        return finder.o, finder.done & valid
+        with m.If(taken & self.mode.minmax):
+            m.d.sync += [seeking.eq(1), count.eq(n_valid)]
+        with m.Elif(leaves):
+            m.d.sync += seeking.eq(0)
+        with m.If(self.stop):
+            m.d.sync += seeking.eq(0)
+        return finder.done & seeking, finder.o
 
     def _elaborate_combiner(
         self,
@@ -346,41 +392,52 @@ class DrainPath(wiring.Component):
         row: Value,
         valid: Value,
         advance: Signal,
-        hold: Signal,
+        n_valid: Value,
         way: StreamFifo,
         linking: Signal,
-    ) -> list[Value]:
-        """A register from which rows go to local memory or to a link; rows behind it."""
-        to_memory = Signal()
-        register = Signal(32 * self.columns, reset_less=True)
+        seeking: Signal,
+        leaves: Signal,
+    ) -> Value:
+        """A register from which rows go to local memory or to a link; returns what is in it."""
+        to_memory, free, taken = Signal(), Signal(), Signal()
         writer = self.writer
-        free, taken, link_left = Signal(), Signal(), Signal()
+        result = row if self.row_in_memory else Signal(32 * self.columns, reset_less=True)
+        waits, pair = valid, Const(0, 64)
+        if not self.fast_minmax:
+            found, pair = self._elaborate_serial(m, result, taken, leaves, n_valid, seeking)
+            waits = Mux(self._seeks, found, valid)
+        outside = to_memory & writer.outside
+        # When a pair is found the register gets zeros.
+        both = Signal(32 * self.columns)
+        m.d.comb += both.eq(result | Mux(self._seeks, pair, 0))
         m.d.comb += [
+            self._seeks.eq(self.mode.minmax & (not self.fast_minmax)),
             to_memory.eq(self.mode.destination == Destination.LS),
-            free.eq(~(writer.busy | linking) | writer.left | link_left),
-            taken.eq(free & ~(to_memory & writer.outside)),
-            advance.eq((~valid | taken) & ~hold),
+            free.eq((~(writer.busy | linking) | writer.left | self._link_left) & ~seeking),
+            leaves.eq(waits & (free | self._seeks) & ~outside & ~self.stop),
+            taken.eq(valid & free & (~outside | self._seeks) & ~self.stop),
+            advance.eq(~valid | taken),
+            self.read_take.eq(taken | (leaves & self._seeks)),
             writer.place.eq(way.o.payload),
-            writer.load.eq(valid & taken & to_memory & ~self.stop),
-            writer.row.eq(register),
+            writer.load.eq(leaves & to_memory),
+            writer.row.eq(both),
             writer.short.eq(self.mode.minmax),
-            self.fault_outside.eq(valid & to_memory & writer.outside & ~self.stop),
+            self.fault_outside.eq(waits & outside & ~self.stop),
             self.waits_ls.eq(valid & to_memory & ~free),
-            way.o.ready.eq((valid & taken) | self.stop),
+            way.o.ready.eq(leaves | self.stop),
         ]
-        with m.If(valid & taken):
-            m.d.sync += register.eq(row)
-        if not self.links:
-            return []
-        with m.If(valid & taken & ~to_memory & ~self.stop):
+        if not self.row_in_memory:
+            with m.If(taken):
+                m.d.sync += result.eq(row)
+            with m.Elif(leaves & self._seeks):
+                m.d.sync += result.eq(0)
+        with m.If(leaves & ~to_memory):
             m.d.sync += linking.eq(1)
-        with m.Elif(link_left):
+        with m.Elif(self._link_left):
             m.d.sync += linking.eq(0)
-        return self._elaborate_links(m, register, linking, link_left)
+        return both
 
-    def _elaborate_links(
-        self, m: Module, register: Signal, linking: Signal, link_left: Signal
-    ) -> list[Value]:
+    def _elaborate_ports(self, m: Module, register: Value, linking: Signal) -> list[Value]:
         """Offer the row in the register; on its way to another element it is kept once more."""
         kept: list[Value] = []
         for destination, name in self.links.items():
@@ -393,5 +450,5 @@ class DrainPath(wiring.Component):
                 kept.append(skid.o.valid)
             m.d.comb += [port.valid.eq(chosen), port.payload.eq(register)]
             with m.If(chosen):
-                m.d.comb += link_left.eq(port.ready)
+                m.d.comb += self._link_left.eq(port.ready)
         return kept

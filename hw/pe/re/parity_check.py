@@ -22,6 +22,7 @@ class ParityCheck(wiring.Component):
     ----------
     columns : values of a row.
     place_width : bits of `place`.
+    late : whether `parity` comes in the cycle after `row`.
 
     Members
     -------
@@ -31,8 +32,9 @@ class ParityCheck(wiring.Component):
     fault : Out(1), fault_place : Out(place_width), a value had wrong parity.
     """
 
-    def __init__(self, *, columns: int, place_width: int) -> None:
+    def __init__(self, *, columns: int, place_width: int, late: bool) -> None:
         self.columns = columns
+        self.late = late
         super().__init__(
             {
                 "row": In(32 * columns),
@@ -48,11 +50,14 @@ class ParityCheck(wiring.Component):
         m = Module()
         wrong = []
         for column in range(self.columns):
-            bits = Cat(self.row[32 * column : 32 * column + 32], self.parity[column])
+            parity = self.parity[column]
+            bits = self.row[32 * column : 32 * column + 32]
+            if not self.late:
+                bits = Cat(bits, parity)
             starts = range(0, len(bits), _PART_BITS)
             parts = Signal(len(starts), name=f"parts{column}", reset_less=True)
             m.d.sync += parts.eq(Cat(bits[start : start + _PART_BITS].xor() for start in starts))
-            wrong.append(parts.xor())
+            wrong.append(parts.xor() ^ (parity if self.late else 0))
         checked = Signal()
         m.d.sync += [checked.eq(self.check), self.fault_place.eq(self.place)]
         m.d.comb += self.fault.eq(checked & Cat(wrong).any())

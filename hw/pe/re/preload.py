@@ -3,8 +3,8 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import BankState, LsReadPort
@@ -21,19 +21,23 @@ class PreloadPath(wiring.Component):
     Operation: (1) the row's words are read one after another. (2) When all have come the step is
     reported. (3) When the bank is free, it is filled, and becomes ready.
 
-    Timing: `4 * columns / word_bytes + rows + 7` cycles per bank, when nothing is waited for.
+    Timing: `4 * columns / word_bytes + rows + 7` cycles per bank, when nothing is waited for. With
+    `by_word` the words lie in a LUT RAM in place of registers, and a cycle writes one word of one
+    row: `(rows + 1) * 4 * columns / word_bytes + 7` cycles.
 
     Parameters
     ----------
     banks, rows, columns : sizes.
     address_width, word_bytes : local memory.
+    by_word : writes a word of a row at a time.
 
     Members
     -------
     items : In(stream of item_layout), banks to fill; each is taken when it is filled.
     states : In, states of the banks.
     ls_in : Out(LsReadPort).
-    write_en, write_row, write_data : Out, to `AccumulatorBanks`; the bank is the item's.
+    write_en, write_row, write_data : Out, to the banks; the bank is the item's.
+    write_mask : Out(columns), columns to write.
     write_ready : In(1), a row can be written in this cycle.
     fill, ready : Out(1), to `BankStates`.
     step : Out(stream of cb and advance), steps that have been read.
@@ -45,8 +49,16 @@ class PreloadPath(wiring.Component):
     """
 
     def __init__(
-        self, *, banks: int, rows: int, columns: int, address_width: int, word_bytes: int
+        self,
+        *,
+        banks: int,
+        rows: int,
+        columns: int,
+        address_width: int,
+        word_bytes: int,
+        by_word: bool = False,
     ) -> None:
+        self.by_word = by_word
         self.rows = rows
         self.columns = columns
         self.word_bytes = word_bytes
@@ -61,6 +73,7 @@ class PreloadPath(wiring.Component):
                 "write_ready": In(1),
                 "write_row": Out(range(rows)),
                 "write_data": Out(32 * columns),
+                "write_mask": Out(columns),
                 "fill": Out(1),
                 "ready": Out(1),
                 "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
@@ -78,7 +91,6 @@ class PreloadPath(wiring.Component):
         item = self.items.payload
         n_asked = Signal(range(self.n_words + 1))
         n_read = Signal(range(self.n_words + 1))
-        row = Signal(range(self.rows))
         # A request that was offered stays, whatever stops the engine.
         m.submodules.asking = asking = PipeStage(shape=self.ls_in.request.payload.shape())
         wiring.connect(m, wiring.flipped(self.ls_in.request), asking.o)
@@ -88,19 +100,17 @@ class PreloadPath(wiring.Component):
             request.payload.eq(address),
             self.step.payload.cb.eq(item.place.cb),
             self.step.payload.advance.eq(item.place.advance),
-            self.write_row.eq(row),
             self.reading.eq(n_asked != n_read),
             self.fault_parity.eq(response.valid & response.payload.error.any()),
             self.waits_ls.eq(asking.o.valid & ~asking.o.ready),
         ]
         with m.If(response.valid):
             m.d.sync += n_read.eq(n_read + 1)
-            with m.Switch(n_read):
-                for number in range(self.n_words):
-                    low = 8 * self.word_bytes * number
-                    with m.Case(number):
-                        word = self.write_data[low : low + 8 * self.word_bytes]
-                        m.d.sync += word.eq(response.payload.data)
+        written, row_end = Signal(), Signal()
+        word = self._elaborate_words(m, n_read, written)
+        m.d.comb += row_end.eq(written & (word == self.n_words - 1 if self.by_word else 1))
+        with m.If(row_end):
+            m.d.sync += self.write_row.eq(self.write_row + 1)
         with m.FSM():
             with m.State("READ"):
                 more = n_asked != self.n_words
@@ -123,12 +133,40 @@ class PreloadPath(wiring.Component):
                 m.d.comb += self.waits_bank.eq(self.states[item.bank] != BankState.FREE)
                 with m.If(~self.waits_bank & ~self.stop):
                     m.d.comb += self.fill.eq(1)
-                    m.d.sync += row.eq(0)
                     m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += self.write_en.eq(self.write_ready)
-                m.d.sync += row.eq(row + self.write_ready)
-                with m.If(self.write_ready & (row == self.rows - 1)):
+                m.d.comb += [self.write_en.eq(1), written.eq(self.write_ready)]
+                with m.If(row_end & (self.write_row == self.rows - 1)):
                     m.d.comb += [self.ready.eq(1), self.items.ready.eq(1)]
                     m.next = "READ"
         return m
+
+    def _elaborate_words(self, m: Module, n_read: Signal, written: Signal) -> Value:
+        """Keep the words, and offer them; returns the number of the one that is offered."""
+        answer = self.ls_in.response
+        low = Signal(range(max(self.n_words, 2)))
+        if not self.by_word:
+            m.d.comb += self.write_mask.eq(Const(-1, self.columns))
+            word = Signal(8 * self.word_bytes)
+            m.d.comb += word.eq(answer.payload.data)
+            for number in range(self.n_words):
+                with m.If(answer.valid & (n_read == number)):
+                    m.d.sync += self.write_data.word_select(number, len(word)).eq(word)
+            return low
+        m.submodules.words = words = memory.Memory(
+            shape=8 * self.word_bytes, depth=max(self.n_words, 2), init=[]
+        )
+        write, read = words.write_port(), words.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(answer.valid),
+            write.addr.eq(n_read[: len(low)]),
+            write.data.eq(answer.payload.data),
+            read.addr.eq(low),
+            self.write_data.eq(Cat(read.data for _ in range(self.n_words))),
+            self.write_mask.eq(
+                Cat((low == 4 * column // self.word_bytes) for column in range(self.columns))
+            ),
+        ]
+        with m.If(written):
+            m.d.sync += low.eq(0 if self.n_words == 1 else low + 1)
+        return low

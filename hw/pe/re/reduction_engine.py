@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,6 +25,7 @@ from hw.lib.clock_gate import Gated
 from hw.pe.re.accumulator import Accumulator
 from hw.pe.re.array import AccumulatorArray
 from hw.pe.re.banks import BankStates
+from hw.pe.re.copies import AccumulatorCopies
 from hw.pe.re.drain import DrainPath
 from hw.pe.re.preload import PreloadPath
 from hw.pe.re.sequencer import Sequencer
@@ -45,7 +46,8 @@ class ReductionEngine(wiring.Component):
     Timing: accumulation and drain one row per cycle each, at the same time. A row of a bank may
     come again after `latency` cycles. A DRAIN of n rows takes n + 9 cycles from `command` to
     `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 11, when nothing is
-    waited for; `RowCombiner` and `RowMinMax` add their latencies.
+    waited for, without floating point (tile_rows + 1) * 4 * columns / word_bytes + 11;
+    `RowCombiner` and `RowMinMax` add their latencies.
 
     Numerics: INT32 wraps. FP32 adds as `Fp32Adder`, first acc + partial, at a link own + incoming.
     Minimum and maximum as in `RowMinMax`.
@@ -121,8 +123,14 @@ class ReductionEngine(wiring.Component):
             with_se=with_se,
             fast_minmax=config.fast_minmax,
         )
-        self.preload = PreloadPath(**sizes, **memory)
-        self.memories = AccumulatorArray(**sizes, one_writer=not with_fp, one_memory=one_memory)
+        self.preload = PreloadPath(**sizes, **memory, by_word=not with_fp)
+        self.memories: Any = (
+            AccumulatorArray(**sizes, one_memory=one_memory)
+            if with_fp
+            else AccumulatorCopies(
+                **sizes, lane=word_bytes // 4, row_register=self.drain.row_in_memory
+            )
+        )
         row = stream.Signature(data.ArrayLayout(32, columns))
         self.link_ports = [*self.drain.sources.values(), *self.drain.links.values()]
         members = {
@@ -200,25 +208,19 @@ class ReductionEngine(wiring.Component):
         for ours, theirs, user in (
             ("accumulate", "read", accumulator),
             ("drain", "read", drain),
-            ("integer", "integer", accumulator),
-            ("floating", "floating", accumulator),
         ):
             for what in ("en", "bank", "row"):
                 port = getattr(memories, f"{ours}_{what}")
                 m.d.comb += port.eq(getattr(user, f"{theirs}_{what}"))
+        if self.with_fp:
+            self._elaborate_writers(m, bank)
+        else:
+            self._elaborate_one_writer(m, bank)
         m.d.comb += [
             accumulator.old.eq(memories.accumulate_data),
             accumulator.parity.eq(memories.accumulate_parity),
             drain.own.eq(memories.drain_data),
             drain.parity.eq(memories.drain_parity),
-            memories.integer_data.eq(accumulator.integer_data),
-            memories.floating_data.eq(accumulator.floating_data),
-            # Where floating-point sums are written late the banks have ports for all writers.
-            preload.write_ready.eq(1 if self.with_fp else ~accumulator.integer_en),
-            memories.fill_en.eq(preload.write_en),
-            memories.fill_bank.eq(bank),
-            memories.fill_row.eq(preload.write_row),
-            memories.fill_data.eq(preload.write_data),
             *(
                 getattr(states, name).eq(getattr(accumulator, name))
                 for name in ("close", "close_bank", "close_done")
@@ -234,6 +236,45 @@ class ReductionEngine(wiring.Component):
         ]
         if self.with_inject:
             m.d.comb += memories.inject.eq(self.inject)
+
+    def _elaborate_writers(self, m: Module, bank: Value) -> None:
+        """The banks have a port for everyone that writes."""
+        memories, accumulator, preload = self.memories, self.accumulator, self.preload
+        for user in ("integer", "floating"):
+            for what in ("en", "bank", "row", "data"):
+                port = getattr(memories, f"{user}_{what}")
+                m.d.comb += port.eq(getattr(accumulator, f"{user}_{what}"))
+        m.d.comb += [
+            preload.write_ready.eq(1),
+            memories.fill_en.eq(preload.write_en),
+            memories.fill_bank.eq(bank),
+            memories.fill_row.eq(preload.write_row),
+            memories.fill_data.eq(preload.write_data),
+        ]
+
+    def _elaborate_one_writer(self, m: Module, bank: Value) -> None:
+        """Sums are written, or where there is none, what is preloaded."""
+        memories, accumulator, preload = self.memories, self.accumulator, self.preload
+        drain = self.drain
+        m.d.comb += [
+            preload.write_ready.eq(~accumulator.integer_en),
+            accumulator.fill.eq(~accumulator.integer_en),
+            accumulator.fill_data.eq(preload.write_data),
+            memories.write_en.eq(accumulator.integer_en | preload.write_en),
+            memories.write_bank.eq(bank),
+            memories.write_row.eq(preload.write_row),
+            memories.write_mask.eq(
+                preload.write_mask | accumulator.integer_en.replicate(self.columns)
+            ),
+            memories.write_data.eq(accumulator.integer_data),
+            memories.drain_zero.eq(drain.read_zero),
+            memories.drain_take.eq(drain.read_take),
+        ]
+        with m.If(accumulator.integer_en):
+            m.d.comb += [
+                memories.write_bank.eq(accumulator.integer_bank),
+                memories.write_row.eq(accumulator.integer_row),
+            ]
 
     def _elaborate_items(self, m: Module, stop: Signal, illegal: Signal) -> None:
         """Give the sequencer's items to the path that they are for."""
