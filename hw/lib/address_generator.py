@@ -8,7 +8,7 @@ data has moved.
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS, NEVER
@@ -70,6 +70,8 @@ class AddressGenerator(wiring.Component):
     stride_width : bits of strides and of the unsigned offset in `nest_layout`.
     first_level : 1 for a unit that walks level 0 itself: it has one iteration here, whatever the
         nest says of it.
+    queued : addresses leave from a queue of LUT RAM in place of two registers: fewer flip-flops,
+        later in the cycle.
 
     Members
     -------
@@ -93,6 +95,7 @@ class AddressGenerator(wiring.Component):
         role: CbRole,
         stride_width: int,
         first_level: int = 0,
+        queued: bool = False,
     ) -> None:
         if unit_bytes not in (1, 2, 4, 8, 16, 32, 64):
             raise ValueError(
@@ -118,6 +121,7 @@ class AddressGenerator(wiring.Component):
         self.role = role
         self.stride_width = stride_width
         self.first_level = first_level
+        self.queued = queued
         super().__init__(
             {
                 "nest": In(stream.Signature(nest_layout(stride_width))),
@@ -136,7 +140,8 @@ class AddressGenerator(wiring.Component):
         return data.StructLayout(
             {
                 "start": signed(14),  # pointer - depth: what is not negative is wrapped
-                "limit": unsigned(14),  # base + depth
+                "straight": unsigned(14),  # pointer + base
+                "wrapped": unsigned(14),  # the same less depth
                 "base": unsigned(13),
                 "depth": unsigned(13),
             }
@@ -153,7 +158,8 @@ class AddressGenerator(wiring.Component):
         m.submodules.walk = walk = StepNest(
             stride_width=self.stride_width, first_level=self.first_level
         )
-        out = SkidBuffer(shape=self.addresses.payload.shape())
+        shape = self.addresses.payload.shape()
+        out = StreamFifo(shape=shape, depth=2) if self.queued else SkidBuffer(shape=shape)
         m.submodules.out = ResetInserter(self.stop)(out)
         wiring.connect(m, wiring.flipped(self.addresses), out.o)
 
@@ -174,8 +180,8 @@ class AddressGenerator(wiring.Component):
             m.d.sync += steps_left.eq(0)
 
         self._elaborate_acquire(m, walk, begin)
-        ahead = self._elaborate_grant(m, steps_left, offered, asked, granted, load)
-        self._elaborate_addresses(m, walk, ahead, granted, inside_busy, load, out)
+        present = self._elaborate_grant(m, steps_left, offered, asked, granted, load)
+        self._elaborate_addresses(m, walk, present, granted, inside_busy, load, out)
 
         with m.If(self.stop):
             m.d.sync += [flag.eq(0) for flag in (steps_left, asked, granted, inside_busy)]
@@ -227,38 +233,44 @@ class AddressGenerator(wiring.Component):
         granted: Signal,
         load: Signal,
     ) -> data.View:
-        """Ask for the step ahead, and keep the answer until it is loaded."""
-        ahead = Signal(self.grant_layout)
+        """Ask for the step ahead, and keep the answer; returns that of the present step."""
+        m.submodules.grants = grants = memory.Memory(shape=self.grant_layout, depth=2, init=[])
+        write, read = grants.write_port(), grants.read_port(domain="comb")
+        place = Signal()  # of the present step's; the other one is that of the step ahead
+        start = Signal(signed(14))
         grant = self.grant.payload
+        m.d.comb += [
+            write.addr.eq(~place),
+            write.en.eq(self.grant.valid & asked),
+            start.eq(grant.pointer - grant.depth),
+            write.data.start.eq(start),
+            write.data.straight.eq(grant.pointer + grant.base),
+            write.data.wrapped.eq(start + grant.base),
+            write.data.base.eq(grant.base),
+            write.data.depth.eq(grant.depth),
+            read.addr.eq(place),
+        ]
         m.d.sync += offered.eq(self.acquire.valid & ~self.acquire.ready)
         m.d.comb += self.acquire.valid.eq((steps_left & ~asked & ~granted & ~self.stop) | offered)
         with m.If(self.acquire.valid & self.acquire.ready & steps_left):
             m.d.sync += asked.eq(1)
-        with m.If(self.grant.valid & asked):
-            m.d.sync += [
-                asked.eq(0),
-                granted.eq(1),
-                ahead.start.eq(grant.pointer - grant.depth),
-                ahead.limit.eq(grant.base + grant.depth),
-                ahead.base.eq(grant.base),
-                ahead.depth.eq(grant.depth),
-            ]
+        with m.If(write.en):
+            m.d.sync += [asked.eq(0), granted.eq(1)]
         with m.If(load):
-            m.d.sync += granted.eq(0)
-        return ahead
+            m.d.sync += [granted.eq(0), place.eq(~place)]
+        return read.data
 
     def _elaborate_addresses(
         self,
         m: Module,
         walk: StepNest,
-        ahead: data.View,
+        present: data.View,
         granted: Signal,
         inside_busy: Signal,
         load: Signal,
-        out: SkidBuffer,
+        out: SkidBuffer | StreamFifo,
     ) -> None:
         """Walk inside the present step and wrap its addresses."""
-        present = Signal(self.grant_layout)
         advance = Signal(16)
         first = Signal()
         m.d.comb += [
@@ -267,7 +279,6 @@ class AddressGenerator(wiring.Component):
         ]
         with m.If(load):
             m.d.sync += [
-                present.eq(ahead),
                 advance.eq(self.acquire.payload.advance),
                 inside_busy.eq(1),
                 first.eq(1),
@@ -283,7 +294,8 @@ class AddressGenerator(wiring.Component):
         address = Signal(14)
         m.d.comb += [
             place.eq(present.start + units),
-            address.eq(place + Mux(place < 0, present.limit, present.base)),
+            # Both sums are there when it is known which of them counts.
+            address.eq(Mux(place < 0, present.straight + units, present.wrapped + units)),
             out.i.valid.eq(inside_busy & ~self.stop),
             item.address.eq(Cat(walk.offset[:shift], address)),
             # A negative number of units is more than any depth when taken without a sign.

@@ -110,6 +110,7 @@ class OperandReader(wiring.Component):
             unit_bytes=self.word_bytes,
             role=CbRole.CONSUMER,
             stride_width=STRIDE_WIDTH,
+            queued=True,
         )
         m.submodules.reporter = reporter = StepReporter(role=CbRole.CONSUMER)
         notes = self._elaborate_words(m)

@@ -107,6 +107,7 @@ class Sequencer(wiring.Component):
             unit_bytes=self.word_bytes,
             role=CbRole.PRODUCER,
             stride_width=16,
+            queued=True,
         )
         m.submodules.reporter = reporter = StepReporter(role=CbRole.PRODUCER)
         m.submodules.walk = walk = LoopOffset(offset_width=_BANK_BITS)
