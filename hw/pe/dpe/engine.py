@@ -192,6 +192,7 @@ class DotProductEngine(wiring.Component):
         parts = {
             "nest_a": (readers["a"].nest, 1),
             "info_a": (visits.info, _COMMANDS_AHEAD + 1),
+            "walk": (visits.walk, _COMMANDS_AHEAD + 1),
             "info_b": (loader.info, _COMMANDS_AHEAD + 1),
         }
         # The last word of B is read long before the last one of A: its nest need not wait.
@@ -203,7 +204,8 @@ class DotProductEngine(wiring.Component):
         operands = {name: inputs[f"nest_{name}"].payload for name in ("a", "b")}
         self._elaborate_nests(m, mml, operands["a"].nest, operands["b"].nest)
         m.d.comb += [operands[n].from_mlu.eq(mml[f"{n}_from_mlu"]) for n in operands]
-        self._elaborate_info(m, mml, inputs["info_a"].payload, inputs["info_b"].payload)
+        walk = inputs["walk"].payload
+        self._elaborate_info(m, mml, inputs["info_a"].payload, walk, inputs["info_b"].payload)
 
         accept = Signal()
         room = Cat(port.ready for port in inputs.values()).all()
@@ -238,17 +240,22 @@ class DotProductEngine(wiring.Component):
             ]
 
     def _elaborate_info(
-        self, m: Module, mml: data.View, visits: data.View, block: data.View
+        self,
+        m: Module,
+        mml: data.View,
+        visits: data.View,
+        walk: data.View,
+        block: data.View,
     ) -> None:
         """What the users of the words need to know."""
         # Half an element of K does not exist.
         k_tail = Cat(mml.k_tail[0] & ~mml.a_format[1], mml.k_tail[1:])
         m.d.comb += [
             visits.format.eq(mml.a_format),
-            visits.bank.eq(mml.bank),
-            visits.bank_strides[0].eq(0),
-            *(visits.bank_strides[i].eq(mml[f"bank_stride{i}"]) for i in range(1, LEVELS)),
-            visits.init.eq(mml.init),
+            walk.bank.eq(mml.bank),
+            walk.bank_strides[0].eq(0),
+            *(walk.bank_strides[i].eq(mml[f"bank_stride{i}"]) for i in range(1, LEVELS)),
+            walk.init.eq(mml.init),
             visits.done.eq(mml.done),
             visits.tag.eq(mml.tag),
             block.format.eq(mml.b_format),
@@ -263,11 +270,9 @@ class DotProductEngine(wiring.Component):
             visits.k_keep.eq(keep_below(Mux(k_tail == 0, k_bytes, k_tail), k_bytes)),
             block.k_tail.eq(k_tail),
         ]
-        for info in (visits, block):
-            m.d.comb += [
-                info.k_level.eq(mml.k_level),
-                info.inside.eq(_levels_below(mml.held_level)),
-            ]
+        m.d.comb += [info.k_level.eq(mml.k_level) for info in (visits, walk, block)]
+        inside = _levels_below(mml.held_level)
+        m.d.comb += [info.inside.eq(inside) for info in (walk, block)]
 
     def _elaborate_result(self, m: Module, array: DotProductArray) -> None:
         """Rows to the reduction engine; the last one of a command completes it."""

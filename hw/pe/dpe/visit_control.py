@@ -16,24 +16,33 @@ from hw.pe.dpe.faults import fault_layout, report_fault
 from hw.pe.dpe.masks import masked
 from hw.pe.dpe.operand_reader import word_layout
 
-__all__ = ["VisitControl", "stream_layout", "tag_layout"]
+__all__ = ["VisitControl", "stream_layout", "tag_layout", "walk_layout"]
 
 _BANK_BITS = 4
 
 
 def stream_layout(k_bytes: int) -> data.StructLayout:
-    """What a command says about its streamed rows and its banks."""
+    """What a command says about its streamed rows."""
     return data.StructLayout(
         {
             "format": 2,
             "k_level": 3,
             "k_keep": k_bytes,  # bytes that count in the last iteration of `k_level`
+            "done": 1,
+            "tag": 16,
+        }
+    )
+
+
+def walk_layout() -> data.StructLayout:
+    """What a command says about its visits."""
+    return data.StructLayout(
+        {
+            "k_level": 3,
             "inside": LEVELS,  # levels that one held block serves
             "bank": _BANK_BITS,
             "bank_strides": data.ArrayLayout(_BANK_BITS, LEVELS),
             "init": 1,
-            "done": 1,
-            "tag": 16,
         }
     )
 
@@ -63,9 +72,12 @@ class VisitControl(wiring.Component):
     `k_level` at its first iteration, the last one with `k_level` at its last; with `k_level` 0
     every visit is both. In the last iteration of `k_level` only bytes of `k_keep` count.
 
+    Which bank the next visit is of, and whether the bank allows it, is found while the present
+    visit streams (`_Walk`).
+
     Timing: a row per cycle, 1 cycle from `words` to `row`; a visit follows another without a gap
-    unless it must wait. What states
-    allow is seen a cycle late: a bank that was just visited rests long enough for that.
+    unless it must wait, but 3 cycles after the start of the one before at the earliest. A bank's
+    state is seen a cycle late.
 
     Parameters
     ----------
@@ -82,6 +94,8 @@ class VisitControl(wiring.Component):
     -------
     info : In(stream of stream_layout)
         One for every command, in order.
+    walk : In(stream of walk_layout)
+        The same; taken as the command's last visit starts.
     words : In(stream of word_layout)
         The words of A.
     banks_port : Out(BankPort)
@@ -115,6 +129,7 @@ class VisitControl(wiring.Component):
         super().__init__(
             {
                 "info": In(stream.Signature(stream_layout(k_bytes))),
+                "walk": In(stream.Signature(walk_layout())),
                 "words": In(stream.Signature(word_layout(address_width, k_bytes))),
                 "banks_port": Out(BankPort(banks=banks)),
                 "held_full": In(1),
@@ -133,48 +148,51 @@ class VisitControl(wiring.Component):
         m = Module()
         info, word = self.info.payload, self.words.payload
         row = Signal(range(self.rows))
-        new_block = Signal(init=1)  # the visit is the first with its held block
-        k_first = Signal(init=1)
-        k_last = Signal()
-        k_any = info.k_level == 0
-        first, last = k_first | k_any, k_last
-        there, starts, row_goes = Signal(), Signal(), Signal()
+        in_visit = Signal()  # its first row has gone
+        last, there, starts, row_goes = Signal(), Signal(), Signal(), Signal()
         row_end = word.note.last[0]
         m.submodules.out = out = PipeStage(shape=self.row.shape())
+        m.submodules.visits = visits = _Walk(banks=self.banks)
+        wiring.connect(m, wiring.flipped(self.walk), visits.info)
 
-        bank = self._elaborate_bank(m, self.visit_end)
-        allowed = self._elaborate_allowed(m, first)
-        rests = self._elaborate_rests(m, bank, row, out.i.ready)
+        visit = self._elaborate_visit(m, visits, starts, in_visit)
+        rests = self._elaborate_rests(m, visits.bank, visit.bank, row, out.i.ready)
         m.d.comb += [
-            k_last.eq(word.note.last.bit_select(info.k_level, 1) | k_any),
+            visits.starts.eq(starts),
+            visits.last.eq(word.note.last),
+            visits.states.eq(self.banks_port.states),
+            last.eq(word.note.last.bit_select(info.k_level, 1) | (info.k_level == 0)),
             there.eq(self.words.valid & self.info.valid & ~self.stop),
             self.waits_for_held.eq(out.o.valid & out.o.payload.swap & ~self.held_full),
-            self.waits_for_bank.eq(there & (row == 0) & (~allowed.bit_select(bank, 1) | rests)),
+            self.waits_for_bank.eq(there & ~in_visit & (~visits.allowed | rests)),
             row_goes.eq(there & out.i.ready & ~self.waits_for_bank),
             self.visit_end.eq(row_goes & row_end),
-            starts.eq(row_goes & (row == 0)),
+            starts.eq(row_goes & ~in_visit),
             self.words.ready.eq(row_goes),
             self.info.ready.eq(row_goes & word.note.last.all()),
-            self.bank.eq(bank),
+            self.bank.eq(visit.bank),
             self.banks_port.visit.eq(starts),
-            self.banks_port.bank.eq(bank),
+            self.banks_port.bank.eq(visit.bank),
             self.banks_port.last.eq(last),
         ]
-        self._elaborate_row(m, out, row_goes, starts & new_block, row, bank, first, last)
-
+        self._elaborate_row(m, out, row_goes, starts & visits.new_block, row, visit, last)
         with m.If(row_goes):
-            m.d.sync += row.eq(Mux(row_end, 0, row + 1))
-        with m.If(self.visit_end):
-            # The lowest level that goes on; those below begin anew.
-            moves = ~word.note.last & -(~word.note.last)
-            k_bit = Signal(LEVELS)
-            m.d.comb += k_bit.eq(1 << info.k_level)
-            m.d.sync += new_block.eq((word.note.last | ~info.inside).all())
-            with m.If((moves & k_bit).any()):
-                m.d.sync += k_first.eq(0)
-            with m.Elif((moves > k_bit) | word.note.last.all()):
-                m.d.sync += k_first.eq(1)
+            m.d.sync += [row.eq(Mux(row_end, 0, row + 1)), in_visit.eq(~row_end)]
         return m
+
+    def _elaborate_visit(
+        self, m: Module, visits: "_Walk", starts: Signal, in_visit: Signal
+    ) -> data.View:
+        """Bank of the present visit, and whether its rows overwrite."""
+        layout = data.StructLayout({"bank": range(self.banks), "overwrite": 1})
+        visit, present = Signal(layout), Signal(layout, reset_less=True)
+        with m.If(in_visit):
+            m.d.comb += visit.eq(present)
+        with m.Else():
+            m.d.comb += [visit.bank.eq(visits.bank), visit.overwrite.eq(visits.overwrite)]
+        with m.If(starts):
+            m.d.sync += present.eq(visit)
+        return visit
 
     def _elaborate_row(
         self,
@@ -183,8 +201,7 @@ class VisitControl(wiring.Component):
         goes: Signal,
         swap: Value,
         row: Signal,
-        bank: Signal,
-        first: Value,
+        visit: data.View,
         last: Value,
     ) -> None:
         """The row as the array takes it, and the register in which it waits."""
@@ -194,9 +211,9 @@ class VisitControl(wiring.Component):
         tag = Signal(self.tag_shape)
         m.d.comb += [
             keep.eq(info.k_keep | ~last.replicate(self.k_bytes)),
-            tag.bank.eq(bank),
+            tag.bank.eq(visit.bank),
             tag.row.eq(row),
-            tag.overwrite.eq(first & info.init),
+            tag.overwrite.eq(visit.overwrite),
             tag.close.eq(last & word.note.last[0]),
             tag.done.eq(info.done),
             tag.ends.eq(word.note.last.all()),
@@ -211,40 +228,10 @@ class VisitControl(wiring.Component):
         ]
         report_fault(m, self.fault, word, goes, keep, info.tag)
 
-    def _elaborate_bank(self, m: Module, visit_end: Value) -> Signal:
-        """Bank of the present visit: the start, moved as the levels walk."""
-        info, last = self.info.payload, self.words.payload.note.last
-        m.submodules.walk = walk = LoopOffset(offset_width=_BANK_BITS)
-        bank = Signal(range(self.banks))
-        m.d.comb += [
-            *(walk.strides[i].eq(info.bank_strides[i]) for i in range(LEVELS)),
-            walk.origin.eq(0),
-            walk.start.eq(visit_end & last.all()),
-            walk.goes_on.eq(~last),
-            walk.step.eq(visit_end),
-            bank.eq(info.bank + walk.offset),
-        ]
-        return bank
-
-    def _elaborate_allowed(self, m: Module, first: Value) -> Signal:
-        """Whether states allow a visit, for each bank that it might be of."""
-        allowed = Signal(self.banks)
-        init = self.info.payload.init
-        for index in range(self.banks):
-            state = self.banks_port.states[index]
-            free, ready, opened = (
-                Signal(name=f"{name}{index}") for name in ("free", "ready", "opened")
-            )
-            m.d.sync += [
-                free.eq(state == BankState.FREE),
-                ready.eq(state == BankState.READY),
-                opened.eq(state == BankState.OPEN),
-            ]
-            m.d.comb += allowed[index].eq(Mux(first, Mux(init, free, ready), opened))
-        return allowed
-
-    def _elaborate_rests(self, m: Module, bank: Signal, row: Signal, moves: Value) -> Value:
-        """Whether the bank was visited too short ago.
+    def _elaborate_rests(
+        self, m: Module, following: Value, present: Value, row: Signal, moves: Value
+    ) -> Value:
+        """Whether the following visit's bank was visited too short ago.
 
         Only a visit of fewer than `re_latency` rows may be: afterwards its bank rests for the
         difference, counted while rows move on to the array. The last visits that ended are kept
@@ -252,12 +239,92 @@ class VisitControl(wiring.Component):
         """
         longest = self.re_latency - 1
         rests: Value = Cat(self.visit_end & (row < longest - at) for at in range(longest))
-        of, resting = bank, []
+        of, resting = present, []
         for step in range(longest):
-            bank_q = Signal.like(bank, name=f"rest_bank{step}", reset_less=True)
+            bank_q = Signal(range(self.banks), name=f"rest_bank{step}", reset_less=True)
             rests_q = Signal(longest - step, name=f"rests{step}")
             with m.If(moves):
                 m.d.sync += [bank_q.eq(of), rests_q.eq(rests)]
-            resting.append(rests_q[0] & (bank_q == bank))
+            resting.append(rests_q[0] & (bank_q == following))
             of, rests = bank_q, rests_q[1:]
         return Cat(resting).any()
+
+
+class _Walk(wiring.Component):
+    """Knows the next visit: its bank, whether that is its bank's first one, and whether it may be.
+
+    Operation: as a visit starts, what it says of the levels moves the walk on, so that there are
+    two cycles for what is known of the visit after it. `info` is taken as the command's last visit
+    starts.
+
+    Timing: everything but `allowed` counts when `allowed` is high, which is 3 cycles after a start
+    at the earliest, and 2 cycles after `info` came.
+
+    Parameters
+    ----------
+    banks : accumulator banks.
+
+    Members
+    -------
+    info : In(stream of walk_layout).
+    starts : In(1), a visit starts; only with `allowed`.
+    last : In(LEVELS), levels at their last iteration in it.
+    states : In, states of the banks.
+    bank : Out(range(banks)), bank of the next visit.
+    overwrite : Out(1), its rows overwrite.
+    new_block : Out(1), it is the first one with its held block.
+    allowed : Out(1), the bank's state allows it.
+    """
+
+    def __init__(self, *, banks: int) -> None:
+        self.banks = banks
+        super().__init__(
+            {
+                "info": In(stream.Signature(walk_layout())),
+                "starts": In(1),
+                "last": In(LEVELS),
+                "states": In(data.ArrayLayout(BankState, banks)),
+                "bank": Out(range(banks)),
+                "overwrite": Out(1),
+                "new_block": Out(1, init=1),
+                "allowed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        info = self.info.payload
+        # Level 0 walks the rows of the visit, so it has come to its end before the next one.
+        last = self.last | 1
+        known = Signal()  # `bank` is that of the next visit
+        k_first = Signal(init=1)
+        first, wanted = Signal(), Signal(BankState)
+        m.submodules.sum = walk = LoopOffset(offset_width=_BANK_BITS)
+        m.d.comb += [
+            *(walk.strides[i].eq(info.bank_strides[i]) for i in range(LEVELS)),
+            walk.origin.eq(0),
+            walk.start.eq(self.starts & last.all()),
+            walk.goes_on.eq(~last),
+            walk.step.eq(self.starts),
+            self.info.ready.eq(walk.start),
+            first.eq(k_first | (info.k_level == 0)),
+            self.overwrite.eq(first & info.init),
+            wanted.eq(Mux(first, Mux(info.init, BankState.FREE, BankState.READY), BankState.OPEN)),
+        ]
+        waits = self.info.valid & ~self.starts
+        m.d.sync += [
+            self.bank.eq(info.bank + walk.offset),
+            known.eq(waits),
+            self.allowed.eq(waits & known & (self.states[self.bank] == wanted)),
+        ]
+        with m.If(self.starts):
+            # The lowest level that goes on; those below begin anew.
+            moves = ~last & -(~last)
+            k_bit = Signal(LEVELS)
+            m.d.comb += k_bit.eq(1 << info.k_level)
+            m.d.sync += self.new_block.eq((last | ~info.inside).all())
+            with m.If((moves & k_bit).any()):
+                m.d.sync += k_first.eq(0)
+            with m.Elif((moves > k_bit) | last.all()):
+                m.d.sync += k_first.eq(1)
+        return m
