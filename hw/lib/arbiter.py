@@ -58,6 +58,7 @@ class RoundRobin(_Chooser):
     Parameters
     ----------
     n_requests : number of requests, 1 to 64.
+    serves_all : every grant is used, and `served` is not looked at.
 
     Members
     -------
@@ -67,6 +68,10 @@ class RoundRobin(_Chooser):
 
     Raises: ValueError when `n_requests` is out of range.
     """
+
+    def __init__(self, *, n_requests: int, serves_all: bool = False) -> None:
+        super().__init__(n_requests=n_requests)
+        self.serves_all = serves_all
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -78,8 +83,10 @@ class RoundRobin(_Chooser):
         m.d.comb += self.grant.eq(
             self.requests & ~(below[: self.n_requests] & below[self.n_requests :])
         )
-        with m.If(self.served.any()):
-            m.d.sync += first.eq(self.served.rotate_left(1))
+        served = self.grant if self.serves_all else self.served
+        # That there is a request is known long before whose turn it is.
+        with m.If((self.requests if self.serves_all else served).any()):
+            m.d.sync += first.eq(served.rotate_left(1))
         return m
 
 

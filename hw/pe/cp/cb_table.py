@@ -174,7 +174,10 @@ class CircularBufferTable(wiring.Component):
         is_set_up = Signal(self.n_cbs)
         operation, busy = Signal(_Operation), Signal()  # in stage 3
         chosen = Signal(2 * len(self.owners))  # acquires, then dones, as stage 3 works on them
+        # The row as it was read, but for what the operation before has made of it: that one is
+        # in a register of its own, since whether it took place is known last of all.
         row, known = Signal(layout), Signal()
+        read_row, was_known, newest, is_newer = Signal(layout), Signal(), Signal(layout), Signal()
 
         moved, enough, right, cause = Signal(layout), Signal(), Signal(), Signal(Trap)
         waiting = self._elaborate_choice(m, operation, busy, chosen, enough)
@@ -187,8 +190,10 @@ class CircularBufferTable(wiring.Component):
             self.peek_valid.eq(is_set_up.bit_select(peek.addr, 1)),
         ]
         self._elaborate_move(m, operation, row, known, moved, enough, right, cause)
+        rests = Signal()  # nobody works in the buffer
+        m.d.comb += rests.eq(~known | ((row.pending == 0) & (row.held == 0)))
         with m.If(operation.kind == _Kind.SETUP):  # overrides some; adders need not know
-            self._elaborate_setup(m, operation, row, known, moved, right, cause)
+            self._elaborate_setup(m, operation, rests, moved, right, cause)
         done = Signal()  # the operation takes place
         allowed = (operation.kind != _Kind.ACQUIRE) | (enough & ~self.halt)
         m.d.comb += [
@@ -196,11 +201,15 @@ class CircularBufferTable(wiring.Component):
             write.en.eq(done),
             write.data.eq(moved),
         ]
-        m.d.sync += [row.eq(read.data), known.eq(is_set_up.bit_select(read.addr, 1))]
-        with m.If(done & (waiting.cb == operation.cb)):
-            m.d.sync += [row.eq(moved), known.eq(1)]
+        m.d.sync += [
+            read_row.eq(read.data),
+            was_known.eq(is_set_up.bit_select(read.addr, 1)),
+            newest.eq(moved),
+            is_newer.eq(done & (waiting.cb == operation.cb)),
+        ]
+        m.d.comb += [row.eq(Mux(is_newer, newest, read_row)), known.eq(is_newer | was_known)]
         self._elaborate_trace(m, operation, done, moved)
-        with m.If(done & (operation.kind == _Kind.SETUP)):
+        with m.If(busy & rests & (operation.kind == _Kind.SETUP)):  # sooner than `done`
             m.d.sync += is_set_up.bit_select(write.addr, 1).eq(1)
         self._elaborate_answers(m, operation, busy, chosen, done, row, right, cause)
         return m
@@ -212,13 +221,13 @@ class CircularBufferTable(wiring.Component):
         filled, held = Signal(self.width), Signal(self.width)
         m.d.sync += self.moved.valid.eq(done)
         m.d.comb += self.moved.payload.fill.eq(filled + held)
-        with m.If(done):
-            m.d.sync += [
-                self.moved.payload.cb.eq(operation.cb),
-                self.moved.payload.depth.eq(moved.depth),
-                filled.eq(moved.filled),
-                held.eq(moved.held),
-            ]
+        # Whether it was done is known last; so nothing but `valid` waits for it.
+        m.d.sync += [
+            self.moved.payload.cb.eq(operation.cb),
+            self.moved.payload.depth.eq(moved.depth),
+            filled.eq(moved.filled),
+            held.eq(moved.held),
+        ]
 
     def _elaborate_choice(
         self, m: Module, operation: data.View, busy: Signal, chosen: Signal, enough: Signal
@@ -230,12 +239,11 @@ class CircularBufferTable(wiring.Component):
         n = len(self.owners)
         setup, sets_up = Signal(CbSetup), Signal()
         picked, blocked = Signal.like(chosen), Signal(n)
-        m.submodules.chooser = chooser = RoundRobin(n_requests=2 * n)
+        m.submodules.chooser = chooser = RoundRobin(n_requests=2 * n, serves_all=True)
         wants = Cat(
             *(port.acquire.valid & ~blocked[i] & ~self.halt for i, port in enumerate(self.ports)),
             *(port.done.valid for port in self.ports),
         )
-        m.d.comb += chooser.served.eq(chooser.grant)
         m.d.sync += [sets_up.eq(self.setup.valid), setup.eq(self.setup.payload)]
         # A set-up is in stage 2 in the next cycle; what was picked there waits for it.
         with m.If(sets_up):
@@ -295,8 +303,7 @@ class CircularBufferTable(wiring.Component):
         self,
         m: Module,
         operation: data.View,
-        row: data.View,
-        known: Signal,
+        rests: Signal,
         moved: data.View,
         right: Signal,
         cause: Signal,
@@ -308,7 +315,7 @@ class CircularBufferTable(wiring.Component):
             moved.depth.eq(operation.advance),
             moved.room.eq(operation.advance),
             moved.shared.eq(operation.shared),
-            right.eq(~known | ((row.pending == 0) & (row.held == 0))),
+            right.eq(rests),
             cause.eq(Trap.CB_BUSY),
         ]
 

@@ -19,6 +19,9 @@ from hw.pe.cp.rules import field_rules
 __all__ = ["CommandChecker", "Verdict", "reserved_holes"]
 
 
+_N_PARTS = 4
+
+
 class Verdict(data.Struct):
     """What is wrong with a command."""
 
@@ -58,7 +61,7 @@ class CommandChecker(wiring.Component):
     Members
     -------
     command : In(512), the command.
-    wrong : Out(1), something is wrong with it.
+    wrong : Out(1), something is wrong with it; wrong_parts : Out(4), the same in parts.
     wrong_at : Out, a bit for each of `offsets`: what lies there is wrong.
     verdict : Out(Verdict), what is wrong with it: `judge(wrong, wrong_at)`.
     """
@@ -77,6 +80,7 @@ class CommandChecker(wiring.Component):
             {
                 "command": In(LONG_BITS),
                 "wrong": Out(1),
+                "wrong_parts": Out(_N_PARTS),
                 "wrong_at": Out(len(self.offsets)),
                 "verdict": Out(Verdict),
             }
@@ -95,7 +99,13 @@ class CommandChecker(wiring.Component):
         for i, offset in enumerate(self.offsets):
             m.d.comb += self.wrong_at[i].eq(Cat(flags[offset]).any())
         m.d.comb += [
-            self.wrong.eq(~known | self.wrong_at.any()),
+            self.wrong_parts.eq(
+                Cat(
+                    Cat(self.wrong_at[part::_N_PARTS], *([~known] if part == 0 else [])).any()
+                    for part in range(_N_PARTS)
+                )
+            ),
+            self.wrong.eq(self.wrong_parts.any()),
             self.verdict.eq(self.judge(self.wrong, self.wrong_at)),
         ]
         return m

@@ -35,6 +35,7 @@ class CommandStore(wiring.Component):
     Operation
         1. `write` stores `data`, without its `store` bit: with `to_context` in `context`, which
            then belongs to `unit`; else as the youngest row of `unit`'s queue, `tails[unit]`.
+           `stores` says that it is both.
         2. `row` is what was read in the cycle before: with `reads_context` the context
            `read_context`; else with `fetch` the oldest row of that unit's queue, `fronts[unit]`;
            else with `peeks` the oldest row of `peek_unit`'s, of which `peek` then shows word
@@ -67,6 +68,7 @@ class CommandStore(wiring.Component):
             {
                 "write": In(1),
                 "to_context": In(1),
+                "stores": In(1),
                 "context": In(4),
                 "unit": In(3),
                 "data": In(LONG_BITS),
@@ -142,7 +144,7 @@ class CommandStore(wiring.Component):
         m.d.comb += [
             note.addr.eq(self.context),
             note.data.eq(self.unit),
-            note.en.eq(self.write & self.to_context),
+            note.en.eq(self.stores),
             self.present.eq(stored.bit_select(self.read_context, 1)),
         ]
         with m.If(note.en):

@@ -78,6 +78,13 @@ _SUM_BITS = (2 * _ROUND * ((1 << EVENT_BITS) - 1)).bit_length()
 assert 2 * _ROUND < STEP_PERIOD, "a small counter could run round between two visits"
 
 
+_ROW = data.StructLayout({"word": COUNTER_BITS, "last": _SUM_BITS})
+"""What is kept of a counter: its value, and the sample that it has met last."""
+
+_STAGES = ("chosen", "read", "compared", "adds")
+"""Names of a visit in stages 2 to 5."""
+
+
 class _Visit(data.Struct):
     """What goes along with a counter from stage to stage."""
 
@@ -214,77 +221,95 @@ class CounterFile(wiring.Component):
         sums: list[Value],
     ) -> None:
         """Five stages: choose a sample, read the word, keep it, compare samples, add and write."""
-        row = data.StructLayout({"word": COUNTER_BITS, "last": _SUM_BITS})
-        m.submodules.live = live = DualPortSram(
-            width=row.size, depth=len(COUNTERS), keeps_old=False
+        m.submodules.live = self._live = DualPortSram(
+            width=_ROW.size, depth=len(COUNTERS), keeps_old=False
         )
-        m.submodules.frozen = frozen = DualPortSram(
+        m.submodules.frozen = self._frozen = DualPortSram(
             width=COUNTER_BITS, depth=len(COUNTERS), keeps_old=False
         )
-        m.submodules.table = table = memory.Memory(
-            shape=STEP_BITS, depth=1 << STEP_BITS, init=step_table()
-        )
-        place = table.read_port()
-        old = data.View(row, live.r_data)
-        adds = Signal(_Visit)  # in stage 5
-        # Stage 1.
-        chosen, step, chosen_sum = Signal(_Visit), Signal(STEP_BITS), Signal(_SUM_BITS)
+        chosen, read, compared, adds = (Signal(_Visit, name=n) for n in _STAGES)
         m.d.sync += [
             chosen.eq(visit),
-            step.eq(pick(steps, visit.index)),
-            chosen_sum.eq(pick(sums, visit.index - _N_STEPS)),
-        ]
-        # Stage 2.
-        read, total = Signal(_Visit), Signal(_SUM_BITS)
-        m.d.comb += [
-            live.r_addr.eq(chosen.index),
-            live.r_en.eq(1),
-            frozen.r_addr.eq(chosen.index),
-            frozen.r_en.eq(chosen.is_read),
-            place.addr.eq(step),
-        ]
-        m.d.sync += [
             read.eq(chosen),
             # A word cannot be read while it is written: that visit was all that was needed now.
             read.valid.eq(~(adds.valid & (adds.index == chosen.index))),
-            total.eq(chosen_sum),
-        ]
-        # Stage 3.
-        compared, sample, kept = Signal(_Visit), Signal(_SUM_BITS), Signal(row)
-        shown = Signal(COUNTER_BITS)
-        m.d.sync += [
             compared.eq(read),
-            sample.eq(Mux(read.is_sum, total, place.data)),
-            kept.eq(Mux(read.begins, 0, old)),
-            shown.eq(frozen.r_data),
-        ]
-        # Stage 4: steps count modulo the ring's length, sums modulo a power of two.
-        ahead, row_now = Signal(_SUM_BITS), Signal(row)
-        shown_now, n_steps = Signal(COUNTER_BITS), Signal(STEP_BITS + 1)
-        m.d.comb += n_steps.eq(sample[:STEP_BITS] - kept.last[:STEP_BITS])
-        m.d.sync += [
             adds.eq(compared),
-            ahead.eq(
-                Mux(
-                    compared.is_sum,
-                    sample - kept.last,
-                    n_steps[:STEP_BITS] - n_steps[STEP_BITS],
-                )
-            ),
+        ]
+        sample = self._elaborate_samples(m, visit, read, steps, sums)
+        kept, shown = self._elaborate_reads(m, chosen, read)
+        self._elaborate_sum(m, compared, adds, sample, kept, shown, is_frozen)
+
+    def _elaborate_samples(
+        self, m: Module, visit: data.View, read: data.View, steps: list[Value], sums: list[Value]
+    ) -> Signal:
+        """Stages 1 to 3: choose a sample; that of a counter of steps is looked up in a table."""
+        m.submodules.table = table = memory.Memory(
+            shape=STEP_BITS,
+            depth=1 << STEP_BITS,
+            init=step_table(),
+            attrs={"rom_style": "block"},  # as logic nine lookup tables deep
+        )
+        place = table.read_port()
+        step, chosen_sum = Signal(STEP_BITS), Signal(_SUM_BITS)
+        total, sample = Signal(_SUM_BITS), Signal(_SUM_BITS)
+        m.d.comb += place.addr.eq(step)
+        m.d.sync += [
+            step.eq(pick(steps, visit.index)),
+            chosen_sum.eq(pick(sums, visit.index - _N_STEPS)),
+            total.eq(chosen_sum),
+            sample.eq(Mux(read.is_sum, total, place.data)),
+        ]
+        return sample
+
+    def _elaborate_reads(
+        self, m: Module, chosen: data.View, read: data.View
+    ) -> tuple[data.View, Signal]:
+        """Stages 2 and 3: read both memories; returns the live row and the frozen word."""
+        kept, shown = Signal(_ROW), Signal(COUNTER_BITS)
+        m.d.comb += [
+            self._live.r_addr.eq(chosen.index),
+            self._live.r_en.eq(1),
+            self._frozen.r_addr.eq(chosen.index),
+            self._frozen.r_en.eq(chosen.is_read),
+        ]
+        m.d.sync += [
+            kept.eq(Mux(read.begins, 0, self._live.r_data)),
+            shown.eq(self._frozen.r_data),
+        ]
+        return kept, shown
+
+    def _elaborate_sum(
+        self,
+        m: Module,
+        compared: data.View,
+        adds: data.View,
+        sample: Signal,
+        kept: data.View,
+        shown: Signal,
+        is_frozen: Signal,
+    ) -> None:
+        """Stages 4 and 5: how far the sample is ahead, add that, write and show the word."""
+        # Steps count modulo the ring's length, sums modulo a power of two.
+        ahead, row_now, shown_now = Signal(_SUM_BITS), Signal(_ROW), Signal(COUNTER_BITS)
+        n_steps = Signal(STEP_BITS + 1)
+        m.d.comb += n_steps.eq(sample[:STEP_BITS] - kept.last[:STEP_BITS])
+        around = n_steps[:STEP_BITS] - n_steps[STEP_BITS]
+        m.d.sync += [
+            ahead.eq(Mux(compared.is_sum, sample - kept.last, around)),
             row_now.word.eq(kept.word),
             row_now.last.eq(sample),
             shown_now.eq(shown),
         ]
-        # Stage 5.
         new, read_word = Signal(COUNTER_BITS), Signal()
         m.d.comb += [
             new.eq(row_now.word + ahead),
-            live.w_addr.eq(adds.index),
-            live.w_data.eq(Cat(new, row_now.last)),
-            live.w_mask.eq(adds.valid),
-            frozen.w_addr.eq(adds.index),
-            frozen.w_data.eq(new),
-            frozen.w_mask.eq(adds.valid & adds.freezes),
+            self._live.w_addr.eq(adds.index),
+            self._live.w_data.eq(Cat(new, row_now.last)),
+            self._live.w_mask.eq(adds.valid),
+            self._frozen.w_addr.eq(adds.index),
+            self._frozen.w_data.eq(new),
+            self._frozen.w_mask.eq(adds.valid & adds.freezes),
         ]
         value = Mux(is_frozen & ~adds.freezes, shown_now, new)
         m.d.sync += read_word.eq(self.word)

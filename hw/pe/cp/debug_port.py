@@ -95,7 +95,13 @@ class DebugPort(wiring.Component):
         m = Module()
         select = Signal(32)
         word, index, space = select[:8], select[8:16], select[24:]
-        m.d.sync += [select.eq(self.select), self.data.eq(0)]
+        row, row_valid = Signal.like(self.row), Signal()
+        m.d.sync += [
+            select.eq(self.select),
+            self.data.eq(0),
+            row.eq(self.row),
+            row_valid.eq(self.row_valid),
+        ]
         m.d.comb += [
             self.cb.eq(index),
             self.counter.eq(index),
@@ -107,7 +113,7 @@ class DebugPort(wiring.Component):
         has_head = (self.stored & (1 << index[:3])).any() & (index < Unit.CP)
         for name, exists, value in (
             (DebugSpace.UNIT, (index < Unit.CP) & (word < 3), self._units(index, word)),
-            (DebugSpace.CB, word < 5, self._cb(word)),
+            (DebugSpace.CB, word < 5, self._cb(row, row_valid, word)),
             (DebugSpace.QUEUE, has_head & (word < n_queue_words), self.queued),
             (DebugSpace.COUNTER, word == 0, self.counter_value),
             (DebugSpace.SOURCE, word < 5, self._sources(index, word)),
@@ -140,8 +146,8 @@ class DebugPort(wiring.Component):
         ]
         return pick([_pad(value, _WORD) for value in words], word)
 
-    def _cb(self, word: Value) -> Value:
-        row = self.row
+    def _cb(self, row: Any, row_valid: Value, word: Value) -> Value:
+        """A word of a circular buffer."""
         # The two pointers that are not stored trail those that are.
         is_claim = word[1]
         ahead = Mux(is_claim, row.claim, row.reserve)
@@ -158,10 +164,10 @@ class DebugPort(wiring.Component):
             Cat(_pad(row.base, 16), row.depth),
             trailing,
             trailing,
-            Cat(_pad(Cat(self.row_valid, row.shared), 8), users),
+            Cat(_pad(Cat(row_valid, row.shared), 8), users),
             Cat(_pad(row.filled, 16), row.room),
         ]
-        return Mux(self.row_valid, pick([_pad(value, _WORD) for value in words], word), 0)
+        return Mux(row_valid, pick([_pad(value, _WORD) for value in words], word), 0)
 
     def _sources(self, index: Value, word: Value) -> Value:
         """A word of a source; nothing of one that does not wait."""

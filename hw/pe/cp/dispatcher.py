@@ -165,6 +165,9 @@ class Dispatcher(wiring.Component):
         self._step = Signal(range(7))  # 1 to 6 cycles after a RUN was in stage 2
         self._keeps = Signal()  # the moved command goes back into its context
         self._stops = Signal()  # after a wrong command, and halted, nothing acts
+        # What stage 2 takes, known a cycle before, since so many flip-flops wait for it.
+        self._loads = Signal(init=1)  # something new: it is in none of a RUN's steps 2 and 3
+        self._loads_row = Signal()  # from the memory, not from a source
         taken, chosen = Signal(layout), Signal(LONG_BITS)
         self._elaborate_choice(m, taken, chosen)
         self._elaborate_fetch(m)
@@ -281,7 +284,7 @@ class Dispatcher(wiring.Component):
         run, opcode = view(self.command, Opcode.RUN), self._decode_move(m)
         m.d.comb += checker.command.eq(self._command)
         m.d.sync += [checked.valid.eq(0), checked.runs.eq(0)]
-        with m.If(self._arrives | (self._step == 1)):
+        with m.If(self._loads & self._loads_row):
             m.d.sync += [
                 self._command.eq(self._store.row),
                 checked.eq(0),
@@ -293,11 +296,11 @@ class Dispatcher(wiring.Component):
                 m.d.sync += [
                     view(self._command, Opcode.MML)[name].eq(run[name]) for name in _HEADER_FIELDS
                 ]
+        with m.Elif(self._loads):
+            m.d.sync += [self._command.eq(chosen), checked.eq(taken)]
         with m.Elif(self._step == 3):
             self._elaborate_move(m, run, opcode)
             m.d.sync += [checked.eq(acting), checked.valid.eq(1), checked.runs.eq(0)]
-        with m.Elif((self._step != 2) & Cat(source.valid for source in self.sources).any()):
-            m.d.sync += [self._command.eq(chosen), checked.eq(taken)]
 
         with m.If(checked.valid):
             m.d.sync += [self.command.eq(self._command), acting.eq(checked)]
@@ -305,21 +308,22 @@ class Dispatcher(wiring.Component):
             m.d.sync += acting.valid.eq(0)
         # Whether anything is wrong is known in time to act, what it is a cycle later.
         self._wrong, verdict = Signal(), Signal(Verdict)
-        illegal, empty, wrong_at = Signal(), Signal(), Signal.like(checker.wrong_at)
+        illegal, empty = Signal.like(checker.wrong_parts), Signal()
+        wrong_at = Signal.like(checker.wrong_at)
         before = Signal(self.n_sources)
         m.d.comb += [
-            self._wrong.eq((illegal | empty) & ~acting.delivers),
-            verdict.eq(checker.judge(illegal, wrong_at)),
+            self._wrong.eq((illegal.any() | empty) & ~acting.delivers),
+            verdict.eq(checker.judge(illegal.any(), wrong_at)),
         ]
         m.d.sync += [
             before.eq(Mux(acting.valid, acting.source, 0)),
             self._was_source.eq(before | Mux(acting.valid, acting.source, 0)),
             self._was_stored.eq(acting.valid & acting.stores),
-            illegal.eq(checker.wrong),
+            illegal.eq(checker.wrong_parts),
             empty.eq(checked.runs & ~self._store.present),
             wrong_at.eq(checker.wrong_at),
-            self.fault.cause.eq(Mux(illegal, verdict.cause, Trap.CONTEXT_EMPTY)),
-            self.fault.info.eq(Mux(illegal, verdict.info, run.ctx)),
+            self.fault.cause.eq(Mux(verdict.wrong, verdict.cause, Trap.CONTEXT_EMPTY)),
+            self.fault.info.eq(Mux(verdict.wrong, verdict.info, run.ctx)),
             self.fault.opcode.eq(self.command[:8]),
             self.fault.tag.eq(run.tag),
         ]
@@ -359,7 +363,11 @@ class Dispatcher(wiring.Component):
             self.issue.eq(Mux(acts & ~runs & ~acting.stores, acting.units, 0)),
             self.ran.eq(acts & (acting.stores | (acting.units == 0))),
         ]
-        m.d.sync += self.fault.valid.eq(acting.valid & ~self._stops & self._wrong)
+        m.d.sync += [
+            self.fault.valid.eq(acting.valid & ~self._stops & self._wrong),
+            self._loads.eq(~((acts & runs) | (self._step == 2))),
+            self._loads_row.eq(self.fetch.any() | self._checked.runs),
+        ]
         with m.If((acting.valid & self._wrong) | self.halt):
             m.d.sync += self._stops.eq(1)
         with m.If(acts & runs):
@@ -376,7 +384,8 @@ class Dispatcher(wiring.Component):
             store.unit.eq(unit_code(acting.units)),
             store.to_context.eq(acting.stores | keeps),
             store.context.eq(Mux(keeps, context, view(self.command, Opcode.MML).context)),
-            store.write.eq(self.issue.any() | (acts & acting.stores) | keeps),
+            store.stores.eq((acts & acting.stores) | keeps),
+            store.write.eq(self.issue.any() | store.stores),
         ]
         self._elaborate_short(m, acts)
 

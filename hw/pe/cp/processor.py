@@ -208,7 +208,7 @@ class CommandProcessor(wiring.Component):
                 queue.idle.eq(port.idle),
                 port.halt.eq(halt),
                 dispatcher.quiet[unit].eq(queue.quiet),
-                dispatcher.full[unit].eq(queue.n_waiting == self.queue_depth),
+                dispatcher.full[unit].eq(queue.full),
             ]
 
     def _elaborate_signals(self, m: Module) -> None:

@@ -124,8 +124,15 @@ class SignalCounters(wiring.Component):
         m.d.comb += [
             change.eq(Mux(self.update.valid, ~self._is_remote_update(), wins & is_local)),
             counter.eq(Mux(self.update.valid, self.update.counter, signal.signal_counter)),
-            old.eq(self._read(m, values, counter)),
         ]
+        # Whether the counter was written is looked up for both, sooner than which of them it is.
+        was_written = Mux(
+            self.update.valid,
+            self._written.bit_select(self.update.counter, 1),
+            self._written.bit_select(signal.signal_counter, 1),
+        )
+        stored = values.read_port(domain="comb")
+        m.d.comb += [stored.addr.eq(counter), old.eq(Mux(was_written, stored.data, 0))]
         write = values.write_port()
         m.d.comb += [
             write.en.eq(change),

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
@@ -48,7 +48,8 @@ class UnitQueue(wiring.Component):
     signal : Out(stream.Signature(Completion)), counters to increment.
     halt : In(1), drop all commands.
     idle : In(1), the unit is idle.
-    n_waiting : Out(range(depth + 1)), commands announced and not yet taken.
+    n_waiting : Out(range(depth + 1)), commands announced before the cycle before and not yet taken.
+    full : Out(1), there is no room for a command that is not announced.
     stored : Out(1), row `front` holds one of them.
     quiet : Out(1), everything is done.
 
@@ -78,6 +79,7 @@ class UnitQueue(wiring.Component):
                 "halt": In(1),
                 "idle": In(1),
                 "n_waiting": Out(range(depth + 1)),
+                "full": Out(1),
                 "stored": Out(1),
                 "quiet": Out(1),
             }
@@ -89,18 +91,23 @@ class UnitQueue(wiring.Component):
         wiring.connect(m, wiring.flipped(self.signal), signals.o)
         n_running, was_idle = Signal(range(self.MAX_OPEN + 1)), Signal()
         starts, ends = Signal(), Signal()
+        announced = Signal()  # in the cycle before, and not in `n_waiting` yet
         self._elaborate_rows(m, starts, n_running + signals.level < self.MAX_OPEN)
-        m.d.sync += was_idle.eq(self.idle)
+        m.d.sync += [was_idle.eq(self.idle), announced.eq(self.reserve & ~self.halt)]
         m.d.comb += [
             ends.eq(self.completion.valid & (n_running != 0)),
             signals.i.valid.eq(ends & self.completion.payload.signal_en),
             signals.i.payload.eq(self.completion.payload),
+            self.full.eq(self.n_waiting + announced == self.depth),
             self.quiet.eq(
-                was_idle & (self.n_waiting == 0) & (n_running == 0) & (signals.level == 0)
+                was_idle
+                & (Cat(self.n_waiting, announced) == 0)
+                & (n_running == 0)
+                & (signals.level == 0)
             ),
         ]
         self._count(m, n_running, starts, ends)
-        self._count(m, self.n_waiting, self.reserve, starts)
+        self._count(m, self.n_waiting, announced, starts)
         with m.If(self.halt):
             m.d.sync += self.n_waiting.eq(0)
         return m
