@@ -160,8 +160,10 @@ class StreamFifo(wiring.Component):
         m.submodules.mem = mem = memory.Memory(shape=width, depth=max(self.depth, 2), init=[])
         write = mem.write_port()
         push, pop = Signal(), Signal()
+        # A depth that is a power of two is reached when the highest bit is set.
+        whole = self.depth & (self.depth - 1) == 0
         m.d.comb += [
-            self.i.ready.eq(self.level != self.depth),
+            self.i.ready.eq(~self.level[-1] if whole else self.level != self.depth),
             push.eq(self.i.valid & self.i.ready),
             pop.eq(self.o.valid & self.o.ready),
             write.en.eq(push),

@@ -115,8 +115,10 @@ class LoopOffset(wiring.Component):
             self.offset.eq(offsets[0]),
         ]
         for level in range(LEVELS):
-            # This level moves, or begins anew.
-            with m.If(self.start | (self.step & moves[level:].any())):
+            # This level moves, or begins anew: none below goes on, but one does. Said like this it
+            # is known before `step` is.
+            moves_on = self.goes_on.any() & ~self.goes_on[:level].any()
+            with m.If(self.start | (self.step & moves_on)):
                 m.d.sync += offsets[level].eq(moved)
         return m
 

@@ -45,9 +45,25 @@ class _Tail:
         self.new_inner, self.inner = Signal(name="new_inner"), Signal(name="inner")
         self.new_at = Signal(LEVELS, name="new_at")  # one-hot, or no tail
         self.at = Signal(LEVELS, name="at")
-        self.new_single = Signal(name="new_single")  # it has one iteration
-        self.single = Signal(name="single")
+        self.new_single, self.single = Signal(name="new_single"), Signal(name="single")  # count 1
+        self.new_double, self.double = Signal(name="new_double"), Signal(name="double")  # count 2
         self.count = Signal(16, name="tail_count")
+
+
+class _Move:
+    """What an iteration would change: one inside the present step, or one of the steps ahead."""
+
+    def __init__(self, name: str) -> None:
+        self.moves = Signal(LEVELS, name=f"{name}_moves")  # goes on; one-hot, or none
+        self.begins = Signal(LEVELS, name=f"{name}_begins")  # begins anew
+        self.seen = Signal(LEVELS, name=f"{name}_seen")  # at their last one, as a tail sees them
+        self.short = Signal(name=f"{name}_short")  # the tail's inner level begins short
+        self.last = Signal(LEVELS, name=f"{name}_last")  # at their last iteration afterwards
+
+    def plain(self, firsts: Value, hits: Value, last: Value) -> Value:
+        """`last` afterwards without regard to the tail."""
+        begins, moves = self.begins, self.moves
+        return (begins & firsts) | (moves & hits) | (~begins & ~moves & last)
 
 
 class StepNest(wiring.Component):
@@ -68,7 +84,7 @@ class StepNest(wiring.Component):
         An iteration per cycle. A step stays ahead for two cycles at least: no `next_step` in the
         cycle after `start`, or after another one. Both walks share one adder, since the present
         step does not move on in the cycle in which it ends. Whether a level is at its last
-        iteration is a register.
+        iteration is a register, and so is whether it is at its last but one.
 
     Parameters
     ----------
@@ -114,94 +130,139 @@ class StepNest(wiring.Component):
         m = Module()
         ahead = Signal(LEVELS)  # levels that are walked ahead
         last = Signal(LEVELS)  # levels at their last iteration, whoever walks them
-        present = Signal(LEVELS)  # the same as it was for the present step
-        moves_inside, moves_ahead = Signal(LEVELS), Signal(LEVELS)  # one-hot, or none
-        # What an iteration changes, whether or not it takes place in this cycle.
+        done = Signal(LEVELS)  # the same, or walked ahead; a register, as much hangs on it
+        present = Signal(LEVELS)  # `last` as it was for the present step
+        # Both kinds of iteration are worked out side by side; which of them may take place in this
+        # cycle comes late.
+        inner, outer = _Move("inner"), _Move("outer")
         inside, walks = Signal(), Signal()
-        moves, fresh, begins = Signal(LEVELS), Signal(LEVELS), Signal(LEVELS)
         with m.If(self.start):
             m.d.sync += ahead.eq(levels_from(self.nest.step_level))
         with m.If(self.next_step):
             m.d.sync += present.eq(last)
-        m.d.sync += moves_ahead.eq(lowest(ahead & ~last))
+        goes_on = lowest(ahead & ~last)
+        m.d.sync += [
+            outer.moves.eq(goes_on),
+            outer.begins.eq(~ahead | Cat(goes_on[at + 1 :].any() for at in range(LEVELS))),
+        ]
         m.d.comb += [
             self.last.eq((last & ~ahead) | (present & ahead)),
-            self.end.eq((last | ahead).all()),
+            self.end.eq(done.all()),
             self.step_last.eq(last | ~ahead),
             self.step_end.eq(self.step_last.all()),
             inside.eq(self.inside & ~self.end),
-            walks.eq(self.next_step | (self.next_inside & inside)),
-            moves_inside.eq(lowest(~ahead & ~last)),
-            moves.eq(Mux(inside, moves_inside, moves_ahead)),
-            fresh.eq(Mux(inside, 0, ~ahead)),
-            *(begins[at].eq(fresh[at] | moves[at + 1 :].any()) for at in range(LEVELS)),
+            walks.eq(self.next_step | (self.next_inside & ~self.end)),
+            # Inside at least one level is not done, so that these need not ask for one.
+            inner.moves.eq(lowest(~done)),
+            inner.begins.eq(Cat(done[: at + 1].all() for at in range(LEVELS))),
         ]
-        kept = Mux(inside, present, last)
-        self._elaborate_last(m, ahead, last, kept, begins, moves, walks)
-        self._elaborate_offsets(m, moves, fresh, begins, walks)
+        self._elaborate_last(m, ahead, last, present, done, (inner, outer), inside, walks)
+        self._elaborate_offsets(m, ahead, (inner, outer), inside, walks)
         return m
 
     def _elaborate_counts(
-        self, m: Module, begins: Value, moves: Value, walks: Value
-    ) -> tuple[Value, Value, list[Signal]]:
-        """Where each level is. Returns: levels whose first iteration is the last one, those whose
-        next one is, and the numbers of the next ones."""
+        self, m: Module, tail: _Tail, begins: Value, moves: Value, walks: Value
+    ) -> tuple[Value, Value, Value]:
+        """Where each level is. Returns: levels whose first iteration is the last one; registers:
+        levels whose next one is; the same for the tail's inner level with the tail's count."""
         nest = self.nest
-        new, hits = Signal(LEVELS), Signal(LEVELS)
+        new, hits, hit_tail = Signal(LEVELS), Signal(LEVELS), Signal()
         following = [Signal(16, name=f"following{level}") for level in range(LEVELS)]
         for level in range(LEVELS):
             if level < self.first_level:
                 m.d.comb += [new[level].eq(1), hits[level].eq(1)]
                 continue
-            count = Signal(16, name=f"count{level}")
-            m.d.comb += [
-                hits[level].eq(following[level] == count),
-                new[level].eq(nest.counts[level] == 1),
-            ]
+            count, double = Signal(16, name=f"count{level}"), Signal(name=f"double{level}")
+            new_double = nest.counts[level] == 2
+            m.d.comb += new[level].eq(nest.counts[level] == 1)
             with m.If(self.start):
-                m.d.sync += count.eq(nest.counts[level])
-            with m.If(self.start | (walks & begins[level])):
-                m.d.sync += following[level].eq(2)
+                m.d.sync += [
+                    count.eq(nest.counts[level]),
+                    double.eq(new_double),
+                    hits[level].eq(new_double),
+                    following[level].eq(3),
+                ]
+            with m.Elif(walks & begins[level]):
+                m.d.sync += [hits[level].eq(double), following[level].eq(3)]
             with m.Elif(walks & moves[level]):
-                m.d.sync += following[level].eq(following[level] + 1)
-        return new, hits, following
+                # The number behind the next one, so that nothing waits for this comparison.
+                m.d.sync += [
+                    hits[level].eq(following[level] == count),
+                    following[level].eq(following[level] + 1),
+                ]
+        with m.If(self.start):
+            m.d.sync += hit_tail.eq(tail.new_double)
+        with m.Elif(walks & Mux(tail.inner, begins[1], begins[0])):
+            m.d.sync += hit_tail.eq(tail.double)
+        with m.Elif(walks & Mux(tail.inner, moves[1], moves[0])):
+            m.d.sync += hit_tail.eq(Mux(tail.inner, following[1], following[0]) == tail.count)
+        return new, hits, hit_tail
 
     def _elaborate_last(
         self,
         m: Module,
         ahead: Value,
         last: Signal,
-        kept: Value,
-        begins: Value,
-        moves: Value,
+        present: Value,
+        done: Signal,
+        kinds: tuple[_Move, _Move],
+        inside: Value,
         walks: Value,
     ) -> None:
         """Registers that say which levels are at their last iteration."""
-        new, hits, following = self._elaborate_counts(m, begins, moves, walks)
+        inner, outer = kinds
         tail = self._elaborate_tail(m)
-        firsts = Signal(LEVELS)
-        # Without regard to the tail, which shortens no level that a tail depends on.
-        plain = (begins & firsts) | (moves & hits) | (~begins & ~moves & last)
-        # A level inside the present step sees those walked ahead as they are for that step.
-        seen = Mux(Mux(tail.inner, ahead[1], ahead[0]), plain, (plain & ~ahead) | (kept & ahead))
-        hit_tail = Mux(tail.inner, following[1], following[0]) == tail.count
-        short, next_short, new_short = Signal(), Signal(), Signal()
-        m.d.comb += [next_short.eq((seen & tail.at).any()), new_short.eq((new & tail.new_at).any())]
+        begins = Mux(inside, inner.begins, outer.begins)
+        moves = Mux(inside, inner.moves, outer.moves)
+        new, hits, hit_tail = self._elaborate_counts(m, tail, begins, moves, walks)
+        firsts, short, new_short = Signal(LEVELS), Signal(), Signal()
+        plain = outer.plain(firsts, hits, last)
+        m.d.comb += [
+            new_short.eq((new & tail.new_at).any()),
+            # A level inside the present step sees those walked ahead as they are for that step.
+            inner.seen.eq((inner.plain(firsts, hits, last) & ~ahead) | (present & ahead)),
+            outer.seen.eq(
+                Mux(Mux(tail.inner, ahead[1], ahead[0]), plain, (plain & ~ahead) | (last & ahead))
+            ),
+        ]
         with m.If(self.start):
             m.d.sync += [firsts.eq(new), short.eq(new_short)]
         with m.Elif(walks & Mux(tail.inner, begins[1], begins[0])):
-            m.d.sync += short.eq(next_short)
-        for level in range(LEVELS):
-            first, hit, begun = firsts[level], hits[level], new[level]
-            if self.first_level <= level < 2:
-                mine = tail.inner == level
-                first = Mux(mine & next_short, tail.single, first)
-                hit = Mux(mine & short, hit_tail, hit)
-                begun = Mux((tail.new_inner == level) & new_short, tail.new_single, begun)
-            with m.If(self.start):
-                m.d.sync += last[level].eq(begun)
-            with m.Elif(walks & (begins[level] | moves[level])):
-                m.d.sync += last[level].eq(Mux(begins[level], first, hit))
+            m.d.sync += short.eq(Mux(inside, inner.short, outer.short))
+        begun = self._begun(tail, new, new_short)
+        hit = [
+            Mux(tail.inner == level, Mux(short, hit_tail, hits[level]), hits[level])
+            if self.first_level <= level < 2
+            else hits[level]
+            for level in range(LEVELS)
+        ]
+        for kind in kinds:
+            m.d.comb += [
+                kind.short.eq((kind.seen & tail.at).any()),
+                kind.last.eq(
+                    (kind.begins & self._begun(tail, firsts, kind.short, kept=True))
+                    | (kind.moves & Cat(hit))
+                    | (~kind.begins & ~kind.moves & last)
+                ),
+            ]
+        with m.If(self.start):
+            m.d.sync += [last.eq(begun), done.eq(begun | levels_from(self.nest.step_level))]
+        with m.Elif(walks):
+            m.d.sync += [
+                last.eq(Mux(inside, inner.last, outer.last)),
+                done.eq(Mux(inside, inner.last, outer.last) | ahead),
+            ]
+
+    def _begun(self, tail: _Tail, firsts: Value, short: Value, *, kept: bool = False) -> Value:
+        """Levels whose first iteration is the last one: `firsts`, but for the tail's inner level
+        where that is short. The tail of the present nest if `kept`, else that of the new one."""
+        inner, single = (tail.inner, tail.single) if kept else (tail.new_inner, tail.new_single)
+        return Cat(
+            Mux((inner == level) & short, single, firsts[level])
+            if self.first_level <= level < 2
+            else firsts[level]
+            for level in range(LEVELS)
+        )
 
     def _elaborate_tail(self, m: Module) -> _Tail:
         """Keep what the nest says about its tail."""
@@ -216,20 +277,28 @@ class StepNest(wiring.Component):
             tail.new_inner.eq(nest.tail_inner | self.first_level),
             tail.new_at.eq(Mux(exists, levels, 0)),
             tail.new_single.eq(nest.tail_count == 1),
+            tail.new_double.eq(nest.tail_count == 2),
         ]
         with m.If(self.start):
             m.d.sync += [
                 tail.inner.eq(tail.new_inner),
                 tail.at.eq(tail.new_at),
                 tail.single.eq(tail.new_single),
+                tail.double.eq(tail.new_double),
                 tail.count.eq(nest.tail_count),
             ]
         return tail
 
     def _elaborate_offsets(
-        self, m: Module, moves: Value, fresh: Value, begins: Value, walks: Value
+        self,
+        m: Module,
+        ahead: Value,
+        kinds: tuple[_Move, _Move],
+        inside: Value,
+        walks: Value,
     ) -> None:
         """Every level remembers the offset at which its iteration began."""
+        inner, outer = kinds
         strides, offsets = [], []
         for level in range(LEVELS):
             offset, stride = (
@@ -241,13 +310,19 @@ class StepNest(wiring.Component):
                 with m.If(self.start):
                     m.d.sync += stride.eq(self.nest.strides[level])
         moved = Signal(self.offset_shape)
+        moves = Signal(LEVELS)
         started = Signal()  # in the cycle before: all levels begin at the first offset
         m.d.sync += started.eq(self.start)
-        m.d.comb += moved.eq(selected(moves, offsets) + selected(moves, strides))
+        m.d.comb += [
+            moves.eq(Mux(inside, inner.moves, outer.moves)),
+            moved.eq(selected(moves, offsets) + selected(moves, strides)),
+        ]
+        changes = [kind.moves | kind.begins for kind in kinds]
         for level in range(self.first_level, LEVELS):
-            with m.If(started | (walks & (begins[level] | moves[level]))):
-                m.d.sync += offsets[level].eq(Mux(started | fresh[level], self.step_offset, moved))
+            fresh = ~inside & ~ahead[level]
+            with m.If(started | (walks & Mux(inside, changes[0][level], changes[1][level]))):
+                m.d.sync += offsets[level].eq(Mux(started | fresh, self.step_offset, moved))
         with m.If(self.start | self.next_step):
             m.d.sync += self.step_offset.eq(Mux(self.start, self.nest.offset, moved))
         with m.If(walks):
-            m.d.sync += self.offset.eq(Mux(self.next_step, self.step_offset, moved))
+            m.d.sync += self.offset.eq(Mux(inside, moved, self.step_offset))

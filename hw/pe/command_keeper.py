@@ -100,9 +100,10 @@ class CommandKeeper(wiring.Component):
             self.running.eq(headers.o.valid),
             self.completion.valid.eq(self.ends & ~self.stop),
             self.completion.payload.eq(headers.o.payload),
-            self.stop.eq(self.halt | self.trap.valid),
             self.idle.eq(~self.transfers & (self.stop | ~headers.o.valid)),
         ]
+        # A register of its own, as much hangs on it.
+        m.d.sync += self.stop.eq(self.halt | self.trap.valid | self.fault.valid)
         with m.If(self.fault.valid & ~self.trap.valid):
             m.d.sync += [
                 *(self.trap[name].eq(self.fault[name]) for name in report_layout().members),
