@@ -8,7 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import LsReadPort
-from hw.lib.elastic import StreamFifo
+from hw.lib.compare import not_below
+from hw.lib.elastic import PipeStage, SkidBuffer, StreamFifo
 from hw.pe.fi.lanes import below
 from hw.pe.mlu.geometry import MluGeometry
 
@@ -17,14 +18,14 @@ __all__ = ["LS_LATENCY", "WordFetcher", "next_word"]
 LS_LATENCY = 2
 """Cycles from a granted read to its answer."""
 
-_WORDS_AHEAD = 8  # 4 keep the rate, the others bridge lost grants
+_WORDS_AHEAD = 8  # a power of two; 4 keep the rate, the others bridge lost grants
 
 
 def next_word(m: Module, word: Value, place: data.View) -> Value:
     """The run's word after `word`, wrapped at the end of the circular buffer."""
     straight = Signal(unsigned(len(place.limit) + 1), name="straight")
     m.d.comb += straight.eq(word + place.one_on)
-    return Mux(straight >= place.limit, straight - place.depth, straight)
+    return Mux(not_below(straight, place.limit), straight - place.depth, straight)
 
 
 class WordFetcher(wiring.Component):
@@ -37,8 +38,8 @@ class WordFetcher(wiring.Component):
         4. After `stop` only a read that was offered before is finished.
 
     Timing
-        A word per cycle, from run to run too, when local memory grants at once; the first one 5
-        cycles after its run was offered.
+        A word per cycle, from run to run too, when local memory grants at once; the first one 7
+        cycles after its run was offered. Words come from registers.
 
     Parameters
     ----------
@@ -57,6 +58,7 @@ class WordFetcher(wiring.Component):
 
     def __init__(self, *, geometry: MluGeometry) -> None:
         self.geometry = geometry
+        self._leaves = Signal()  # a word has left the queue
         slot = LsReadPort(address_width=geometry.address_width, word_bytes=geometry.word_bytes)
         step = data.StructLayout({"cb": 6, "advance": 16})
         super().__init__(
@@ -84,22 +86,29 @@ class WordFetcher(wiring.Component):
             }
         )
 
+    @property
+    def _read_layout(self) -> data.StructLayout:
+        """A read, and the step that ends with it."""
+        step = {"step_end": 1, "cb": unsigned(6), "advance": unsigned(16)}
+        return data.StructLayout({"note": self._note_layout, **step})
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         geometry = self.geometry
+        m.submodules.reads = reads = SkidBuffer(shape=self._read_layout)
         run = Signal(geometry.fetch_layout)  # under way; `place.word`, `n_words` are what is left
         active, first = Signal(), Signal()
-        request = self.ls.request
-        granted, run_end = Signal(), Signal()
-        note = Signal(self._note_layout)
+        goes, run_end = Signal(), Signal()
+        read = reads.i.payload
+        note = read.note
         m.d.comb += [
-            granted.eq(request.valid & request.ready),
+            reads.i.valid.eq(active),
+            goes.eq(active & reads.i.ready),
             run_end.eq(run.n_words == 1),
-            self.fetches.ready.eq(~active | (granted & run_end)),
-            request.payload.eq(run.place.word),
-            self.step.valid.eq(granted & run_end & run.step_end),
-            self.step.payload.cb.eq(run.cb),
-            self.step.payload.advance.eq(run.advance),
+            self.fetches.ready.eq(~active | (goes & run_end)),
+            read.step_end.eq(run_end & run.step_end),
+            read.cb.eq(run.cb),
+            read.advance.eq(run.advance),
             note.begin.eq(Mux(first, run.begin, 0)),
             note.end.eq(Mux(run_end | run.every, run.end, geometry.word_bytes - 1)),
             note.address.eq(run.place.word),
@@ -110,33 +119,45 @@ class WordFetcher(wiring.Component):
             m.d.sync += active.eq(self.fetches.valid)
             with m.If(self.fetches.valid):
                 m.d.sync += [run.eq(self.fetches.payload), first.eq(1)]
-        with m.Elif(granted):
+        with m.Elif(goes):
             m.d.sync += [
                 run.place.word.eq(next_word(m, run.place.word, run.place)),
                 run.n_words.eq(run.n_words - 1),
                 first.eq(0),
             ]
-        self._elaborate_words(m, active, granted, note)
+        granted = self._elaborate_requests(m, reads.o)
+        self._elaborate_words(m, granted, reads.o.payload.note)
         return m
 
-    def _elaborate_words(self, m: Module, active: Signal, granted: Signal, note: data.View) -> None:
-        """Offer a read when there is room for its word; keep the words."""
-        m.submodules.queue = queue = StreamFifo(shape=self.geometry.word_layout, depth=_WORDS_AHEAD)
-        wiring.connect(m, wiring.flipped(self.words), queue.o)
+    def _elaborate_requests(self, m: Module, reads: stream.Interface) -> Signal:
+        """Offer a read when there is room for its word; returns whether it is granted."""
         n_taken = Signal(range(_WORDS_AHEAD + 1))  # places in use or promised
         offered = Signal()  # in the cycle before, and not granted
-        leaves = queue.o.valid & queue.o.ready
-        request = self.ls.request
+        granted = Signal()
+        request, read = self.ls.request, reads.payload
         m.d.comb += [
-            request.valid.eq(
-                active & (n_taken != _WORDS_AHEAD) & self.step.ready & (~self.stop | offered)
-            ),
+            request.valid.eq(reads.valid & ~n_taken[-1] & self.step.ready & (~self.stop | offered)),
+            request.payload.eq(read.note.address),
+            granted.eq(request.valid & request.ready),
+            reads.ready.eq(granted),
+            self.step.valid.eq(granted & read.step_end),
+            self.step.payload.cb.eq(read.cb),
+            self.step.payload.advance.eq(read.advance),
             self.blocked.eq(request.valid & ~request.ready),
         ]
         m.d.sync += offered.eq(self.blocked)
-        with m.If(granted != leaves):
-            m.d.sync += n_taken.eq(n_taken + granted - leaves)
+        with m.If(granted != self._leaves):
+            m.d.sync += n_taken.eq(n_taken + granted - self._leaves)
+        return granted
 
+    def _elaborate_words(self, m: Module, granted: Signal, note: data.View) -> None:
+        """Keep the words, with what walks beside them."""
+        m.submodules.queue = queue = StreamFifo(shape=self.geometry.word_layout, depth=_WORDS_AHEAD)
+        m.submodules.head = head = PipeStage(shape=self.geometry.word_layout)
+        wiring.connect(m, queue.o, head.i)
+        wiring.connect(m, wiring.flipped(self.words), head.o)
+        # In the cycle before, so that no path leads on.
+        m.d.sync += self._leaves.eq(queue.o.valid & queue.o.ready)
         valid, under_way = granted, []
         for stage in range(1, LS_LATENCY + 1):
             next_valid = Signal(name=f"valid{stage}")
@@ -153,5 +174,5 @@ class WordFetcher(wiring.Component):
             word.data.eq(answer.data),
             word.bad.eq((answer.error & used).any()),
             *(word[name].eq(note[name]) for name in ("note", "address", "run_end")),
-            self.moving.eq(request.valid | under_way[0] | under_way[1]),
+            self.moving.eq(self.ls.request.valid | under_way[0] | under_way[1]),
         ]

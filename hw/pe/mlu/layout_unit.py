@@ -14,7 +14,7 @@ from hw.iface.command_view import view
 from hw.iface.pe import CbPort, CbRole, Completion, LsReadPort, LsWritePort, UnitControl
 from hw.lib.address_generator import StepReporter
 from hw.lib.clock_gate import Gated
-from hw.lib.elastic import PipeStage
+from hw.lib.elastic import SkidBuffer
 from hw.pe.command_keeper import CommandKeeper
 from hw.pe.mlu.assembler import WordAssembler
 from hw.pe.mlu.beats import BeatMaker
@@ -71,8 +71,8 @@ class MemoryLayoutUnit(wiring.Component):
         One word in and one word out per cycle. A run of COPY takes its destination words, plus 1
         if the first of them needs two source words; a block of TRANSPOSE max(rows, columns) once
         the one before is under way; a source word of DIAGONAL its destination words.
-        First word 11 cycles after the command was taken if steps and reads are granted at once, 1
-        more if it needs two source words; in TRANSPOSE 12 + rows. Commands follow without a gap
+        First word 13 cycles after the command was taken if steps and reads are granted at once, 1
+        more if it needs two source words; in TRANSPOSE 14 + rows. Commands follow without a gap
         when each has 6 words or more.
 
     Parameters
@@ -150,7 +150,7 @@ class _Core(wiring.Component):
         """Words, rotated, to the transposer or past it; a bad word stays where it is."""
         transposer = Transposer(geometry=self.geometry)
         m.submodules.beats = beats = BeatMaker(geometry=self.geometry)
-        m.submodules.beat = beat = PipeStage(shape=self.geometry.beat_layout)
+        m.submodules.beat = beat = SkidBuffer(shape=self.geometry.beat_layout)
         m.submodules.assembler = assembler = WordAssembler(geometry=self.geometry)
         wiring.connect(m, runs.jobs, beats.jobs)
         wiring.connect(m, beats.beats, beat.i)

@@ -11,7 +11,7 @@ from tb.common.seeds import bench_parameters, python_rng
 from tb.unit.mlu.programs import random_layout
 from tb.unit.mlu.setting import MluBench, run_layout_bench
 
-FIRST_WORD = 11
+FIRST_WORD = 13
 """Cycles from taking a command to the first word of a copy at `ls_out`."""
 SHORTEST = 6
 """Cycles from one command to the next when they have fewer words."""
