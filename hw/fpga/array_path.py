@@ -12,6 +12,7 @@ from hw.iface.pe import row_lead
 from hw.pe.dpe.array import DotProductArray
 from hw.pe.re.accumulator import Accumulator
 from hw.pe.re.array import AccumulatorArray
+from hw.pe.re.copies import AccumulatorCopies
 
 __all__ = ["ArrayPath"]
 
@@ -64,7 +65,12 @@ class ArrayPath(wiring.Component):
             lut_columns=config.dpe.lut_columns,
         )
         self._accumulator = Accumulator(**sizes, with_fp=with_fp)
-        self._memories = AccumulatorArray(**sizes, one_writer=not with_fp)
+        self._with_fp = with_fp
+        self._memories: Any = (
+            AccumulatorArray(**sizes)
+            if with_fp
+            else AccumulatorCopies(**sizes, lane=config.ls.word_bytes // 4, row_register=True)
+        )
         array, memories = self._array.signature.members, self._memories.signature.members
         super().__init__(
             {
@@ -103,11 +109,11 @@ class ArrayPath(wiring.Component):
             memories.inject.eq(self.inject),
             self.fault.eq(accumulator.fault),
         ]
-        for ours, theirs in (
-            ("accumulate", "read"),
-            ("integer", "integer"),
-            ("floating", "floating"),
-        ):
+        sums = {"integer": "integer", "floating": "floating"}
+        if not self._with_fp:
+            sums = {"write": "integer"}
+            m.d.comb += [memories.write_mask.eq(-1), memories.drain_take.eq(1)]
+        for ours, theirs in {"accumulate": "read", **sums}.items():
             for name in ("en", "bank", "row", *(("data",) if theirs != "read" else ())):
                 m.d.comb += getattr(memories, f"{ours}_{name}").eq(
                     getattr(accumulator, f"{theirs}_{name}")

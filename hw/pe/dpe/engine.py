@@ -159,6 +159,7 @@ class DotProductEngine(wiring.Component):
             ]
         wiring.connect(m, readers["a"].words, visits.words)
         wiring.connect(m, readers["b"].words, loader.words)
+        wiring.connect(m, readers["b"].flags, loader.flags)
         wiring.connect(m, visits.banks_port, wiring.flipped(self.banks))
         m.d.comb += [
             array.load_valid.eq(loader.load_valid),

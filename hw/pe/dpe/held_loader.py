@@ -3,15 +3,16 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS
+from hw.lib.elastic import StreamFifo
 from hw.pe.dpe.array import load_layout
 from hw.pe.dpe.faults import fault_layout, report_fault
 from hw.pe.dpe.masks import keep_below, masked
-from hw.pe.dpe.operand_reader import word_layout
+from hw.pe.dpe.operand_reader import READS_AHEAD, word_layout
 
 __all__ = ["HeldLoader", "block_layout"]
 
@@ -39,10 +40,14 @@ class HeldLoader(wiring.Component):
     Operation: every block takes `columns` words. Beats go on while the shadow is free; with the
     last one it is `full`, and stays so until `swap`, which frees it at once. In the last iteration
     of `k_level` only `k_tail` bytes of K count, in that of `n_level` only `n_tail` columns; the
-    rest is loaded as zeros. A word outside, or with wrong parity in a byte that counts, is a fault.
+    rest is loaded as zeros. Which bytes of a word count is worked out while the word is under way,
+    in two steps: first the limits of its block, then the bytes. A word outside, or with wrong
+    parity in a byte that counts, is a fault.
 
-    Timing: a beat per cycle; `full` is high from the cycle after the last beat. A block that takes
-    as many rows as it has beats therefore follows its predecessor without a gap.
+    Timing: a beat per cycle, of a word that comes 3 cycles after its `flags` or later; a command's
+    first word 3 cycles after the last one of the command before. `full` is high from the cycle
+    after the last beat. A block that takes as many rows as it has beats therefore follows its
+    predecessor without a gap.
 
     Parameters
     ----------
@@ -55,6 +60,8 @@ class HeldLoader(wiring.Component):
     -------
     info : In(stream of block_layout)
         One for every command, in order.
+    flags : In(valid-only stream of LEVELS bits)
+        Levels at their last iteration, of each word in order.
     words : In(stream of word_layout)
         The words of B.
     swap : In(1)
@@ -77,6 +84,7 @@ class HeldLoader(wiring.Component):
         super().__init__(
             {
                 "info": In(stream.Signature(block_layout(columns, k_bytes))),
+                "flags": In(stream.Signature(LEVELS, always_ready=True)),
                 "words": In(stream.Signature(word_layout(address_width, k_bytes))),
                 "swap": In(1),
                 "stop": In(1),
@@ -90,62 +98,97 @@ class HeldLoader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         info, word = self.info.payload, self.words.payload
-        index = Signal(range(self.columns))
+        known = Signal(self._known_layout)
         beat, block_end = Signal(), Signal()
-        keep = Signal(self.k_bytes)
+        there = self._elaborate_known(m, known, beat)
         m.d.comb += [
-            beat.eq(self.words.valid & self.info.valid & (~self.full | self.swap) & ~self.stop),
-            block_end.eq(index == self.columns - 1),
-            keep.eq(keep_below(self._elaborate_limit(m, index), self.k_bytes)),
+            beat.eq(self.words.valid & there & (~self.full | self.swap) & ~self.stop),
+            block_end.eq(known.index == self.columns - 1),
             self.words.ready.eq(beat),
-            self.info.ready.eq(beat & word.note.last.all()),
+            self.info.ready.eq(beat & known.ends),
             self.load_valid.eq(beat),
-            self.load.data.eq(masked(word.data, keep)),
-            self.load.index.eq(index),
+            self.load.data.eq(masked(word.data, known.keep)),
+            self.load.index.eq(known.index),
             self.load.format.eq(info.format),
             self.load.by_row.eq(info.by_row),
         ]
-        report_fault(m, self.fault, word, beat, keep, info.tag)
-        with m.If(beat):
-            m.d.sync += index.eq(Mux(block_end, 0, index + 1))
+        report_fault(m, self.fault, word, beat, known.keep, info.tag)
         with m.If(beat & block_end):
             m.d.sync += self.full.eq(1)
         with m.Elif(self.swap):
             m.d.sync += self.full.eq(0)
         return m
 
-    def _elaborate_limit(self, m: Module, index: Signal) -> Signal:
-        """Bytes that count in the beat `index`."""
+    @property
+    def _known_layout(self) -> data.StructLayout:
+        """What is known of a word before it comes."""
+        return data.StructLayout(
+            {
+                "keep": self.k_bytes,  # bytes that count
+                "index": range(self.columns),  # of its beat
+                "ends": 1,  # the command's last one
+            }
+        )
+
+    def _elaborate_known(self, m: Module, known: data.View, beat: Value) -> Signal:
+        """Work out what is known of the next word; returns whether it is there."""
+        m.submodules.flags = flags = StreamFifo(shape=LEVELS, depth=READS_AHEAD)
+        limits = data.StructLayout(
+            {"k": range(self.k_bytes + 1), "n": range(self.columns + 1), "ends": 1}
+        )
+        limit = Signal(limits)
+        has_limit, there = Signal(), Signal()
+        ending = Signal()  # the command's last word is under way: `info` is not the next word's
+        index = Signal(range(self.columns))
+        moves = has_limit & (~there | beat)
+        m.d.comb += [
+            flags.i.valid.eq(self.flags.valid),
+            flags.i.payload.eq(self.flags.payload),
+            flags.o.ready.eq(self.info.valid & ~ending & (~has_limit | moves)),
+        ]
+        with m.If(flags.o.valid & flags.o.ready):
+            m.d.sync += [has_limit.eq(1), ending.eq(flags.o.payload.all())]
+            self._elaborate_limits(m, limit, flags.o.payload)
+        with m.Elif(moves):
+            m.d.sync += has_limit.eq(0)
+        with m.If(moves):
+            m.d.sync += [
+                there.eq(1),
+                known.keep.eq(self._keep(limit, index)),
+                known.index.eq(index),
+                known.ends.eq(limit.ends),
+                index.eq(Mux(index == self.columns - 1, 0, index + 1)),
+            ]
+        with m.Elif(beat):
+            m.d.sync += there.eq(0)
+        with m.If(beat & known.ends):
+            m.d.sync += ending.eq(0)
+        return there
+
+    def _elaborate_limits(self, m: Module, limit: data.View, at_last: Value) -> None:
+        """Columns and bytes of K that count in a word's block."""
+        info = self.info.payload
+        # Levels inside the block have no place of their own: only one that runs once is at its end.
+        levels = zip(info.inside, info.ones, at_last, strict=True)
+        last = Signal(LEVELS)
+        m.d.comb += last.eq(Cat(Mux(inside, once, at) for inside, once, at in levels))
+        for name, size in (("k", self.k_bytes), ("n", self.columns)):
+            tail, level = info[f"{name}_tail"], info[f"{name}_level"]
+            in_tail = (tail != 0) & last.bit_select(level, 1)
+            m.d.sync += limit[name].eq(Mux(in_tail, tail, size))
+        m.d.sync += limit.ends.eq(at_last.all())
+
+    def _keep(self, limit: data.View, index: Signal) -> Value:
+        """Bytes that count in the beat `index`: those of which column and place in K do."""
         info = self.info.payload
         is_float = info.format[1]
-        # Levels inside the block have no place of their own: only one that runs once is at its end.
-        levels = zip(info.inside, info.ones, self.words.payload.note.last, strict=True)
-        last = Signal(LEVELS)
-        k_limit = Signal(range(self.k_bytes + 1))
-        n_limit = Signal(range(self.columns + 1))
-        m.d.comb += [
-            last.eq(Cat(Mux(inside, once, at) for inside, once, at in levels)),
-            k_limit.eq(self.k_bytes),
-            n_limit.eq(self.columns),
-        ]
-        with m.If((info.k_tail != 0) & last.bit_select(info.k_level, 1)):
-            m.d.comb += k_limit.eq(info.k_tail)
-        with m.If((info.n_tail != 0) & last.bit_select(info.n_level, 1)):
-            m.d.comb += n_limit.eq(info.n_tail)
-
-        # By column: elements of one beat, the beat's k, and its first column.
-        width = Mux(is_float, self.k_bytes // 2, self.k_bytes)
-        k = Signal(range(self.k_bytes))
-        first = Signal(range(self.columns))
-        n_columns = Signal(range(self.columns + 1))
-        m.d.comb += [
-            k.eq(index & (width - 1)),
-            first.eq(index - k),
-            n_columns.eq(Mux(n_limit > first, n_limit - first, 0)),
-        ]
-        limit = Signal(range(self.k_bytes + 1))
-        with m.If(info.by_row):
-            m.d.comb += limit.eq(Mux(index < n_limit, k_limit, 0))
-        with m.Elif((k << is_float) < k_limit):
-            m.d.comb += limit.eq(Mux(n_columns > width, width, n_columns) << is_float)
-        return limit
+        # By column: the beat's place in K, and its first column.
+        k = Mux(is_float, index & (self.k_bytes // 2 - 1), index & (self.k_bytes - 1))
+        first = index - k
+        by_row = (index < limit.n).replicate(self.k_bytes) & keep_below(limit.k, self.k_bytes)
+        columns = Cat(
+            (first + Mux(is_float, byte // 2, byte))[: len(index)] < limit.n
+            for byte in range(self.k_bytes)
+        )
+        by_column = ((k << is_float) < limit.k).replicate(self.k_bytes) & columns
+        return Mux(info.by_row, by_row, by_column)

@@ -12,14 +12,22 @@ from hw.iface.pe import CbPort, CbRole, LsReadPort
 from hw.lib.address_generator import AddressGenerator, StepReporter, nest_layout
 from hw.lib.elastic import StreamFifo
 
-__all__ = ["LS_LATENCY", "OperandReader", "STRIDE_WIDTH", "operand_layout", "word_layout"]
+__all__ = [
+    "LS_LATENCY",
+    "OperandReader",
+    "READS_AHEAD",
+    "STRIDE_WIDTH",
+    "operand_layout",
+    "word_layout",
+]
 
 LS_LATENCY = 2
 """Cycles from a granted read to its answer."""
 STRIDE_WIDTH = 16
 """Bits of an operand's strides and offset in MML."""
 # Room for the words of a round trip through local memory, and some more to ride out conflicts.
-_DEPTH = 8
+READS_AHEAD = 8
+"""Words of an operand that are read and not taken, at most."""
 
 
 def operand_layout() -> data.StructLayout:
@@ -73,6 +81,8 @@ class OperandReader(wiring.Component):
         Read slot.
     from_mlu : Out(1)
         The read that is offered asks for a word of the layout unit.
+    flags : Out(valid-only stream of LEVELS bits)
+        Of each word as its read starts: levels at their last iteration.
     words : Out(stream of word_layout)
         The words.
     stop : In(1)
@@ -95,6 +105,7 @@ class OperandReader(wiring.Component):
                 "cb": Out(CbPort()),
                 "ls": Out(LsReadPort(address_width=address_width, word_bytes=word_bytes)),
                 "from_mlu": Out(1),
+                "flags": Out(stream.Signature(LEVELS, always_ready=True)),
                 "words": Out(stream.Signature(word_layout(address_width, word_bytes))),
                 "stop": In(1),
                 "settled": Out(1),
@@ -130,6 +141,8 @@ class OperandReader(wiring.Component):
             takes.eq(may_read & (address.outside | self.ls.request.ready)),
             generator.addresses.ready.eq(takes),
             notes.i.valid.eq(takes),
+            self.flags.valid.eq(takes),
+            self.flags.payload.eq(address.last),
             *(
                 notes.i.payload[name].eq(address[name])
                 for name in ("address", "last", "cb", "outside")
@@ -165,8 +178,8 @@ class OperandReader(wiring.Component):
         """
         answer = self.ls.response.payload.shape()
         note = self.words.payload.note.shape()
-        m.submodules.notes = notes = StreamFifo(shape=note, depth=_DEPTH)
-        m.submodules.answers = answers = StreamFifo(shape=answer, depth=_DEPTH)
+        m.submodules.notes = notes = StreamFifo(shape=note, depth=READS_AHEAD)
+        m.submodules.answers = answers = StreamFifo(shape=answer, depth=READS_AHEAD)
         m.d.comb += [
             answers.i.valid.eq(self._answered),
             answers.i.payload.eq(self.ls.response.payload),
