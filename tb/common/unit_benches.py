@@ -94,6 +94,27 @@ UNIT_BENCHES: dict[str, UnitBench] = {
         ),
     ),
     "control": UnitBench("control_block", ("tb/unit/chip/test_control.py::test_control_block",)),
+    "lanes": UnitBench(
+        "net_lanes",
+        (
+            "tb/unit/net/test_lanes.py::test_lanes[none]",
+            "tb/unit/net/test_lanes.py::test_lanes[both]",
+        ),
+    ),
+    "switch": UnitBench(
+        "net_switches",
+        (
+            "tb/unit/net/test_crosspoint.py::test_switches[none]",
+            "tb/unit/net/test_crosspoint.py::test_switches[both]",
+        ),
+    ),
+    "collector": UnitBench(
+        "net_collector",
+        (
+            "tb/unit/net/test_collector.py::test_collector[none]",
+            "tb/unit/net/test_collector.py::test_collector[both]",
+        ),
+    ),
     "num": UnitBench("number_blocks", ("tb/unit/num/test_number_blocks.py::test_number_blocks",)),
     "drain_path": UnitBench("se_drain_path_4", ("tb/unit/se/test_drain_path.py::test_drain_path",)),
 }

@@ -245,6 +245,31 @@ async def members_that_are_reset_hold_nobody_up(dut: Any) -> None:
 
 
 @cocotb.test()
+async def reset_of_a_member_drops_all_its_notes_at_once(dut: Any) -> None:
+    """However many wait, in one cycle, and those of no other."""
+    bench = CollectorBench(dut)
+    await bench.start()
+    for cleared in range(N_POSITIONS):
+        for at in range(N_POSITIONS):
+            for line in range(DEPTH):
+                bench.note(at, 16 * at + line + 1)  # no hash of a line below
+        await bench.check()
+        bench.clear(1 << cleared)
+        await bench.wait(1)
+        bench.clear(0)
+        for line in range(DEPTH):
+            for at in range(N_POSITIONS):  # none where it was cleared, so the read's own fits
+                if at == cleared:
+                    bench.note(at, line_hash(64 * line, line))
+                bench.read(at, 64 * line, line, 1 << at)
+        await bench.check()
+    for at in range(N_POSITIONS):
+        fits = [not release.mismatch for release in bench.expected[at]]
+        expected = [at == cleared for cleared in range(N_POSITIONS) for _ in range(DEPTH)]
+        check_equal(fits, expected, "verdict")
+
+
+@cocotb.test()
 async def reset_in_the_middle_drops_what_waits(dut: Any) -> None:
     """After a reset with full queues only new reads go, with new notes."""
     bench = CollectorBench(dut)
