@@ -249,7 +249,7 @@ async def lone_tile_has_the_lane_for_itself(dut: Any) -> None:
 
 @cocotb.test()
 async def reset_in_the_middle_drops_what_is_held(dut: Any) -> None:
-    """After a reset of full lanes, half delivered multicasts among them, only new flits come."""
+    """After a reset of full lanes, with flits that one taker has had, only new flits come."""
     bench, stalled = Bench(dut), [True]
 
     def stops(rng: Any) -> bool:
@@ -257,8 +257,8 @@ async def reset_in_the_middle_drops_what_is_held(dut: Any) -> None:
 
     down = {lane: down_agents(bench, lane) for lane in DOWN}
     up = {lane: up_agents(bench, lane) for lane in UP}
-    for lane, (_source, taps) in down.items():
-        taps[order_of(lane)[0]]._pauses = stops
+    for index, (lane, (_source, taps)) in enumerate(down.items()):
+        taps[order_of(lane)[index]]._pauses = stops
     for _tiles, end in up.values():
         end._pauses = stops
     await bench.start()
