@@ -29,9 +29,9 @@ class RegisteredSram(wiring.Component):
     """Memory with a read port, a write port, and a register behind what was read.
 
     Operation: `r_en` reads `r_addr`, or zeros with `r_zero`; `o_en` takes what was read last into
-    the register. Lanes of `w_mask` are written at `w_addr`. No word may be read while it is
-    written. Contents are undefined until written. Nothing is reset, and no enable of the parent's
-    clock domain is heard.
+    the register. Lanes of `w_mask` are written at `w_addr`, but not of a word that is read, or
+    that was read last and will be taken. Contents are undefined until written. Nothing is reset,
+    and no enable of the parent's clock domain is heard.
 
     Timing: what is read in a cycle can be taken from the next cycle on, and is in `r_data` the
     cycle after that. One read and one write per cycle.
@@ -91,7 +91,7 @@ class RegisteredSram(wiring.Component):
     def _elaborate_plain(self, m: Module) -> None:
         """A memory, and a register in the fabric."""
         m.submodules.memory = memory = self._plain
-        zero = Signal()
+        zero = Signal(reset_less=True)
         register = Signal(self.width, reset_less=True)
         m.d.comb += [
             memory.r_en.eq(self.r_en & ~self.r_zero),
