@@ -9,7 +9,6 @@ from hw.lib.chosen_sum import ChosenSum
 from hw.lib.emit_once import emission, module_rtlil
 from hw.yosys import run_yosys
 
-
 # As Yosys's models have it: what a bit does not pass on it makes of A and B alone.
 _MODEL = """
 module CCU2C(input CIN, A0, B0, C0, D0, A1, B1, C1, D1, output S0, S1, COUT);
