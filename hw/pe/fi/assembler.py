@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.lib.elastic import SkidBuffer
 from hw.pe.fi.fetcher import N_READ_SLOTS, beat_layout
 from hw.pe.fi.geometry import FiGeometry
 from hw.pe.fi.lanes import below, shift_down
@@ -33,8 +34,8 @@ class LineAssembler(wiring.Component):
         Keeps the last word it took, since the next line of the run may begin in it.
 
     Timing
-        A beat per cycle. Combinational paths from `beats` and `words` to `lines`, and from
-        `lines.ready` to `beats.ready` and `words.ready`.
+        A beat per cycle; a line comes out the cycle after its beat. The only combinational paths
+        are those from `beats` and `words` to their own `ready`.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ class LineAssembler(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        beat, out = self.beats.payload, self.lines.payload
-        place = beat.line.place
+        m.submodules.joined = joined = SkidBuffer(shape=self._joined_layout)
+        beat = self.beats.payload
         complete = Signal()  # the beat has its words
         m.d.comb += [
             complete.eq(
@@ -69,30 +70,55 @@ class LineAssembler(wiring.Component):
                 & ((beat.n_new < 1) | self.words[0].valid)
                 & ((beat.n_new < 2) | self.words[1].valid)
             ),
-            self.lines.valid.eq(complete & beat.emit),
-            self.beats.ready.eq(complete & (self.lines.ready | ~beat.emit)),
+            joined.i.valid.eq(complete & beat.emit),
+            self.beats.ready.eq(complete & (joined.i.ready | ~beat.emit)),
             self.words[0].ready.eq(self.beats.ready & (beat.n_new >= 1)),
             self.words[1].ready.eq(self.beats.ready & (beat.n_new >= 2)),
-            out.line.eq(beat.line),
+            joined.i.payload.line.eq(beat.line),
         ]
-        self._elaborate_data(m, beat, place)
+        self._elaborate_data(m, beat, joined.i.payload)
+        self._elaborate_lines(m, joined.o)
         return m
 
-    def _elaborate_data(self, m: Module, beat: data.View, place: data.View) -> None:
+    @property
+    def _joined_layout(self) -> data.StructLayout:
+        """A line with its bytes, in use or not, and their error bits."""
+        link_bytes = self.geometry.link_bytes
+        return data.StructLayout(
+            {"line": self.geometry.line_layout, "data": 8 * link_bytes, "error": link_bytes}
+        )
+
+    def _elaborate_data(self, m: Module, beat: data.View, joined: data.View) -> None:
         """Take the line's bytes, and their error bits, out of its window of three words."""
-        out, link_bytes = self.lines.payload, self.geometry.link_bytes
         for field, width in (("data", 8), ("error", 1)):
             new = [word.payload[field] for word in self.words]
             kept = Signal.like(new[0], name=f"kept_{field}")
             with m.If(self.beats.ready & (beat.n_new != 0)):
                 m.d.sync += kept.eq(Mux(beat.n_new == 2, new[1], new[0]))
             window = Cat(_window(beat.skip, kept, new))
-            line = shift_down(m, window, place.rotation, link_bytes, unit=width, name=field)
-            if field == "data":
-                m.d.comb += out.data.eq(line)
-            else:
-                m.d.comb += out.bad.eq((line & out.strobe).any())
-        m.d.comb += out.strobe.eq(below(place.end, link_bytes) & ~below(place.first, link_bytes))
+            line = shift_down(
+                m,
+                window,
+                beat.line.place.rotation,
+                self.geometry.link_bytes,
+                unit=width,
+                name=field,
+            )
+            m.d.comb += joined[field].eq(line)
+
+    def _elaborate_lines(self, m: Module, joined: stream.Interface) -> None:
+        """Which bytes are in use, and whether one of them has wrong parity."""
+        out, link_bytes = self.lines.payload, self.geometry.link_bytes
+        item = joined.payload
+        place = item.line.place
+        m.d.comb += [
+            self.lines.valid.eq(joined.valid),
+            joined.ready.eq(self.lines.ready),
+            out.line.eq(item.line),
+            out.data.eq(item.data),
+            out.strobe.eq(below(place.end, link_bytes) & ~below(place.first, link_bytes)),
+            out.bad.eq((item.error & out.strobe).any()),
+        ]
 
 
 def _window(skip: Value, kept: Value, new: list[Value]) -> list[Value]:

@@ -19,7 +19,7 @@ def connect_runs(m: Module, source: RunSource, splitter: LineSplitter) -> None:
     What an engine that has stopped still cuts goes nowhere.
     """
     run = source.runs
-    passes = run.payload.cause == Trap.NONE
+    passes = ~run.payload.wrong
     m.d.comb += [
         splitter.runs.payload.eq(run.payload),
         splitter.runs.valid.eq(run.valid & passes),
@@ -38,7 +38,7 @@ def elaborate_faults(
     run, fault = source.runs.payload, engine.fault
     wrong_run = Signal()
     m.d.comb += [
-        wrong_run.eq(source.runs.valid & (run.cause != Trap.NONE) & ~engine.stop),
+        wrong_run.eq(source.runs.valid & run.wrong & ~engine.stop),
         engine.fault_valid.eq(wrong_run),
         fault.cause.eq(run.cause),
         fault.indexed.eq(run.kind != LineKind.PLAIN),

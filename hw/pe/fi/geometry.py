@@ -114,7 +114,8 @@ class FiGeometry:
                 "one_on": words,  # from a word to the run's next one, modulo depth
                 "two_on": words,  # and to the one after
                 "zero_fill": 1,
-                "cause": unsigned(8),  # trap: not to be moved; 0: none
+                "wrong": 1,  # not to be moved
+                "cause": unsigned(8),  # trap, if it is wrong
                 **self._origin_fields,
             }
         )

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.iface.memory import MemoryReadPort
 from hw.iface.pe import LsWritePort
-from hw.lib.elastic import PipeStage, SkidBuffer
+from hw.lib.elastic import PipeStage, StreamFifo
 from hw.pe.fi.geometry import MAX_PIECES, FiGeometry
 from hw.pe.fi.lanes import below, deal, shift_up
 
@@ -19,6 +19,8 @@ __all__ = ["Lander", "N_WRITE_SLOTS", "landing_layout"]
 
 N_WRITE_SLOTS = 4
 """Local-memory write slots: one more than a line needs, so that a lost grant costs nothing."""
+
+_WORDS_WAITING = 4  # per slot
 
 
 def landing_layout(geometry: FiGeometry) -> data.StructLayout:
@@ -58,7 +60,7 @@ class Lander(wiring.Component):
     landing : Out(n_tags), tags whose words wait for local memory.
     n_landed : Out(range(link_bytes + 1)), bytes of this answer that were asked for.
     blocked : Out(1), local memory keeps a word waiting.
-    fault : Out(1), the answer taken apart failed.
+    fault : Out(1), the answer at hand failed.
     poisoned : Out(1), it failed since its data are bad, not its address.
     origin : Out(landing_layout(geometry)), what was booked for it.
     """
@@ -100,7 +102,7 @@ class Lander(wiring.Component):
             goes.eq(answer.valid & answer.ready),
             self.answered.eq(goes),
             self.answered_tag.eq(item.tag),
-            self.fault.eq(goes & failed),
+            self.fault.eq(answer.valid & failed),
             self.poisoned.eq(~item.error),
             self.origin.eq(item.origin),
             self.n_landed.eq(Mux(goes & ~failed, place.end - place.first, 0)),
@@ -114,36 +116,38 @@ class Lander(wiring.Component):
 
     def _elaborate_answer(self, m: Module) -> tuple[stream.Interface, Signal]:
         """Register each answer together with what was booked for it; clear what is filled up."""
-        booked, link_bytes = landing_layout(self.geometry), self.geometry.link_bytes
+        landing, link_bytes = landing_layout(self.geometry), self.geometry.link_bytes
         answer = self.response.payload
+        # What is to be cleared is noted, too, so that an answer need not wait for it.
+        booked = data.StructLayout({"landing": landing, "cleared": link_bytes})
         m.submodules.bookings = bookings = memory.Memory(
             shape=booked.size, depth=self.n_tags, init=[]
         )
         write, read = bookings.write_port(), bookings.read_port(domain="comb")
         noted = {name: field.shape for name, field in answer.shape() if name != "data"}
         m.submodules.answer = stage = PipeStage(
-            shape=data.StructLayout({**noted, "origin": booked})
+            shape=data.StructLayout({**noted, "origin": landing})
         )
-        place = data.View(booked, read.data).place
-        kept = below(place.end, link_bytes) | (~place.zero_fill).replicate(link_bytes)
+        place, found = self.place.place, data.View(booked, read.data)
+        cleared = ~below(place.end, link_bytes) & place.zero_fill.replicate(link_bytes)
         m.d.comb += [
             write.en.eq(self.book),
             write.addr.eq(self.book_tag),
-            write.data.eq(self.place),
+            write.data.eq(Cat(self.place, cleared)),
             read.addr.eq(answer.tag),
             stage.i.valid.eq(self.response.valid),
             self.response.ready.eq(stage.i.ready),
             *(stage.i.payload[name].eq(answer[name]) for name in noted),
-            stage.i.payload.origin.eq(read.data),
+            stage.i.payload.origin.eq(found.landing),
         ]
         # Apart from the rest: without a reset of its own, clearing it costs no gates.
         line = Signal(8 * link_bytes, reset_less=True)
         with m.If(stage.i.ready & stage.i.valid):
             for at in range(link_bytes):
-                with m.If(kept[at]):
-                    m.d.sync += line.word_select(at, 8).eq(answer.data.word_select(at, 8))
-                with m.Else():
+                with m.If(found.cleared[at]):
                     m.d.sync += line.word_select(at, 8).eq(0)
+                with m.Else():
+                    m.d.sync += line.word_select(at, 8).eq(answer.data.word_select(at, 8))
         return stage.o, line
 
     def _elaborate_requests(
@@ -185,9 +189,9 @@ class Lander(wiring.Component):
             {"request": self.ls[0].request.payload.shape(), "tag": range(self.n_tags)}
         )
         behind_begin, before_end = self._elaborate_strobes(m, answer.payload.origin.place)
-        full, waits, blocked = [], [], []
+        room, waits, blocked = [], [], []
         for index, (address, word) in enumerate(requests):
-            m.submodules[f"slot{index}"] = slot = SkidBuffer(shape=item)
+            m.submodules[f"slot{index}"] = slot = StreamFifo(shape=item, depth=_WORDS_WAITING)
             port = self.ls[index].request
             which = Signal(range(N_WRITE_SLOTS), name=f"which{index}")
             used = Signal(name=f"used{index}")
@@ -211,11 +215,12 @@ class Lander(wiring.Component):
                 m.d.sync += waiting.eq(
                     (waiting & ~(taken << slot.o.payload.tag)) | (put << answer.payload.tag)
                 )
-            full.append(used & ~slot.i.ready)
+            room.append(slot.i.ready)
             waits.append(waiting)
             blocked.append(port.valid & ~port.ready)
         m.d.comb += [
-            answer.ready.eq(~Cat(full).any()),
+            # Whatever slots it would use, so that the choice of slots leads no further.
+            answer.ready.eq(Cat(room).all()),
             self.landing.eq(reduce(or_, waits)),
             self.blocked.eq(Cat(blocked).any()),
         ]

@@ -15,7 +15,7 @@ from hw.iface.command_view import view
 from hw.iface.pe import CbAcquire, CbGrant, CbRole, Completion
 from hw.lib.address_generator import AddressGenerator
 from hw.lib.compare import not_below
-from hw.lib.elastic import PipeStage
+from hw.lib.elastic import StreamFifo
 from hw.lib.loop_nest import LoopOffset
 from hw.pe.fi.geometry import FiGeometry, LineKind
 from hw.pe.fi.indices import IndexReader
@@ -24,6 +24,7 @@ __all__ = ["RunSource"]
 
 _STRIDE_WIDTH = 20  # of the operand of DMA commands
 _CB_UNIT_LOG2 = 6
+_RUNS_AHEAD = 2  # keep the rate, and cut the way back from lines to loops
 
 
 class _Fields:
@@ -216,11 +217,15 @@ class RunSource(wiring.Component):
     def _elaborate_memory(
         self, m: Module, command: _Fields, generator: AddressGenerator, memory: LoopOffset
     ) -> None:
-        """The memory side follows the generator's levels."""
+        """The memory side follows the generator's levels; it starts a cycle later than these."""
         element = generator.addresses
+        begins, origin = Signal(), Signal(ADDRESS_BITS)
+        m.d.sync += begins.eq(self.started)
+        with m.If(self.started):
+            m.d.sync += origin.eq(command["mem_addr"])
         m.d.comb += [
-            memory.start.eq(self.started),
-            memory.origin.eq(command["mem_addr"]),
+            memory.start.eq(begins),
+            memory.origin.eq(origin),
             memory.step.eq(element.valid & element.ready),
             memory.goes_on.eq(Cat(0, ~element.payload.last[1:])),
         ]
@@ -232,13 +237,13 @@ class RunSource(wiring.Component):
 
     def _elaborate_runs(
         self, m: Module, command: _Fields, generator: AddressGenerator
-    ) -> tuple[PipeStage, Value]:
-        """One run for each address of the generator, registered; here its local side.
+    ) -> tuple[StreamFifo, Value]:
+        """One run for each address of the generator, queued; here its local side.
 
-        Returns the register, and whether the buffer ends behind local memory.
+        Returns the queue, and whether the buffer ends behind local memory.
         """
         geometry = self.geometry
-        m.submodules.out = out = PipeStage(shape=geometry.run_layout)
+        m.submodules.out = out = StreamFifo(shape=geometry.run_layout, depth=_RUNS_AHEAD)
         wiring.connect(m, wiring.flipped(self.runs), out.o)
         element, run = generator.addresses.payload, out.i.payload
 
@@ -300,7 +305,7 @@ class RunSource(wiring.Component):
         generator: AddressGenerator,
         memory: LoopOffset,
         rows: stream.Interface | None,
-        out: PipeStage,
+        out: StreamFifo,
         beyond: Value,
     ) -> None:
         """Join a run's local side with its address in memory, and say what is wrong with it."""
@@ -313,6 +318,7 @@ class RunSource(wiring.Component):
             address.eq(memory.offset),
             run.address.eq(address),
             run.cause.eq(cause),
+            run.wrong.eq(cause != Trap.NONE),
         ]
         if rows is not None and self.indices is not None:
             lacking = self.indexed & ~rows.valid

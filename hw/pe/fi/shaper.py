@@ -3,11 +3,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.limits import RateLimit
+from hw.lib.compare import not_below
 
 __all__ = ["Shaper"]
 
@@ -24,7 +25,7 @@ class Shaper(wiring.Component):
     Timing: in any n cycles in a row at most burst + n * rate / 256 bytes leave. A source that
     always has a line sends min(1, rate / (256 * line_bytes)) lines per cycle if the burst is at
     least line_bytes + rate / 256; with less, gains run over and lines come a whole number of cycles
-    apart. `may_go` depends on registers and on `limit.rate` only.
+    apart. `may_go` depends on registers only: that a limit is given or lifted counts a cycle later.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class Shaper(wiring.Component):
         m = Module()
         line = self.line_bytes << _PERIOD_LOG2
         rate, level = self.limit.rate, self.level
-        full = Signal.like(level)
+        full, unlimited = Signal.like(level), Signal()
         # The bucket before what left in the cycle before, and before it runs over: so `went`,
         # which comes late, meets no adder.
         gained, took = Signal(len(level) + 1), Signal()
@@ -68,10 +69,20 @@ class Shaper(wiring.Component):
             ),
             left.eq(Mux(took, gained - line, gained)),
             level.eq(Mux(left > full, full, left)),
-            self.may_go.eq((rate == 0) | Mux(took, gained >= 2 * line, gained >= line)),
+            self.may_go.eq(
+                unlimited | Mux(took, _reaches(gained, 2 * line), _reaches(gained, line))
+            ),
         ]
+        m.d.sync += unlimited.eq(rate == 0)
         with m.If(rate == 0):
             m.d.sync += [gained.eq(full), took.eq(0)]
         with m.Else():
             m.d.sync += [gained.eq(level + rate), took.eq(self.went)]
         return m
+
+
+def _reaches(value: Value, bound: int) -> Value:
+    """`value >= bound`; of a power of two without an adder."""
+    if bound & (bound - 1):
+        return not_below(value, bound)
+    return value[bound.bit_length() - 1 :].any()

@@ -88,10 +88,10 @@ class TagPool(wiring.Component):
             self.tag.eq(_index(free_one)),
             sets.eq(Mux(self.take, free_one, 0)),
         ]
-        with m.If(self.take | freed.any()):
-            m.d.sync += taken.eq((taken & ~freed) | sets)
-        with m.If(self.answered | freed.any()):
-            m.d.sync += back.eq((back & ~freed) | (self.answered << self.answered_tag))
+        m.d.sync += [
+            taken.eq((taken & ~freed) | sets),
+            back.eq((back & ~freed) | (self.answered << self.answered_tag)),
+        ]
 
         freed_by = []
         for queue in range(self.n_queues):

@@ -126,7 +126,6 @@ class FabricWriter(wiring.Component):
             (source.grant, self.cb.grant),
             (source.index_cb, self.index_cb),
             (source.index_ls, self.index_ls),
-            (reporter.done, self.cb.done),
             (engine.completion, self.control.completion),
             *zip(fetcher.ls, self.ls, strict=True),
         ):
@@ -142,10 +141,17 @@ class FabricWriter(wiring.Component):
         connect_runs(m, source, splitter)
         m.d.comb += [
             guard.ranges.eq(self.ranges),
-            fetcher.hold.eq(stop | ~reporter.step.ready),
+            fetcher.stop.eq(stop),
+            fetcher.hold.eq(~reporter.step.ready),
             reporter.step.payload.cb.eq(fetched.cb),
             reporter.step.payload.advance.eq(fetched.advance),
-            reporter.step.valid.eq(fetcher.fetched & fetched.step_end & ~stop),
+            reporter.step.valid.eq(fetcher.taken & fetched.step_end),
+            # Told to the table when its words are granted.
+            fetcher.mark.eq(fetched.step_end & (fetched.advance != 0)),
+            self.cb.done.payload.eq(reporter.done.payload),
+            self.cb.done.valid.eq(reporter.done.valid & fetcher.granted),
+            reporter.done.ready.eq(self.cb.done.ready & fetcher.granted),
+            fetcher.forget.eq(self.cb.done.valid & self.cb.done.ready),
             pool.retired[0].ready.eq(1),
         ]
         self._elaborate_engine(m, engine, source, fetcher, reporter)
@@ -179,7 +185,10 @@ class FabricWriter(wiring.Component):
             engine.ends.eq(pool.retired[0].valid & pool.retired[0].payload),
             engine.step_done.eq(reporter.step.valid),
             engine.transfers.eq(
-                pool.in_flight.any() | fetcher.moving | reporter.pending | source.index_moving
+                pool.in_flight.any()
+                | fetcher.moving
+                | (reporter.pending & fetcher.granted)
+                | source.index_moving
             ),
             engine.runs_left.eq(source.busy),
             engine.cb.eq(source.cb),

@@ -158,6 +158,11 @@ def _always(rng: random.Random) -> bool:
     return True
 
 
+def _never() -> bool:
+    """Grants nothing any more."""
+    return False
+
+
 class _Place:
     """A buffer for the golden model; what it says is never compared."""
 
@@ -176,7 +181,7 @@ async def halt_stops_and_turns_idle(dut: Any) -> None:
         await setting.bench.wait(n_cycles)
         for name in ENGINES:
             dut[f"{name}__halt"].value = 1
-            setting.engines[name].table._pauses = _always  # the table grants nothing then
+            setting.engines[name].table._allows = _never  # reports of steps are still taken
         await setting.bench.wait(1)
         n_granted = [len(setting.engines[name].table.acquires) for name in ENGINES]
         n_complete = [len(setting.engines[name].completions.items) for name in ENGINES]
