@@ -12,7 +12,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from hw.arch.commands import LONG_BITS, Opcode
+from hw.arch.commands import LONG_BITS, QUAD_BITS, Opcode
 from hw.arch.units import Unit
 from hw.iface.command_view import view
 from hw.lib.sram import DualPortSram
@@ -44,7 +44,7 @@ class CommandStore(wiring.Component):
            context. `present` tells whether `read_context` holds a command.
 
     Timing
-        `row` follows one cycle after its address, `peek` two after a cycle without other reads.
+        `row` follows one cycle after its address, `peek` three after a cycle without other reads.
         The others follow in the same cycle; a write is visible in the next.
 
     Parameters
@@ -122,10 +122,11 @@ class CommandStore(wiring.Component):
                 )
             ),
         ]
-        peeked = Signal()
-        m.d.sync += peeked.eq(~reads)
+        peeked, part = Signal(), Signal(LONG_BITS // 4)  # one in four of the row's words
+        m.d.sync += [peeked.eq(~reads), self.peek.eq(part.word_select(self.peek_word[2:], 32))]
         with m.If(peeked):
-            m.d.sync += self.peek.eq(self.row.word_select(self.peek_word, 32))
+            quads = [self.row.word_select(i, QUAD_BITS) for i in range(LONG_BITS // QUAD_BITS)]
+            m.d.sync += part.eq(Cat(quad.word_select(self.peek_word[:2], 32) for quad in quads))
         self._elaborate_contexts(m)
         return m
 

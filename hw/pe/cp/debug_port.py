@@ -60,7 +60,7 @@ class DebugPort(wiring.Component):
     banks : In(ArrayLayout(BankState, n_banks)), states of accumulator banks.
     """
 
-    READ_CYCLES = 4
+    READ_CYCLES = 6
 
     def __init__(
         self, *, units: tuple[Unit, ...], sources: tuple[int, ...], n_banks: int, cb_width: int

@@ -58,6 +58,10 @@ class AgedPriorityModel:
 CHOOSERS = {
     "round_robin_1": (lambda: RoundRobin(n_requests=1), lambda: RoundRobinModel(1)),
     "round_robin_7": (lambda: RoundRobin(n_requests=7), lambda: RoundRobinModel(7)),
+    "round_robin_7_serves_all": (
+        lambda: RoundRobin(n_requests=7, serves_all=True),
+        lambda: RoundRobinModel(7),
+    ),
     "round_robin_64": (lambda: RoundRobin(n_requests=64), lambda: RoundRobinModel(64)),
     "aged_3": (lambda: AgedPriority(n_requests=3, age_limit=2), lambda: AgedPriorityModel(3, 2)),
     "aged_8": (lambda: AgedPriority(n_requests=8, age_limit=20), lambda: AgedPriorityModel(8, 20)),
@@ -78,8 +82,9 @@ def test_chooser_grants_as_its_model(name: str) -> None:
             ctx.set(dut.requests, requests)
             grant = ctx.get(dut.grant)
             assert grant == model.grant(requests)
-            served = grant if rng.random() < 0.8 else 0
-            ctx.set(dut.served, served)
+            served = grant if rng.random() < 0.8 or getattr(dut, "serves_all", False) else 0
+            # Who serves all is not told so.
+            ctx.set(dut.served, 0 if getattr(dut, "serves_all", False) else served)
             await ctx.tick()
             model.step(requests, served)
 
