@@ -13,6 +13,7 @@ __all__ = [
     "ELEMENT_REGISTERS",
     "GRID_REGISTERS",
     "N_JOBS",
+    "PAGE_BITS",
     "REGISTERS",
     "ControlPage",
     "Counter",
@@ -165,6 +166,11 @@ REGISTERS: dict[str, Register] = {
     )
 }
 """Register of a chip with one element, by name: all in one page."""
+
+
+PAGE_BITS = 12
+"""Bits of a byte offset into one page of control registers, which is all that a chip with one
+element has."""
 
 
 class ControlPage(enum.IntEnum):

@@ -8,10 +8,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS
+from hw.arch.csr import PAGE_BITS
 from hw.chip.host_reader import HostReader
 from hw.chip.host_writer import HostWriter
 from hw.iface.axi import Axi4Port
-from hw.iface.control import PAGE_BITS, ControlPort
+from hw.iface.control import ControlPort
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 
 __all__ = ["HostPort"]
@@ -80,6 +81,11 @@ class HostPort(wiring.Component):
                 "control": Out(ControlPort(offset_bits=control_bits)),
             }
         )
+
+    @staticmethod
+    def tag_widths(read_slots: int) -> tuple[int, int]:
+        """Bits of tags of `read` and `write`."""
+        return (read_slots - 1).bit_length(), HostWriter.tag_width
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

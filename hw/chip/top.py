@@ -3,13 +3,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal
+from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from hw.chip.control import ControlBlock
 from hw.chip.crossbar import Crossbar, element_targets
 from hw.chip.dram_bridge import DramBridge
+from hw.chip.element import elaborate_controlled_element
 from hw.chip.host_port import HostPort
 from hw.config.tree import ChipConfig, PeConfig
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
@@ -160,37 +161,11 @@ class OneElementChip(wiring.Component):
 
     def _elaborate_element(self, m: Module) -> None:
         """The element in its own reset, jobs, errors, counters and the debug port."""
-        pe, control, sram, dram = self._pe, self._control, self._sram, self._dram
-        domain = ClockDomain("element", local=True)
-        m.domains += domain
-        m.d.comb += [
-            domain.clk.eq(ClockSignal()),
-            domain.rst.eq(ResetSignal() | control.element_reset),
-        ]
-        m.submodules.pe = DomainRenamer(domain.name)(pe)
-        wiring.connect(m, control.job, pe.start)
+        pe, sram, dram = self._pe, self._sram, self._dram
+        elaborate_controlled_element(m, pe, self._control)
         wiring.connect(m, pe.trace, wiring.flipped(self.trace))
-        m.d.comb += [
-            pe.halt_request.eq(control.halt_request),
-            pe.limits.eq(control.limits),
-            pe.remote_hold.eq(control.remote_hold),
-            control.remote_idle.eq(pe.remote_idle),
-            pe.debug_select.eq(control.debug_select),
-            pe.counter_enable.eq(control.counting),
-            pe.snapshot.eq(control.snapshot),
-            pe.counter_index.eq(control.counter_index),
-            pe.counter_word.eq(control.counter_word),
-            control.job_done.eq(pe.job_done),
-            control.job_status.eq(pe.status),
-            control.trap.eq(pe.trap),
-            control.quiet.eq(pe.quiet),
-            control.settled.eq(pe.settled),
-            control.progress.eq(pe.progress),
-            control.debug_data.eq(pe.debug_data),
-            control.counter_data.eq(pe.counter_data),
-            # No neighbours: signals for others are dropped, none come in.
-            pe.remote_signal.ready.eq(1),
-        ]
+        # No neighbours: signals for others are dropped, none come in.
+        m.d.comb += pe.remote_signal.ready.eq(1)
         beat_bytes = dram.beat_bytes
         events = {
             "sram.read_lines": sram.read_line,

@@ -5,11 +5,9 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["PAGE_BITS", "ControlPort", "ControlWrite", "control_write"]
+from hw.arch.csr import PAGE_BITS
 
-PAGE_BITS = 12
-"""Bits of a byte offset into one page of control registers, which is all that a chip with one
-element has."""
+__all__ = ["ControlPort", "ControlWrite", "control_write"]
 
 
 def control_write(offset_bits: int = PAGE_BITS) -> data.StructLayout:

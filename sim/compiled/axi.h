@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "chip_ports.h"
 #include "memory.h"
 
 // Verilator writes the second of two underscores as its code.
 #define HOST(signal) host___05F##signal
-#define DRAM(signal) dram___05F##signal
 
 template <typename Signal>
 void set_bytes(Signal& signal, const uint8_t* data, unsigned n_bytes) {
@@ -109,7 +109,49 @@ private:
     }
 };
 
-// Serves bursts in order; reads and writes share the data bus's bandwidth.
+// What a DRAM channel's port shows and is given, without the port's name.
+struct DramPins {
+    static constexpr unsigned kBus = DRAM_BYTES;
+    // From the chip.
+    bool arvalid, awvalid, wvalid, rready, bready;
+    uint64_t araddr, awaddr;
+    unsigned arlen, awlen, arid, awid;
+    uint8_t wdata[kBus], wstrb[(kBus + 7) / 8];
+    // To the chip.
+    bool arready, awready, wready, rvalid, rlast, bvalid;
+    unsigned rid, bid;
+    uint8_t rdata[kBus];
+};
+
+// One class for each channel: it alone knows the names of the port.
+#define DRAM(name, signal) name##___05F##signal
+#define DEFINE_PORT(name)                                                                                        \
+    struct Port_##name {                                                                                         \
+        static void look(const Vtop& top, DramPins& pins) {                                                      \
+            pins.arvalid = top.DRAM(name, arvalid), pins.awvalid = top.DRAM(name, awvalid);                      \
+            pins.wvalid = top.DRAM(name, wvalid), pins.rready = top.DRAM(name, rready);                          \
+            pins.bready = top.DRAM(name, bready);                                                                \
+            pins.araddr = top.DRAM(name, araddr), pins.arlen = top.DRAM(name, arlen);                            \
+            pins.arid = top.DRAM(name, arid), pins.awaddr = top.DRAM(name, awaddr);                              \
+            pins.awlen = top.DRAM(name, awlen), pins.awid = top.DRAM(name, awid);                                \
+            if (!pins.wvalid) return;                                                                            \
+            get_bytes(top.DRAM(name, wdata), pins.wdata, pins.kBus);                                             \
+            get_bytes(top.DRAM(name, wstrb), pins.wstrb, sizeof(pins.wstrb));                                    \
+        }                                                                                                        \
+        static void show(Vtop& top, const DramPins& pins) {                                                      \
+            top.DRAM(name, arready) = pins.arready, top.DRAM(name, awready) = pins.awready;                      \
+            top.DRAM(name, wready) = pins.wready, top.DRAM(name, bvalid) = pins.bvalid;                          \
+            top.DRAM(name, bid) = pins.bid, top.DRAM(name, bresp) = 0;                                           \
+            top.DRAM(name, rvalid) = pins.rvalid;                                                                \
+            if (!pins.rvalid) return;                                                                            \
+            set_bytes(top.DRAM(name, rdata), pins.rdata, pins.kBus);                                             \
+            top.DRAM(name, rid) = pins.rid, top.DRAM(name, rlast) = pins.rlast, top.DRAM(name, rresp) = 0;       \
+        }                                                                                                        \
+    };
+CHANNELS(DEFINE_PORT)
+#undef DEFINE_PORT
+
+// Serves bursts in order; reads and writes share the data bus's bandwidth. `memory` is that of all channels.
 class DramModel {
     struct Burst {
         uint64_t offset;
@@ -125,59 +167,49 @@ class DramModel {
 
 public:
     static constexpr unsigned kBus = DRAM_BYTES;
-    SparseMemory memory;
+    DramPins pins = {};
     uint32_t latency = 60;
     uint32_t rate = kBus * 1024;  // bytes per 1024 cycles
 
-    void drive(Vtop& top, uint64_t cycle) {
+    void drive(uint64_t cycle, SparseMemory& memory) {
         m_credit = std::min<uint64_t>(m_credit + rate, 2ull * 1024 * kBus);
-        top.DRAM(arready) = m_reads.size() < kDepth;
-        top.DRAM(awready) = m_writes.size() < kDepth;
-        top.DRAM(wready) = !m_writes.empty() && m_credit >= 1024ull * kBus;
-        top.DRAM(bvalid) = !m_acks.empty();
-        if (!m_acks.empty()) top.DRAM(bid) = m_acks.front();
-        top.DRAM(bresp) = 0;
+        pins.arready = m_reads.size() < kDepth;
+        pins.awready = m_writes.size() < kDepth;
+        pins.wready = !m_writes.empty() && m_credit >= 1024ull * kBus;
+        pins.bvalid = !m_acks.empty();
+        if (!m_acks.empty()) pins.bid = m_acks.front();
         // A beat on offer stays on offer, whatever the credit does.
         m_read_beat = m_read_beat || (!m_reads.empty() && m_reads.front().ready_cycle <= cycle
                                       && m_credit >= 1024ull * kBus);
-        top.DRAM(rvalid) = m_read_beat;
+        pins.rvalid = m_read_beat;
         if (m_read_beat) {
             const Burst& burst = m_reads.front();
-            uint8_t data[kBus];
-            memory.read(burst.offset + burst.beat * kBus, data, kBus);
-            set_bytes(top.DRAM(rdata), data, kBus);
-            top.DRAM(rid) = burst.id;
-            top.DRAM(rlast) = burst.beat == burst.beats - 1;
-            top.DRAM(rresp) = 0;
+            memory.read(burst.offset + burst.beat * kBus, pins.rdata, kBus);
+            pins.rid = burst.id;
+            pins.rlast = burst.beat == burst.beats - 1;
         }
     }
 
-    void sample(Vtop& top, uint64_t cycle) {
-        if (top.DRAM(rvalid) && top.DRAM(rready)) {
+    void sample(uint64_t cycle, SparseMemory& memory) {
+        if (pins.rvalid && pins.rready) {
             spend();
             m_read_beat = false;
             if (++m_reads.front().beat == m_reads.front().beats) m_reads.pop_front();
         }
-        if (top.DRAM(bvalid) && top.DRAM(bready)) m_acks.pop_front();
-        if (top.DRAM(wvalid) && top.DRAM(wready)) write_beat(top);
-        if (top.DRAM(arvalid) && top.DRAM(arready)) {
-            m_reads.push_back({offset(top.DRAM(araddr)), top.DRAM(arlen) + 1u, 0, unsigned(top.DRAM(arid)),
-                               cycle + latency});
+        if (pins.bvalid && pins.bready) m_acks.pop_front();
+        if (pins.wvalid && pins.wready) write_beat(memory);
+        if (pins.arvalid && pins.arready) {
+            m_reads.push_back({offset(pins.araddr), pins.arlen + 1u, 0, pins.arid, cycle + latency});
         }
-        if (top.DRAM(awvalid) && top.DRAM(awready)) {
-            m_writes.push_back({offset(top.DRAM(awaddr)), top.DRAM(awlen) + 1u, 0, unsigned(top.DRAM(awid)), 0});
-        }
+        if (pins.awvalid && pins.awready) m_writes.push_back({offset(pins.awaddr), pins.awlen + 1u, 0, pins.awid, 0});
     }
 
 private:
     static uint64_t offset(uint64_t address) { return address & ((1ull << 36) - 1); }
     void spend() { m_credit -= std::min<uint64_t>(m_credit, 1024ull * kBus); }
-    void write_beat(Vtop& top) {
+    void write_beat(SparseMemory& memory) {
         Burst& burst = m_writes.front();
-        uint8_t data[kBus], strobe[(kBus + 7) / 8];
-        get_bytes(top.DRAM(wdata), data, kBus);
-        get_bytes(top.DRAM(wstrb), strobe, sizeof(strobe));
-        memory.write_strobed(burst.offset + burst.beat * kBus, data, strobe, kBus);
+        memory.write_strobed(burst.offset + burst.beat * kBus, pins.wdata, pins.wstrb, kBus);
         spend();
         if (++burst.beat == burst.beats) {
             m_acks.push_back(burst.id);

@@ -37,14 +37,16 @@ class SimulatorBuild:
     from_cache: bool
 
 
-def chip_verilog(config: ChipConfig, cache: BuildCache) -> tuple[str, float]:
-    """Verilog of the one-element chip of `config`, and the seconds that it took when it was made.
+def chip_verilog(config: ChipConfig, cache: BuildCache, *, grid: bool = False) -> tuple[str, float]:
+    """Verilog of the one-element chip of `config`, or of the whole grid, and the seconds that it
+    took when it was made.
 
     Cached by a hash of every source below `hw/`, the configuration and the generator's version.
     """
     sources = sorted((_ROOT / "hw").rglob("*.py"))
     key = content_key(
         config.digest(),
+        "grid" if grid else "element",
         *(part for path in sources for part in (str(path.relative_to(_ROOT)), path.read_bytes())),
         *(importlib.metadata.version(package) for package in ("amaranth", "pyosys")),
     )
@@ -53,20 +55,45 @@ def chip_verilog(config: ChipConfig, cache: BuildCache) -> tuple[str, float]:
         # Only a miss needs the RTL; a cached simulator starts without loading it.
         from hw.chip.top import OneElementChip
         from hw.generate import emit_verilog
+        from hw.grid.chip import GridChip
+        from hw.lib.emit_once import Boundary
 
         start = time.monotonic()
-        text = emit_verilog(OneElementChip(config), name=_TOP)
+        chip = (
+            GridChip(config, tile_boundary=Boundary.NO_INLINE) if grid else OneElementChip(config)
+        )
+        text = emit_verilog(chip, name=_TOP)
         (folder / f"{_TOP}.v").write_text(text)
         (folder / "seconds.json").write_text(json.dumps(time.monotonic() - start))
 
-    folder = cache.get(f"verilog-{config.name}", key, emit)
+    folder = cache.get(f"verilog-{config.name}{'-grid' if grid else ''}", key, emit)
     return (folder / f"{_TOP}.v").read_text(), json.loads((folder / "seconds.json").read_text())
+
+
+def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
+    """C++ header that lists the ports of which a chip has several."""
+    traces, channels = ["trace"], ["dram"]
+    if grid:
+        places = [(row, column) for row in range(config.rows) for column in range(config.cols)]
+        traces = [f"trace{row}_{column}" for row, column in places]
+        channels = [f"dram{number}" for number in range(config.dram.channels)]
+    return "\n".join(
+        [
+            f"#define N_ELEMENTS {len(traces)}",
+            "#define ELEMENTS(X) " + " ".join(f"X({t}, {i})" for i, t in enumerate(traces)),
+            f"#define N_CHANNELS {len(channels)}",
+            "#define CHANNELS(X) " + " ".join(f"X({name})" for name in channels),
+            "enum { " + ", ".join(f"Channel_{name}" for name in channels) + " };",
+            "",
+        ]
+    )
 
 
 def build_simulator(
     config: ChipConfig,
     cache: BuildCache,
     *,
+    grid: bool = False,
     trace: bool = False,
     test: bool = False,
     progress: Callable[[str], None] = lambda _: None,
@@ -75,6 +102,8 @@ def build_simulator(
 
     Parameters
     ----------
+    grid : bool
+        The whole grid, not one element.
     trace : bool
         Able to write FST waveforms; slower.
     test : bool
@@ -88,14 +117,14 @@ def build_simulator(
         When Verilator or the C++ compiler refuses.
     """
     progress(f"Verilog of {config.name} ...")
-    text, verilog_seconds = chip_verilog(config, cache)
+    text, verilog_seconds = chip_verilog(config, cache, grid=grid)
     # With -march=native the result runs on this kind of processor only.
     defines = f"-DPROCESSOR_{processor_key()} "
     defines += f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
     job = VerilatorJob(
-        name=f"{config.name}{'-trace' if trace else ''}{'-test' if test else ''}.so",
+        name=f"{config.name}{'-grid' if grid else ''}{'-trace' if trace else ''}{'-test' if test else ''}.so",
         top=_TOP,
-        files={f"{_TOP}.v": text},
+        files={f"{_TOP}.v": text, "chip_ports.h": _chip_ports(config, grid=grid)},
         args=(
             *(_TEST if test else _FAST),
             *(("--trace-fst", "--trace-structs") if trace else ()),
@@ -103,7 +132,7 @@ def build_simulator(
             "--output-split",
             "20000",
             "-CFLAGS",
-            f"-fPIC {defines}",
+            f"-fPIC -I.. {defines}",
             "-LDFLAGS",
             "-shared",
         ),

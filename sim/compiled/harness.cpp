@@ -17,7 +17,8 @@ struct Sim {
     VerilatedContext context;
     std::unique_ptr<Vtop> top;
     HostModel host;
-    DramModel dram;
+    SparseMemory memory;  // of all channels
+    DramModel channels[N_CHANNELS];
     Recorder recorder;
     uint64_t cycle = 0;
 #if VM_TRACE_FST
@@ -35,12 +36,16 @@ struct Sim {
 
     void clock() {
         host.drive(*top);
-        dram.drive(*top, cycle);
+#define DRIVE_CHANNEL(name) channels[Channel_##name].drive(cycle, memory), Port_##name::show(*top, channels[Channel_##name].pins);
+        CHANNELS(DRIVE_CHANNEL)
+#undef DRIVE_CHANNEL
         top->clk = 0;
         top->eval();
         dump(2 * cycle);
         host.sample(*top);
-        dram.sample(*top, cycle);
+#define SAMPLE_CHANNEL(name) Port_##name::look(*top, channels[Channel_##name].pins), channels[Channel_##name].sample(cycle, memory);
+        CHANNELS(SAMPLE_CHANNEL)
+#undef SAMPLE_CHANNEL
         if (recorder.on) recorder.sample(*top, cycle);
         top->clk = 1;
         top->eval();
@@ -106,8 +111,10 @@ void sim_destroy(Sim* sim) {
 }
 
 void sim_dram_timing(Sim* sim, uint32_t latency, uint32_t bytes_per_1024_cycles) {
-    sim->dram.latency = latency;
-    sim->dram.rate = bytes_per_1024_cycles;
+    for (auto& channel : sim->channels) {
+        channel.latency = latency;
+        channel.rate = bytes_per_1024_cycles;
+    }
 }
 
 int sim_host_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes) {
@@ -146,11 +153,11 @@ int sim_register_read(Sim* sim, uint64_t address, uint32_t* value) {
 }
 
 void sim_dram_write(Sim* sim, uint64_t offset, const uint8_t* data, uint64_t n_bytes) {
-    sim->dram.memory.write(offset, data, n_bytes);
+    sim->memory.write(offset, data, n_bytes);
 }
 
 void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes) {
-    sim->dram.memory.read(offset, data, n_bytes);
+    sim->memory.read(offset, data, n_bytes);
 }
 
 int sim_run(Sim* sim, uint64_t n_cycles) {

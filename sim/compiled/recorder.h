@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records what the element's units and circular buffers do, as changes.
+// Records what the elements' units and circular buffers do, as changes.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -10,35 +11,32 @@
 #include "harness.h"
 
 // Verilator writes the second of two underscores as its code.
-#define TRACE_UNIT(index) top.trace___05Funits___05F##index
+#define TRACE(name, signal) top.name##___05F##signal
+#define TRACE_UNIT(name, index) TRACE(name, units___05F##index)
 
 // `sample` looks at the settled outputs once a cycle. A unit's outputs are kept when they change, a buffer's when it says so.
 class Recorder {
     static constexpr uint32_t kUnits = 7;
     static constexpr uint32_t kBuffers = 64;  // track of CB 0
+    static constexpr uint32_t kTracks = 128;  // of an element
     std::vector<SimRecord> m_records;
-    uint32_t m_last[kUnits] = {};
 
 public:
     bool on = false;
 
     void start() {
-        std::memset(m_last, 0, sizeof m_last);  // IDLE: a unit at work is recorded in the first cycle
+        for (auto& units : m_last) units.fill(0);  // IDLE: a unit at work is recorded in the first cycle
         on = true;
     }
 
     void sample(const Vtop& top, uint64_t cycle) {
-        const uint32_t now[kUnits] = {TRACE_UNIT(0), TRACE_UNIT(1), TRACE_UNIT(2), TRACE_UNIT(3),
-                                      TRACE_UNIT(4), TRACE_UNIT(5), TRACE_UNIT(6)};
-        if (std::memcmp(now, m_last, sizeof now)) {
-            for (uint32_t unit = 0; unit < kUnits; ++unit)
-                if (now[unit] != m_last[unit]) m_records.push_back({cycle, now[unit], unit});
-            std::memcpy(m_last, now, sizeof now);
-        }
-        if (top.trace___05Fbuffer___05Fvalid) {
-            const uint32_t payload = top.trace___05Fbuffer___05Fpayload;  // fill, depth, cb
-            m_records.push_back({cycle, payload & 0x3ffffff, kBuffers + (payload >> 26)});
-        }
+#define SAMPLE_ELEMENT(name, element)                                                                      \
+    sample_units(cycle, element,                                                                            \
+                 {TRACE_UNIT(name, 0), TRACE_UNIT(name, 1), TRACE_UNIT(name, 2), TRACE_UNIT(name, 3),       \
+                  TRACE_UNIT(name, 4), TRACE_UNIT(name, 5), TRACE_UNIT(name, 6)});                          \
+    if (TRACE(name, buffer___05Fvalid)) sample_buffer(cycle, element, TRACE(name, buffer___05Fpayload));
+        ELEMENTS(SAMPLE_ELEMENT)
+#undef SAMPLE_ELEMENT
     }
 
     // Moves the oldest records out.
@@ -49,5 +47,20 @@ public:
         return n;
     }
     uint64_t size() const { return m_records.size(); }
+
+private:
+    using Units = std::array<uint32_t, kUnits>;
+    Units m_last[N_ELEMENTS] = {};
+
+    void sample_units(uint64_t cycle, uint32_t element, const Units& now) {
+        if (now == m_last[element]) return;
+        for (uint32_t unit = 0; unit < kUnits; ++unit)
+            if (now[unit] != m_last[element][unit]) m_records.push_back({cycle, now[unit], element * kTracks + unit});
+        m_last[element] = now;
+    }
+    void sample_buffer(uint64_t cycle, uint32_t element, uint32_t payload) {  // fill, depth, cb
+        m_records.push_back({cycle, payload & 0x3ffffff, element * kTracks + kBuffers + (payload >> 26)});
+    }
 };
 #undef TRACE_UNIT
+#undef TRACE

@@ -7,17 +7,18 @@ from typing import Any
 
 from hw.arch import address_map
 from hw.arch.commands import QUAD_BYTES
-from hw.arch.csr import COUNTERS, REGISTERS, JobState, counter_offset
+from hw.arch.csr import REGISTERS, JobState
 from hw.arch.traps import Trap, trap_sentence
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.limits import EVERYTHING, AddressRange, range_values, rate_value
+from sw.runtime.page import RegisterPage
 from sw.runtime.port import HostPort
 from sw.runtime.triage import triage
 
-__all__ = ["Chip", "JobError", "JobHang", "JobResult"]
+__all__ = ["BUILD_KEYS", "Chip", "JobError", "JobHang", "JobResult", "element_error"]
 
-_BUILD = ("verilog_seconds", "build_seconds", "build_from_cache")
+BUILD_KEYS = ("verilog_seconds", "build_seconds", "build_from_cache")
 """Keys of `Chip.build`: what it took to make the device, None if there was nothing to make."""
 
 
@@ -31,6 +32,15 @@ class JobError(UserError):
 
 class JobHang(UserError):
     """A job made no progress; the message is the triage table."""
+
+
+def element_error(page: RegisterPage, where: str = "") -> JobError:
+    """The error that an element's registers tell of; `where` goes before the sentence."""
+    cause = page.register("ERROR_CAUSE")
+    place = page.register("ERROR_UNIT")
+    unit, opcode, tag = place & 0xFF, place >> 8 & 0xFF, place >> 16
+    info = page.register("ERROR_INFO")
+    return JobError(where + trap_sentence(cause, unit, opcode, tag, info), Trap(cause))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +58,7 @@ class JobResult:
     """Sentences about what the job left undone, from a device that looks for it."""
 
 
-class Chip:
+class Chip(RegisterPage):
     """One chip behind a host port.
 
     Parameters
@@ -68,22 +78,15 @@ class Chip:
     """Back end, as `--device` names it."""
 
     def __init__(self, port: HostPort, config: ChipConfig) -> None:
-        self.port, self.config = port, config
-        self.build: dict[str, Any] = dict.fromkeys(_BUILD)
+        super().__init__(port, REGISTERS)
+        self.config = config
+        self.build: dict[str, Any] = dict.fromkeys(BUILD_KEYS)
         found, wanted = self.register("CONFIG"), int(config.digest(), 16)
         if found != wanted:
             raise UserError(
                 f"The device was built from configuration {found:08x}, not {config.name}"
                 f" ({wanted:08x})."
             )
-
-    def register(self, name: str) -> int:
-        """Read a control register."""
-        return self.port.read_register(address_map.CONTROL.base + REGISTERS[name].offset)
-
-    def set_register(self, name: str, value: int) -> None:
-        """Write a control register."""
-        self.port.write_register(address_map.CONTROL.base + REGISTERS[name].offset, value)
 
     def clear_sram(self) -> None:
         """Fill shared SRAM with zeros, as hardware needs it once after power-on: until then words
@@ -192,22 +195,6 @@ class Chip:
         """Cycles of the running or last job."""
         return self.register("JOB_CYCLES_LO") | self.register("JOB_CYCLES_HI") << 32
 
-    def counters(self) -> dict[str, int | None]:
-        """All performance counters, read as one snapshot."""
-        self.set_register("SNAPSHOT", 1)
-        base = address_map.CONTROL.base
-        values: dict[str, int | None] = {}
-        for counter in COUNTERS:
-            address = base + counter_offset(counter.name)
-            low, high = self.port.read_register(address), self.port.read_register(address + 4)
-            values[counter.name] = low | high << 32
-        return values
-
-    def debug_word(self, space: int, index: int, word: int) -> int:
-        """One word of the debug port."""
-        self.set_register("DEBUG_SELECT", space << 24 | index << 8 | word)
-        return self.register("DEBUG_DATA")
-
     def _hang(self, stall_limit: int) -> None:
         """Describe a hang, then abort so that the chip is usable again."""
         table = triage(self.config, self.debug_word)
@@ -216,10 +203,5 @@ class Chip:
         raise JobHang(f"No progress for {stall_limit} cycles.\n{table}")
 
     def _raise_error(self) -> None:
-        if self.register("JOB_STATE") != JobState.ERROR:
-            return
-        cause = self.register("ERROR_CAUSE")
-        where = self.register("ERROR_UNIT")
-        unit, opcode, tag = where & 0xFF, where >> 8 & 0xFF, where >> 16
-        info = self.register("ERROR_INFO")
-        raise JobError(trap_sentence(cause, unit, opcode, tag, info), Trap(cause))
+        if self.register("JOB_STATE") == JobState.ERROR:
+            raise element_error(self)

@@ -12,8 +12,9 @@ from sim.compiled.build import chip_verilog
 from sim.waves import has_instance
 from sw.errors import UserError
 from sw.runtime.chip import Chip
+from sw.runtime.grid import Grid
 
-__all__ = ["Waves", "simulators_folder", "simulated_chip"]
+__all__ = ["Waves", "simulators_folder", "simulated_chip", "simulated_grid"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,12 +32,13 @@ def simulators_folder() -> Path:
     return Path(__file__).resolve().parents[2] / "build" / "simulators"
 
 
-def _check_scope(config: ChipConfig, scope: str) -> None:
+def _check_scope(config: ChipConfig, scope: str, *, grid: bool) -> None:
     """Verilator ends the whole process over an instance that does not exist."""
-    text, _seconds = chip_verilog(config, BuildCache(simulators_folder()))
+    text, _seconds = chip_verilog(config, BuildCache(simulators_folder()), grid=grid)
     if not has_instance(text, "mtia_chip", scope):
         raise UserError(
-            f"WAVES_SCOPE is {scope!r}; the chip has no such instance (pe.dpe is one, for example)."
+            f"WAVES_SCOPE is {scope!r}; the chip has no such instance"
+            f" ({'tile0_0.pe.dpe' if grid else 'pe.dpe'} is one, for example)."
         )
 
 
@@ -68,11 +70,49 @@ def simulated_chip(
     BuildError
         When the simulator cannot be built.
     """
+    simulator, build = _simulator(
+        config, grid=False, waves=waves, test=test, seed=seed, progress=progress
+    )
+    chip = Chip(simulator, config)
+    if test:  # the other build starts with zeros
+        chip.clear_sram()
+    return chip, build
+
+
+def simulated_grid(
+    config: ChipConfig,
+    *,
+    waves: Waves | None = None,
+    test: bool = False,
+    seed: int = 1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Grid, SimulatorBuild]:
+    """As `simulated_chip`, with all elements of the member."""
+    simulator, build = _simulator(
+        config, grid=True, waves=waves, test=test, seed=seed, progress=progress
+    )
+    grid = Grid(simulator, config)
+    if test:
+        grid.clear_sram()
+    return grid, build
+
+
+def _simulator(
+    config: ChipConfig,
+    *,
+    grid: bool,
+    waves: Waves | None,
+    test: bool,
+    seed: int,
+    progress: Callable[[str], None],
+) -> tuple[CompiledSimulator, SimulatorBuild]:
+    """Build the simulator of one element, or of the grid, and begin its waveform."""
     if waves is not None:
-        _check_scope(config, waves.scope)
+        _check_scope(config, waves.scope, grid=grid)
     build = build_simulator(
         config,
         BuildCache(simulators_folder()),
+        grid=grid,
         trace=waves is not None,
         test=test,
         progress=progress,
@@ -80,7 +120,4 @@ def simulated_chip(
     simulator = CompiledSimulator(build.library, seed=seed)
     if waves is not None:
         simulator.trace(waves.path, scope=waves.scope, first=waves.first, last=waves.last)
-    chip = Chip(simulator, config)
-    if test:  # the other build starts with zeros
-        chip.clear_sram()
-    return chip, build
+    return simulator, build

@@ -8,8 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import N_JOBS
-from hw.chip.grid_element_control import JOBS_QUEUED
-from hw.net.control_flits import Report, report_layout
+from hw.grid.control_flits import Report, report_layout
+from hw.grid.element_control import JOBS_QUEUED
 
 __all__ = ["GridJobs", "grid_error_layout", "grid_start_layout"]
 

@@ -12,8 +12,8 @@ from hw.arch.csr import ELEMENT_REGISTERS, N_JOBS
 from hw.chip.element_control import ElementControl
 from hw.chip.job_machine import JobMachine
 from hw.chip.registers import RegisterFile
+from hw.grid.control_flits import ended_layout
 from hw.lib.elastic import StreamFifo
-from hw.net.control_flits import ended_layout
 
 __all__ = ["JOBS_QUEUED", "GridElementControl"]
 

@@ -3,8 +3,7 @@
 
 from amaranth.lib import data, enum
 
-from hw.arch.csr import N_JOBS
-from hw.iface.control import PAGE_BITS
+from hw.arch.csr import N_JOBS, PAGE_BITS
 
 __all__ = ["Report", "access_layout", "ended_layout", "report_layout"]
 

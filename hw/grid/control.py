@@ -7,13 +7,13 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, ControlPage
+from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, PAGE_BITS, ControlPage
 from hw.chip.control import IDENTITY
-from hw.chip.grid_jobs import GridJobs
 from hw.chip.memory_control import elaborate_memory_control, memory_control_members
 from hw.chip.registers import RegisterFile
-from hw.iface.control import PAGE_BITS, ControlPort
-from hw.net.control_flits import Report, access_layout, report_layout
+from hw.grid.control_flits import Report, access_layout, report_layout
+from hw.grid.jobs import GridJobs
+from hw.iface.control import ControlPort
 
 __all__ = ["GRID_CONTROL_BITS", "GridControl"]
 

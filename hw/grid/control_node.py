@@ -7,9 +7,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.grid.control_flits import Report, access_layout, ended_layout, report_layout
 from hw.iface.control import ControlPort
 from hw.lib.arbiter import RoundRobinArbiter
-from hw.net.control_flits import Report, access_layout, ended_layout, report_layout
 from hw.net.lane_hop import LaneHop
 from hw.net.merge_hop import MergeHop
 
@@ -81,7 +81,7 @@ class ControlNode(wiring.Component):
         """Answers and ends of jobs take turns."""
         shape = self.up_i.payload.shape()
         m.submodules.turns = turns = RoundRobinArbiter(shape=shape, n_inputs=2)
-        wiring.connect(m, turns.o, wiring.flipped(local))
+        wiring.connect(m, turns.o, local)
         answer, ended = turns.i
         answered, value = Signal(), Signal(32)  # an answer waits
         with m.If(self.port.answer.valid):

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chip with a grid of elements."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from hw.chip.host_port import HostPort
+from hw.config.tree import ChipConfig
+from hw.grid.control import GRID_CONTROL_BITS, GridControl
+from hw.grid.geometry import HOST_ID_WIDTH, HOST_READ_SLOTS, GridGeometry
+from hw.grid.side import GridSide
+from hw.grid.tap import Tap
+from hw.grid.tile import LANES, LINKS, Tile
+from hw.iface.memory import MemoryReadPort, MemoryWritePort
+from hw.iface.trace import TracePort
+from hw.lib.emit_once import Boundary, EmitOnce
+from hw.net.sides import hops, is_of_rows
+
+__all__ = ["GridChip"]
+
+
+class GridChip(wiring.Component):
+    """A member of the family: elements, lanes, memories on up to four sides, and the host.
+
+    Operation: docs/network.md. The host writes operands and command lists, starts jobs on
+    sub-grids through the control registers, waits for `irq`, and reads the results.
+
+    Parameters
+    ----------
+    config : the member.
+    tile_boundary : how Verilator shall treat a tile.
+
+    Members
+    -------
+    host : In(Axi4Port), `link_bytes` wide. dram0, ... : Out(Axi4Port), the DRAM channels.
+    irq : Out(1), high while a job that GRID_WAIT names is done.
+    trace0_0, ... : Out(TracePort()), what the elements' units and buffers do, by row and column.
+
+    Raises: ConfigError when the configuration cannot be built.
+    """
+
+    def __init__(self, config: ChipConfig, *, tile_boundary: Boundary = Boundary.FREE) -> None:
+        self.geometry = geometry = GridGeometry(config)
+        self.config = config
+        self.tile_boundary = tile_boundary
+        self._host = HostPort(
+            link_bytes=geometry.link_bytes,
+            id_width=HOST_ID_WIDTH,
+            sram_bytes=config.sram.size_bytes,
+            dram_bytes=config.dram.size_bytes,
+            local_bytes=config.pe.ls.size_bytes,
+            control_bits=GRID_CONTROL_BITS,
+            read_slots=HOST_READ_SLOTS,
+        )
+        self._sides = {side: GridSide(geometry=geometry, side=side) for side in geometry.sides}
+        self._control = GridControl(
+            rows=geometry.rows,
+            columns=geometry.columns,
+            n_positions=geometry.n_positions,
+            config_id=int(config.digest(), 16),
+            count_width=sum(len(side.corrected) for side in self._sides.values()),
+        )
+        channels = [
+            (number, side)
+            for side in self._sides.values()
+            for number, node in side.nodes.items()
+            if node.has_channel
+        ]
+        self._channels = dict(sorted(channels, key=lambda channel: channel[0]))
+        super().__init__(
+            {
+                "host": self._host.signature.members["axi"],
+                **{
+                    f"dram{number}": side.signature.members[f"axi{number}"]
+                    for number, side in self._channels.items()
+                },
+                "irq": Out(1),
+                **{
+                    f"trace{row}_{column}": Out(TracePort())
+                    for row in range(geometry.rows)
+                    for column in range(geometry.columns)
+                },
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.host_port = self._host
+        m.submodules.control = self._control
+        for side, part in self._sides.items():
+            m.submodules[f"side_{side.name.lower()}"] = part
+        for number, side in self._channels.items():
+            axi = getattr(side, f"axi{number}")
+            wiring.connect(m, axi, wiring.flipped(getattr(self, f"dram{number}")))
+        wiring.connect(m, wiring.flipped(self.host), self._host.axi)
+        wiring.connect(m, self._host.control, self._control.port)
+        m.d.comb += self.irq.eq(self._control.irq)
+        self._elaborate_host(m)
+        self._elaborate_memory(m)
+        tiles = self._elaborate_tiles(m)
+        self._elaborate_lanes(m, tiles)
+        self._elaborate_control_lanes(m, tiles)
+        self._elaborate_links(m, tiles)
+        return m
+
+    def _elaborate_host(self, m: Module) -> None:
+        """The host's lanes."""
+        for name, answer, kind, master in (
+            ("read", "line", MemoryReadPort, self._host.read),
+            ("write", "ack", MemoryWritePort, self._host.write),
+        ):
+            width = len(master.request.payload.tag)
+            tap = Tap(geometry=self.geometry, port=kind, tag_widths=(width,))
+            m.submodules[f"host_{name}s"] = tap
+            wiring.connect(m, master, tap.master0)
+            for number, side in enumerate(self._sides.values()):
+                wiring.connect(m, tap.request[number], getattr(side, name)[-1])
+                wiring.connect(m, getattr(side, answer)[-1], tap.answer[number])
+
+    def _elaborate_memory(self, m: Module) -> None:
+        """Faults, clearing and counts of all sides."""
+        control, sides = self._control, list(self._sides.values())
+        m.d.comb += [
+            control.inject.ready.eq(Cat(side.inject.ready for side in sides).all()),
+            control.clearing.eq(Cat(side.clearing for side in sides).any()),
+            control.corrected.eq(sum(side.corrected for side in sides)),
+            control.uncorrected.eq(sum(side.uncorrected for side in sides)),
+        ]
+        for side in sides:
+            m.d.comb += [
+                side.inject.valid.eq(control.inject.valid),
+                side.inject.payload.eq(control.inject.payload),
+                side.clear.eq(control.clear),
+            ]
+
+    def _elaborate_tiles(self, m: Module) -> dict[tuple[int, int], Any]:
+        """All tiles, by row and column."""
+        tiles = {}
+        for row in range(self.geometry.rows):
+            for column in range(self.geometry.columns):
+                tile = EmitOnce(Tile, key="tile", boundary=self.tile_boundary, config=self.config)
+                m.submodules[f"tile{row}_{column}"] = tiles[row, column] = tile
+                m.d.comb += [tile.row.eq(row), tile.column.eq(column)]
+                trace = getattr(self, f"trace{row}_{column}")
+                wiring.connect(m, tile.trace, wiring.flipped(trace))
+        return tiles
+
+    def _elaborate_lanes(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
+        """Every lane passes the tiles of a row or column, in one direction or the other."""
+        shape = {"rows": self.geometry.rows, "columns": self.geometry.columns}
+        for number, (side, part) in enumerate(self._sides.items()):
+            for lane in range(part.n_lanes - 1):
+                passed = [
+                    tiles[(lane, place) if is_of_rows(side) else (place, lane)]
+                    for place in hops(side, **shape)
+                ]
+                for name, direction in LANES.items():
+                    end = getattr(part, name)[lane]
+                    ins = [getattr(tile, f"{name}_i")[number] for tile in passed]
+                    outs = [getattr(tile, f"{name}_o")[number] for tile in passed]
+                    if direction == "down":
+                        _chain(m, end, ins, outs)
+                    else:
+                        _merge(m, end, ins, outs)
+
+    def _elaborate_control_lanes(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
+        """Control lanes of each row, from W and back."""
+        columns = range(self.geometry.columns)
+        for row in range(self.geometry.rows):
+            passed = [tiles[row, column] for column in columns]
+            _chain(
+                m,
+                self._control.down[row],
+                [tile.access_i for tile in passed],
+                [tile.access_o for tile in passed],
+            )
+            _merge(
+                m,
+                self._control.up[row],
+                [tile.report_i for tile in passed],
+                [tile.report_o for tile in passed],
+            )
+
+    def _elaborate_links(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
+        """Reduction links from each tile to its southern and eastern neighbour."""
+        for (row, column), tile in tiles.items():
+            for name, place in (("in_north", (row - 1, column)), ("in_west", (row, column - 1))):
+                if place in tiles:
+                    wiring.connect(m, getattr(tiles[place], LINKS[name]), getattr(tile, name))
+
+
+def _chain(m: Module, end: Any, ins: list[Any], outs: list[Any]) -> None:
+    """A lane from a side: through all tiles; behind the last one everything disappears."""
+    for source, target in zip([end, *outs[:-1]], ins, strict=True):
+        wiring.connect(m, source, target)
+    m.d.comb += outs[-1].ready.eq(1)
+
+
+def _merge(m: Module, end: Any, ins: list[Any], outs: list[Any]) -> None:
+    """A lane to a side: from the farthest tile through the nearer ones."""
+    for source, target in zip(outs, [end, *ins[:-1]], strict=True):
+        wiring.connect(m, source, target)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the parts of a grid must agree on: shape, lanes, tags, and which memory is where."""
+
+from hw.arch.interleave import Interleave
+from hw.chip.host_port import HostPort
+from hw.config.tree import ChipConfig, ConfigError
+from hw.net.flits import LaneShapes
+from hw.net.sides import Side, n_lanes, place_of_slice
+from hw.pe.pe import ProcessingElement
+
+__all__ = ["HOST_ID_WIDTH", "HOST_READ_SLOTS", "GridGeometry"]
+
+HOST_ID_WIDTH = 4
+"""Bits of an ID at the host port."""
+HOST_READ_SLOTS = 32
+"""Beats that the host may have under way."""
+
+
+class GridGeometry:
+    """Derived sizes of a member with more than one element.
+
+    A *node* is a slice of the shared SRAM with the DRAM channel behind it, if it has one. Nodes are
+    numbered as slices are; channel c is at node c. The host has a lane of its own at each side,
+    behind those of the tiles.
+
+    Parameters
+    ----------
+    config : the member.
+
+    Raises: ConfigError when there are more DRAM channels than slices.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        config.validate()
+        if config.dram.channels > config.sram.slices:
+            raise ConfigError(
+                f"dram.channels is {config.dram.channels}; it must be at most sram.slices"
+                f" ({config.sram.slices}), since each channel is behind a slice."
+            )
+        self.config = config
+        self.rows, self.columns = config.rows, config.cols
+        self.n_positions = max(config.rows, config.cols)
+        self.link_bytes = config.pe.link_bytes
+        self.sram = Interleave(n_slices=config.sram.slices, line_bytes=self.link_bytes)
+        self.dram = Interleave(n_slices=config.dram.channels, line_bytes=self.link_bytes)
+        self.sides = tuple(Side(number) for number in range(self.sram.n_sides))
+        widths = ProcessingElement.tag_widths(config.pe)
+        self.read_masters = (widths["memory_read"], widths["list_read"])
+        self.write_masters = (widths["memory_write"],)
+        host = HostPort.tag_widths(HOST_READ_SLOTS)
+        self.shapes = LaneShapes(
+            link_bytes=self.link_bytes,
+            n_positions=self.n_positions,
+            read_tag_width=max(max(self.read_masters) + 1, host[0]),
+            write_tag_width=max(*self.write_masters, host[1]),
+        )
+
+    def n_lanes(self, side: Side) -> int:
+        """Lanes of a side, with the host's, which is the last."""
+        return n_lanes(side, rows=self.rows, columns=self.columns) + 1
+
+    def nodes(self, side: Side) -> tuple[int, ...]:
+        """Slices of a side, in the order of their numbers there."""
+        slices = range(self.sram.n_slices)
+        return tuple(node for node in slices if place_of_slice(node, self.sram)[0] is side)

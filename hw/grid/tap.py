@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where one who asks for memory meets the lanes of the sides."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.address_map import DRAM, SRAM
+from hw.chip.crossbar import exists
+from hw.grid.geometry import GridGeometry
+from hw.iface.memory import MemoryReadPort, MemoryWritePort
+from hw.lib.arbiter import RoundRobinArbiter
+from hw.lib.elastic import PipeStage, SkidBuffer
+from hw.net.flits import Answer
+from hw.net.fold import slice_number, slice_place
+from hw.net.sides import is_of_rows
+
+__all__ = ["Tap"]
+
+
+class Tap(wiring.Component):
+    """Sends accesses of one kind to the side of the memory that they mean, and sorts the answers.
+
+    Operation: masters take turns. The address says which side is meant; one that no memory holds
+    is answered with an error here. Answers of the sides take turns too; each goes to the master
+    that its tag names. A master has reserved room for what it asks, so answers always leave, and
+    nothing here makes a request wait for an answer.
+
+    Timing: a request is at its lane 1 cycle after it was taken, an answer at its master in the
+    cycle in which the lane offers it; one of each per cycle. Combinational path from a master's
+    `response.ready` to its lane's.
+
+    Parameters
+    ----------
+    geometry : the grid.
+    port : `MemoryReadPort` or `MemoryWritePort`.
+    tag_widths : bits of each master's tags.
+
+    Members
+    -------
+    row, column : In(n_positions), one-hot, the position on lanes along a row, along a column.
+    master0, ... : In(port), one for each entry of `tag_widths`.
+    request : Out(stream.Signature(request flit)).array(sides).
+    answer : In(stream.Signature(answer flit)).array(sides).
+    """
+
+    latency = 1
+    """Cycles that the way there adds."""
+
+    def __init__(
+        self,
+        *,
+        geometry: GridGeometry,
+        port: type[MemoryReadPort] | type[MemoryWritePort],
+        tag_widths: tuple[int, ...],
+    ) -> None:
+        self.geometry = geometry
+        shapes, n_sides = geometry.shapes, len(geometry.sides)
+        reads = port is MemoryReadPort
+        self.request_shape = shapes.read if reads else shapes.write
+        self.answer_shape = shapes.line if reads else shapes.ack
+        self.tag_bits = max(tag_widths)
+        self.n_masters = len(tag_widths)
+        super().__init__(
+            {
+                "row": In(geometry.n_positions),
+                "column": In(geometry.n_positions),
+                **{
+                    f"master{index}": In(port(link_bytes=geometry.link_bytes, tag_width=width))
+                    for index, width in enumerate(tag_widths)
+                },
+                "request": Out(stream.Signature(self.request_shape)).array(n_sides),
+                "answer": In(stream.Signature(self.answer_shape)).array(n_sides),
+            }
+        )
+
+    @property
+    def masters(self) -> list[Any]:
+        """The masters' ports."""
+        return [getattr(self, f"master{index}") for index in range(self.n_masters)]
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.turns = turns = RoundRobinArbiter(
+            shape=self.request_shape, n_inputs=self.n_masters
+        )
+        m.submodules.stage = stage = SkidBuffer(shape=self.request_shape)
+        m.submodules.refusal = refusal = PipeStage(shape=self.answer_shape)
+        wiring.connect(m, turns.o, stage.i)
+        for index, (master, port) in enumerate(zip(self.masters, turns.i, strict=True)):
+            asked = master.request
+            m.d.comb += [port.valid.eq(asked.valid), asked.ready.eq(port.ready)]
+            for field, _ in asked.payload.shape():
+                value = asked.payload[field]
+                if field == "tag":
+                    value = Value.cast(value) | index << self.tag_bits
+                m.d.comb += Value.cast(port.payload[field]).eq(value)
+        self._elaborate_request(m, stage.o, refusal.i)
+        self._elaborate_answers(m, refusal.o)
+        return m
+
+    def _elaborate_request(self, m: Module, request: Any, refusal: Any) -> None:
+        """To the side that is meant, or to nobody."""
+        config, asked = self.geometry.config, request.payload
+        held = {
+            "sram": exists(asked.address, SRAM, config.sram.size_bytes),
+            "dram": exists(asked.address, DRAM, config.dram.size_bytes),
+        }
+        places = {
+            name: slice_place(slice_number(asked.address, interleave), interleave)[0]
+            for name, interleave in (("sram", self.geometry.sram), ("dram", self.geometry.dram))
+        }
+        somewhere, meant = Signal(), Signal(2)
+        m.d.comb += [
+            somewhere.eq(held["sram"] | held["dram"]),
+            meant.eq(Mux(held["sram"], places["sram"], places["dram"])),
+            refusal.valid.eq(request.valid & ~somewhere),
+            refusal.payload.tag.eq(asked.tag),
+            refusal.payload.answer.eq(Answer.ERROR),
+            request.ready.eq(refusal.ready),
+        ]
+        for side, lane in zip(self.geometry.sides, self.request, strict=True):
+            mine = somewhere & (meant == side)
+            m.d.comb += [
+                lane.valid.eq(request.valid & mine),
+                lane.payload.eq(asked),
+                lane.payload.mask.eq(self.row if is_of_rows(side) else self.column),
+            ]
+            with m.If(mine):
+                m.d.comb += request.ready.eq(lane.ready)
+
+    def _elaborate_answers(self, m: Module, refusal: Any) -> None:
+        """Answers take turns; each finds its master."""
+        sources = [*self.answer, refusal]
+        m.submodules.answers = turns = RoundRobinArbiter(
+            shape=self.answer_shape, n_inputs=len(sources)
+        )
+        for port, source in zip(turns.i, sources, strict=True):
+            m.d.comb += [
+                port.valid.eq(source.valid),
+                port.payload.eq(source.payload),
+                source.ready.eq(port.ready),
+            ]
+        answer = turns.o
+        number = answer.payload.tag[self.tag_bits :]
+        for index, master in enumerate(self.masters):
+            told = master.response
+            mine = number == index if self.n_masters > 1 else 1
+            m.d.comb += told.valid.eq(answer.valid & mine)
+            m.d.comb += self._fields(told.payload, answer.payload)
+            with m.If(mine):
+                m.d.comb += answer.ready.eq(told.ready)
+
+    def _fields(self, told: data.View, flit: data.View) -> list[Any]:
+        """What a master is told of an answer."""
+        fields = {"tag": flit.tag}
+        if "data" in self.answer_shape.members:
+            fields |= {"data": flit.data, "poison": flit.answer == Answer.POISON}
+            fields["error"] = (flit.answer == Answer.ERROR) | (flit.answer == Answer.MISMATCH)
+        else:
+            fields["error"] = flit.answer != Answer.OK
+        return [Value.cast(told[name]).eq(value) for name, value in fields.items()]

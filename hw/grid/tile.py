@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One element of the grid with its stages of all lanes that pass it."""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.chip.element import elaborate_controlled_element
+from hw.config.tree import ChipConfig
+from hw.grid.control_flits import access_layout, report_layout
+from hw.grid.control_node import ControlNode
+from hw.grid.element_control import GridElementControl
+from hw.grid.geometry import GridGeometry
+from hw.grid.tap import Tap
+from hw.iface.memory import MemoryReadPort, MemoryWritePort
+from hw.net.lane_hop import LaneHop
+from hw.net.merge_hop import MergeHop
+from hw.net.sides import Side, is_of_rows
+from hw.pe.pe import ProcessingElement
+
+__all__ = ["LANES", "LINKS", "Tile"]
+
+LANES = {"read": "up", "write": "up", "line": "down", "ack": "down"}
+"""Lanes by what they carry, and whether they lead up to a side or down into the grid."""
+LINKS = {"in_north": "out_south", "in_west": "out_east"}
+"""Reduction links: an element's way in, and the way out of its neighbour that leads there."""
+
+
+class Tile(wiring.Component):
+    """An element, the registers that control it, and its stages of the lanes; this file only wires.
+
+    Operation: equal for all places, so it is elaborated once; where it is comes in on `row` and
+    `column`. Every output comes from a register, but for `ready` of the reduction links.
+
+    Timing: a cycle per lane.
+
+    Parameters
+    ----------
+    config : the member.
+
+    Members
+    -------
+    row, column : In(4), the place; constant.
+    <lane>_i, <lane>_o : In, Out(stream).array(sides), see `LANES`; `i` is the upstream end.
+    access_i, access_o, report_i, report_o : the row's control lanes, see `ControlNode`.
+    in_north, in_west, out_south, out_east : reduction links, see `ReductionEngine`.
+    trace : Out(TracePort()), what the element's units and buffers do.
+    """
+
+    def __init__(self, *, config: ChipConfig) -> None:
+        self.geometry = geometry = GridGeometry(config)
+        shapes = geometry.shapes
+        self._pe = ProcessingElement(config=config.pe, with_links=True, with_cores=False)
+        self._shapes = {name: getattr(shapes, name) for name in LANES}
+        members: dict[str, Any] = {"row": In(4), "column": In(4)}
+        for name, shape in self._shapes.items():
+            members[f"{name}_i"] = In(stream.Signature(shape)).array(len(geometry.sides))
+            members[f"{name}_o"] = Out(stream.Signature(shape)).array(len(geometry.sides))
+        for name, layout in (("access", access_layout), ("report", report_layout)):
+            flits = stream.Signature(layout(geometry.n_positions))
+            members |= {f"{name}_i": In(flits), f"{name}_o": Out(flits)}
+        own = [*LINKS, *LINKS.values(), "trace"]
+        super().__init__(members | {name: self._pe.signature.members[name] for name in own})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.control = control = GridElementControl()
+        elaborate_controlled_element(m, self._pe, control)
+        m.d.comb += [control.row.eq(self.row), control.column.eq(self.column)]
+        for name in (*LINKS, *LINKS.values(), "trace"):
+            wiring.connect(m, getattr(self._pe, name), wiring.flipped(getattr(self, name)))
+        self._elaborate_control(m, control)
+        self._elaborate_memory(m)
+        # Signals to other elements and access to local memory from outside: not on lanes yet.
+        m.d.comb += self._pe.remote_signal.ready.eq(1)
+        return m
+
+    def _elaborate_control(self, m: Module, control: GridElementControl) -> None:
+        """The stage of the control lanes."""
+        m.submodules.node = node = ControlNode(n_positions=self.geometry.n_positions)
+        wiring.connect(m, node.port, control.port)
+        wiring.connect(m, control.ended, node.ended)
+        for inner, outer in (("down", "access"), ("up", "report")):
+            for end in "io":
+                lane = getattr(self, f"{outer}_{end}")
+                wiring.connect(m, getattr(node, f"{inner}_{end}"), wiring.flipped(lane))
+        m.d.comb += [
+            node.here.eq(1 << self.column),
+            node.position.eq(self.column),
+            node.weight.eq(self.geometry.columns - 1 - self.column),
+        ]
+
+    def _elaborate_memory(self, m: Module) -> None:
+        """The element's memory ports, and the stages of the lanes."""
+        geometry, pe = self.geometry, self._pe
+        m.submodules.reads = reads = Tap(
+            geometry=geometry, port=MemoryReadPort, tag_widths=geometry.read_masters
+        )
+        m.submodules.writes = writes = Tap(
+            geometry=geometry, port=MemoryWritePort, tag_widths=geometry.write_masters
+        )
+        wiring.connect(m, pe.memory_read, reads.master0)
+        wiring.connect(m, pe.list_read, reads.master1)
+        wiring.connect(m, pe.memory_write, writes.master0)
+        for tap in (reads, writes):
+            m.d.comb += [tap.row.eq(1 << self.column), tap.column.eq(1 << self.row)]
+        ports = {
+            "read": reads.request,
+            "line": reads.answer,
+            "write": writes.request,
+            "ack": writes.answer,
+        }
+        for number, side in enumerate(geometry.sides):
+            for name, direction in LANES.items():
+                add = self._add_up if direction == "up" else self._add_down
+                add(m, name, number, side, ports[name][number])
+
+    def _hop(self, m: Module, name: str, number: int, side: Side, hop: Any) -> Any:
+        m.submodules[f"{name}_{side.name.lower()}"] = hop
+        wiring.connect(m, wiring.flipped(getattr(self, f"{name}_i")[number]), hop.i)
+        wiring.connect(m, hop.o, wiring.flipped(getattr(self, f"{name}_o")[number]))
+        return hop
+
+    def _add_up(self, m: Module, name: str, number: int, side: Side, local: Any) -> None:
+        """A stage of a lane to a side."""
+        hop = MergeHop(shape=self._shapes[name], most=self.geometry.n_positions)
+        self._hop(m, name, number, side, hop)
+        wiring.connect(m, local, hop.local)
+        place = self.column if is_of_rows(side) else self.row
+        size = self.geometry.columns if is_of_rows(side) else self.geometry.rows
+        near = side in (Side.W, Side.N)
+        m.d.comb += hop.weight.eq(size - 1 - place if near else place)
+
+    def _add_down(self, m: Module, name: str, number: int, side: Side, local: Any) -> None:
+        """A stage of a lane from a side."""
+        hop = self._hop(m, name, number, side, LaneHop(shape=self._shapes[name]))
+        wiring.connect(m, hop.tap, local)
+        m.d.comb += hop.here.eq(1 << (self.column if is_of_rows(side) else self.row))

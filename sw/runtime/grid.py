@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chip with a grid of elements as the runtime sees it: jobs on sub-grids, errors in words."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hw.arch.commands import QUAD_BYTES
+from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, PAGE_BITS, ControlPage
+from hw.config import ChipConfig
+from sw.errors import UserError
+from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
+from sw.runtime.page import RegisterPage
+from sw.runtime.placement import ALIGN
+from sw.runtime.port import HostPort
+from sw.runtime.triage import triage
+
+__all__ = ["Grid", "Place"]
+
+Place = tuple[int, int]
+"""Row and column of an element."""
+
+
+class Grid(RegisterPage):
+    """A whole chip behind a host port.
+
+    Parameters
+    ----------
+    port : HostPort
+        The device.
+    config : ChipConfig
+        What it was built from; checked against the chip's own CONFIG register.
+
+    Raises
+    ------
+    UserError
+        If the device is not a chip of this configuration.
+    """
+
+    device = "grid"
+    """Back end, as `--device` names it."""
+
+    def __init__(self, port: HostPort, config: ChipConfig) -> None:
+        super().__init__(port, GRID_REGISTERS)
+        self.config = config
+        self.build: dict[str, Any] = dict.fromkeys(BUILD_KEYS)
+        self.selected = RegisterPage(port, ELEMENT_REGISTERS, ControlPage.SELECTED << PAGE_BITS)
+        found, wanted = self.register("CONFIG"), int(config.digest(), 16)
+        if found != wanted:
+            raise UserError(
+                f"The device was built from configuration {found:08x}, not {config.name}"
+                f" ({wanted:08x})."
+            )
+
+    def element(self, place: Place) -> RegisterPage:
+        """The registers of one element."""
+        row, column = place
+        page = ControlPage.ELEMENTS + 16 * row + column
+        return RegisterPage(self.port, ELEMENT_REGISTERS, page << PAGE_BITS)
+
+    def clear_sram(self) -> None:
+        """Fill shared SRAM with zeros, see `Chip.clear_sram`."""
+        self.set_register("SRAM_CLEAR", 1)
+        while self.register("SRAM_CLEAR"):
+            self.port.run(1000)
+
+    def select(self, rows: int, columns: int) -> None:
+        """Say which rows and columns, a bit each, page SELECTED means."""
+        self.set_register("GRID_ROWS", rows)
+        self.set_register("GRID_COLS", columns)
+
+    def store_lists(self, base: int, lists: Mapping[Place, bytes]) -> tuple[int, int, int]:
+        """Write command lists at equal distances; the distances of rows and columns, the quads."""
+        room = -(-max(len(commands) for commands in lists.values()) // ALIGN) * ALIGN
+        columns = 1 + max(column for _, column in lists)
+        for (row, column), commands in lists.items():
+            self.port.write(base + (row * columns + column) * room, commands.ljust(room, b"\0"))
+        return columns * room, room, room // QUAD_BYTES
+
+    def start(self, base: int, lists: Mapping[Place, bytes], *, job: int = 0) -> None:
+        """Store lists and start them all in the same cycle as job number `job`.
+
+        Parameters
+        ----------
+        base : int
+            Where the lists are stored, a multiple of 64.
+        lists : Mapping[Place, bytes]
+            The list of each element; the elements must be all of some rows and columns.
+        """
+        rows = sum(1 << row for row in {row for row, _ in lists})
+        columns = sum(1 << column for column in {column for _, column in lists})
+        if len(lists) != rows.bit_count() * columns.bit_count():
+            raise UserError("A job runs on all elements that some rows and columns share.")
+        row_stride, column_stride, quads = self.store_lists(base, lists)
+        self.select(rows, columns)
+        for name, value in (
+            ("JOB_LIST_LO", base & 0xFFFF_FFFF),
+            ("JOB_LIST_HI", base >> 32),
+            ("JOB_LIST_QUADS", quads),
+            ("JOB_ROW_STRIDE", row_stride),
+            ("JOB_COL_STRIDE", column_stride),
+            ("JOB_START", 1 | job << 8),
+        ):
+            self.selected.set_register(name, value)
+
+    def run_job(
+        self,
+        base: int,
+        lists: Mapping[Place, bytes],
+        *,
+        stall_limit: int = 20_000,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> JobResult:
+        """Store a list for each element, run them all, and wait.
+
+        Raises
+        ------
+        JobError
+            If an element reports a trap; the sentence begins with its place.
+        JobHang
+            If no element makes progress.
+        """
+        began = self.port.cycles
+        self.start(base, lists)
+        last, quiet_since = self._progress(lists), self.port.cycles
+        while not self.port.run(max(stall_limit // 2, 1)):
+            now = self._progress(lists)
+            if now != last:
+                last, quiet_since = now, self.port.cycles
+            elif self.port.cycles - quiet_since >= stall_limit:
+                self._hang(lists, stall_limit)
+            progress(self.port.cycles - began)
+        harness_cycles = self.port.cycles - began
+        self._raise_error()
+        return JobResult(0, self.job_cycles(), harness_cycles)
+
+    def job_cycles(self, job: int = 0) -> int:
+        """Cycles of a running or ended job."""
+        return self.register(f"JOB{job}_CYCLES_LO") | self.register(f"JOB{job}_CYCLES_HI") << 32
+
+    def _progress(self, places: Mapping[Place, bytes]) -> tuple[int, ...]:
+        return tuple(self.element(place).register("PROGRESS") for place in places)
+
+    def _hang(self, places: Mapping[Place, bytes], stall_limit: int) -> None:
+        """Describe every element that still works, then abort so that the chip is usable again."""
+        stuck = [place for place in places if self.element(place).register("JOB_QUEUE")]
+        tables = [
+            f"element ({row}, {column}):\n"
+            + triage(self.config, self.element((row, column)).debug_word)
+            for row, column in stuck
+        ]
+        self.selected.set_register("JOB_ABORT", 1)
+        self.port.run(stall_limit)
+        raise JobHang("\n".join([f"No progress for {stall_limit} cycles.", *tables]))
+
+    def _raise_error(self) -> None:
+        error = self.register("GRID_ERROR")
+        if error >> 31:
+            place = error & 0xFF, error >> 8 & 0xFF
+            raise element_error(self.element(place), f"Element {place}: ")

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A page of control registers: registers by name, counters, the debug port."""
+
+from collections.abc import Mapping
+
+from hw.arch import address_map
+from hw.arch.csr import COUNTERS, Register, counter_offset
+from sw.runtime.port import HostPort
+
+__all__ = ["RegisterPage"]
+
+
+class RegisterPage:
+    """Registers at the same place of the control region.
+
+    Parameters
+    ----------
+    port : HostPort
+        The device.
+    registers : Mapping[str, Register]
+        The page's registers by name.
+    base : int
+        Byte offset of the page in the control region.
+    """
+
+    def __init__(self, port: HostPort, registers: Mapping[str, Register], base: int = 0) -> None:
+        self.port = port
+        self._registers_by_name = registers
+        self._base = address_map.CONTROL.base + base
+
+    def register(self, name: str) -> int:
+        """Read a control register."""
+        return self.port.read_register(self._base + self._registers_by_name[name].offset)
+
+    def set_register(self, name: str, value: int) -> None:
+        """Write a control register."""
+        self.port.write_register(self._base + self._registers_by_name[name].offset, value)
+
+    def counters(self) -> dict[str, int | None]:
+        """All performance counters, read as one snapshot."""
+        self.set_register("SNAPSHOT", 1)
+        values: dict[str, int | None] = {}
+        for counter in COUNTERS:
+            address = self._base + counter_offset(counter.name)
+            low, high = self.port.read_register(address), self.port.read_register(address + 4)
+            values[counter.name] = low | high << 32
+        return values
+
+    def debug_word(self, space: int, index: int, word: int) -> int:
+        """One word of the debug port."""
+        self.set_register("DEBUG_SELECT", space << 24 | index << 8 | word)
+        return self.register("DEBUG_DATA")

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole grid of `tiny` in the compiled simulator: products, sub-grids, queues, errors."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from hw.arch.commands import Opcode
+from hw.arch.csr import N_JOBS
+from hw.arch.traps import Trap
+from hw.config import PRESETS
+from sim.golden.dot import gemm_golden
+from sw.errors import UserError
+from sw.kernels.command_list import CommandList
+from sw.runtime.chip import JobError, JobHang
+from sw.runtime.grid import Grid, Place
+from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm, split
+from sw.runtime.simulated import simulated_grid
+from tb.common.seeds import bench_seed, numpy_rng
+from tb.system.test_gemm import TYPES, bits
+
+CONFIG = PRESETS["tiny"]
+PLACES: list[Place] = [(row, column) for row in range(CONFIG.rows) for column in range(CONFIG.cols)]
+LISTS = 0x30000
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[Grid]:
+    """One chip for all: each test must leave it usable."""
+    device, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+    yield device
+    device.port.close()
+
+
+def check(grid: Grid, shape: tuple[int, int, int], dtype: np.dtype, where: str = "auto") -> dict:
+    """A product of random bits on all elements, compared with the golden model bit for bit."""
+    m, n, k = shape
+    fmt = next(fmt for fmt, known in TYPES.items() if known == dtype)
+    rng = numpy_rng(f"grid{shape}{fmt}{where}")
+    a, b = bits(rng, (m, k), fmt), bits(rng, (k, n), fmt)
+    run = run_grid_gemm(grid, prepare_grid_gemm(CONFIG, a, b, where=where))
+    golden = gemm_golden(a, b, fmt_a=fmt, fmt_b=fmt, chunk=CONFIG.pe.dpe.chunk)
+    assert np.array_equal(run.c.view(np.uint32), golden.view(np.uint32))
+    return run.perf
+
+
+def commands(*added: tuple[Opcode, dict[str, int]]) -> bytes:
+    """A command list that ends."""
+    made = CommandList()
+    for opcode, fields in added:
+        made.add(opcode, **fields)
+    made.add(Opcode.END)
+    return bytes(made)
+
+
+def copy_list(source: int, target: int, n_lines: int) -> bytes:
+    """Copies lines of 64 bytes from one address to another."""
+    walk = {"cb": 0, "count0": 64, "stride0": 8, "count1": n_lines, "stride1": 64,
+            "mem_stride1": 64, "step_level": 1, "need": 1, "adv": 1, "adv_level": 1}  # fmt: skip
+    return commands(
+        (Opcode.CB, {"cb": 0, "base": 0, "depth": 8}),
+        (Opcode.DMA_IN, {**walk, "mem_addr": source}),
+        (Opcode.DMA_OUT, {**walk, "mem_addr": target}),
+    )
+
+
+@pytest.mark.parametrize("where", ["sram", "dram"])
+@pytest.mark.parametrize("dtype", list(TYPES.values()), ids=str)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (16, 16, 16), (9, 70, 40), (64, 48, 100)], ids=str)
+def test_product_is_exact(
+    grid: Grid, shape: tuple[int, int, int], dtype: np.dtype, where: str
+) -> None:
+    """Would break if a lane, a switch or a slice lost, mixed or misplaced one line."""
+    check(grid, shape, dtype, where)
+
+
+def test_four_elements_are_nearly_four_times_as_fast(grid: Grid) -> None:
+    """Would break if elements waited for one another: each computes a quarter of C."""
+    perf = check(grid, (64, 64, 512), np.dtype(np.int8), "sram")
+    rows = [counters["dpe.rows"] for counters in perf["elements"].values()]
+    assert rows == [32 * 4 * 64] * 4
+    assert perf["utilisation"] > 0.7
+    assert abs(perf["harness_cycles"] - perf["cycles"]) < 30
+
+
+def test_every_word_of_memory_is_its_own(grid: Grid) -> None:
+    """Would break if two addresses shared a place in some slice, or one had none."""
+    size = CONFIG.sram.size_bytes
+    data = numpy_rng("words").integers(0, 256, size).astype(np.uint8).tobytes()
+    grid.port.write(0, data)
+    assert grid.port.read(0, size) == data
+
+
+def test_sub_grids_run_different_jobs_at_once(grid: Grid) -> None:
+    """Would break if a job's completion, list or interrupt were another's."""
+    data = numpy_rng("jobs").integers(0, 256, 4 * 512).astype(np.uint8).tobytes()
+    grid.port.write(0, data)
+    for job, (row, column) in enumerate(PLACES):
+        base = LISTS + 0x1000 * job
+        made = copy_list(512 * job, 0x4000 + 512 * job, 8)
+        # The list of element (0, 0) would be at `base`; all strides are those of one element.
+        grid.start(base, {(row, column): made}, job=job)
+    for _ in range(50):
+        grid.port.run(100)
+        if grid.register("GRID_DONE") == (1 << N_JOBS) - 1:
+            break
+    assert grid.register("GRID_DONE") == (1 << N_JOBS) - 1
+    assert all(grid.register(f"JOB{job}_PENDING") == 0 for job in range(N_JOBS))
+    assert grid.port.read(0x4000, len(data)) == data
+
+
+def test_two_jobs_wait_in_an_element(grid: Grid) -> None:
+    """Would break if the second job were lost, or a third one were taken."""
+    data = numpy_rng("queue").integers(0, 256, 512).astype(np.uint8).tobytes()
+    grid.port.write(0, data)
+    lists = dict.fromkeys(PLACES, copy_list(0, 0x5000, 8))
+    grid.start(LISTS, lists, job=0)
+    grid.start(LISTS + 0x2000, dict.fromkeys(PLACES, copy_list(0, 0x6000, 8)), job=1)
+    grid.start(LISTS + 0x4000, dict.fromkeys(PLACES, copy_list(0, 0x7000, 8)), job=2)
+    assert grid.register("JOB1_PENDING") == len(PLACES)
+    refused = grid.register("JOB2_PENDING")
+    while grid.register("JOB0_PENDING") or grid.register("JOB1_PENDING"):
+        grid.port.run(50)
+    assert refused == 0, "both places of the queue were taken"
+    assert grid.port.read(0x5000, 512) == grid.port.read(0x6000, 512) == data
+
+
+def test_an_error_names_its_element(grid: Grid) -> None:
+    """Would break if errors of two elements were mixed, or the chip stayed stuck."""
+    bad = commands(
+        (Opcode.CB, {"cb": 3, "base": 0, "depth": 4}),
+        (Opcode.DMA_IN, {"cb": 3, "count0": 8, "stride0": 8, "step_level": 1, "need": 1,
+                         "mem_addr": 0x5000_0000, "tag": 9}),
+    )  # fmt: skip
+    for wrong in PLACES:
+        lists = dict.fromkeys(PLACES, copy_list(0, 0x5000, 1)) | {wrong: bad}
+        with pytest.raises(JobError, match=r"0x50000000") as error:
+            grid.run_job(LISTS, lists)
+        assert str(error.value).startswith(f"Element {wrong}: ")
+        assert error.value.cause == Trap.MEMORY_ERROR
+    check(grid, (9, 9, 9), np.dtype(np.int8))
+
+
+def test_a_failed_job_takes_along_what_waits(grid: Grid) -> None:
+    """Would break if the next job ran on operands that were never made."""
+    bad = commands(
+        (Opcode.DMA_IN, {"cb": 5, "count0": 8, "stride0": 8, "step_level": 1, "need": 1})
+    )
+    grid.port.write(0x6000, bytes(512))
+    grid.start(LISTS, {(1, 1): bad}, job=0)
+    grid.start(LISTS + 0x2000, {(1, 1): copy_list(0, 0x6000, 8)}, job=1)
+    while grid.register("JOB0_PENDING") or grid.register("JOB1_PENDING"):
+        grid.port.run(50)
+    error = grid.register("GRID_ERROR")
+    assert (error & 0xFFFF, error >> 31) == (1 | 1 << 8, 1)
+    assert grid.element((1, 1)).register("ERROR_JOB") == 0
+
+
+def test_a_hang_names_its_element(grid: Grid) -> None:
+    """Would break if triage spoke of an element that had long finished."""
+    stuck = commands(
+        (Opcode.CB, {"cb": 3, "base": 0, "depth": 4}),
+        (Opcode.DMA_OUT, {"cb": 3, "count0": 8, "stride0": 8, "step_level": 1, "need": 1}),
+    )
+    lists = dict.fromkeys(PLACES, copy_list(0, 0x5000, 1)) | {(0, 1): stuck}
+    with pytest.raises(JobHang) as hang:
+        grid.run_job(LISTS, lists, stall_limit=1000)
+    text = str(hang.value)
+    assert "element (0, 1):" in text and "element (1, 1):" not in text
+    assert "FI_OUT     waits for data in CB 3" in text
+    check(grid, (16, 16, 16), np.dtype(np.int8))
+
+
+def test_abort_with_traffic_in_flight(grid: Grid) -> None:
+    """Would break if an answer for an aborted job reached the next one."""
+    rng = numpy_rng("abort")
+    a, b = (bits(rng, shape, next(iter(TYPES))) for shape in ((60, 200), (200, 60)))
+    job = prepare_grid_gemm(CONFIG, a, b)
+    for cycles in (0, 37, 150, 400):
+        grid.start(job.spot.commands, job.lists)
+        grid.port.run(cycles)
+        grid.selected.set_register("JOB_ABORT", 1)
+        assert grid.port.run(2000), "the abort did not end"
+        assert grid.register("GRID_ERROR") >> 16 & 0xFF == Trap.ABORTED
+        check(grid, (24, 24, 64), np.dtype(np.int8))
+
+
+def test_an_empty_job_is_quick(grid: Grid) -> None:
+    """The largest member shall need at most 200 cycles; this one has fewer hops."""
+    result = grid.run_job(LISTS, dict.fromkeys(PLACES, commands()))
+    assert result.cycles is not None and result.cycles < 100
+
+
+def test_lists_must_fill_a_sub_grid(grid: Grid) -> None:
+    """Rows and columns select elements; an L has no such selection."""
+    with pytest.raises(UserError, match="some rows and columns share"):
+        grid.start(LISTS, dict.fromkeys(PLACES[:3], commands()))
+
+
+@pytest.mark.parametrize(("size", "n_parts"), [(1, 2), (8, 2), (9, 2), (100, 3), (64, 8), (65, 8)])
+def test_split_covers_everything_once(size: int, n_parts: int) -> None:
+    """Would break if a row were computed twice or never, or a run began within a tile."""
+    runs = split(size, 8, n_parts)
+    assert [place for first, length in runs for place in range(first, first + length)] == list(
+        range(size)
+    )
+    assert len(runs) <= n_parts and all(first % 8 == 0 and length > 0 for first, length in runs)
