@@ -121,8 +121,9 @@ def build_simulator(
     # With -march=native the result runs on this kind of processor only.
     defines = f"-DPROCESSOR_{processor_key()} "
     defines += f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
+    kinds = (("grid", grid), ("trace", trace), ("test", test))
     job = VerilatorJob(
-        name=f"{config.name}{'-grid' if grid else ''}{'-trace' if trace else ''}{'-test' if test else ''}.so",
+        name="-".join([config.name, *(kind for kind, is_on in kinds if is_on)]) + ".so",
         top=_TOP,
         files={f"{_TOP}.v": text, "chip_ports.h": _chip_ports(config, grid=grid)},
         args=(
