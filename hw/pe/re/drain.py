@@ -406,7 +406,6 @@ class DrainPath(wiring.Component):
         if not self.fast_minmax:
             found, pair = self._elaborate_serial(m, result, taken, leaves, n_valid, seeking)
             waits = Mux(self._seeks, found, valid)
-        outside = to_memory & writer.outside
         # When a pair is found the register gets zeros.
         both = Signal(32 * self.columns)
         m.d.comb += both.eq(result | Mux(self._seeks, pair, 0))
@@ -414,15 +413,16 @@ class DrainPath(wiring.Component):
             self._seeks.eq(self.mode.minmax & (not self.fast_minmax)),
             to_memory.eq(self.mode.destination == Destination.LS),
             free.eq((~(writer.busy | linking) | writer.left | self._link_left) & ~seeking),
-            leaves.eq(waits & (free | self._seeks) & ~outside & ~self.stop),
-            taken.eq(valid & free & (~outside | self._seeks) & ~self.stop),
+            leaves.eq(waits & (free | self._seeks) & ~self.stop),
+            taken.eq(valid & free & ~self.stop),
             advance.eq(~valid | taken),
             self.read_take.eq(taken | (leaves & self._seeks)),
             writer.place.eq(way.o.payload),
-            writer.load.eq(leaves & to_memory),
+            # Behind a row that is not written nothing is, so it may move on.
+            writer.load.eq(leaves & to_memory & ~writer.outside),
             writer.row.eq(both),
             writer.short.eq(self.mode.minmax),
-            self.fault_outside.eq(waits & outside & ~self.stop),
+            self.fault_outside.eq(leaves & to_memory & writer.outside),
             self.waits_ls.eq(valid & to_memory & ~free),
             way.o.ready.eq(leaves | self.stop),
         ]

@@ -113,9 +113,13 @@ class Sequencer(wiring.Component):
         m.submodules.walk = walk = LoopOffset(offset_width=_BANK_BITS)
         wiring.connect(m, wiring.flipped(self.step), reporter.step)
         addressed = Signal()
+        # As registers, since whoever may move on hangs on them.
+        with m.If(walk.start):
+            m.d.sync += [
+                self.is_preload.eq(starting.opcode == Opcode.PRELOAD),
+                addressed.eq(_is_addressed(starting)),
+            ]
         m.d.comb += [
-            self.is_preload.eq(command.opcode == Opcode.PRELOAD),
-            addressed.eq(_is_addressed(command)),
             generator.stop.eq(self.stop),
             self.unreported.eq(reporter.pending),
         ]
