@@ -77,7 +77,12 @@ class Grid(RegisterPage):
         return columns * room, room, room // QUAD_BYTES
 
     def start(self, base: int, lists: Mapping[Place, bytes], *, job: int = 0) -> None:
-        """Store lists and start them all in the same cycle as job number `job`.
+        """Store lists, see `prepare`, and start them all with one write as job number `job`."""
+        self.prepare(base, lists)
+        self.selected.set_register("JOB_START", 1 | job << 8)
+
+    def prepare(self, base: int, lists: Mapping[Place, bytes]) -> None:
+        """Store lists, select their elements, and tell these where the lists are.
 
         Parameters
         ----------
@@ -85,6 +90,11 @@ class Grid(RegisterPage):
             Where the lists are stored, a multiple of 64.
         lists : Mapping[Place, bytes]
             The list of each element; the elements must be all of some rows and columns.
+
+        Raises
+        ------
+        UserError
+            If they are not.
         """
         rows = sum(1 << row for row in {row for row, _ in lists})
         columns = sum(1 << column for column in {column for _, column in lists})
@@ -98,7 +108,6 @@ class Grid(RegisterPage):
             ("JOB_LIST_QUADS", quads),
             ("JOB_ROW_STRIDE", row_stride),
             ("JOB_COL_STRIDE", column_stride),
-            ("JOB_START", 1 | job << 8),
         ):
             self.selected.set_register(name, value)
 
@@ -119,8 +128,9 @@ class Grid(RegisterPage):
         JobHang
             If no element makes progress.
         """
+        self.prepare(base, lists)
         began = self.port.cycles
-        self.start(base, lists)
+        self.selected.set_register("JOB_START", 1)
         last, quiet_since = self._progress(lists), self.port.cycles
         while not self.port.run(max(stall_limit // 2, 1)):
             now = self._progress(lists)
