@@ -78,11 +78,13 @@ class Grid(RegisterPage):
 
     def start(self, base: int, lists: Mapping[Place, bytes], *, job: int = 0) -> None:
         """Store lists, see `prepare`, and start them all with one write as job number `job`."""
-        self.prepare(base, lists)
+        self.prepare(base, lists, job=job)
         self.selected.set_register("JOB_START", 1 | job << 8)
 
-    def prepare(self, base: int, lists: Mapping[Place, bytes]) -> None:
+    def prepare(self, base: int, lists: Mapping[Place, bytes], *, job: int = 0) -> None:
         """Store lists, select their elements, and tell these where the lists are.
+
+        The interrupt, for which `port.run` waits, is then that of the job.
 
         Parameters
         ----------
@@ -102,6 +104,7 @@ class Grid(RegisterPage):
             raise UserError("A job runs on all elements that some rows and columns share.")
         row_stride, column_stride, quads = self.store_lists(base, lists)
         self.select(rows, columns)
+        self.set_register("GRID_WAIT", 1 << job)
         for name, value in (
             ("JOB_LIST_LO", base & 0xFFFF_FFFF),
             ("JOB_LIST_HI", base >> 32),

@@ -54,15 +54,22 @@ def commands(*added: tuple[Opcode, dict[str, int]]) -> bytes:
     return bytes(made)
 
 
-def copy_list(source: int, target: int, n_lines: int) -> bytes:
-    """Copies lines of 64 bytes from one address to another."""
-    walk = {"cb": 0, "count0": 64, "stride0": 8, "count1": n_lines, "stride1": 64,
-            "mem_stride1": 64, "step_level": 1, "need": 1, "adv": 1, "adv_level": 1}  # fmt: skip
-    return commands(
+def copies(
+    source: int, target: int, n_lines: int, n_times: int = 1
+) -> list[tuple[Opcode, dict[str, int]]]:
+    """Commands that copy lines of 64 bytes from one address to another, again and again."""
+    walk = {"cb": 0, "count0": 64, "stride0": 8, "count1": n_lines, "mem_stride1": 64,
+            "count2": n_times, "step_level": 1, "need": 1, "adv": 1, "adv_level": 1}  # fmt: skip
+    return [
         (Opcode.CB, {"cb": 0, "base": 0, "depth": 8}),
         (Opcode.DMA_IN, {**walk, "mem_addr": source}),
         (Opcode.DMA_OUT, {**walk, "mem_addr": target}),
-    )
+    ]
+
+
+def copy_list(source: int, target: int, n_lines: int, n_times: int = 1) -> bytes:
+    """A command list of such copies."""
+    return commands(*copies(source, target, n_lines, n_times))
 
 
 @pytest.mark.parametrize("where", ["sram", "dram"])
@@ -114,8 +121,8 @@ def test_two_jobs_wait_in_an_element(grid: Grid) -> None:
     """Would break if the second job were lost, or a third one were taken."""
     data = numpy_rng("queue").integers(0, 256, 512).astype(np.uint8).tobytes()
     grid.port.write(0, data)
-    lists = dict.fromkeys(PLACES, copy_list(0, 0x5000, 8))
-    grid.start(LISTS, lists, job=0)
+    long = copy_list(0, 0x5000, 8, n_times=400)
+    grid.start(LISTS, dict.fromkeys(PLACES, long), job=0)
     grid.start(LISTS + 0x2000, dict.fromkeys(PLACES, copy_list(0, 0x6000, 8)), job=1)
     grid.start(LISTS + 0x4000, dict.fromkeys(PLACES, copy_list(0, 0x7000, 8)), job=2)
     assert grid.register("JOB1_PENDING") == len(PLACES)
@@ -144,9 +151,9 @@ def test_an_error_names_its_element(grid: Grid) -> None:
 
 def test_a_failed_job_takes_along_what_waits(grid: Grid) -> None:
     """Would break if the next job ran on operands that were never made."""
-    bad = commands(
-        (Opcode.DMA_IN, {"cb": 5, "count0": 8, "stride0": 8, "step_level": 1, "need": 1})
-    )
+    wrong = {"cb": 5, "count0": 8, "stride0": 8, "step_level": 1, "need": 1}
+    bad = commands(*copies(0, 0x5000, 8, n_times=400), (Opcode.DMA_IN, wrong))
+    grid.port.write(0, numpy_rng("left").integers(0, 256, 512).astype(np.uint8).tobytes())
     grid.port.write(0x6000, bytes(512))
     grid.start(LISTS, {(1, 1): bad}, job=0)
     grid.start(LISTS + 0x2000, {(1, 1): copy_list(0, 0x6000, 8)}, job=1)
@@ -155,6 +162,7 @@ def test_a_failed_job_takes_along_what_waits(grid: Grid) -> None:
     error = grid.register("GRID_ERROR")
     assert (error & 0xFFFF, error >> 31) == (1 | 1 << 8, 1)
     assert grid.element((1, 1)).register("ERROR_JOB") == 0
+    assert grid.port.read(0x6000, 512) == bytes(512)
 
 
 def test_a_hang_names_its_element(grid: Grid) -> None:
