@@ -3,14 +3,17 @@
 
 import enum
 from collections.abc import Callable
+from typing import Any
 
 from hw.config import ChipConfig
+from sim.compiled import SimulatorBuild
 from sw.errors import UserError
 from sw.runtime.chip import Chip
 from sw.runtime.functional import FunctionalChip
-from sw.runtime.simulated import Waves, simulated_chip
+from sw.runtime.grid import Grid
+from sw.runtime.simulated import Waves, simulated_chip, simulated_grid
 
-__all__ = ["DeviceName", "open_device"]
+__all__ = ["DeviceName", "open_device", "open_grid"]
 
 
 class DeviceName(enum.StrEnum):
@@ -62,9 +65,28 @@ def open_device(
             raise UserError("The functional device has no signals; waves need --device rtl.")
         return FunctionalChip(config, police=police)
     chip, build = simulated_chip(config, waves=waves, test=test, seed=seed, progress=progress)
-    chip.build = {
+    chip.build = _cost(build)
+    return chip
+
+
+def open_grid(
+    config: ChipConfig,
+    *,
+    waves: Waves | None = None,
+    test: bool = False,
+    seed: int = 1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Grid:
+    """All elements of `config` in the compiled simulator; otherwise as `open_device`."""
+    grid, build = simulated_grid(config, waves=waves, test=test, seed=seed, progress=progress)
+    grid.build = _cost(build)
+    return grid
+
+
+def _cost(build: SimulatorBuild) -> dict[str, Any]:
+    """What a simulator cost to make, as figures report it."""
+    return {
         "verilog_seconds": build.verilog_seconds,
         "build_seconds": build.build_seconds,
         "build_from_cache": build.from_cache,
     }
-    return chip

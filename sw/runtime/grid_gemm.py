@@ -13,12 +13,12 @@ from sw.errors import UserError
 from sw.kernels.gemm import GemmPlan, GemmProblem, plan_gemm
 from sw.runtime.chip import JobResult
 from sw.runtime.finish import Finish, Vectors
-from sw.runtime.gemm import Placement, gemm_problem
+from sw.runtime.gemm import GemmRun, Placement, gemm_problem
 from sw.runtime.grid import Grid, Place
 from sw.runtime.operands import DTYPES, format_of
 from sw.runtime.placement import ALIGN, allocate, clear_last_line, store_array
 
-__all__ = ["GridGemm", "GridGemmRun", "prepare_grid_gemm", "run_grid_gemm", "split"]
+__all__ = ["GridGemm", "prepare_grid_gemm", "run_grid_gemm", "split"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +36,6 @@ class GridGemm:
     def lists(self) -> dict[Place, bytes]:
         """Command list of each element."""
         return {place: bytes(plan.commands) for place, plan in self.plans.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class GridGemmRun:
-    """A result and how it was computed."""
-
-    c: NDArray[Any]
-    job: JobResult
-    perf: dict[str, Any]
 
 
 def split(size: int, tile: int, n_parts: int) -> list[tuple[int, int]]:
@@ -137,7 +128,7 @@ def run_grid_gemm(
     *,
     stall_limit: int = 20_000,
     progress: Callable[[int], None] = lambda _: None,
-) -> GridGemmRun:
+) -> GemmRun:
     """Run a prepared product; the result is what `run_gemm` gives, bit for bit.
 
     Raises
@@ -159,7 +150,7 @@ def run_grid_gemm(
     result = grid.run_job(spot.commands, job.lists, stall_limit=stall_limit, progress=progress)
     dtype = DTYPES[problem.out_format]
     c = np.frombuffer(grid.port.read(spot.c, c_bytes), dtype).reshape(problem.m, problem.n)
-    return GridGemmRun(c, result, _figures(grid, job, result))
+    return GemmRun(c, result, _figures(grid, job, result))
 
 
 def _figures(grid: Grid, job: GridGemm, result: JobResult) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole grid of `tiny` in the compiled simulator: products, sub-grids, queues, errors."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hw.arch.csr import N_JOBS
 from hw.arch.traps import Trap
 from hw.config import PRESETS
 from sim.golden.dot import gemm_golden
+from sw.cli.app import main
 from sw.errors import UserError
 from sw.kernels.command_list import CommandList
 from sw.runtime.chip import JobError, JobHang
@@ -214,3 +217,22 @@ def test_split_covers_everything_once(size: int, n_parts: int) -> None:
         range(size)
     )
     assert len(runs) <= n_parts and all(first % 8 == 0 and length > 0 for first, length in runs)
+
+
+def test_the_command_line_says_what_a_grid_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+    """Would break if an option were silently ignored."""
+    rng = numpy_rng("cli")
+    a, b = (bits(rng, (9, 9), next(iter(TYPES))) for _ in range(2))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, array in (("a", a), ("b", b)):
+            np.save(Path(folder, f"{name}.npy"), array)
+        files = [str(Path(folder, name)) for name in ("a.npy", "b.npy")]
+        call = ["gemm", *files, "-o", str(Path(folder, "c.npy")), "--grid"]
+        for more, sentence in (
+            (["--config", "fpga"], "fpga has one element"),
+            (["--config", "tiny", "--device", "functional"], "--grid needs --device rtl"),
+            (["--config", "tiny", "--preload"], "--preload is for one element"),
+        ):
+            assert main([*call, *more]) != 0
+            assert sentence in " ".join(capsys.readouterr().err.split())
+        assert not Path(folder, "c.npy").exists()

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mtia gemm`: C = A @ B with everything that may follow it, on one element."""
+"""`mtia gemm`: C = A @ B with everything that may follow it, on one element or on the grid."""
 
+import dataclasses
 import enum
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import typer
@@ -20,8 +22,12 @@ from sw.cli.files import check_outputs, load_array, waves_wanted
 from sw.cli.options import CONFIG, DEVICE, TRACE
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
-from sw.runtime.device import DeviceName, open_device
+from sw.kernels.gemm import GemmProblem
+from sw.runtime.chip import Chip
+from sw.runtime.device import DeviceName, open_device, open_grid
 from sw.runtime.gemm import Finish, GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
+from sw.runtime.grid import Grid
+from sw.runtime.grid_gemm import GridGemm, prepare_grid_gemm, run_grid_gemm
 from sw.runtime.simulated import Waves
 from sw.runtime.tracing import recorded
 
@@ -110,6 +116,9 @@ def command(
         typer.Option("--stall-limit", min=1000, help="Cycles without progress that are a hang."),
     ] = 20_000,
     trace: TRACE = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="All elements of the member; without it only one.")
+    ] = False,
 ) -> None:
     """Multiply two matrices on the chip: C[M,N] = convert(f(relu(A[M,K] @ B[K,N] + bias) * scale)).
 
@@ -123,8 +132,15 @@ def command(
     finish = _finish(out, bias, relu, scale, activation)
     waves = waves_wanted()
     check_outputs([output, perf, trace, waves.path if waves else None])
-    job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
-    run, extra = _run(Console(stderr=True), member, device, job, stall_limit, waves, trace)
+    if grid:
+        _check_grid(member, device, preload, trace)
+        task: _OnGrid | _OnElement = _OnGrid(
+            member, prepare_grid_gemm(member, left, right, finish=finish, where=place), waves
+        )
+    else:
+        job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
+        task = _OnElement(member, device, job, waves, trace)
+    run, extra = _run(Console(stderr=True), task, stall_limit)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
     figures = {**run.perf, **extra}
@@ -164,20 +180,70 @@ def _scale(text: str) -> float | NDArray[Any]:
         raise UserError(f"--scale is {text}; it must be a number or a .npy file.") from None
 
 
-def _run(
-    console: Console,
-    member: ChipConfig,
-    device: DeviceName,
-    job: GemmJob,
-    stall_limit: int,
-    waves: Waves | None,
-    trace: Path | None,
-) -> tuple[GemmRun, dict[str, Any]]:
+def _check_grid(member: ChipConfig, device: DeviceName, preload: bool, trace: Path | None) -> None:
+    """Refuse what the whole grid cannot do."""
+    if member.n_pes == 1:
+        raise UserError(f"{member.name} has one element; leave --grid out.")
+    if device is not DeviceName.RTL:
+        raise UserError("--grid needs --device rtl; the functional device has one element.")
+    for name, given in (("--preload", preload), ("--trace", trace is not None)):
+        if given:
+            raise UserError(f"{name} is for one element; leave it or --grid out.")
+
+
+@dataclasses.dataclass(frozen=True)
+class _OnElement:
+    """A product on one element."""
+
+    member: ChipConfig
+    device: DeviceName
+    job: GemmJob
+    waves: Waves | None
+    trace: Path | None
+    n_elements: ClassVar = 1
+
+    @property
+    def problem(self) -> GemmProblem:
+        return self.job.plan.problem
+
+    def open(self, say: Callable[[str], None]) -> Chip:
+        return open_device(self.device, self.member, waves=self.waves, progress=say)
+
+    def run(self, chip: Chip, stall_limit: int, show: Callable[[int], None]) -> GemmRun:
+        with recorded(chip, self.trace):
+            return run_gemm(chip, self.job, stall_limit=stall_limit, progress=show)
+
+
+@dataclasses.dataclass(frozen=True)
+class _OnGrid:
+    """A product on all elements."""
+
+    member: ChipConfig
+    job: GridGemm
+    waves: Waves | None
+
+    @property
+    def n_elements(self) -> int:
+        return self.member.n_pes
+
+    @property
+    def problem(self) -> GemmProblem:
+        return self.job.problem
+
+    def open(self, say: Callable[[str], None]) -> Grid:
+        return open_grid(self.member, waves=self.waves, progress=say)
+
+    def run(self, chip: Grid, stall_limit: int, show: Callable[[int], None]) -> GemmRun:
+        return run_grid_gemm(chip, self.job, stall_limit=stall_limit, progress=show)
+
+
+def _run(console: Console, task: Any, stall_limit: int) -> tuple[GemmRun, dict[str, Any]]:
     """Open the device, run, and time it."""
-    problem = job.plan.problem
-    floor = max(problem.macs // member.pe.dpe.macs_per_cycle(problem.element_bytes), 1)
+    problem, waves = task.problem, task.waves
+    peak = task.n_elements * task.member.pe.dpe.macs_per_cycle(problem.element_bytes)
+    floor = max(problem.macs // peak, 1)
     with console.status("starting ...") as status:
-        chip = open_device(device, member, waves=waves, progress=status.update)
+        chip = task.open(status.update)
         start, began = time.monotonic(), chip.port.cycles
 
         def show(cycles: int) -> None:
@@ -187,8 +253,7 @@ def _run(
 
         try:
             status.update("running ...")
-            with recorded(chip, trace):
-                run = run_gemm(chip, job, stall_limit=stall_limit, progress=show)
+            run = task.run(chip, stall_limit, show)
         finally:
             cycles, elapsed = chip.port.cycles - began, time.monotonic() - start
             chip.port.close()
