@@ -76,8 +76,8 @@ class VisitControl(wiring.Component):
     visit streams (`_Walk`).
 
     Timing: a row per cycle, 1 cycle from `words` to `row`; a visit follows another without a gap
-    unless it must wait, but 3 cycles after the start of the one before at the earliest. A bank's
-    state is seen a cycle late.
+    unless it must wait, but 3 cycles after the start of the one before at the earliest, 4 after
+    that of another command's. A bank's state is seen a cycle late.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class VisitControl(wiring.Component):
     info : In(stream of stream_layout)
         One for every command, in order.
     walk : In(stream of walk_layout)
-        The same; taken as the command's last visit starts.
+        The same; taken when the command's last visit has started.
     words : In(stream of word_layout)
         The words of A.
     banks_port : Out(BankPort)
@@ -222,8 +222,9 @@ class VisitControl(wiring.Component):
             row_out.format.eq(info.format),
             row_out.swap.eq(swap),
             row_out.tag.eq(tag),
-            out.o.ready.eq(~self.waits_for_held & ~self.stop),
-            self.row_valid.eq(out.o.valid & out.o.ready),
+            # After a stop nothing goes on, so rows may get lost here.
+            out.o.ready.eq(~self.waits_for_held),
+            self.row_valid.eq(out.o.valid & out.o.ready & ~self.stop),
             self.row.eq(out.o.payload),
         ]
         report_fault(m, self.fault, word, goes, keep, info.tag)
@@ -254,11 +255,11 @@ class _Walk(wiring.Component):
     """Knows the next visit: its bank, whether that is its bank's first one, and whether it may be.
 
     Operation: as a visit starts, what it says of the levels moves the walk on, so that there are
-    two cycles for what is known of the visit after it. `info` is taken as the command's last visit
-    starts.
+    two cycles for what is known of the visit after it. `info` is taken in the cycle after the
+    command's last visit started.
 
     Timing: everything but `allowed` counts when `allowed` is high, which is 3 cycles after a start
-    at the earliest, and 2 cycles after `info` came.
+    at the earliest, 4 after that of a command's last visit, and 2 cycles after `info` came.
 
     Parameters
     ----------
@@ -294,37 +295,35 @@ class _Walk(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         info = self.info.payload
-        # Level 0 walks the rows of the visit, so it has come to its end before the next one.
-        last = self.last | 1
-        known = Signal()  # `bank` is that of the next visit
+        started, last = Signal(), Signal(LEVELS)  # in the cycle before
+        known = Signal()  # `bank` is of the command that `info` is of
         k_first = Signal(init=1)
         first, wanted = Signal(), Signal(BankState)
         m.submodules.sum = walk = LoopOffset(offset_width=_BANK_BITS)
         m.d.comb += [
             *(walk.strides[i].eq(info.bank_strides[i]) for i in range(LEVELS)),
-            walk.origin.eq(0),
-            walk.start.eq(self.starts & last.all()),
+            walk.origin.eq(info.bank.as_signed()),
+            walk.start.eq(self.info.valid & ~known),
             walk.goes_on.eq(~last),
-            walk.step.eq(self.starts),
-            self.info.ready.eq(walk.start),
+            walk.step.eq(started),
+            self.bank.eq(walk.offset),
+            self.info.ready.eq(started & last.all()),
             first.eq(k_first | (info.k_level == 0)),
             self.overwrite.eq(first & info.init),
             wanted.eq(Mux(first, Mux(info.init, BankState.FREE, BankState.READY), BankState.OPEN)),
         ]
-        waits = self.info.valid & ~self.starts
+        moves_on = self.starts | started
         m.d.sync += [
-            self.bank.eq(info.bank + walk.offset),
-            known.eq(waits),
-            self.allowed.eq(waits & known & (self.states[self.bank] == wanted)),
+            started.eq(self.starts),
+            # Level 0 walks the rows of the visit, so it has come to its end before the next one.
+            last.eq(self.last | 1),
+            known.eq(self.info.valid & ~self.info.ready),
+            self.allowed.eq(known & ~moves_on & (self.states[self.bank] == wanted)),
         ]
-        with m.If(self.starts):
-            # The lowest level that goes on; those below begin anew.
-            moves = ~last & -(~last)
-            k_bit = Signal(LEVELS)
-            m.d.comb += k_bit.eq(1 << info.k_level)
+        with m.If(started):
+            below = Cat(last[:level].all() for level in range(LEVELS))
             m.d.sync += self.new_block.eq((last | ~info.inside).all())
-            with m.If((moves & k_bit).any()):
-                m.d.sync += k_first.eq(0)
-            with m.Elif((moves > k_bit) | last.all()):
-                m.d.sync += k_first.eq(1)
+            # All levels below that of K begin anew, and it goes on, or begins anew as well.
+            with m.If(below.bit_select(info.k_level, 1)):
+                m.d.sync += k_first.eq(last.bit_select(info.k_level, 1))
         return m
