@@ -4,7 +4,7 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS, LONG_BITS, Destination, Opcode
@@ -217,6 +217,14 @@ class Sequencer(wiring.Component):
         reporter: StepReporter,
     ) -> None:
         """Take a command, start its nests, wait for its end."""
+        # LUT RAM: what else is said of the command changes only when the next one is taken.
+        m.submodules.kept = kept = memory.Memory(shape=LONG_BITS, depth=2, init=[])
+        write, read = kept.write_port(), kept.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(walk.start),
+            write.data.eq(self.command.payload),
+            self.current.eq(read.data),
+        ]
         fields = ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
         m.d.comb += [getattr(self.completion.payload, name).eq(command[name]) for name in fields]
         with m.FSM():
@@ -227,7 +235,6 @@ class Sequencer(wiring.Component):
                     walk.start.eq(self.command.valid & self.command.ready),
                 ]
                 with m.If(walk.start):
-                    m.d.sync += self.current.eq(self.command.payload)
                     m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += [
