@@ -13,7 +13,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hw.arch.address_map import REGIONS
 from hw.arch.commands import COMMANDS, LONG_BITS, QUAD_BYTES, Destination, Opcode, Source
-from hw.arch.csr import COUNTER_BASE, COUNTERS, REGISTERS, DebugSpace, JobState
+from hw.arch.csr import (
+    COUNTER_BASE,
+    COUNTERS,
+    ELEMENT_REGISTERS,
+    GRID_REGISTERS,
+    PAGE_BITS,
+    REGISTERS,
+    ControlPage,
+    DebugSpace,
+    JobState,
+)
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
@@ -73,7 +83,11 @@ def header() -> str:
             ),
             *_defines(
                 (f"MTIA_REG_{name}", f"{register.offset:#05x}")
-                for name, register in REGISTERS.items()
+                for name, register in (REGISTERS | ELEMENT_REGISTERS | GRID_REGISTERS).items()
+            ),
+            "/* Pages of a chip with a grid. */",
+            *_defines(
+                (f"MTIA_PAGE_{page.name}", f"{page << PAGE_BITS:#08x}") for page in ControlPage
             ),
             "/* Offsets of the low words of counters; the high words follow at + 4. */",
             *_defines(

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from hw.arch.address_map import REGIONS
 from hw.arch.commands import COMMANDS, Command, Field, is_long
-from hw.arch.csr import COUNTERS, REGISTERS, counter_offset
+from hw.arch.csr import (
+    COUNTERS,
+    ELEMENT_REGISTERS,
+    GRID_REGISTERS,
+    PAGE_BITS,
+    REGISTERS,
+    ControlPage,
+    counter_offset,
+)
 from hw.arch.traps import TRAP_TEXT, Trap
 from hw.arch.units import State, Unit
 from sw.files import write_atomic
@@ -70,6 +78,39 @@ def register_page() -> str:
             _table(
                 ("offset", "register", "access", "what it is"),
                 ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in REGISTERS.values()),
+            ),
+            "## Control registers of a grid\n",
+            "A chip with a grid has pages of 4 KB in the region `control`"
+            " ([what they are for](grid.md#control)).\n",
+            _table(
+                ("page", "offset", "what it holds"),
+                (
+                    (page.name, f"0x{page << PAGE_BITS:06x}", what)
+                    for page, what in (
+                        (ControlPage.GRID, "the chip's own registers"),
+                        (ControlPage.SELECTED, "those of all selected elements, to write only"),
+                        (
+                            ControlPage.ELEMENTS,
+                            "element (0, 0); row r, column c 0x10000 r + 0x1000 c"
+                            " behind; counters too",
+                        ),
+                    )
+                ),
+            ),
+            "Page GRID:\n",
+            _table(
+                ("offset", "register", "access", "what it is"),
+                ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in GRID_REGISTERS.values()),
+            ),
+            "Pages of elements hold the registers of a chip with one element from JOB_LIST_LO on,"
+            " without those of the SRAM, and\n",
+            _table(
+                ("offset", "register", "access", "what it is"),
+                (
+                    (f"0x{r.offset:03x}", r.name, r.access, r.doc)
+                    for name, r in ELEMENT_REGISTERS.items()
+                    if name not in REGISTERS
+                ),
             ),
             "## Counters\n",
             "48 bits each, read as a snapshot: low word at the offset, high word 4 bytes on.\n",
