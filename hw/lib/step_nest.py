@@ -147,7 +147,6 @@ class StepNest(wiring.Component):
         ]
         m.d.comb += [
             self.last.eq((last & ~ahead) | (present & ahead)),
-            self.end.eq(done.all()),
             self.step_last.eq(last | ~ahead),
             self.step_end.eq(self.step_last.all()),
             inside.eq(self.inside & ~self.end),
@@ -245,12 +244,14 @@ class StepNest(wiring.Component):
                     | (~kind.begins & ~kind.moves & last)
                 ),
             ]
+        new_done = begun | levels_from(self.nest.step_level)
         with m.If(self.start):
-            m.d.sync += [last.eq(begun), done.eq(begun | levels_from(self.nest.step_level))]
+            m.d.sync += [last.eq(begun), done.eq(new_done), self.end.eq(new_done.all())]
         with m.Elif(walks):
             m.d.sync += [
                 last.eq(Mux(inside, inner.last, outer.last)),
                 done.eq(Mux(inside, inner.last, outer.last) | ahead),
+                self.end.eq(Mux(inside, (inner.last | ahead).all(), (outer.last | ahead).all())),
             ]
 
     def _begun(self, tail: _Tail, firsts: Value, short: Value, *, kept: bool = False) -> Value:
