@@ -127,8 +127,10 @@ class UnitQueue(wiring.Component):
             keeps.eq(self.deliver | (self.issue & (n_stored == 0))),
         ]
         self._count(m, n_stored, self.issue, starts)
+        with m.If(~held):  # kept or not: an enable for so many flip-flops must not come late
+            m.d.sync += self.command.payload.eq(self.bus)
         with m.If(keeps):
-            m.d.sync += [held.eq(1), on_way.eq(0), self.command.payload.eq(self.bus)]
+            m.d.sync += [held.eq(1), on_way.eq(0)]
         with m.Elif(self.fetch):
             m.d.sync += on_way.eq(1)
         with m.If(self.issue):
