@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.commands import LONG_BITS, Opcode
+from hw.arch.commands import LONG_BITS, BMode, Opcode
 from hw.iface.command_view import view
 from hw.iface.pe import Completion
 from hw.lib.sram import DualPortSram
@@ -25,8 +25,8 @@ class Control(wiring.Component):
     (`start`) as soon as all are ready, and is complete when `settled` comes back. `stop` drops the
     command and takes none.
 
-    Timing: SE_PROGRAM takes 2 + `DrainDecoder.latency` cycles. SIMD starts 2 cycles after it is
-    taken, and the next command is taken in the cycle after `settled`.
+    Timing: SE_PROGRAM takes 2 + `DrainDecoder.latency` cycles. SIMD starts 3 cycles after it is
+    taken at the earliest, and the next command is taken in the cycle after `settled`.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ class Control(wiring.Component):
     command : In(stream of 512 bits); completion : Out(valid-only stream of Completion).
     stop : In(1).
     ready : In(1), everybody can start; start : Out(1), everybody does.
+    reads_a, reads_b : Out(1), with `start`: the operand is read from local memory.
     settled : In(1), everybody is done.
     decoder : the decoded command; see `Decoder` for what it tells.
     current : Out(512), the command; program : Out(512), with FP32 lanes.
@@ -58,6 +59,8 @@ class Control(wiring.Component):
                 "stop": In(1),
                 "ready": In(1),
                 "start": Out(1),
+                "reads_a": Out(1),
+                "reads_b": Out(1),
                 "settled": In(1),
                 "current": Out(LONG_BITS),
                 "program": Out(LONG_BITS),
@@ -108,11 +111,22 @@ class Control(wiring.Component):
                     self.running.eq(1),
                     self.illegal.eq(decoder.illegal),
                     self.bit.eq(decoder.bit),
-                    self.start.eq(self.ready & ~decoder.illegal & ~self.stop),
                 ]
+                settings = decoder.settings
+                m.d.sync += [
+                    self.reads_a.eq(~settings.from_re),
+                    self.reads_b.eq(settings.b_mode != BMode.NONE),
+                ]
+                with m.If(decoder.illegal | self.stop):
+                    m.next = "IDLE"
+                with m.Else():
+                    m.next = "BEGIN"
+            with m.State("BEGIN"):
+                # What the command says was decoded in the cycle before.
+                m.d.comb += [self.running.eq(1), self.start.eq(self.ready & ~self.stop)]
                 with m.If(self.start):
                     m.next = "RUN"
-                with m.Elif(decoder.illegal | self.stop):
+                with m.Elif(self.stop):
                     m.next = "IDLE"
             with m.State("RUN"):
                 m.d.comb += self.running.eq(1)

@@ -63,14 +63,13 @@ class Core(wiring.Component):
         if self.reader_a is not None and self.lanes is not None:
             m.submodules.reader_a = self.reader_a
             m.submodules.lanes = self.lanes
-        stop = Signal()
-        m.d.comb += stop.eq(self.control.halt | self.control.trap.valid)
+        stop = Signal()  # a register of its own, as much hangs on it
         self._elaborate_ports(m)
         self._elaborate_control(m, stop)
         self._elaborate_nests(m)
         self._elaborate_issue(m)
         self._elaborate_paths(m)
-        self._elaborate_traps(m)
+        self._elaborate_traps(m, stop)
         self._elaborate_status(m, stop)
         return m
 
@@ -106,13 +105,13 @@ class Core(wiring.Component):
             *(part.stop.eq(stop) for part in parts),
             unit.ready.eq(Cat(nest.ready for nest in nests).all()),
             unit.settled.eq(~self.issue.running & ~Cat(part.busy for part in parts).any()),
-            self.reader_b.nest.valid.eq(unit.start & (unit.settings.b_mode != BMode.NONE)),
+            self.reader_b.nest.valid.eq(unit.start & unit.reads_b),
             self.placer.nest.valid.eq(unit.start),
             self.issue.start.eq(unit.start),
             self.drain.start.eq(unit.start),
         ]
         if self.reader_a is not None:
-            m.d.comb += self.reader_a.nest.valid.eq(unit.start & ~unit.settings.from_re)
+            m.d.comb += self.reader_a.nest.valid.eq(unit.start & unit.reads_a)
 
     def _elaborate_nests(self, m: Module) -> None:
         """What the address generators walk."""
@@ -150,6 +149,7 @@ class Core(wiring.Component):
         m.d.comb += [
             drain.settings.eq(unit.drain),
             drain.integers.eq(unit.settings.integers),
+            drain.active.eq(issue.running),
             drain.valid.eq(issue.drain_valid),
             drain.values.eq(issue.drain_values),
             drain.biases.eq(issue.drain_biases),
@@ -173,11 +173,12 @@ class Core(wiring.Component):
             issue.room.eq(lanes.room),
         ]
 
-    def _elaborate_traps(self, m: Module) -> None:
-        """Keep the first error."""
+    def _elaborate_traps(self, m: Module, stop: Signal) -> None:
+        """Keep the first error, and stop for it, or when told to."""
         unit, fault = self.unit, self.issue.fault
         command = view(unit.current, Opcode.SIMD)
         trap = self.control.trap
+        m.d.sync += stop.eq(self.control.halt | trap.valid)
         with m.If(~trap.valid & unit.running):
             for wrong, cause, info in (
                 (unit.illegal, Trap.ILLEGAL_FIELD, unit.bit),
@@ -186,6 +187,7 @@ class Core(wiring.Component):
             ):
                 with m.If(wrong):
                     m.d.sync += [
+                        stop.eq(1),
                         trap.valid.eq(1),
                         trap.cause.eq(cause),
                         trap.opcode.eq(command.opcode),

@@ -23,7 +23,7 @@ class DrainStage(wiring.Component):
     beats are collected: the word goes with its last one.
 
     Timing: a beat per cycle; `DrainPath.latency` clock edges, with `integers` its
-    `integer_latency`. The clock runs only while beats are on their way.
+    `integer_latency`. The clock runs only while beats may come or are on their way.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ class DrainStage(wiring.Component):
     Members
     -------
     settings : In(DrainSettings); integers : In(1); start : In(1).
+    active : In(1), beats may come.
     valid, values, biases, scales : In, a beat; ready : Out(1), it may come.
     words : Out(stream of `write_words` words).
     """
@@ -45,6 +46,7 @@ class DrainStage(wiring.Component):
                 "settings": In(DrainSettings),
                 "integers": In(1),
                 "start": In(1),
+                "active": In(1),
                 "valid": In(1),
                 "values": In(bits),
                 "biases": In(bits),
@@ -63,7 +65,8 @@ class DrainStage(wiring.Component):
         with m.Elif(self.ready):
             keep = Mux(self.integers, 0, on_way)
             m.d.sync += on_way.eq(keep << 1 | self.valid)
-        m.submodules.path = Gated(path, enable=self.ready & (self.valid | on_way.any()))
+        # Not by `valid`, which comes late.
+        m.submodules.path = Gated(path, enable=self.ready & (self.active | on_way.any()))
         complete, elements = self._elaborate_collection(m, path, on_way[-1])
         m.d.comb += [
             path.en.eq(1),

@@ -16,14 +16,14 @@ from tb.unit.se.setting import A_CB, B_CB, OUT_CB, SHAPE, SHAPES, SeBench, devic
 
 LANES, WORD = SHAPE.lanes, SHAPE.word_bytes
 needs_fp = cocotb.test(skip=not SHAPE.with_fp)
-OVERHEAD = 37
+OVERHEAD = 38
 """Cycles of a command beside its beats: start, reading, FP32 lanes, writing."""
 READ = 8
 """Those of reading."""
 FUNCTION = 9
 STATISTIC = 3 * (LANES - 1).bit_length() + 20
-DRAIN_OVERHEAD = 13
-INTEGER_OVERHEAD = 9
+DRAIN_OVERHEAD = 14
+INTEGER_OVERHEAD = 10
 
 
 def _bench(dut: object) -> SeBench:
