@@ -9,14 +9,15 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["ParityCheck"]
 
-_PART_BITS = 11
+_PART_BITS, _LATE_PART_BITS = 11, 16
 
 
 class ParityCheck(wiring.Component):
     """Says of a row that was read whether a value of it has wrong parity.
 
     Timing: `fault` and `fault_place` in the cycle after `check`; a row per cycle. In the first
-    cycle parts of 11 bits are summed, so that little logic stands behind a block RAM.
+    cycle parts of 11 bits (16 where the parity comes late) are summed, so that two lookup tables
+    stand behind a memory.
 
     Parameters
     ----------
@@ -54,9 +55,10 @@ class ParityCheck(wiring.Component):
             bits = self.row[32 * column : 32 * column + 32]
             if not self.late:
                 bits = Cat(bits, parity)
-            starts = range(0, len(bits), _PART_BITS)
+            size = _LATE_PART_BITS if self.late else _PART_BITS
+            starts = range(0, len(bits), size)
             parts = Signal(len(starts), name=f"parts{column}", reset_less=True)
-            m.d.sync += parts.eq(Cat(bits[start : start + _PART_BITS].xor() for start in starts))
+            m.d.sync += parts.eq(Cat(bits[start : start + size].xor() for start in starts))
             wrong.append(parts.xor() ^ (parity if self.late else 0))
         checked = Signal()
         m.d.sync += [checked.eq(self.check), self.fault_place.eq(self.place)]
