@@ -116,10 +116,9 @@ class PreloadPath(wiring.Component):
                 more = n_asked != self.n_words
                 outside = item.place.outside | address[-1]
                 with m.If(self.items.valid & ~self.stop):
-                    m.d.comb += [
-                        request.valid.eq(more & ~outside),
-                        self.fault_outside.eq(more & outside),
-                    ]
+                    m.d.comb += request.valid.eq(more & ~outside)
+                    # A register: the trap stands behind long sums. Until then nothing moves on.
+                    m.d.sync += self.fault_outside.eq(more & outside)
                     with m.If(request.valid & request.ready):
                         m.d.sync += n_asked.eq(n_asked + 1)
                     with m.If(n_read == self.n_words):
