@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """An element and the registers that control it."""
 
-from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module
 from amaranth.lib import wiring
 
 from hw.chip.element_control import ElementControl
+from hw.lib.global_net import on_global_net
 from hw.pe.pe import ProcessingElement
 
 __all__ = ["elaborate_controlled_element"]
@@ -13,8 +14,8 @@ __all__ = ["elaborate_controlled_element"]
 def elaborate_controlled_element(m: Module, pe: ProcessingElement, control: ElementControl) -> None:
     """Add `pe` to `m` in a reset of its own, and connect it with its control block.
 
-    The element has a clock domain of its own, alike but for the reset that the control block gives
-    at the start of a job and after an error; what is around it never notices.
+    The element has a clock domain of its own, alike but for the reset, which comes from the control
+    block: at power-on, at the start of a job and after an error. What is around never notices.
     """
     domain = ClockDomain("element", local=True)
     m.domains += domain
@@ -22,7 +23,7 @@ def elaborate_controlled_element(m: Module, pe: ProcessingElement, control: Elem
     wiring.connect(m, control.job, pe.start)
     m.d.comb += [
         domain.clk.eq(ClockSignal()),
-        domain.rst.eq(ResetSignal() | control.element_reset),
+        domain.rst.eq(on_global_net(m, control.element_reset, name="element_rst")),
         pe.halt_request.eq(control.halt_request),
         pe.limits.eq(control.limits),
         pe.remote_hold.eq(control.remote_hold),

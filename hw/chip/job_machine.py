@@ -44,7 +44,7 @@ class JobMachine(wiring.Component):
     settled : In(1), nothing that the element asked for is under way.
     job_done : In(1), pulse. trapped : In(1), held by the element until reset. quiet : In(1).
     remote_hold : Out(1). remote_idle : In(1).
-    halt_request : Out(1), held until quiet. element_reset : Out(1).
+    halt_request : Out(1), held until quiet. element_reset : Out(1), a register, high at power-on.
     state : Out(JobState). cycles : Out(48). running : Out(1), `cycles` counts.
     ended, failed : Out(1), pulses: completion; the error registers are to be filled.
     """
@@ -64,7 +64,7 @@ class JobMachine(wiring.Component):
                 "remote_hold": Out(1),
                 "remote_idle": In(1),
                 "halt_request": Out(1),
-                "element_reset": Out(1),
+                "element_reset": Out(1, init=1),
                 "state": Out(3),
                 "cycles": Out(_CYCLE_BITS),
                 "running": Out(1),
@@ -76,6 +76,7 @@ class JobMachine(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         abort_wanted = Signal()
+        m.d.sync += self.element_reset.eq(0)
         m.d.comb += [
             self.job.payload.address.eq(self.address),
             self.job.payload.quads.eq(self.quads),
@@ -101,7 +102,6 @@ class JobMachine(wiring.Component):
                     m.next = "RESET"
             with m.State("RESET"):
                 m.d.comb += self.remote_hold.eq(1)
-                m.d.sync += self.element_reset.eq(0)
                 m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += self.job.valid.eq(1)
@@ -122,7 +122,6 @@ class JobMachine(wiring.Component):
                     m.next = "RECOVER"
             with m.State("RECOVER"):
                 m.d.comb += self.remote_hold.eq(1)
-                m.d.sync += self.element_reset.eq(0)
                 self._rest(m, JobState.ERROR, abort_wanted)
         return m
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hw.fpga.netlist import TOP, FpgaNetlist, fpga_netlist
 from hw.yosys import YosysError, run_yosys
 from sim.build_cache import BuildCache, content_key
 from sw.errors import UserError
+from sw.synth import global_nets
 from sw.synth.area import Area
 from sw.synth.netlist import Netlist
 from sw.synth.progress import Progress
@@ -140,9 +142,10 @@ def synthesise_netlist(
         (folder / _SOURCE).write_text(netlist.rtlil)
         (folder / _MODULES).write_text(netlist.verilog)
         (folder / _LOG).write_text(_run(script, folder, progress))
+        global_nets.free_logic(folder / _NETLIST)
 
     version = importlib.metadata.version("pyosys")
-    key = content_key(netlist.rtlil, netlist.verilog, version, *script)
+    key = content_key(netlist.rtlil, netlist.verilog, version, *script, getsource(global_nets))
     return Synthesis(cache.get("synth", key, build))
 
 

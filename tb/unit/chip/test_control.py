@@ -38,6 +38,7 @@ class Device:
         self.jobs = self.bench.sink("job", ListStart, sometimes())
         self.faults = self.bench.sink("inject", EccFault, sometimes())
         self.resets: list[int] = []
+        self.powered = -2  # last cycle of the chip's own reset
         self.snapshots = 0
         for name in ("job_done", "job_status", "trap", "quiet", "progress", "debug_data"):
             dut[name].value = 0
@@ -47,9 +48,14 @@ class Device:
         self.bench.add(self)
 
     def sample(self, cycle: int) -> None:
-        """Note resets and snapshots."""
+        """Note snapshots, and resets but for that of power-on, which lasts a cycle longer."""
+        if int(self.dut["rst"].value):
+            self.powered = cycle
         if int(self.dut["element_reset"].value):
-            self.resets.append(cycle)
+            if cycle > self.powered + 1:
+                self.resets.append(cycle)
+        else:
+            assert cycle != self.powered + 1, "the element starts before it was reset"
         self.snapshots += int(self.dut["snapshot"].value)
 
     def drive(self) -> None:
