@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 from hw.chip.scan_harness import ScanHarness
 from hw.chip.top import OneElementChip
 from hw.config.tree import ChipConfig
+from hw.lib.global_net import on_global_net
 
 __all__ = ["ScanShell"]
 
@@ -57,7 +58,8 @@ class ScanShell(wiring.Component):
         # A pin's edge must not end the reset of some registers a cycle before that of others.
         resets = [Signal(name=f"reset{stage}", init=1, reset_less=True) for stage in range(2)]
         m.d.sync += [resets[0].eq(ResetSignal()), resets[1].eq(resets[0])]
-        m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(resets[1])]
+        reset = on_global_net(m, resets[1], name="chip_rst")
+        m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(reset)]
         m.submodules.harness = DomainRenamer(domain.name)(harness)
         m.submodules.chip = DomainRenamer(domain.name)(chip)
         wiring.connect(m, harness.host, chip.host)
