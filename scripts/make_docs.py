@@ -103,13 +103,13 @@ def register_page() -> str:
                 ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in GRID_REGISTERS.values()),
             ),
             "Pages of elements hold the registers of a chip with one element from JOB_LIST_LO on,"
-            " without those of the SRAM, and\n",
+            " without those of the SRAM; these differ or are more:\n",
             _table(
                 ("offset", "register", "access", "what it is"),
                 (
                     (f"0x{r.offset:03x}", r.name, r.access, r.doc)
                     for name, r in ELEMENT_REGISTERS.items()
-                    if name not in REGISTERS
+                    if REGISTERS.get(name) is not r
                 ),
             ),
             "## Counters\n",

@@ -200,14 +200,16 @@ ELEMENT_REGISTERS: dict[str, Register] = {
                " JOB_COL_STRIDE"),
             _R("JOB_COL_STRIDE", 0x0C4, "rw", "bytes from the list of an element to that of the one"
                " to the right"),
-            _R("JOB_QUEUE", 0x0C8, "ro", "jobs that wait or run; a start is ignored while there are"
-               " two"),
+            _R("JOB_START", 0x01C, "wo", "write 1 | job << 8 on page SELECTED: start a job, 0 to 3,"
+               " on the selected elements; ignored on an element's own page"),
+            _R("JOB_ABORT", 0x020, "wo", "write 1: abort the job that runs, and those that wait;"
+               " each ends in ERROR with cause ABORTED"),
+            _R("JOB_QUEUE", 0x0C8, "ro", "jobs that wait or run, up to two"),
             _R("ERROR_JOB", 0x0CC, "ro", "number of the job that the error registers tell of"),
         )
     },
 }  # fmt: skip
-"""Register of an element in a grid, by name. JOB_START: write 1 | job << 8, job a number below
-`N_JOBS`; up to two jobs are queued."""
+"""Register of an element in a grid, by name."""
 
 GRID_REGISTERS: dict[str, Register] = {
     **{name: REGISTERS[name] for name in _CHIP_NAMES},
@@ -217,10 +219,14 @@ GRID_REGISTERS: dict[str, Register] = {
             _R("GRID_SHAPE", 0x100, "ro", "rows | columns << 8"),
             _R("GRID_ROWS", 0x104, "rw", "rows that page SELECTED means, a bit each", _ALL),
             _R("GRID_COLS", 0x108, "rw", "columns that page SELECTED means, a bit each", _ALL),
-            _R("GRID_ERROR", 0x10C, "ro", "first element that failed since a job was started:"
+            _R("GRID_ERROR", 0x10C, "ro", "first element that failed since all were idle:"
                " row | column << 8 | cause << 16 | job << 24 | 1 << 31; its own error registers"
                " say more"),
             _R("GRID_DONE", 0x110, "ro", "jobs that ended, a bit each; a start clears its own"),
+            _R("GRID_FAILED", 0x118, "ro", "jobs that failed on some element, a bit each; a start"
+               " clears its own"),
+            _R("GRID_REFUSED", 0x11C, "ro", "1 if the last JOB_START on page SELECTED was refused:"
+               " no element is selected, one has two jobs, or one still works for that job"),
             _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended raises the interrupt", _ALL),
             *(
                 register

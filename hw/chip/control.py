@@ -54,6 +54,7 @@ class ControlBlock(ElementControl):
         registers = self.registers
         m.d.comb += [
             jobs.start.eq(registers.job_start_write & registers.written[0]),
+            jobs.abort.eq(registers.job_abort_write & registers.written[0]),
             jobs.address.eq(Cat(registers.job_list_lo, registers.job_list_hi)),
             jobs.quads.eq(registers.job_list_quads),
             self.irq.eq((jobs.state == JobState.DONE) | (jobs.state == JobState.ERROR)),

@@ -93,14 +93,13 @@ class ElementControl(wiring.Component):
         return m
 
     def _elaborate_start(self, m: Module, jobs: JobMachine) -> None:
-        """Which list starts, and when."""
+        """Which list starts, and when; and when it is aborted."""
         raise NotImplementedError
 
     def _elaborate_job(self, m: Module, jobs: JobMachine) -> None:
         """Job registers, and the first error."""
         registers, status, error = self.registers, Signal(32), Signal(ElementTrap)
         m.d.comb += [
-            jobs.abort.eq(registers.job_abort_write & registers.written[0]),
             jobs.job_done.eq(self.job_done),
             jobs.trapped.eq(self.trap.valid),
             jobs.quiet.eq(self.quiet),

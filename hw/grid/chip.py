@@ -25,7 +25,7 @@ __all__ = ["GridChip"]
 class GridChip(wiring.Component):
     """A member of the family: elements, lanes, memories on up to four sides, and the host.
 
-    Operation: docs/network.md. The host writes operands and command lists, starts jobs on
+    Operation: docs/grid.md. The host writes operands and command lists, starts jobs on
     sub-grids through the control registers, waits for `irq`, and reads the results.
 
     Parameters

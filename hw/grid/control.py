@@ -30,8 +30,8 @@ class GridControl(wiring.Component):
     Operation: `hw.arch.csr.ControlPage` says what lies where. An access to an element goes along
     its row; a write to page SELECTED goes along all selected rows at once, to the selected columns.
     JOB_START there starts a job on them: `GridJobs` follows it. One that `GridJobs` does not allow
-    is dropped. `irq` is high while a job that GRID_WAIT names is done. Pages of elements that do
-    not exist read zero.
+    is dropped, as is one on the page of a single element. `irq` is high while a job that GRID_WAIT
+    names is done. Pages of elements that do not exist read zero.
 
     Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
     the element's answer is back. Lanes always have room for an access, as registers take a write in
@@ -97,6 +97,8 @@ class GridControl(wiring.Component):
             registers.grid_shape_read.eq(self.rows | self.columns << 8),
             registers.grid_error_read.eq(jobs.error),
             registers.grid_done_read.eq(jobs.done),
+            registers.grid_failed_read.eq(jobs.failed),
+            registers.grid_refused_read.eq(jobs.refused),
             self.irq.eq((jobs.done & registers.grid_wait).any()),
         ]
         for job in range(N_JOBS):
@@ -112,19 +114,20 @@ class GridControl(wiring.Component):
         write = self.port.write
         page, offset = write.payload.offset[PAGE_BITS:], write.payload.offset[:PAGE_BITS]
         selected, is_start = Signal(), Signal()
+        started = selected & jobs.may_start  # a start is for `jobs` to know, so only on SELECTED
         m.d.comb += [
             registers.port.write.valid.eq(write.valid & (page == ControlPage.GRID)),
             registers.port.write.payload.offset.eq(offset),
             registers.port.write.payload.data.eq(write.payload.data),
             selected.eq(page == ControlPage.SELECTED),
-            is_start.eq(selected & (offset == _START) & write.payload.data[0]),
+            is_start.eq((offset == _START) & write.payload.data[0]),
             jobs.start.rows.eq(registers.grid_rows),
             jobs.start.columns.eq(registers.grid_cols),
             jobs.start.job.eq(write.payload.data[_JOB_AT:]),
-            jobs.go.eq(write.valid & is_start),
+            jobs.go.eq(write.valid & is_start & selected),
             self._written.eq(
                 Mux(selected, registers.grid_rows, self._rows(page))
-                & (write.valid & ~(is_start & ~jobs.may_start)).replicate(self.rows)
+                & (write.valid & (~is_start | started)).replicate(self.rows)
             ),
         ]
         columns = Mux(selected, registers.grid_cols, self._columns(page))

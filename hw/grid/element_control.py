@@ -27,7 +27,8 @@ class GridElementControl(ElementControl):
 
     Operation: as `ElementControl`; JOB_START puts a job into the queue, with the list address that
     the element's place in the grid gives. When a job fails, those that wait fail with it, with the
-    same cause: their operands may be its results. The error registers keep what they hold until
+    same cause: their operands may be its results. An abort is kept until the job that runs, or that
+    is about to, has failed. The error registers keep what they hold until
     the next job starts. A start while `JOBS_QUEUED` jobs are there is ignored; the grid's control
     starts none then.
 
@@ -57,6 +58,7 @@ class GridElementControl(ElementControl):
         wiring.connect(m, reports.o, wiring.flipped(self.ended))
         n_jobs, error_job = Signal(range(JOBS_QUEUED + 1)), Signal(range(N_JOBS))
         flushing = Signal()  # jobs that wait fail with the one before
+        aborting = Signal()  # an abort came, perhaps between two jobs
         cause = Signal(8)
         added, left, leaves = Signal(), Signal(), Signal()
         now, report = waiting.o.payload, reports.i.payload
@@ -68,6 +70,7 @@ class GridElementControl(ElementControl):
             waiting.i.payload.quads.eq(registers.job_list_quads),
             waiting.i.payload.job.eq(registers.written[_JOB_AT:]),
             jobs.start.eq(waiting.o.valid & ~flushing),
+            jobs.abort.eq(aborting & jobs.running),
             jobs.address.eq(now.address),
             jobs.quads.eq(now.quads),
             leaves.eq(jobs.ended | jobs.failed | (flushing & waiting.o.valid)),
@@ -81,6 +84,10 @@ class GridElementControl(ElementControl):
             registers.error_job_read.eq(error_job),
         ]
         m.d.sync += [n_jobs.eq(n_jobs + added - left), flushing.eq(flushing & waiting.o.valid)]
+        with m.If(registers.job_abort_write & registers.written[0] & waiting.o.valid):
+            m.d.sync += aborting.eq(1)
+        with m.Elif(jobs.failed | ~waiting.o.valid):
+            m.d.sync += aborting.eq(0)
         with m.If(~flushing):
             m.d.comb += cause.eq(self.trap.cause)
         with m.Else():

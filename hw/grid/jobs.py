@@ -46,9 +46,10 @@ class GridJobs(wiring.Component):
     -------
     start : In(grid_start_layout). may_start : Out(1), for it. go : In(1), start it.
     reports : In(stream.Signature(report_layout)).array(rows), always ready.
-    pending : Out(8).array(N_JOBS), elements that still work.
+    pending : Out(9).array(N_JOBS), elements that still work.
     cycles : Out(48).array(N_JOBS).
-    done : Out(N_JOBS), jobs that ended since they were started.
+    done, failed : Out(N_JOBS), jobs that ended, that failed somewhere, since they were started.
+    refused : Out(1), the last `go` started nothing.
     error : Out(grid_error_layout()).
     """
 
@@ -61,9 +62,11 @@ class GridJobs(wiring.Component):
                 "may_start": Out(1),
                 "go": In(1),
                 "reports": In(report).array(rows),
-                "pending": Out(8).array(N_JOBS),
+                "pending": Out(9).array(N_JOBS),
                 "cycles": Out(_CYCLE_BITS).array(N_JOBS),
                 "done": Out(N_JOBS),
+                "failed": Out(N_JOBS),
+                "refused": Out(1),
                 "error": Out(grid_error_layout()),
             }
         )
@@ -85,6 +88,8 @@ class GridJobs(wiring.Component):
             ),
             starts.eq(self.go & self.may_start),
         ]
+        with m.If(self.go):
+            m.d.sync += self.refused.eq(~self.may_start)
         for job, bits in enumerate(works):
             self._elaborate_job(m, job, bits, Mux(starts & (self.start.job == job), wanted, 0))
         self._elaborate_error(m, works, starts)
@@ -92,16 +97,20 @@ class GridJobs(wiring.Component):
 
     def _elaborate_job(self, m: Module, job: int, bits: Signal, added: Any) -> None:
         """The elements of one job."""
-        ended = Signal(len(bits), name=f"ended{job}")
+        ended, fails = Signal(len(bits), name=f"ended{job}"), Signal(self.rows, name=f"fails{job}")
         for row, report in enumerate(self.reports):
             told = report.payload
             mine = report.valid & (told.kind == Report.ENDED) & (told.job == job)
             place = ended[row * self.columns : (row + 1) * self.columns]
-            m.d.comb += place.eq(mine << told.position)
+            m.d.comb += [place.eq(mine << told.position), fails[row].eq(mine & told.failed)]
         m.d.sync += bits.eq((bits & ~ended) | added)
-        m.d.comb += self.pending[job].eq(sum(bits[at] for at in range(len(bits))))
+        # Row by row: a sum over all would be wider than what simulates well.
+        rows = [bits[low : low + self.columns] for low in range(0, len(bits), self.columns)]
+        m.d.comb += self.pending[job].eq(sum(sum(bit for bit in row) for row in rows))
+        with m.If(fails.any()):
+            m.d.sync += self.failed[job].eq(1)
         with m.If(added.any()):
-            m.d.sync += [self.done[job].eq(0), self.cycles[job].eq(0)]
+            m.d.sync += [self.done[job].eq(0), self.failed[job].eq(0), self.cycles[job].eq(0)]
         with m.Elif(bits.any()):
             m.d.sync += self.cycles[job].eq(self.cycles[job] + 1)
             with m.If(bits == ended):

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hw.arch.address_map import DRAM, SRAM
-from hw.chip.crossbar import Crossbar, Target
+from hw.chip.crossbar import Crossbar, Target, exists
 from hw.chip.dram_bridge import DramBridge
 from hw.grid.geometry import GridGeometry
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
@@ -117,7 +117,8 @@ class MemoryNode(wiring.Component):
         )
         m.submodules.sram = Gated(sram, enable=wanted.any())
         interleave = self.geometry.sram
-        mine = slice_number(fault.address, interleave) == self.number
+        there = exists(fault.address, SRAM, self.geometry.config.sram.size_bytes)
+        mine = there & (slice_number(fault.address, interleave) == self.number)
         line_log2 = interleave.line_log2
         m.d.comb += [
             sram.inject.valid.eq(self.inject.valid & mine),

@@ -151,7 +151,7 @@ struct DramPins {
 CHANNELS(DEFINE_PORT)
 #undef DEFINE_PORT
 
-// Serves bursts in order; reads and writes share the data bus's bandwidth. `memory` is that of all channels.
+// Serves bursts in order from the channel's own memory; reads and writes share the data bus's bandwidth.
 class DramModel {
     struct Burst {
         uint64_t offset;
@@ -168,10 +168,11 @@ class DramModel {
 public:
     static constexpr unsigned kBus = DRAM_BYTES;
     DramPins pins = {};
+    SparseMemory memory;
     uint32_t latency = 60;
     uint32_t rate = kBus * 1024;  // bytes per 1024 cycles
 
-    void drive(uint64_t cycle, SparseMemory& memory) {
+    void drive(uint64_t cycle) {
         m_credit = std::min<uint64_t>(m_credit + rate, 2ull * 1024 * kBus);
         pins.arready = m_reads.size() < kDepth;
         pins.awready = m_writes.size() < kDepth;
@@ -190,14 +191,14 @@ public:
         }
     }
 
-    void sample(uint64_t cycle, SparseMemory& memory) {
+    void sample(uint64_t cycle) {
         if (pins.rvalid && pins.rready) {
             spend();
             m_read_beat = false;
             if (++m_reads.front().beat == m_reads.front().beats) m_reads.pop_front();
         }
         if (pins.bvalid && pins.bready) m_acks.pop_front();
-        if (pins.wvalid && pins.wready) write_beat(memory);
+        if (pins.wvalid && pins.wready) write_beat();
         if (pins.arvalid && pins.arready) {
             m_reads.push_back({offset(pins.araddr), pins.arlen + 1u, 0, pins.arid, cycle + latency});
         }
@@ -207,7 +208,7 @@ public:
 private:
     static uint64_t offset(uint64_t address) { return address & ((1ull << 36) - 1); }
     void spend() { m_credit -= std::min<uint64_t>(m_credit, 1024ull * kBus); }
-    void write_beat(SparseMemory& memory) {
+    void write_beat() {
         Burst& burst = m_writes.front();
         memory.write_strobed(burst.offset + burst.beat * kBus, pins.wdata, pins.wstrb, kBus);
         spend();

@@ -17,7 +17,6 @@ struct Sim {
     VerilatedContext context;
     std::unique_ptr<Vtop> top;
     HostModel host;
-    SparseMemory memory;  // of all channels
     DramModel channels[N_CHANNELS];
     Recorder recorder;
     uint64_t cycle = 0;
@@ -36,14 +35,14 @@ struct Sim {
 
     void clock() {
         host.drive(*top);
-#define DRIVE_CHANNEL(name) channels[Channel_##name].drive(cycle, memory), Port_##name::show(*top, channels[Channel_##name].pins);
+#define DRIVE_CHANNEL(name) channels[Channel_##name].drive(cycle), Port_##name::show(*top, channels[Channel_##name].pins);
         CHANNELS(DRIVE_CHANNEL)
 #undef DRIVE_CHANNEL
         top->clk = 0;
         top->eval();
         dump(2 * cycle);
         host.sample(*top);
-#define SAMPLE_CHANNEL(name) Port_##name::look(*top, channels[Channel_##name].pins), channels[Channel_##name].sample(cycle, memory);
+#define SAMPLE_CHANNEL(name) Port_##name::look(*top, channels[Channel_##name].pins), channels[Channel_##name].sample(cycle);
         CHANNELS(SAMPLE_CHANNEL)
 #undef SAMPLE_CHANNEL
         if (recorder.on) recorder.sample(*top, cycle);
@@ -152,12 +151,33 @@ int sim_register_read(Sim* sim, uint64_t address, uint32_t* value) {
     return sim->host.response();
 }
 
+// Calls `access(channel, offset in it, bytes done, size)` for each line of an extent of DRAM. Lines are dealt to channels as
+// hw/arch/interleave.py says: by the exclusive or of all groups of bits of the line's number in the address map.
+template <typename Access>
+static void dram_lines(Sim* sim, uint64_t offset, uint64_t n_bytes, Access access) {
+    constexpr uint64_t kLine = HOST_BYTES, kRegionLine = (1ull << 36) / kLine;
+    unsigned bits = 0;
+    while ((1u << bits) < N_CHANNELS) ++bits;
+    for (uint64_t done = 0; done < n_bytes;) {
+        const uint64_t line = (offset + done) / kLine, first = (offset + done) % kLine;
+        const uint64_t size = std::min(n_bytes - done, kLine - first);
+        unsigned channel = 0;
+        for (uint64_t rest = line + kRegionLine; bits && rest; rest >>= bits) channel ^= rest & (N_CHANNELS - 1);
+        access(sim->channels[channel].memory, (line >> bits) * kLine + first, done, size);
+        done += size;
+    }
+}
+
 void sim_dram_write(Sim* sim, uint64_t offset, const uint8_t* data, uint64_t n_bytes) {
-    sim->memory.write(offset, data, n_bytes);
+    dram_lines(sim, offset, n_bytes, [&](SparseMemory& memory, uint64_t at, uint64_t done, uint64_t size) {
+        memory.write(at, data + done, size);
+    });
 }
 
 void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes) {
-    sim->memory.read(offset, data, n_bytes);
+    dram_lines(sim, offset, n_bytes, [&](SparseMemory& memory, uint64_t at, uint64_t done, uint64_t size) {
+        memory.read(at, data + done, size);
+    });
 }
 
 int sim_run(Sim* sim, uint64_t n_cycles) {

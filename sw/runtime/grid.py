@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hw.arch.commands import QUAD_BYTES
-from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, PAGE_BITS, ControlPage
+from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, PAGE_BITS, ControlPage, JobState
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
@@ -79,7 +79,7 @@ class Grid(RegisterPage):
     def start(self, base: int, lists: Mapping[Place, bytes], *, job: int = 0) -> None:
         """Store lists, see `prepare`, and start them all with one write as job number `job`."""
         self.prepare(base, lists, job=job)
-        self.selected.set_register("JOB_START", 1 | job << 8)
+        self._start(job)
 
     def prepare(self, base: int, lists: Mapping[Place, bytes], *, job: int = 0) -> None:
         """Store lists, select their elements, and tell these where the lists are.
@@ -133,7 +133,7 @@ class Grid(RegisterPage):
         """
         self.prepare(base, lists)
         began = self.port.cycles
-        self.selected.set_register("JOB_START", 1)
+        self._start(0)
         last, quiet_since = self._progress(lists), self.port.cycles
         while not self.port.run(max(stall_limit // 2, 1)):
             now = self._progress(lists)
@@ -143,8 +143,9 @@ class Grid(RegisterPage):
                 self._hang(lists, stall_limit)
             progress(self.port.cycles - began)
         harness_cycles = self.port.cycles - began
-        self._raise_error()
-        return JobResult(0, self.job_cycles(), harness_cycles)
+        self._raise_error(lists, 0)
+        status = self.element(next(iter(lists))).register("JOB_STATUS")
+        return JobResult(status, self.job_cycles(), harness_cycles)
 
     def job_cycles(self, job: int = 0) -> int:
         """Cycles of a running or ended job."""
@@ -165,8 +166,20 @@ class Grid(RegisterPage):
         self.port.run(stall_limit)
         raise JobHang("\n".join([f"No progress for {stall_limit} cycles.", *tables]))
 
-    def _raise_error(self) -> None:
-        error = self.register("GRID_ERROR")
-        if error >> 31:
-            place = error & 0xFF, error >> 8 & 0xFF
-            raise element_error(self.element(place), f"Element {place}: ")
+    def _start(self, job: int) -> None:
+        """Start what was prepared."""
+        self.selected.set_register("JOB_START", 1 | job << 8)
+        if self.register("GRID_REFUSED"):
+            raise UserError(
+                f"Job {job} cannot start: an element that it needs still works for a job {job}, or"
+                f" has two jobs."
+            )
+
+    def _raise_error(self, places: Mapping[Place, bytes], job: int) -> None:
+        """Raise for the first element on which the job failed."""
+        if not self.register("GRID_FAILED") >> job & 1:
+            return
+        for place in places:
+            element = self.element(place)
+            if element.register("JOB_STATE") == JobState.ERROR:
+                raise element_error(element, f"Element {place}: ")

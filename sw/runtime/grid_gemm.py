@@ -52,7 +52,6 @@ def split(size: int, tile: int, n_parts: int) -> list[tuple[int, int]]:
 def _part(problem: GemmProblem, rows: tuple[int, int], columns: tuple[int, int]) -> GemmProblem:
     """The block of C with these rows and columns (first, number)."""
     (row, m), (column, n) = rows, columns
-    epilogue = problem.epilogue
     return dataclasses.replace(
         problem,
         m=m,
@@ -62,7 +61,6 @@ def _part(problem: GemmProblem, rows: tuple[int, int], columns: tuple[int, int])
         c_address=problem.c_address + row * problem.c_pitch + column * problem.out_bytes,
         bias_address=problem.bias_address + 4 * column if problem.bias_address else 0,
         scales_address=problem.scales_address + 4 * column if problem.scales_address else 0,
-        epilogue=epilogue,
     )
 
 

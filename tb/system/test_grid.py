@@ -108,10 +108,11 @@ def test_sub_grids_run_different_jobs_at_once(grid: Grid) -> None:
     grid.port.write(0, data)
     for job, (row, column) in enumerate(PLACES):
         base = LISTS + 0x1000 * job
-        made = copy_list(512 * job, 0x4000 + 512 * job, 8)
+        made = copy_list(512 * job, 0x4000 + 512 * job, 8, n_times=400)
         # The list of element (0, 0) would be at `base`; all strides are those of one element.
         grid.start(base, {(row, column): made}, job=job)
-    for _ in range(50):
+    assert [grid.register(f"JOB{job}_PENDING") for job in range(N_JOBS)] == [1] * N_JOBS
+    for _ in range(500):
         grid.port.run(100)
         if grid.register("GRID_DONE") == (1 << N_JOBS) - 1:
             break
@@ -127,12 +128,12 @@ def test_two_jobs_wait_in_an_element(grid: Grid) -> None:
     long = copy_list(0, 0x5000, 8, n_times=400)
     grid.start(LISTS, dict.fromkeys(PLACES, long), job=0)
     grid.start(LISTS + 0x2000, dict.fromkeys(PLACES, copy_list(0, 0x6000, 8)), job=1)
-    grid.start(LISTS + 0x4000, dict.fromkeys(PLACES, copy_list(0, 0x7000, 8)), job=2)
-    assert grid.register("JOB1_PENDING") == len(PLACES)
-    refused = grid.register("JOB2_PENDING")
+    with pytest.raises(UserError, match="Job 2 cannot start"):
+        grid.start(LISTS + 0x4000, dict.fromkeys(PLACES, copy_list(0, 0x7000, 8)), job=2)
+    assert grid.register("JOB0_PENDING") == grid.register("JOB1_PENDING") == len(PLACES)
+    assert grid.register("JOB2_PENDING") == 0, "both places of the queue were taken"
     while grid.register("JOB0_PENDING") or grid.register("JOB1_PENDING"):
         grid.port.run(50)
-    assert refused == 0, "both places of the queue were taken"
     assert grid.port.read(0x5000, 512) == grid.port.read(0x6000, 512) == data
 
 
@@ -164,6 +165,7 @@ def test_a_failed_job_takes_along_what_waits(grid: Grid) -> None:
         grid.port.run(50)
     error = grid.register("GRID_ERROR")
     assert (error & 0xFFFF, error >> 31) == (1 | 1 << 8, 1)
+    assert grid.register("GRID_FAILED") & 3 == 3
     assert grid.element((1, 1)).register("ERROR_JOB") == 0
     assert grid.port.read(0x6000, 512) == bytes(512)
 
@@ -195,6 +197,34 @@ def test_abort_with_traffic_in_flight(grid: Grid) -> None:
         assert grid.port.run(2000), "the abort did not end"
         assert grid.register("GRID_ERROR") >> 16 & 0xFF == Trap.ABORTED
         check(grid, (24, 24, 64), np.dtype(np.int8))
+
+
+def test_an_abort_between_two_jobs_is_not_lost(grid: Grid) -> None:
+    """Would break if the second job ran on after an abort in the cycles of the hand-over."""
+    first, second = copy_list(0, 0x5000, 8, n_times=20), copy_list(0, 0x6000, 8, n_times=400)
+    length = grid.run_job(LISTS, {(0, 0): first}).cycles
+    assert length is not None
+    seen = set()
+    for before in range(-4, 40):
+        grid.prepare(LISTS, {(0, 0): first})
+        ends = grid.port.cycles + length
+        grid.start(LISTS, {(0, 0): first}, job=0)
+        grid.start(LISTS + 0x2000, {(0, 0): second}, job=1)
+        assert grid.port.cycles < ends - 40, "the first job is too short for this test"
+        grid.port.run(ends - before - grid.port.cycles)
+        grid.selected.set_register("JOB_ABORT", 1)
+        for _ in range(20):
+            grid.port.run(20)
+        assert grid.register("JOB1_PENDING") == 0, "the abort was lost"
+        seen.add(grid.register("GRID_FAILED") & 3)
+    assert seen == {2, 3}, "the hand-over was not met"
+
+
+def test_a_job_starts_only_on_the_selected(grid: Grid) -> None:
+    """Would break if an untracked start on one element's page took a place of its queue."""
+    grid.prepare(LISTS, {(0, 0): copy_list(0, 0x5000, 8, n_times=400)})
+    grid.element((0, 0)).set_register("JOB_START", 1)
+    assert grid.element((0, 0)).register("JOB_QUEUE") == 0
 
 
 def test_an_empty_job_is_quick(grid: Grid) -> None:

@@ -20,7 +20,7 @@ class Model:
 
     def __init__(self) -> None:
         self.works: list[set[tuple[int, int]]] = [set() for _ in range(N_JOBS)]
-        self.done = 0
+        self.done = self.failed = 0
         self.error: tuple[int, int, int, int] | None = None
 
     def may_start(self, places: set[tuple[int, int]], job: int) -> bool:
@@ -56,6 +56,8 @@ def test_jobs_end_when_their_last_element_reports(rows: int, columns: int) -> No
             assert bool(context.get(jobs.may_start)) == may
             idle = not any(model.works)
             await context.tick()
+            if go:
+                assert bool(context.get(jobs.refused)) != may
             n_refused += go and bool(places) and not may
             for number, place in told:
                 model.works[number].discard(place)
@@ -65,12 +67,14 @@ def test_jobs_end_when_their_last_element_reports(rows: int, columns: int) -> No
             if go and may:
                 model.works[job] |= places
                 model.done &= ~(1 << job)
+                model.failed &= ~(1 << job)
                 if idle:
                     model.error = None
             assert [context.get(pending) for pending in jobs.pending] == [
                 len(work) for work in model.works
             ]
             assert context.get(jobs.done) == model.done
+            assert context.get(jobs.failed) == model.failed
             error = context.get(jobs.error)
             assert error.valid == (model.error is not None)
             if model.error is not None:
@@ -108,6 +112,7 @@ def report_all(
             ("position", place[1]), ("job", number), ("failed", failed), ("data", cause),
         ):  # fmt: skip
             context.set(payload[name], value)
+        model.failed |= failed << number
         if failed and first_error is None:
             first_error = (*place, cause, number)
         told.append((number, place))
