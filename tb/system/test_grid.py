@@ -208,7 +208,7 @@ def test_an_abort_between_two_jobs_is_not_lost(grid: Grid) -> None:
     for before in range(-4, 40):
         grid.prepare(LISTS, {(0, 0): first})
         ends = grid.port.cycles + length
-        grid.start(LISTS, {(0, 0): first}, job=0)
+        grid.selected.set_register("JOB_START", 1)
         grid.start(LISTS + 0x2000, {(0, 0): second}, job=1)
         assert grid.port.cycles < ends - 40, "the first job is too short for this test"
         grid.port.run(ends - before - grid.port.cycles)
