@@ -81,12 +81,7 @@ class Chip(RegisterPage):
         super().__init__(port, REGISTERS)
         self.config = config
         self.build: dict[str, Any] = dict.fromkeys(BUILD_KEYS)
-        found, wanted = self.register("CONFIG"), int(config.digest(), 16)
-        if found != wanted:
-            raise UserError(
-                f"The device was built from configuration {found:08x}, not {config.name}"
-                f" ({wanted:08x})."
-            )
+        self.check_config(config)
 
     def clear_sram(self) -> None:
         """Fill shared SRAM with zeros, as hardware needs it once after power-on: until then words

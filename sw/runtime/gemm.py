@@ -18,6 +18,7 @@ from sw.runtime.figures import gemm_figures
 from sw.runtime.finish import Finish, Vectors
 from sw.runtime.operands import DTYPES, as_operand, format_of
 from sw.runtime.placement import allocate, clear_last_line, store_array
+from sw.runtime.port import HostPort
 
 __all__ = [
     "Finish",
@@ -25,9 +26,11 @@ __all__ = [
     "GemmRun",
     "Placement",
     "as_operand",
+    "check_shapes",
     "gemm_problem",
     "prepare_gemm",
     "run_gemm",
+    "store_operands",
 ]
 
 _NAMES = {"a": "A", "b": "B", "c": "C", "bias": "bias", "scales": "scales"}
@@ -83,6 +86,24 @@ def gemm_problem(
     )  # fmt: skip
 
 
+def check_shapes(a: NDArray[Any], b: NDArray[Any]) -> None:
+    """Raise UserError unless A[M,K] and B[K,N] can be multiplied."""
+    if a.shape[1] != b.shape[0]:
+        raise UserError(
+            f"A is {a.shape[0]} x {a.shape[1]} and B is {b.shape[0]} x {b.shape[1]};"
+            " A must have as many columns as B has rows."
+        )
+
+
+def store_operands(
+    port: HostPort, spot: Placement, arrays: tuple[NDArray[Any] | None, ...]
+) -> None:
+    """Write A, B, bias and scales, as far as they are there, to their places."""
+    for address, array in zip((spot.a, spot.b, spot.bias, spot.scales), arrays, strict=True):
+        if array is not None:
+            store_array(port, address, array.tobytes())
+
+
 def prepare_gemm(
     config: ChipConfig,
     a: NDArray[Any],
@@ -108,11 +129,7 @@ def prepare_gemm(
     UserError
         For shapes, types or steps that do not go together, or operands that do not fit.
     """
-    if a.shape[1] != b.shape[0]:
-        raise UserError(
-            f"A is {a.shape[0]} x {a.shape[1]} and B is {b.shape[0]} x {b.shape[1]};"
-            " A must have as many columns as B has rows."
-        )
+    check_shapes(a, b)
     finish = finish or Finish()
 
     def plan(spot: Placement) -> GemmPlan:
@@ -160,14 +177,7 @@ def run_gemm(
     """
     spot, problem = job.spot, job.plan.problem
     c_bytes = problem.m * problem.n * problem.out_bytes
-    for address, array in (
-        (spot.a, job.a),
-        (spot.b, job.b),
-        (spot.bias, job.vectors.bias),
-        (spot.scales, job.vectors.scales),
-    ):
-        if array is not None:
-            store_array(chip.port, address, array.tobytes())
+    store_operands(chip.port, spot, (job.a, job.b, job.vectors.bias, job.vectors.scales))
     clear_last_line(chip.port, spot.c, c_bytes)
     result = chip.run_job(
         spot.commands, bytes(job.plan.commands), stall_limit=stall_limit, progress=progress

@@ -44,12 +44,7 @@ class Grid(RegisterPage):
         self.config = config
         self.build: dict[str, Any] = dict.fromkeys(BUILD_KEYS)
         self.selected = RegisterPage(port, ELEMENT_REGISTERS, ControlPage.SELECTED << PAGE_BITS)
-        found, wanted = self.register("CONFIG"), int(config.digest(), 16)
-        if found != wanted:
-            raise UserError(
-                f"The device was built from configuration {found:08x}, not {config.name}"
-                f" ({wanted:08x})."
-            )
+        self.check_config(config)
 
     def element(self, place: Place) -> RegisterPage:
         """The registers of one element."""

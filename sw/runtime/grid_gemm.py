@@ -13,10 +13,10 @@ from sw.errors import UserError
 from sw.kernels.gemm import GemmPlan, GemmProblem, plan_gemm
 from sw.runtime.chip import JobResult
 from sw.runtime.finish import Finish, Vectors
-from sw.runtime.gemm import GemmRun, Placement, gemm_problem
+from sw.runtime.gemm import GemmRun, Placement, check_shapes, gemm_problem, store_operands
 from sw.runtime.grid import Grid, Place
 from sw.runtime.operands import DTYPES, format_of
-from sw.runtime.placement import ALIGN, allocate, clear_last_line, store_array
+from sw.runtime.placement import ALIGN, allocate, clear_last_line
 
 __all__ = ["GridGemm", "prepare_grid_gemm", "run_grid_gemm", "split"]
 
@@ -81,11 +81,7 @@ def prepare_grid_gemm(
     UserError
         For shapes, types or steps that do not go together, or operands that do not fit.
     """
-    if a.shape[1] != b.shape[0]:
-        raise UserError(
-            f"A is {a.shape[0]} x {a.shape[1]} and B is {b.shape[0]} x {b.shape[1]};"
-            " A must have as many columns as B has rows."
-        )
+    check_shapes(a, b)
     finish = finish or Finish()
     tile = config.pe.dpe.columns
     rows = split(a.shape[0], config.pe.dpe.tile_rows, config.rows)
@@ -136,14 +132,7 @@ def run_grid_gemm(
     """
     spot, problem = job.spot, job.problem
     c_bytes = problem.m * problem.n * problem.out_bytes
-    for address, array in (
-        (spot.a, job.a),
-        (spot.b, job.b),
-        (spot.bias, job.vectors.bias),
-        (spot.scales, job.vectors.scales),
-    ):
-        if array is not None:
-            store_array(grid.port, address, array.tobytes())
+    store_operands(grid.port, spot, (job.a, job.b, job.vectors.bias, job.vectors.scales))
     clear_last_line(grid.port, spot.c, c_bytes)
     result = grid.run_job(spot.commands, job.lists, stall_limit=stall_limit, progress=progress)
     dtype = DTYPES[problem.out_format]

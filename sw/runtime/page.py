@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from hw.arch import address_map
 from hw.arch.csr import COUNTERS, Register, counter_offset
+from hw.config import ChipConfig
+from sw.errors import UserError
 from sw.runtime.port import HostPort
 
 __all__ = ["RegisterPage"]
@@ -35,6 +37,15 @@ class RegisterPage:
     def set_register(self, name: str, value: int) -> None:
         """Write a control register."""
         self.port.write_register(self._base + self._registers_by_name[name].offset, value)
+
+    def check_config(self, config: ChipConfig) -> None:
+        """Raise UserError unless the device was built from `config`."""
+        found, wanted = self.register("CONFIG"), int(config.digest(), 16)
+        if found != wanted:
+            raise UserError(
+                f"The device was built from configuration {found:08x}, not {config.name}"
+                f" ({wanted:08x})."
+            )
 
     def counters(self) -> dict[str, int | None]:
         """All performance counters, read as one snapshot."""

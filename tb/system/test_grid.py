@@ -10,6 +10,7 @@ import pytest
 
 from hw.arch.commands import Opcode
 from hw.arch.csr import N_JOBS
+from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.config import PRESETS
 from sim.golden.dot import gemm_golden
@@ -17,6 +18,9 @@ from sw.cli.app import main
 from sw.errors import UserError
 from sw.kernels.command_list import CommandList
 from sw.runtime.chip import JobError, JobHang
+from sw.runtime.finish import Finish
+from sw.runtime.functional import FunctionalChip
+from sw.runtime.gemm import prepare_gemm, run_gemm
 from sw.runtime.grid import Grid, Place
 from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm, split
 from sw.runtime.simulated import simulated_grid
@@ -83,6 +87,24 @@ def test_product_is_exact(
 ) -> None:
     """Would break if a lane, a switch or a slice lost, mixed or misplaced one line."""
     check(grid, shape, dtype, where)
+
+
+@pytest.mark.parametrize("shape", [(20, 40, 24), (9, 70, 40)], ids=str)
+def test_bias_and_scales_go_to_their_columns(grid: Grid, shape: tuple[int, int, int]) -> None:
+    """Would break if an element took bias or scale of another one's columns."""
+    m, n, k = shape
+    rng = numpy_rng(f"finish{shape}")
+    a, b = (bits(rng, size, next(iter(TYPES))) for size in ((m, k), (k, n)))
+    finish = Finish(
+        out=Format.INT8,
+        bias=rng.integers(-5000, 5000, n).astype(np.int32),
+        scale=rng.uniform(0.0005, 0.002, n).astype(np.float32),
+    )
+    run = run_grid_gemm(grid, prepare_grid_gemm(CONFIG, a, b, finish=finish))
+    alone = FunctionalChip(CONFIG)
+    golden = run_gemm(alone, prepare_gemm(CONFIG, a, b, finish=finish))
+    assert np.array_equal(run.c, golden.c)
+    assert len(np.unique(run.c)) > 20
 
 
 def test_four_elements_are_nearly_four_times_as_fast(grid: Grid) -> None:
