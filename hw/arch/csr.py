@@ -200,8 +200,9 @@ ELEMENT_REGISTERS: dict[str, Register] = {
                " JOB_COL_STRIDE"),
             _R("JOB_COL_STRIDE", 0x0C4, "rw", "bytes from the list of an element to that of the one"
                " to the right"),
-            _R("JOB_START", 0x01C, "wo", "write 1 | job << 8 on page SELECTED: start a job, 0 to 3,"
-               " on the selected elements; ignored on an element's own page"),
+            _R("JOB_START", 0x01C, "wo", "write 1 | job << 8 on page SELECTED: start a job, 0 to 3"
+               " (any other number is refused), on the selected elements; ignored on an element's"
+               " own page"),
             _R("JOB_ABORT", 0x020, "wo", "write 1: abort the job that runs, and those that wait;"
                " each ends in ERROR with cause ABORTED"),
             _R("JOB_QUEUE", 0x0C8, "ro", "jobs that wait or run, up to two"),
@@ -226,7 +227,10 @@ GRID_REGISTERS: dict[str, Register] = {
             _R("GRID_FAILED", 0x118, "ro", "jobs that failed on some element, a bit each; a start"
                " clears its own"),
             _R("GRID_REFUSED", 0x11C, "ro", "1 if the last JOB_START on page SELECTED was refused:"
-               " no element is selected, one has two jobs, or one still works for that job"),
+               " there is no job of that number, no element is selected, one has two jobs, or one"
+               " still works for that job"),
+            _R("GRID_PROGRESS", 0x120, "ro", "changes whenever any unit of any element does useful"
+               " work (wraps)"),
             _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended raises the interrupt", _ALL),
             *(
                 register

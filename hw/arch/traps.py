@@ -7,7 +7,7 @@ import enum
 from hw.arch.commands import COMMANDS, Opcode
 from hw.arch.units import Unit
 
-__all__ = ["TRAP_TEXT", "Trap", "trap_sentence"]
+__all__ = ["LINK_TEXT", "TRAP_TEXT", "Trap", "trap_sentence"]
 
 
 class Trap(enum.IntEnum):
@@ -31,6 +31,7 @@ class Trap(enum.IntEnum):
     ABORTED = 15
     INDEX_RANGE = 16
     MEMORY_RANGE = 17
+    NO_NEIGHBOUR = 18
 
 
 TRAP_TEXT: dict[Trap, str] = {
@@ -52,8 +53,12 @@ TRAP_TEXT: dict[Trap, str] = {
     Trap.ABORTED: "the host aborted the job",
     Trap.INDEX_RANGE: "an index of a gather or scatter is not below the table's number of rows",
     Trap.MEMORY_RANGE: "a memory access outside the address ranges that the job may use",
+    Trap.NO_NEIGHBOUR: "the reduction link leads to no other element",
 }
 """One clause for each cause, for people."""
+
+LINK_TEXT = ("from the north", "from the west", "to the south", "to the east")
+"""Reduction links in words, by the number in the info register."""
 
 _ADDRESS_CAUSES = (
     Trap.LS_RANGE,
@@ -71,6 +76,8 @@ def trap_sentence(cause: int, unit: int, opcode: int, tag: int, info: int) -> st
     name = COMMANDS[Opcode(opcode)].name if opcode in COMMANDS else f"opcode 0x{opcode:02x}"
     where = Unit(unit).name if unit in set(Unit) else f"unit {unit}"
     text = TRAP_TEXT[Trap(cause)] if cause in set(Trap) else f"cause {cause}"
+    if cause == Trap.NO_NEIGHBOUR:  # found outside of the unit, where no tag is known
+        return f"{where} trapped in {name}: {text} ({LINK_TEXT[info]})."
     return f"{where} trapped in {name} (tag {tag}): {text}{_place(cause, opcode, info)}."
 
 

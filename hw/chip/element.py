@@ -8,7 +8,10 @@ from hw.chip.element_control import ElementControl
 from hw.lib.global_net import on_global_net
 from hw.pe.pe import ProcessingElement
 
-__all__ = ["elaborate_controlled_element"]
+__all__ = ["ELEMENT_DOMAIN", "elaborate_controlled_element"]
+
+ELEMENT_DOMAIN = "element"
+"""Clock domain of the element, for what is to be reset with it."""
 
 
 def elaborate_controlled_element(m: Module, pe: ProcessingElement, control: ElementControl) -> None:
@@ -17,7 +20,7 @@ def elaborate_controlled_element(m: Module, pe: ProcessingElement, control: Elem
     The element has a clock domain of its own, alike but for the reset, which comes from the control
     block: at power-on, at the start of a job and after an error. What is around never notices.
     """
-    domain = ClockDomain("element", local=True)
+    domain = ClockDomain(ELEMENT_DOMAIN, local=True)
     m.domains += domain
     m.submodules.pe = DomainRenamer(domain.name)(pe)
     wiring.connect(m, control.job, pe.start)

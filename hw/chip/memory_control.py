@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registers of the shared SRAM: error counts, fault injection, clearing."""
+"""Registers of the shared SRAM: error counts, fault injection, clearing; and the way there."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal
@@ -10,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hw.chip.registers import RegisterFile
 from hw.mem.sram_slice import EccFault
 
-__all__ = ["elaborate_memory_control", "memory_control_members"]
+__all__ = ["connect_memories", "elaborate_memory_control", "memory_control_members"]
 
 
 def memory_control_members(count_width: int) -> dict[str, Any]:
@@ -28,6 +29,26 @@ def memory_control_members(count_width: int) -> dict[str, Any]:
         "corrected": In(count_width),
         "uncorrected": In(count_width),
     }
+
+
+def connect_memories(m: Module, block: Any, parts: Sequence[Any]) -> None:
+    """Connect memories, or groups of them, with a block that has those ports, or with their group.
+
+    A fault is offered to all parts at once and is taken when all are ready; each knows whether it
+    is meant.
+    """
+    m.d.comb += [
+        block.inject.ready.eq(Cat(part.inject.ready for part in parts).all()),
+        block.clearing.eq(Cat(part.clearing for part in parts).any()),
+        block.corrected.eq(sum(part.corrected for part in parts)),
+        block.uncorrected.eq(sum(part.uncorrected for part in parts)),
+    ]
+    for part in parts:
+        m.d.comb += [
+            part.inject.valid.eq(block.inject.valid),
+            part.inject.payload.eq(block.inject.payload),
+            part.clear.eq(block.clear),
+        ]
 
 
 def elaborate_memory_control(m: Module, block: Any, registers: RegisterFile) -> None:

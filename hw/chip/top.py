@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -12,9 +12,9 @@ from hw.chip.crossbar import Crossbar, element_targets
 from hw.chip.dram_bridge import DramBridge
 from hw.chip.element import elaborate_controlled_element
 from hw.chip.host_port import HostPort
+from hw.chip.memory_control import connect_memories
 from hw.config.tree import ChipConfig, PeConfig
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
-from hw.lib.clock_gate import Gated
 from hw.mem.sram_slice import SramSlice
 from hw.pe.cp.counter_file import event_name
 from hw.pe.pe import ProcessingElement
@@ -125,7 +125,8 @@ class OneElementChip(wiring.Component):
         m.submodules.writes = self._writes
         m.submodules.dram_bridge = self._dram
         m.submodules.control_block = self._control
-        self._elaborate_sram(m)
+        m.submodules.sram = self._sram.gated()
+        connect_memories(m, self._control, [self._sram])
         self._elaborate_element(m)
         for masters, crossbar in ((self._readers, self._reads), (self._writers, self._writes)):
             for master, port in zip(masters, crossbar.masters, strict=True):
@@ -139,25 +140,6 @@ class OneElementChip(wiring.Component):
         wiring.connect(m, self._host.control, self._control.port)
         m.d.comb += self.irq.eq(self._control.irq)
         return m
-
-    def _elaborate_sram(self, m: Module) -> None:
-        """The slice, whose clock stands still while nobody needs it."""
-        sram, control = self._sram, self._control
-        wanted = Cat(
-            sram.busy,
-            sram.read.request.valid,
-            sram.write.request.valid,
-            sram.inject.valid,
-            sram.clear,
-        )
-        m.submodules.sram = Gated(sram, enable=wanted.any())
-        wiring.connect(m, control.inject, sram.inject)
-        m.d.comb += [
-            sram.clear.eq(control.clear),
-            control.clearing.eq(sram.clearing),
-            control.corrected.eq(sram.corrected),
-            control.uncorrected.eq(sram.uncorrected),
-        ]
 
     def _elaborate_element(self, m: Module) -> None:
         """The element in its own reset, jobs, errors, counters and the debug port."""

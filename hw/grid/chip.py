@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chip with a grid of elements."""
 
+import itertools
 from typing import Any
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from hw.chip.host_port import HostPort
+from hw.chip.memory_control import connect_memories
 from hw.config.tree import ChipConfig
 from hw.grid.control import GRID_CONTROL_BITS, GridControl
 from hw.grid.geometry import HOST_ID_WIDTH, HOST_READ_SLOTS, GridGeometry
+from hw.grid.link_guard import LINKS
 from hw.grid.side import GridSide
 from hw.grid.tap import Tap
-from hw.grid.tile import LANES, LINKS, Tile
+from hw.grid.tile import LANES, Tile
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.iface.trace import TracePort
 from hw.lib.emit_once import Boundary, EmitOnce
@@ -28,9 +31,12 @@ class GridChip(wiring.Component):
     Operation: docs/grid.md. The host writes operands and command lists, starts jobs on
     sub-grids through the control registers, waits for `irq`, and reads the results.
 
+    Timing: a cycle per lane stage; docs/grid.md has the latency of an access. Every output comes
+    from a register but for `ready` of the host's channels.
+
     Parameters
     ----------
-    config : the member.
+    config : the member; it has two elements or more.
     tile_boundary : how Verilator shall treat a tile.
 
     Members
@@ -99,7 +105,7 @@ class GridChip(wiring.Component):
         wiring.connect(m, self._host.control, self._control.port)
         m.d.comb += self.irq.eq(self._control.irq)
         self._elaborate_host(m)
-        self._elaborate_memory(m)
+        connect_memories(m, self._control, list(self._sides.values()))
         tiles = self._elaborate_tiles(m)
         self._elaborate_lanes(m, tiles)
         self._elaborate_control_lanes(m, tiles)
@@ -119,22 +125,6 @@ class GridChip(wiring.Component):
             for number, side in enumerate(self._sides.values()):
                 wiring.connect(m, tap.request[number], getattr(side, name)[-1])
                 wiring.connect(m, getattr(side, answer)[-1], tap.answer[number])
-
-    def _elaborate_memory(self, m: Module) -> None:
-        """Faults, clearing and counts of all sides."""
-        control, sides = self._control, list(self._sides.values())
-        m.d.comb += [
-            control.inject.ready.eq(Cat(side.inject.ready for side in sides).all()),
-            control.clearing.eq(Cat(side.clearing for side in sides).any()),
-            control.corrected.eq(sum(side.corrected for side in sides)),
-            control.uncorrected.eq(sum(side.uncorrected for side in sides)),
-        ]
-        for side in sides:
-            m.d.comb += [
-                side.inject.valid.eq(control.inject.valid),
-                side.inject.payload.eq(control.inject.payload),
-                side.clear.eq(control.clear),
-            ]
 
     def _elaborate_tiles(self, m: Module) -> dict[tuple[int, int], Any]:
         """All tiles, by row and column."""
@@ -183,6 +173,9 @@ class GridChip(wiring.Component):
                 [tile.report_i for tile in passed],
                 [tile.report_o for tile in passed],
             )
+            for behind, tile in itertools.pairwise(reversed(passed)):
+                m.d.comb += tile.moved_i.eq(behind.moved_o)
+            m.d.comb += self._control.moved[row].eq(passed[0].moved_o)
 
     def _elaborate_links(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
         """Reduction links from each tile to its southern and eastern neighbour."""

@@ -11,7 +11,7 @@ from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, PAGE_BITS, Co
 from hw.chip.control import IDENTITY
 from hw.chip.memory_control import elaborate_memory_control, memory_control_members
 from hw.chip.registers import RegisterFile
-from hw.grid.control_flits import Report, access_layout, report_layout
+from hw.grid.control_flits import Report, access_layout, check_grid, report_layout
 from hw.grid.jobs import GridJobs
 from hw.iface.control import ControlPort
 
@@ -50,12 +50,22 @@ class GridControl(wiring.Component):
     down : Out(stream.Signature(access_layout(n_positions))).array(rows), accesses to elements.
     up : In(stream.Signature(report_layout(n_positions))).array(rows), their reports.
     irq : Out(1).
+    moved : In(rows), an element of the row makes progress.
     Others: see `memory_control_members`.
+
+    Raises: ValueError when a parameter is out of range.
     """
 
     def __init__(
         self, *, rows: int, columns: int, n_positions: int, config_id: int, count_width: int
     ) -> None:
+        check_grid("GridControl", rows=rows, columns=columns, n_positions=n_positions)
+        for name, value, least, most in (
+            ("config_id", config_id, 0, (1 << 32) - 1),
+            ("count_width", count_width, 1, 32),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"GridControl {name} must be {least} to {most}, not {value!r}.")
         self.rows, self.columns = rows, columns
         self.n_positions = n_positions
         self.config_id = config_id
@@ -69,6 +79,7 @@ class GridControl(wiring.Component):
                 "down": Out(stream.Signature(access)).array(rows),
                 "up": In(stream.Signature(report)).array(rows),
                 "irq": Out(1),
+                "moved": In(rows),
                 **memory_control_members(count_width),
             }
         )
@@ -80,6 +91,7 @@ class GridControl(wiring.Component):
             rows=self.rows, columns=self.columns, n_positions=self.n_positions
         )
         elaborate_memory_control(m, self, registers)
+        progress = Signal(32)
         self._access = Signal(access_layout(self.n_positions))
         self._written, self._asked = Signal(self.rows), Signal(self.rows)  # by whom it is meant
         self._elaborate_writes(m, registers, jobs)
@@ -99,8 +111,10 @@ class GridControl(wiring.Component):
             registers.grid_done_read.eq(jobs.done),
             registers.grid_failed_read.eq(jobs.failed),
             registers.grid_refused_read.eq(jobs.refused),
+            registers.grid_progress_read.eq(progress),
             self.irq.eq((jobs.done & registers.grid_wait).any()),
         ]
+        m.d.sync += progress.eq(progress + self.moved.any())
         for job in range(N_JOBS):
             m.d.comb += [
                 getattr(registers, f"job{job}_pending_read").eq(jobs.pending[job]),

@@ -5,7 +5,10 @@ from amaranth.lib import data, enum
 
 from hw.arch.csr import N_JOBS, PAGE_BITS
 
-__all__ = ["Report", "access_layout", "ended_layout", "report_layout"]
+__all__ = ["Report", "access_layout", "check_grid", "ended_layout", "report_layout"]
+
+_MOST = 16
+"""Rows, or columns, that the pages of elements can name."""
 
 
 class Report(enum.Enum, shape=1):
@@ -15,6 +18,17 @@ class Report(enum.Enum, shape=1):
     """To a read; `data` is the register's value."""
     ENDED = 1
     """A job ended; `data` is the cause if it failed."""
+
+
+def check_grid(who: str, *, rows: int, columns: int, n_positions: int) -> None:
+    """Raise ValueError when a grid cannot be controlled through these flits."""
+    for name, value in (("rows", rows), ("columns", columns)):
+        if not 1 <= value <= _MOST:
+            raise ValueError(f"{who} {name} must be 1 to {_MOST}, not {value!r}.")
+    if n_positions < columns:
+        raise ValueError(
+            f"{who} n_positions must be at least {columns}, one per column, not {n_positions!r}."
+        )
 
 
 def ended_layout() -> data.StructLayout:

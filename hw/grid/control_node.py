@@ -20,10 +20,11 @@ class ControlNode(wiring.Component):
     """One element's stage of its row's control lanes.
 
     Operation: accesses for the element go to its registers, a write in every cycle; answers and
-    ends of jobs go back, in turn. At most one read is under way in a whole chip.
+    ends of jobs go back, in turn. At most one read is under way in a whole chip. That something
+    moves in a row goes back on a wire.
 
     Timing: 1 cycle from the lane to the registers and to the next element, 2 from an answer to the
-    lane.
+    lane and 1 from the end of a job, 1 from `moved`.
 
     Parameters
     ----------
@@ -37,9 +38,14 @@ class ControlNode(wiring.Component):
     up_i, up_o : In, Out(stream.Signature(report_layout(n_positions))), reports.
     port : Out(ControlPort), to the element's registers.
     ended : In(stream.Signature(ended_layout())), jobs that ended.
+    moved : In(1), the element makes progress. moved_i, moved_o : In, Out(1), it or one behind does.
+
+    Raises: ValueError when there is no position.
     """
 
     def __init__(self, *, n_positions: int) -> None:
+        if n_positions < 1:
+            raise ValueError(f"ControlNode n_positions must be at least 1, not {n_positions!r}.")
         self.n_positions = n_positions
         access, report = access_layout(n_positions), report_layout(n_positions)
         super().__init__(
@@ -53,6 +59,9 @@ class ControlNode(wiring.Component):
                 "up_o": Out(stream.Signature(report)),
                 "port": Out(ControlPort()),
                 "ended": In(stream.Signature(ended_layout())),
+                "moved": In(1),
+                "moved_i": In(1),
+                "moved_o": Out(1),
             }
         )
 
@@ -74,6 +83,7 @@ class ControlNode(wiring.Component):
             port.read.payload.eq(access.offset),
             down.tap.ready.eq(~access.is_read | port.read.ready),
         ]
+        m.d.sync += self.moved_o.eq(self.moved | self.moved_i)
         self._elaborate_reports(m, up.local)
         return m
 

@@ -32,10 +32,15 @@ class GridElementControl(ElementControl):
     the next job starts. A start while `JOBS_QUEUED` jobs are there is ignored; the grid's control
     starts none then.
 
+    Timing: a job leaves on `job` 5 cycles after the write to JOB_START was taken, at a settled
+    element that has no other; it is reported 2 cycles after its end, as is each one that fails with
+    it, one per cycle. The next job starts 1 cycle after the report.
+
     Members
     -------
     row, column : In(4), the element's place; constant.
     ended : Out(stream.Signature(ended_layout())), jobs that ended.
+    moved : Out(1), PROGRESS changed.
     Others: see `ElementControl`.
     """
 
@@ -46,8 +51,17 @@ class GridElementControl(ElementControl):
                 "row": In(4),
                 "column": In(4),
                 "ended": Out(stream.Signature(ended_layout())),
+                "moved": Out(1),
             },
         )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        # PROGRESS counts, so its lowest bit changes whenever it does.
+        seen = Signal()
+        m.d.sync += seen.eq(self.progress[0])
+        m.d.comb += self.moved.eq(self.progress[0] ^ seen)
+        return m
 
     def _elaborate_start(self, m: Module, jobs: JobMachine) -> None:
         """Take jobs from the queue; a failed one takes those behind it along."""

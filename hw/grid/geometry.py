@@ -27,7 +27,8 @@ class GridGeometry:
     ----------
     config : the member.
 
-    Raises: ConfigError when there are more DRAM channels than slices.
+    Raises: ConfigError when there is one element only, a slice or channel holds less than two
+    lines, or there are more DRAM channels than slices.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -37,6 +38,18 @@ class GridGeometry:
                 f"dram.channels is {config.dram.channels}; it must be at most sram.slices"
                 f" ({config.sram.slices}), since each channel is behind a slice."
             )
+        if config.n_pes == 1:
+            raise ConfigError("rows and cols are 1; a grid has at least two elements.")
+        for name, n_parts, size_bytes in (
+            ("sram", config.sram.slices, config.sram.size_bytes),
+            ("dram", config.dram.channels, config.dram.size_bytes),
+        ):
+            least = 2 * config.pe.link_bytes * n_parts
+            if size_bytes < least:
+                raise ConfigError(
+                    f"{name}.size_bytes is {size_bytes}; it must be at least {least}, two lines in"
+                    f" each of {n_parts} parts."
+                )
         self.config = config
         self.rows, self.columns = config.rows, config.cols
         self.n_positions = max(config.rows, config.cols)

@@ -8,17 +8,19 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import N_JOBS
-from hw.grid.control_flits import Report, report_layout
+from hw.grid.control_flits import Report, check_grid, report_layout
 from hw.grid.element_control import JOBS_QUEUED
 
-__all__ = ["GridJobs", "grid_error_layout", "grid_start_layout"]
+__all__ = ["START_JOB_BITS", "GridJobs", "grid_error_layout", "grid_start_layout"]
 
+START_JOB_BITS = 24
+"""Bits of a job's number in JOB_START."""
 _CYCLE_BITS = 48
 
 
 def grid_start_layout(rows: int, columns: int) -> data.StructLayout:
-    """A job and the elements that are to run it."""
-    return data.StructLayout({"rows": rows, "columns": columns, "job": range(N_JOBS)})
+    """A job and the elements that are to run it; `job` is what the host wrote, any number."""
+    return data.StructLayout({"rows": rows, "columns": columns, "job": START_JOB_BITS})
 
 
 def grid_error_layout() -> data.StructLayout:
@@ -30,9 +32,10 @@ class GridJobs(wiring.Component):
     """Keeps a bit for each job and element.
 
     Operation: a `start` sets the bits of its elements; an element's report of the job's end clears
-    its own. A job is done when it has none left. `may_start` is low when one of the elements has
-    `JOBS_QUEUED` jobs already, or still works for a job of that number: then nothing must be
-    started. The first failure since all was done is kept.
+    its own. A job is done when it has none left. `may_start` is low when there is no job of that
+    number, when no element is selected, or when one has `JOBS_QUEUED` jobs already or still works
+    for a job of that number: then nothing must be started. The first failure since all was done is
+    kept.
 
     Timing: `done` and the counts follow a report by 1 cycle. `cycles` counts from the cycle after
     the start to that in which the last report arrives.
@@ -51,9 +54,12 @@ class GridJobs(wiring.Component):
     done, failed : Out(N_JOBS), jobs that ended, that failed somewhere, since they were started.
     refused : Out(1), the last `go` started nothing.
     error : Out(grid_error_layout()).
+
+    Raises: ValueError for a grid or positions that are out of range.
     """
 
     def __init__(self, *, rows: int, columns: int, n_positions: int) -> None:
+        check_grid("GridJobs", rows=rows, columns=columns, n_positions=n_positions)
         self.rows, self.columns = rows, columns
         report = stream.Signature(report_layout(n_positions), always_ready=True)
         super().__init__(
@@ -76,6 +82,7 @@ class GridJobs(wiring.Component):
         n_elements = self.rows * self.columns
         works = [Signal(n_elements, name=f"works{job}") for job in range(N_JOBS)]
         wanted, starts = Signal(n_elements), Signal()
+        number = self.start.job[: (N_JOBS - 1).bit_length()]
         row_masks = [
             Mux(self.start.rows[row], self.start.columns, 0)[: self.columns]
             for row in range(self.rows)
@@ -84,7 +91,9 @@ class GridJobs(wiring.Component):
         m.d.comb += [
             wanted.eq(Cat(row_masks)),
             self.may_start.eq(
-                ~(wanted & (full | Array(works)[self.start.job])).any() & wanted.any()
+                (self.start.job < N_JOBS)
+                & wanted.any()
+                & ~(wanted & (full | Array(works)[number])).any()
             ),
             starts.eq(self.go & self.may_start),
         ]

@@ -12,7 +12,6 @@ from hw.chip.crossbar import Crossbar, Target, exists
 from hw.chip.dram_bridge import DramBridge
 from hw.grid.geometry import GridGeometry
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
-from hw.lib.clock_gate import Gated
 from hw.mem.sram_slice import SramSlice
 from hw.net.fold import line_number, slice_number
 
@@ -40,11 +39,16 @@ class MemoryNode(wiring.Component):
     axi : Out(Axi4Port), the channel; only if `has_channel`.
     inject : In(stream.Signature(EccFault)), a fault for whichever slice; taken at once by others.
     clear, clearing, corrected, uncorrected : see `SramSlice`.
+
+    Raises: ValueError for a slice that is not there.
     """
 
     def __init__(
         self, *, geometry: GridGeometry, number: int, read_tag_width: int, write_tag_width: int
     ) -> None:
+        n_slices = geometry.sram.n_slices
+        if not 0 <= number < n_slices:
+            raise ValueError(f"MemoryNode number must be 0 to {n_slices - 1}, not {number!r}.")
         self.geometry, self.number = geometry, number
         config, link_bytes = geometry.config, geometry.link_bytes
         tags = {"read_tag_width": read_tag_width, "write_tag_width": write_tag_width}
@@ -108,14 +112,7 @@ class MemoryNode(wiring.Component):
     def _elaborate_sram(self, m: Module) -> None:
         """The slice on its gated clock, and the faults that are meant for it."""
         sram, fault = self._sram, self.inject.payload
-        wanted = Cat(
-            sram.busy,
-            sram.read.request.valid,
-            sram.write.request.valid,
-            sram.inject.valid,
-            sram.clear,
-        )
-        m.submodules.sram = Gated(sram, enable=wanted.any())
+        m.submodules.sram = sram.gated()
         interleave = self.geometry.sram
         there = exists(fault.address, SRAM, self.geometry.config.sram.size_bytes)
         mine = there & (slice_number(fault.address, interleave) == self.number)

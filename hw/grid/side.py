@@ -3,12 +3,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import DRAM
 from hw.chip.crossbar import exists
+from hw.chip.memory_control import connect_memories
 from hw.grid.geometry import GridGeometry
 from hw.grid.memory_node import MemoryNode
 from hw.mem.sram_slice import EccFault
@@ -40,9 +41,14 @@ class GridSide(wiring.Component):
     line, ack : Out(stream.Signature(flit)).array(lanes), to the lanes.
     axi0, ... : Out(Axi4Port), DRAM channels by their number.
     inject, clear, clearing, corrected, uncorrected : of all slices together, see `MemoryNode`.
+
+    Raises: ValueError for a side without memories.
     """
 
     def __init__(self, *, geometry: GridGeometry, side: Side) -> None:
+        if side not in geometry.sides:
+            names = ", ".join(known.name for known in geometry.sides)
+            raise ValueError(f"GridSide side must be one of {names}, not {side.name}.")
         self.geometry, self.side = geometry, side
         self.n_lanes = geometry.n_lanes(side)
         shapes = geometry.shapes
@@ -96,7 +102,7 @@ class GridSide(wiring.Component):
         self._elaborate_requests(m, "write", self.write_shape, self._write_tag)
         self._elaborate_answers(m, "line", "read", self._read_tag)
         self._elaborate_answers(m, "ack", "write", self._write_tag)
-        self._elaborate_memory(m)
+        connect_memories(m, self, list(self.nodes.values()))
         return m
 
     def _elaborate_requests(self, m: Module, kind: str, shape: Any, tag: Any) -> None:
@@ -160,19 +166,3 @@ class GridSide(wiring.Component):
         poison = response.poison if "poison" in response.shape().members else 0
         bad = Mux(poison, Answer.POISON, Answer.OK)
         return Mux(response.error, Answer.ERROR, bad)
-
-    def _elaborate_memory(self, m: Module) -> None:
-        """Faults and clearing of all slices, and what they count."""
-        nodes = list(self.nodes.values())
-        m.d.comb += [
-            self.inject.ready.eq(Cat(node.inject.ready for node in nodes).all()),
-            self.clearing.eq(Cat(node.clearing for node in nodes).any()),
-            self.corrected.eq(sum(node.corrected for node in nodes)),
-            self.uncorrected.eq(sum(node.uncorrected for node in nodes)),
-        ]
-        for node in nodes:
-            m.d.comb += [
-                node.inject.valid.eq(self.inject.valid),
-                node.inject.payload.eq(self.inject.payload),
-                node.clear.eq(self.clear),
-            ]

@@ -44,6 +44,9 @@ class Tap(wiring.Component):
     master0, ... : In(port), one for each entry of `tag_widths`.
     request : Out(stream.Signature(request flit)).array(sides).
     answer : In(stream.Signature(answer flit)).array(sides).
+
+    Raises: ValueError when there is no master, when a tag and its master's number do not fit into a
+    flit, and for a port of another kind.
     """
 
     latency = 1
@@ -58,11 +61,19 @@ class Tap(wiring.Component):
     ) -> None:
         self.geometry = geometry
         shapes, n_sides = geometry.shapes, len(geometry.sides)
+        if port not in (MemoryReadPort, MemoryWritePort):
+            raise ValueError(f"Tap port must be a memory port, not {port.__name__}.")
+        if not tag_widths:
+            raise ValueError("Tap needs at least one master, tag_widths is empty.")
         reads = port is MemoryReadPort
         self.request_shape = shapes.read if reads else shapes.write
         self.answer_shape = shapes.line if reads else shapes.ack
         self.tag_bits = max(tag_widths)
         self.n_masters = len(tag_widths)
+        width = self.tag_bits + (self.n_masters - 1).bit_length()
+        room = self.request_shape["tag"].width
+        if width > room:
+            raise ValueError(f"Tap tags take {width} bits with their master, a flit has {room}.")
         super().__init__(
             {
                 "row": In(geometry.n_positions),

@@ -3,16 +3,17 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, DomainRenamer, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.chip.element import elaborate_controlled_element
+from hw.chip.element import ELEMENT_DOMAIN, elaborate_controlled_element
 from hw.config.tree import ChipConfig
 from hw.grid.control_flits import access_layout, report_layout
 from hw.grid.control_node import ControlNode
 from hw.grid.element_control import GridElementControl
 from hw.grid.geometry import GridGeometry
+from hw.grid.link_guard import LINKS, LinkGuard
 from hw.grid.tap import Tap
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.net.lane_hop import LaneHop
@@ -20,12 +21,10 @@ from hw.net.merge_hop import MergeHop
 from hw.net.sides import Side, is_of_rows
 from hw.pe.pe import ProcessingElement
 
-__all__ = ["LANES", "LINKS", "Tile"]
+__all__ = ["LANES", "Tile"]
 
 LANES = {"read": "up", "write": "up", "line": "down", "ack": "down"}
 """Lanes by what they carry, and whether they lead up to a side or down into the grid."""
-LINKS = {"in_north": "out_south", "in_west": "out_east"}
-"""Reduction links: an element's way in, and the way out of its neighbour that leads there."""
 
 
 class Tile(wiring.Component):
@@ -46,7 +45,10 @@ class Tile(wiring.Component):
     <lane>_i, <lane>_o : In, Out(stream).array(sides), see `LANES`; `i` is the upstream end.
     access_i, access_o, report_i, report_o : the row's control lanes, see `ControlNode`.
     in_north, in_west, out_south, out_east : reduction links, see `ReductionEngine`.
+    moved_i, moved_o : In, Out(1), something moves in the row, see `ControlNode`.
     trace : Out(TracePort()), what the element's units and buffers do.
+
+    Raises: ConfigError when the configuration cannot be built.
     """
 
     def __init__(self, *, config: ChipConfig) -> None:
@@ -61,6 +63,7 @@ class Tile(wiring.Component):
         for name, layout in (("access", access_layout), ("report", report_layout)):
             flits = stream.Signature(layout(geometry.n_positions))
             members |= {f"{name}_i": In(flits), f"{name}_o": Out(flits)}
+        members |= {"moved_i": In(1), "moved_o": Out(1)}
         own = [*LINKS, *LINKS.values(), "trace"]
         super().__init__(members | {name: self._pe.signature.members[name] for name in own})
 
@@ -69,13 +72,38 @@ class Tile(wiring.Component):
         m.submodules.control = control = GridElementControl()
         elaborate_controlled_element(m, self._pe, control)
         m.d.comb += [control.row.eq(self.row), control.column.eq(self.column)]
-        for name in (*LINKS, *LINKS.values(), "trace"):
-            wiring.connect(m, getattr(self._pe, name), wiring.flipped(getattr(self, name)))
+        wiring.connect(m, self._pe.trace, wiring.flipped(self.trace))
+        self._elaborate_links(m, control)
         self._elaborate_control(m, control)
         self._elaborate_memory(m)
         # Signals to other elements and access to local memory from outside: not on lanes yet.
         m.d.comb += self._pe.remote_signal.ready.eq(1)
         return m
+
+    def _elaborate_links(self, m: Module, control: GridElementControl) -> None:
+        """The reduction links, guarded; the guard is reset with the element."""
+        guard, geometry = LinkGuard(columns=self.geometry.config.pe.dpe.columns), self.geometry
+        m.submodules.guard = DomainRenamer(ELEMENT_DOMAIN)(guard)
+        for name in LINKS:
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(guard, f"{name}_i"))
+            wiring.connect(m, getattr(guard, f"{name}_o"), getattr(self._pe, name))
+        for name in LINKS.values():
+            wiring.connect(m, getattr(self._pe, name), getattr(guard, f"{name}_i"))
+            wiring.connect(m, getattr(guard, f"{name}_o"), wiring.flipped(getattr(self, name)))
+        last_row, last_column = geometry.rows - 1, geometry.columns - 1
+        m.d.comb += [
+            guard.missing.eq(
+                Cat(
+                    self.row == 0,
+                    self.column == 0,
+                    self.row == last_row,
+                    self.column == last_column,
+                )
+            ),
+            guard.halt.eq(control.halt_request),
+        ]
+        with m.If(guard.trap.valid):
+            m.d.comb += control.trap.eq(guard.trap)
 
     def _elaborate_control(self, m: Module, control: GridElementControl) -> None:
         """The stage of the control lanes."""
@@ -90,6 +118,9 @@ class Tile(wiring.Component):
             node.here.eq(1 << self.column),
             node.position.eq(self.column),
             node.weight.eq(self.geometry.columns - 1 - self.column),
+            node.moved.eq(control.moved),
+            node.moved_i.eq(self.moved_i),
+            self.moved_o.eq(node.moved_o),
         ]
 
     def _elaborate_memory(self, m: Module) -> None:

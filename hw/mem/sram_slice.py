@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
+from hw.lib.clock_gate import Gated
 from hw.lib.ecc import CHECK_BITS
 from hw.lib.elastic import SkidBuffer, StreamFifo
 from hw.mem.combining_line import CombiningLine
@@ -112,6 +113,12 @@ class SramSlice(wiring.Component):
                 "busy": Out(1),
             }
         )
+
+    def gated(self) -> Gated:
+        """The slice as a submodule whose clock stands still while nobody needs it."""
+        asked = (self.read.request, self.write.request, self.inject)
+        wanted = Cat(self.busy, self.clear, *(port.valid for port in asked))
+        return Gated(self, enable=wanted.any())
 
     def _line(self, address: Value) -> Value:
         """Line number of a byte address."""

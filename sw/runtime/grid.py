@@ -5,7 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hw.arch.commands import QUAD_BYTES
-from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, PAGE_BITS, ControlPage, JobState
+from hw.arch.csr import (
+    ELEMENT_REGISTERS,
+    GRID_REGISTERS,
+    N_JOBS,
+    PAGE_BITS,
+    ControlPage,
+    JobState,
+)
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
@@ -87,12 +94,16 @@ class Grid(RegisterPage):
             Where the lists are stored, a multiple of 64.
         lists : Mapping[Place, bytes]
             The list of each element; the elements must be all of some rows and columns.
+        job : int
+            Number of the job, 0 to 3.
 
         Raises
         ------
         UserError
-            If they are not.
+            If they are not, or there is no such job.
         """
+        if not 0 <= job < N_JOBS:
+            raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
         rows = sum(1 << row for row in {row for row, _ in lists})
         columns = sum(1 << column for column in {column for _, column in lists})
         if len(lists) != rows.bit_count() * columns.bit_count():
@@ -129,9 +140,10 @@ class Grid(RegisterPage):
         self.prepare(base, lists)
         began = self.port.cycles
         self._start(0)
-        last, quiet_since = self._progress(lists), self.port.cycles
+        # One register of the chip: those of all elements take more cycles than a small job.
+        last, quiet_since = self.register("GRID_PROGRESS"), self.port.cycles
         while not self.port.run(max(stall_limit // 2, 1)):
-            now = self._progress(lists)
+            now = self.register("GRID_PROGRESS")
             if now != last:
                 last, quiet_since = now, self.port.cycles
             elif self.port.cycles - quiet_since >= stall_limit:
@@ -145,9 +157,6 @@ class Grid(RegisterPage):
     def job_cycles(self, job: int = 0) -> int:
         """Cycles of a running or ended job."""
         return self.register(f"JOB{job}_CYCLES_LO") | self.register(f"JOB{job}_CYCLES_HI") << 32
-
-    def _progress(self, places: Mapping[Place, bytes]) -> tuple[int, ...]:
-        return tuple(self.element(place).register("PROGRESS") for place in places)
 
     def _hang(self, places: Mapping[Place, bytes], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
@@ -174,7 +183,11 @@ class Grid(RegisterPage):
         """Raise for the first element on which the job failed."""
         if not self.register("GRID_FAILED") >> job & 1:
             return
-        for place in places:
+        error = self.register("GRID_ERROR")
+        first = (error & 0xFF, error >> 8 & 0xFF)
+        # That of another job, if one failed before.
+        known = [first] if error >> 24 & 0x7F == job and first in places else []
+        for place in (*known, *places):
             element = self.element(place)
             if element.register("JOB_STATE") == JobState.ERROR:
                 raise element_error(element, f"Element {place}: ")

@@ -122,8 +122,20 @@ def run_grid_gemm(
     *,
     stall_limit: int = 20_000,
     progress: Callable[[int], None] = lambda _: None,
+    counters: bool = False,
 ) -> GemmRun:
     """Run a prepared product; the result is what `run_gemm` gives, bit for bit.
+
+    Parameters
+    ----------
+    grid : Grid
+        The chip.
+    job : GridGemm
+        What `prepare_grid_gemm` gave.
+    stall_limit, progress
+        See `Grid.run_job`.
+    counters : bool
+        Read the performance counters of all elements, which takes longer than a small product.
 
     Raises
     ------
@@ -137,7 +149,12 @@ def run_grid_gemm(
     result = grid.run_job(spot.commands, job.lists, stall_limit=stall_limit, progress=progress)
     dtype = DTYPES[problem.out_format]
     c = np.frombuffer(grid.port.read(spot.c, c_bytes), dtype).reshape(problem.m, problem.n)
-    return GemmRun(c, result, _figures(grid, job, result))
+    figures = _figures(grid, job, result)
+    if counters:
+        figures["elements"] = {
+            f"{row},{column}": grid.element((row, column)).counters() for row, column in job.plans
+        }
+    return GemmRun(c, result, figures)
 
 
 def _figures(grid: Grid, job: GridGemm, result: JobResult) -> dict[str, Any]:
@@ -145,9 +162,6 @@ def _figures(grid: Grid, job: GridGemm, result: JobResult) -> dict[str, Any]:
     problem, config = job.problem, grid.config
     peak = config.pe.dpe.macs_per_cycle(problem.element_bytes) * config.n_pes
     cycles = result.cycles or 1
-    elements = {
-        f"{row},{column}": grid.element((row, column)).counters() for row, column in job.plans
-    }
     return {
         "config": config.name, "device": grid.device,
         "m": problem.m, "n": problem.n, "k": problem.k,
@@ -156,5 +170,5 @@ def _figures(grid: Grid, job: GridGemm, result: JobResult) -> dict[str, Any]:
         "cycles": result.cycles, "harness_cycles": result.harness_cycles,
         "macs": problem.macs, "peak_macs_per_cycle": peak,
         "utilisation": problem.macs / (cycles * peak),
-        "grid": [config.rows, config.cols], "elements": elements,
+        "grid": [config.rows, config.cols],
     }  # fmt: skip

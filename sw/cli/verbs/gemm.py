@@ -135,7 +135,10 @@ def command(
     if grid:
         _check_grid(member, device, preload, trace)
         task: _OnGrid | _OnElement = _OnGrid(
-            member, prepare_grid_gemm(member, left, right, finish=finish, where=place), waves
+            member,
+            prepare_grid_gemm(member, left, right, finish=finish, where=place),
+            waves,
+            counters=perf is not None,
         )
     else:
         job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
@@ -221,6 +224,8 @@ class _OnGrid:
     member: ChipConfig
     job: GridGemm
     waves: Waves | None
+    counters: bool
+    """Whether somebody wants the elements' performance counters."""
 
     @property
     def n_elements(self) -> int:
@@ -234,7 +239,9 @@ class _OnGrid:
         return open_grid(self.member, waves=self.waves, progress=say)
 
     def run(self, chip: Grid, stall_limit: int, show: Callable[[int], None]) -> GemmRun:
-        return run_grid_gemm(chip, self.job, stall_limit=stall_limit, progress=show)
+        return run_grid_gemm(
+            chip, self.job, stall_limit=stall_limit, progress=show, counters=self.counters
+        )
 
 
 def _run(console: Console, task: Any, stall_limit: int) -> tuple[GemmRun, dict[str, Any]]:
