@@ -42,7 +42,13 @@ def _small_pe(
 
 # As block RAM likes it: two ports, parity in the ninth bit, and a link's words a cycle in and out.
 _FPGA_LS = LsConfig(
-    size_bytes=32 * KIB, banks=4, word_bytes=8, two_port=True, read_lanes=4, write_lanes=2
+    size_bytes=32 * KIB,
+    banks=4,
+    word_bytes=8,
+    two_port=True,
+    read_lanes=4,
+    write_lanes=2,
+    access_stage=True,
 )
 
 _FULL_PE = PeConfig(

@@ -126,6 +126,13 @@ class LsConfig:
     """Ports of the crossbar for reads, which units share; 0: one for each slot of a unit."""
     write_lanes: int = 0
     """The same for writes."""
+    access_stage: bool = False
+    """Registers between the choice of an access and the banks: a faster clock, reads come later."""
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the grant of a read to its response."""
+        return 3 if self.access_stage else 2
 
     @property
     def words(self) -> int:

@@ -145,7 +145,7 @@ class LsReadPort(wiring.Signature):
 
     Operation
         `request` is accepted in the cycle in which the bank is granted. The answer comes exactly
-        `LS_LATENCY` (2) cycles later on `response`, which the unit must always be able to take.
+        `LsConfig.latency` cycles later on `response`, which the unit must always be able to take.
         `error` has a bit per byte whose parity is wrong; the unit traps only for bytes that it
         uses.
     """

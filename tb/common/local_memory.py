@@ -4,16 +4,18 @@
 from collections.abc import Callable, Sequence
 
 from hw.iface.pe import LsReadPort, LsWritePort
-from hw.pe.ls import LS_LATENCY
 from tb.common.payload import pack
-from tb.common.seeds import python_rng
+from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import Bench, Pauses
 
 __all__ = ["LocalMemorySlots"]
 
 
 class LocalMemorySlots:
-    """Local memory behind the read and write slots; `wrong` holds bytes with wrong parity."""
+    """Local memory behind the read and write slots; `wrong` holds bytes with wrong parity.
+
+    Answers come `latency` cycles after their request: 2, or the bench parameter `ls_latency`.
+    """
 
     def __init__(
         self,
@@ -25,6 +27,7 @@ class LocalMemorySlots:
         writes: Sequence[str],
         pauses: Callable[[], Pauses],
     ) -> None:
+        self.latency = int(bench_parameters().get("ls_latency", 2))
         self.data = bytearray(python_rng("local memory").randbytes(size))
         self.wrong: set[int] = set()
         self.n_writes = 0
@@ -52,7 +55,7 @@ class LocalMemorySlots:
             return
         for slot, sink in enumerate(self.reads):
             for word in sink.items[self._n_reads[slot] :]:
-                self._answers[slot].append((cycle + LS_LATENCY, self._read(word)))
+                self._answers[slot].append((cycle + self.latency, self._read(word)))
             self._n_reads[slot] = len(sink.items)
         for slot, sink in enumerate(self.writes):
             for item in sink.items[self._n_writes[slot] :]:
@@ -61,7 +64,7 @@ class LocalMemorySlots:
         self._now = cycle + 1
 
     def drive(self) -> None:
-        """Answers come exactly two cycles after their request."""
+        """Answers come exactly `latency` cycles after their request."""
         for answers, (valid, payload) in zip(self._answers, self._pins, strict=True):
             due = bool(answers) and answers[0][0] == self._now
             valid.value = int(due)

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,7 @@ __all__ = ["LineFetcher", "N_READ_SLOTS", "beat_layout"]
 
 N_READ_SLOTS = 2
 
-_WORDS_AHEAD = 8  # per slot, a power of two; 4 keep the rate, the others bridge lost grants
+_WORDS_AHEAD = 16  # per slot; 9 keep the rate, the others bridge lost grants
 _BEATS_AHEAD = 8
 _MARKS = 4  # as many reports as wait at a time
 
@@ -182,12 +182,12 @@ class LineFetcher(wiring.Component):
 class _ReadSlot(wiring.Component):
     """One slot of local memory with the queue of its words.
 
-    Operation: reads that are offered go on to local memory as long as the queue has room for their
-    words, and `stop` is low; what was offered stays offered. A mark comes through in its turn, with
-    a read or alone.
+    Operation: reads are taken as long as the queue has room for their words, and `stop` is low;
+    what was taken is offered to local memory. A mark comes through in its turn, with a read or
+    alone.
 
-    Timing: a read per cycle. A read is offered the cycle after it came, its word at `words` 3
-    cycles after its grant. `reads.ready` is a register.
+    Timing: a read per cycle. A read is offered the cycle after it came, from a register, its word
+    at `words` a cycle after the answer. `reads.ready` comes from registers.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ class _ReadSlot(wiring.Component):
     Members
     -------
     reads : In(stream.Signature(...)), addresses to read, and marks.
-    stop : In(1), offer no further read.
+    stop : In(1), take no further read, from the next cycle on.
     ls : Out(LsReadPort(...)), the slot.
     words : Out(stream.Signature(word_layout)), words in order.
     marked : Out(1), more marks came through than were forgotten. forget : In(1), forget one.
@@ -228,37 +228,44 @@ class _ReadSlot(wiring.Component):
         m = Module()
         m.submodules.ask = ask = SkidBuffer(shape=self.read_layout)
         m.submodules.queue = queue = StreamFifo(shape=self.word_layout, depth=_WORDS_AHEAD)
-        wiring.connect(m, wiring.flipped(self.reads), ask.i)
         wiring.connect(m, wiring.flipped(self.words), queue.o)
-        reserved = Signal(range(_WORDS_AHEAD + 1))
-        popped = Signal()  # in the cycle before, so that no path leads on
-        under_way = Signal(2)
-        asked, passed, offered = Signal(), Signal(), Signal()
-        request, read = self.ls.request, ask.o.payload
+        may_take, taken = Signal(), Signal()
+        request, response, read = self.ls.request, self.ls.response, ask.o.payload
         m.d.comb += [
-            request.valid.eq(ask.o.valid & read.reads & ~reserved[-1] & (~self.stop | offered)),
+            ask.i.valid.eq(self.reads.valid & may_take),
+            ask.i.payload.eq(self.reads.payload),
+            self.reads.ready.eq(ask.i.ready & may_take),
+            taken.eq(ask.i.valid & ask.i.ready & self.reads.payload.reads),
+            request.valid.eq(ask.o.valid & read.reads),
             request.payload.eq(read.address),
-            asked.eq(request.valid & request.ready),
-            ask.o.ready.eq(asked | ~read.reads),
-            passed.eq(ask.o.valid & ask.o.ready & read.mark),
-            queue.i.valid.eq(self.ls.response.valid),
-            queue.i.payload.eq(self.ls.response.payload),
+            ask.o.ready.eq(request.ready | ~read.reads),
+            queue.i.valid.eq(response.valid),
+            queue.i.payload.eq(response.payload),
             self.blocked.eq(request.valid & ~request.ready),
-            self.moving.eq(request.valid | under_way.any()),
         ]
-        m.d.sync += [
-            popped.eq(queue.o.valid & queue.o.ready),
-            under_way.eq(Cat(asked, under_way[0])),
-            offered.eq(self.blocked),
-        ]
-        with m.If(asked != popped):
-            m.d.sync += reserved.eq(Mux(asked, reserved + 1, reserved - 1))
-        self._elaborate_marks(m, passed)
+        self._elaborate_room(m, may_take, taken, queue.o.valid & queue.o.ready)
+        self._elaborate_marks(m, ask.o.valid & ask.o.ready & read.mark)
         return m
 
-    def _elaborate_marks(self, m: Module, passed: Signal) -> None:
+    def _elaborate_room(self, m: Module, may_take: Signal, taken: Signal, popped: Value) -> None:
+        """Count words promised, and those whose answer is not there."""
+        promised, in_flight = Signal(range(_WORDS_AHEAD + 1)), Signal(range(_WORDS_AHEAD + 1))
+        left = Signal()  # a word has left: in the cycle before, so that no path leads on
+        m.d.sync += [
+            left.eq(popped),
+            # One is taken while this is found out, and one when it is known.
+            may_take.eq((promised < _WORDS_AHEAD - 2) & ~self.stop),
+        ]
+        with m.If(taken != left):
+            m.d.sync += promised.eq(Mux(taken, promised + 1, promised - 1))
+        with m.If(taken != self.ls.response.valid):
+            m.d.sync += in_flight.eq(Mux(taken, in_flight + 1, in_flight - 1))
+        m.d.comb += self.moving.eq(in_flight.any())
+
+    def _elaborate_marks(self, m: Module, passes: Value) -> None:
         """Count the marks that came through."""
         marks = Signal(range(_MARKS + 1))
-        m.d.comb += self.marked.eq(marks != 0)
+        passed = Signal()
+        m.d.comb += [passed.eq(passes), self.marked.eq(marks != 0)]
         with m.If(passed != self.forget):
             m.d.sync += marks.eq(Mux(passed, marks + 1, marks - 1))

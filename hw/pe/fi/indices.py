@@ -15,7 +15,8 @@ from hw.iface.pe import CbPort, CbRole, LsReadPort
 from hw.lib.address_generator import CB_UNIT_BYTES, StepReporter
 from hw.lib.arbiter import RoundRobin
 from hw.lib.compare import not_below
-from hw.lib.elastic import PipeStage, StreamFifo
+from hw.lib.elastic import PipeStage, SkidBuffer, StreamFifo
+from hw.lib.select import one_of
 from hw.pe.fi.geometry import FiGeometry
 
 __all__ = ["IndexReader", "IndexSlot", "list_layout", "row_layout"]
@@ -83,9 +84,9 @@ class IndexReader(wiring.Component):
         4. `stop` drops everything. An acquire that is offered stays offered.
 
     Timing
-        First row 9 cycles after `start` when the buffer and local memory answer at once; then a row
-        per cycle as long as local memory grants a word for every word_bytes / 4 rows. `busy` ends
-        at most 7 cycles after `end`, when granted words are back.
+        First row 8 cycles and local memory's latency after `start` when the buffer and local memory
+        answer at once; then a row per cycle as long as local memory grants a word for every
+        word_bytes / 4 rows. `busy` ends at most 8 cycles after `end`, words granted at once.
 
     Parameters
     ----------
@@ -290,8 +291,8 @@ class IndexSlot(wiring.Component):
 
     Operation: requests take turns; each answer goes to the one who asked.
 
-    Timing: a word per cycle in all; adds no cycle. Combinational paths from requests to the slot
-    and from the slot's `ready` back, as local memory has them itself.
+    Timing: a word per cycle in all; a request is offered to local memory the cycle after it was
+    taken, from a register, and its answer is handed on in the cycle in which it comes.
 
     Parameters
     ----------
@@ -312,26 +313,26 @@ class IndexSlot(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.turns = turns = RoundRobin(n_requests=self.n_readers)
-        kept = Signal(self.n_readers)  # whose request waits, so that it cannot change
-        chosen = Signal(self.n_readers)
+        m.submodules.asking = asking = SkidBuffer(shape=self.ls.request.payload.shape())
+        m.submodules.order = order = StreamFifo(
+            shape=self.n_readers, depth=self.n_readers * _WORDS_AHEAD
+        )
+        wiring.connect(m, asking.o, wiring.flipped(self.ls.request))
+        requests = [reader.request for reader in self.readers]
         m.d.comb += [
-            turns.requests.eq(Cat(reader.request.valid for reader in self.readers)),
-            chosen.eq(Mux(kept.any(), kept, turns.grant)),
-            self.ls.request.valid.eq(chosen.any()),
-            turns.served.eq(Mux(self.ls.request.ready, chosen, 0)),
+            turns.requests.eq(Cat(request.valid for request in requests)),
+            asking.i.valid.eq(turns.requests.any()),
+            asking.i.payload.eq(one_of([request.payload for request in requests], turns.grant)),
+            turns.served.eq(Mux(asking.i.ready, turns.grant, 0)),
+            # As many as all readers have room for.
+            order.i.valid.eq(asking.i.valid & asking.i.ready),
+            order.i.payload.eq(turns.grant),
+            order.o.ready.eq(self.ls.response.valid),
         ]
-        m.d.sync += kept.eq(Mux(self.ls.request.ready, 0, chosen))
-        whose = chosen & turns.served
-        for cycle in range(_LS_LATENCY):
-            asked = Signal(self.n_readers, name=f"asked{cycle}")
-            m.d.sync += asked.eq(whose)
-            whose = asked
         for index, reader in enumerate(self.readers):
-            with m.If(chosen[index]):
-                m.d.comb += self.ls.request.payload.eq(reader.request.payload)
             m.d.comb += [
                 reader.request.ready.eq(turns.served[index]),
-                reader.response.valid.eq(self.ls.response.valid & whose[index]),
+                reader.response.valid.eq(self.ls.response.valid & order.o.payload[index]),
                 reader.response.payload.eq(self.ls.response.payload),
             ]
         return m

@@ -3,21 +3,21 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import PE_WINDOW_BYTES
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.iface.pe import LsReadPort, LsWritePort
-from hw.lib.elastic import PipeStage, StreamFifo
+from hw.lib.elastic import PipeStage, SkidBuffer, StreamFifo
 from hw.pe.fi.geometry import FiGeometry
 
 __all__ = ["RemoteAccess"]
 
 _WORDS_PER_LINE = 2
-_READS_AHEAD = 4  # a granted word is back and gone 4 cycles later
-_WRITES_AHEAD = 2
+_READS_AHEAD = 8  # a line that was taken is answered 6 cycles later at the latest, if granted
+_WRITES_AHEAD = 4
 _WINDOW_LOG2 = PE_WINDOW_BYTES.bit_length() - 1
 
 
@@ -38,8 +38,9 @@ class RemoteAccess(wiring.Component):
            answered.
 
     Timing
-        Read: 4 cycles from request to answer, write: 2, when words are granted at once; a line per
-        cycle each.
+        Read: 3 cycles and local memory's latency from request to answer, write: 3, when words are
+        granted at once; a line per cycle each. Local memory is asked from registers, and its grants
+        go into registers alone.
 
     Parameters
     ----------
@@ -88,29 +89,28 @@ class RemoteAccess(wiring.Component):
             depth=_READS_AHEAD,
         )
         outside = self._outside(asked.payload.address)
-        missing, words = [], []
+        slots, words = [], []
         for index, port in enumerate(self.ls_read):
+            m.submodules[f"asking{index}"] = slot = SkidBuffer(shape=port.request.payload.shape())
+            # A line in the order has room in both queues, which are as deep.
             m.submodules[f"words{index}"] = queue = StreamFifo(
                 shape=port.response.payload.shape(), depth=_READS_AHEAD
             )
-            sent = Signal(name=f"read_sent{index}")
-            needed = asked.valid & order.i.ready & ~outside & ~sent
+            wiring.connect(m, slot.o, wiring.flipped(port.request))
             m.d.comb += [
-                port.request.valid.eq(needed),
-                port.request.payload.eq(self._word(asked.payload.address, index)),
+                slot.i.valid.eq(order.i.valid & ~outside),
+                slot.i.payload.eq(self._word(asked.payload.address, index)),
                 queue.i.valid.eq(port.response.valid),
                 queue.i.payload.eq(port.response.payload),
                 queue.o.ready.eq(answer.valid & answer.ready & ~order.o.payload.error),
             ]
-            m.d.sync += sent.eq((sent | (needed & port.request.ready)) & ~order.i.valid)
-            missing.append(~outside & ~sent & ~port.request.ready)
+            slots.append(slot.i)
             words.append(queue.o)
         m.d.comb += [
-            # A line in the order has room in both queues, which are as deep.
-            order.i.valid.eq(asked.valid & order.i.ready & ~Cat(missing).any()),
+            asked.ready.eq(order.i.ready & Cat(slot.ready for slot in slots).all()),
+            order.i.valid.eq(asked.valid & asked.ready),
             order.i.payload.tag.eq(asked.payload.tag),
             order.i.payload.error.eq(outside),
-            asked.ready.eq(order.i.valid),
             answer.valid.eq(
                 order.o.valid & (order.o.payload.error | Cat(word.valid for word in words).all())
             ),
@@ -128,32 +128,43 @@ class RemoteAccess(wiring.Component):
         """Send the words that have a strobe; acknowledge when they are granted."""
         asked = self._take(m, self.remote_write.request, name="asked_write")
         answer = self.remote_write.response
-        m.submodules.writes = acks = StreamFifo(shape=answer.payload.shape(), depth=_WRITES_AHEAD)
-        wiring.connect(m, acks.o, wiring.flipped(answer))
+        layout = {"answer": answer.payload.shape(), "used": _WORDS_PER_LINE}
+        m.submodules.writes = order = StreamFifo(
+            shape=data.StructLayout(layout), depth=_WRITES_AHEAD
+        )
         outside = self._outside(asked.payload.address)
-        word_bytes = self.geometry.word_bytes
-        missing = []
+        leaves, used = Signal(), order.i.payload.used
+        ready, written = [], []
         for index, port in enumerate(self.ls_write):
-            sent = Signal(name=f"write_sent{index}")
-            strobe = asked.payload.strobe[word_bytes * index : word_bytes * (index + 1)]
-            used = strobe.any() & ~outside
-            needed = asked.valid & acks.i.ready & used & ~sent
-            first = 8 * word_bytes * index
+            m.submodules[f"writing{index}"] = slot = SkidBuffer(shape=port.request.payload.shape())
+            wiring.connect(m, slot.o, wiring.flipped(port.request))
+            word, size = slot.i.payload, self.geometry.word_bytes
             m.d.comb += [
-                port.request.valid.eq(needed),
-                port.request.payload.address.eq(self._word(asked.payload.address, index)),
-                port.request.payload.data.eq(asked.payload.data[first : first + 8 * word_bytes]),
-                port.request.payload.strobe.eq(strobe),
+                word.address.eq(self._word(asked.payload.address, index)),
+                word.data.eq(asked.payload.data.word_select(index, 8 * size)),
+                word.strobe.eq(asked.payload.strobe.word_select(index, size)),
+                used[index].eq(word.strobe.any() & ~outside),
+                slot.i.valid.eq(order.i.valid & used[index]),
             ]
-            m.d.sync += sent.eq((sent | (needed & port.request.ready)) & ~acks.i.valid)
-            missing.append(used & ~sent & ~port.request.ready)
+            n_written = Signal(range(_WRITES_AHEAD + 1), name=f"n_written{index}")  # of those not
+            granted = Signal(name=f"granted{index}")  # acknowledged yet
+            takes = leaves & order.o.payload.used[index]
+            m.d.comb += granted.eq(slot.o.valid & slot.o.ready)
+            with m.If(granted != takes):
+                m.d.sync += n_written.eq(Mux(granted, n_written + 1, n_written - 1))
+            ready.append(slot.i.ready)
+            written.append(~order.o.payload.used[index] | (n_written != 0))
         m.d.comb += [
-            acks.i.valid.eq(asked.valid & acks.i.ready & ~Cat(missing).any()),
-            acks.i.payload.tag.eq(asked.payload.tag),
-            acks.i.payload.error.eq(outside),
-            asked.ready.eq(acks.i.valid),
+            asked.ready.eq(order.i.ready & Cat(ready).all()),
+            order.i.valid.eq(asked.valid & asked.ready),
+            order.i.payload.answer.tag.eq(asked.payload.tag),
+            order.i.payload.answer.error.eq(outside),
+            answer.payload.eq(order.o.payload.answer),
+            answer.valid.eq(order.o.valid & Cat(written).all()),
+            leaves.eq(answer.valid & answer.ready),
+            order.o.ready.eq(leaves),
         ]
-        return asked.valid, acks.o.valid
+        return asked.valid, order.o.valid
 
     def _take(self, m: Module, requests: stream.Interface, *, name: str) -> stream.Interface:
         """Requests, a register on; none under `remote_hold`."""

@@ -99,23 +99,23 @@ class BankArbiter(wiring.Component):
                 m.d.comb += mask.eq(1 << self.bank[i])
         wanted, is_urgent = [], []
         for lane in range(self.n_lanes):
-            slots = [i for i, of in enumerate(self.lanes) if of == lane]
-            wants, presses = self._elaborate_lane(m, lane, slots, urgent, by_slot)
+            wants, presses = self._elaborate_lane(m, lane, urgent, by_slot)
             wanted.append(wants)
             is_urgent.append(presses)
-        self._elaborate_banks(m, wanted, is_urgent)
+        blocked = self._elaborate_banks(m, wanted, is_urgent)
+        for slot, lane in enumerate(self.lanes):
+            # Not by way of `has`, behind which all words are selected.
+            m.d.comb += self.grant[slot].eq(self.valid[slot] & self.owner[slot] & ~blocked[lane])
         return m
 
     def _elaborate_lane(
-        self, m: Module, lane: int, slots: list[int], urgent: Signal, wanted: list[Signal]
+        self, m: Module, lane: int, urgent: Signal, wanted: list[Signal]
     ) -> tuple[Value, Value]:
         """The owner asks, and the next one is found. Returns: mask of the bank; it is urgent."""
+        slots = [i for i, of in enumerate(self.lanes) if of == lane]
         owner = Signal(len(slots), init=1, name=f"owner{lane}")  # one-hot
         for at, slot in enumerate(slots):
-            m.d.comb += [
-                self.owner[slot].eq(owner[at]),
-                self.grant[slot].eq(self.has[lane].any() & owner[at]),
-            ]
+            m.d.comb += self.owner[slot].eq(owner[at])
         if len(slots) == 1:
             return wanted[slots[0]], urgent[slots[0]]
         valid = Cat(self.valid[slot] for slot in slots)
@@ -126,9 +126,11 @@ class BankArbiter(wiring.Component):
         m.d.comb += wants.eq(one_of([wanted[slot] for slot in slots], owner))
         return wants, (Cat(urgent[slot] for slot in slots) & owner).any()
 
-    def _elaborate_banks(self, m: Module, wanted: list[Value], is_urgent: list[Value]) -> None:
+    def _elaborate_banks(
+        self, m: Module, wanted: list[Value], is_urgent: list[Value]
+    ) -> list[Signal]:
         """Masks of banks: an urgent lane yields to urgent ones before it, another to all urgent
-        ones and to those before it."""
+        ones and to those before it. Returns for each lane whether it yields."""
         urgent, before, urgent_before = [], [], []  # for each lane: banks wanted by ...
         for i, mask in enumerate(wanted):
             urgent.append(Signal(self.n_banks, name=f"urgent_wants{i}"))
@@ -142,9 +144,15 @@ class BankArbiter(wiring.Component):
                 ]
         any_urgent = Signal(self.n_banks)
         m.d.comb += any_urgent.eq(urgent_before[-1] | urgent[-1])
+        blocked = []
         for i, mask in enumerate(wanted):
             yields = Mux(is_urgent[i], urgent_before[i], before[i] | any_urgent)
-            m.d.comb += self.has[i].eq(mask & ~yields)
+            blocked.append(Signal(name=f"blocked{i}"))
+            m.d.comb += [
+                self.has[i].eq(mask & ~yields),
+                blocked[i].eq((mask & yields).any()),
+            ]
+        return blocked
 
     def _elaborate_ageing(self, m: Module) -> Signal:
         """Slots that have been refused at two ticks in a row."""

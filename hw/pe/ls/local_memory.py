@@ -16,10 +16,7 @@ from hw.pe.ls.arbiter import BankArbiter
 from hw.pe.ls.array import LsArray
 from hw.pe.ls.crossbar import bank_of
 
-__all__ = ["LS_LATENCY", "LocalMemory", "LsSlots", "SlotKind"]
-
-LS_LATENCY = 2
-"""Cycles from the grant of a read to its response."""
+__all__ = ["LocalMemory", "LsSlots", "SlotKind"]
 
 
 class SlotKind(enum.Enum):
@@ -64,7 +61,8 @@ class LocalMemory(wiring.Component):
     Each byte has a parity bit, made when it is written and checked when it is read; `error` of the
     response has a bit for each wrong byte. Bytes never written have undefined parity.
 
-    Timing: reads of a slot return in order, exactly `LS_LATENCY` cycles after they were accepted.
+    Timing: reads of a slot return in order, exactly `config.latency` cycles after they were
+    accepted: 2, or 3 with `config.access_stage`, which delays reads and writes alike.
     Every slot (lane) can have a word in every cycle, and a held request waits at most `max_wait`
     cycles. Combinational from all requests to all `ready`.
 
@@ -119,6 +117,7 @@ class LocalMemory(wiring.Component):
             raise ValueError("Slots must be of both kinds; local memory is read and written.")
         self.n_slots = sum(n_by_kind.values())
         self._kinds = [slot.kind for slot in slots for _ in range(slot.count)]
+        self._access = "sync" if config.access_stage else "comb"  # domain of what banks get
         self.lanes = self._deal(n_by_kind)
         self._arbiters = self._make_arbiters()
         layout = {group: range(n + 1) for group, n in n_by_group.items()}
@@ -204,7 +203,7 @@ class LocalMemory(wiring.Component):
                 connect(m, array, n_seen[kind], of_lane, arbiter.has[lane])
                 n_seen[kind] += 1
         if self.with_inject:
-            m.d.comb += array.inject.eq(self.inject)
+            m.d[self._access] += array.inject.eq(self.inject)
         self._elaborate_counts(m, ports, refused, granted)
         return m
 
@@ -229,15 +228,18 @@ class LocalMemory(wiring.Component):
         slots: list[tuple[Any, Value, Value]],
         bank: Value,
     ) -> None:
-        """Connect a lane of reads; a slot's response comes `LS_LATENCY` cycles after its grant."""
+        """Connect a lane of reads; a slot's response comes `latency` cycles after its grant."""
         owner = [flag for _, flag, _ in slots]
-        m.d.comb += [
+        m.d[self._access] += [
             array.r_bank[at].eq(bank),
             array.r_address[at].eq(one_of([port.request.payload for port, _, _ in slots], owner)),
         ]
-        for number, (port, _, granted) in enumerate(slots):
-            under_way = Signal(name=f"granted{at}_{number}")
-            m.d.sync += [under_way.eq(granted), port.response.valid.eq(under_way)]
+        for number, (port, _, under_way) in enumerate(slots):
+            for cycle in range(self.config.latency - 1):
+                following = Signal(name=f"granted{at}_{number}_{cycle}")
+                m.d.sync += following.eq(under_way)
+                under_way = following
+            m.d.sync += port.response.valid.eq(under_way)
             m.d.comb += [
                 port.response.payload.data.eq(array.r_data[at]),
                 port.response.payload.error.eq(array.r_error[at]),
@@ -254,7 +256,7 @@ class LocalMemory(wiring.Component):
         """Connect a lane of writes."""
         owner = [flag for _, flag, _ in slots]
         requests = [port.request.payload for port, _, _ in slots]
-        m.d.comb += [
+        m.d[self._access] += [
             array.w_bank[at].eq(bank),
             array.w_address[at].eq(one_of([r.address for r in requests], owner)),
             array.w_data[at].eq(one_of([r.data for r in requests], owner)),

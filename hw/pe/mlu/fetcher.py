@@ -13,12 +13,9 @@ from hw.lib.elastic import PipeStage, SkidBuffer, StreamFifo
 from hw.pe.fi.lanes import below
 from hw.pe.mlu.geometry import MluGeometry
 
-__all__ = ["LS_LATENCY", "WordFetcher", "next_word"]
+__all__ = ["WordFetcher", "next_word"]
 
-LS_LATENCY = 2
-"""Cycles from a granted read to its answer."""
-
-_WORDS_AHEAD = 8  # a power of two; 4 keep the rate, the others bridge lost grants
+_WORDS_AHEAD = 8  # a power of two; 6 keep the rate, the others bridge lost grants
 
 
 def next_word(m: Module, word: Value, place: data.View) -> Value:
@@ -34,12 +31,13 @@ class WordFetcher(wiring.Component):
     Operation
         1. The words of a run, from its place on; then the next run.
         2. A word is `bad` when a byte in use has wrong parity.
-        3. A step is reported when its last word is granted.
-        4. After `stop` only a read that was offered before is finished.
+        3. A step is reported when its last word was granted.
+        4. After `stop` only reads that stand before the port are finished.
 
     Timing
-        A word per cycle, from run to run too, when local memory grants at once; the first one 7
-        cycles after its run was offered. Words come from registers.
+        A word per cycle, from run to run too, when local memory grants at once; the first one
+        5 cycles and local memory's latency after its run was offered. Words come from registers,
+        requests too, and a grant goes into registers alone.
 
     Parameters
     ----------
@@ -50,7 +48,9 @@ class WordFetcher(wiring.Component):
     fetches : In(stream.Signature(geometry.fetch_layout)), runs.
     ls : Out(LsReadPort(...)), a read slot of local memory.
     words : Out(stream.Signature(geometry.word_layout)), the words.
-    step : Out(stream.Signature(StructLayout({"cb": 6, "advance": 16}))), steps that were read.
+    step : Out(stream.Signature(StructLayout({"cb": 6, "advance": 16}))), steps that were read;
+        they do not wait.
+    step_room : In(1), at least 4 steps can be reported.
     stop : In(1), start nothing new.
     blocked : Out(1), local memory keeps a read waiting.
     moving : Out(1), a read is offered or its answer under way.
@@ -67,6 +67,7 @@ class WordFetcher(wiring.Component):
                 "ls": Out(slot),
                 "words": Out(stream.Signature(geometry.word_layout)),
                 "step": Out(stream.Signature(step)),
+                "step_room": In(1),
                 "stop": In(1),
                 "blocked": Out(1),
                 "moving": Out(1),
@@ -75,7 +76,7 @@ class WordFetcher(wiring.Component):
 
     @property
     def _note_layout(self) -> data.StructLayout:
-        """What walks beside a read."""
+        """What is known of a word before it is there."""
         return data.StructLayout(
             {
                 "begin": unsigned(self.geometry.word_log2),
@@ -89,32 +90,31 @@ class WordFetcher(wiring.Component):
     @property
     def _read_layout(self) -> data.StructLayout:
         """A read, and the step that ends with it."""
-        step = {"step_end": 1, "cb": unsigned(6), "advance": unsigned(16)}
-        return data.StructLayout({"note": self._note_layout, **step})
+        return data.StructLayout(
+            {
+                "address": unsigned(self.geometry.address_width),
+                "step_end": 1,
+                "cb": unsigned(6),
+                "advance": unsigned(16),
+            }
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        geometry = self.geometry
         m.submodules.reads = reads = SkidBuffer(shape=self._read_layout)
-        run = Signal(geometry.fetch_layout)  # under way; `place.word`, `n_words` are what is left
+        m.submodules.notes = notes = StreamFifo(shape=self._note_layout, depth=_WORDS_AHEAD)
+        run = Signal(self.geometry.fetch_layout)  # under way; `place.word`, `n_words` are left
         active, first = Signal(), Signal()
         goes, run_end = Signal(), Signal()
-        read = reads.i.payload
-        note = read.note
         m.d.comb += [
-            reads.i.valid.eq(active),
-            goes.eq(active & reads.i.ready),
+            # A word has its place before it is asked for.
+            reads.i.valid.eq(active & notes.i.ready & self.step_room & ~self.stop),
+            goes.eq(reads.i.valid & reads.i.ready),
+            notes.i.valid.eq(goes),
             run_end.eq(run.n_words == 1),
             self.fetches.ready.eq(~active | (goes & run_end)),
-            read.step_end.eq(run_end & run.step_end),
-            read.cb.eq(run.cb),
-            read.advance.eq(run.advance),
-            note.begin.eq(Mux(first, run.begin, 0)),
-            note.end.eq(Mux(run_end | run.every, run.end, geometry.word_bytes - 1)),
-            note.address.eq(run.place.word),
-            note.run_end.eq(run_end),
-            note.note.eq(run.note),
         ]
+        self._elaborate_read(m, reads.i.payload, notes.i.payload, run, first, run_end)
         with m.If(self.fetches.ready):
             m.d.sync += active.eq(self.fetches.valid)
             with m.If(self.fetches.valid):
@@ -125,54 +125,70 @@ class WordFetcher(wiring.Component):
                 run.n_words.eq(run.n_words - 1),
                 first.eq(0),
             ]
-        granted = self._elaborate_requests(m, reads.o)
-        self._elaborate_words(m, granted, reads.o.payload.note)
+        self._elaborate_requests(m, reads.o, goes)
+        self._elaborate_words(m, notes.o)
         return m
 
-    def _elaborate_requests(self, m: Module, reads: stream.Interface) -> Signal:
-        """Offer a read when there is room for its word; returns whether it is granted."""
-        n_taken = Signal(range(_WORDS_AHEAD + 1))  # places in use or promised
-        offered = Signal()  # in the cycle before, and not granted
-        granted = Signal()
-        request, read = self.ls.request, reads.payload
+    def _elaborate_read(
+        self,
+        m: Module,
+        read: data.View,
+        note: data.View,
+        run: data.View,
+        first: Signal,
+        run_end: Signal,
+    ) -> None:
+        """The next read of a run, and what is known of its word."""
         m.d.comb += [
-            request.valid.eq(reads.valid & ~n_taken[-1] & self.step.ready & (~self.stop | offered)),
-            request.payload.eq(read.note.address),
-            granted.eq(request.valid & request.ready),
-            reads.ready.eq(granted),
-            self.step.valid.eq(granted & read.step_end),
+            read.address.eq(run.place.word),
+            read.step_end.eq(run_end & run.step_end),
+            read.cb.eq(run.cb),
+            read.advance.eq(run.advance),
+            note.begin.eq(Mux(first, run.begin, 0)),
+            note.end.eq(Mux(run_end | run.every, run.end, self.geometry.word_bytes - 1)),
+            note.address.eq(run.place.word),
+            note.run_end.eq(run_end),
+            note.note.eq(run.note),
+        ]
+
+    def _elaborate_requests(self, m: Module, reads: stream.Interface, goes: Signal) -> None:
+        """Offer the reads, report steps, count the reads whose answer is not there."""
+        request, response, read = self.ls.request, self.ls.response, reads.payload
+        in_flight = Signal(range(_WORDS_AHEAD + 1))
+        m.d.comb += [
+            request.valid.eq(reads.valid),
+            request.payload.eq(read.address),
+            reads.ready.eq(request.ready),
+            self.moving.eq(in_flight.any() | self.step.valid),
+        ]
+        m.d.sync += [
+            self.blocked.eq(request.valid & ~request.ready),
+            self.step.valid.eq(request.valid & request.ready & read.step_end),
             self.step.payload.cb.eq(read.cb),
             self.step.payload.advance.eq(read.advance),
-            self.blocked.eq(request.valid & ~request.ready),
         ]
-        m.d.sync += offered.eq(self.blocked)
-        with m.If(granted != self._leaves):
-            m.d.sync += n_taken.eq(n_taken + granted - self._leaves)
-        return granted
+        with m.If(goes != response.valid):
+            m.d.sync += in_flight.eq(Mux(goes, in_flight + 1, in_flight - 1))
 
-    def _elaborate_words(self, m: Module, granted: Signal, note: data.View) -> None:
-        """Keep the words, with what walks beside them."""
-        m.submodules.queue = queue = StreamFifo(shape=self.geometry.word_layout, depth=_WORDS_AHEAD)
+    def _elaborate_words(self, m: Module, notes: stream.Interface) -> None:
+        """Keep the words until they leave with their notes."""
+        response, note = self.ls.response, notes.payload
+        m.submodules.answers = answers = StreamFifo(
+            shape=response.payload.shape(), depth=_WORDS_AHEAD
+        )
         m.submodules.head = head = PipeStage(shape=self.geometry.word_layout)
-        wiring.connect(m, queue.o, head.i)
         wiring.connect(m, wiring.flipped(self.words), head.o)
-        # In the cycle before, so that no path leads on.
-        m.d.sync += self._leaves.eq(queue.o.valid & queue.o.ready)
-        valid, under_way = granted, []
-        for stage in range(1, LS_LATENCY + 1):
-            next_valid = Signal(name=f"valid{stage}")
-            following = Signal(self._note_layout, name=f"note{stage}", reset_less=True)
-            m.d.sync += [next_valid.eq(valid), following.eq(note)]
-            valid, note = next_valid, following
-            under_way.append(valid)
         size = self.geometry.word_bytes
         used = Signal(size)
-        answer, word = self.ls.response.payload, queue.i.payload
+        answer, word = answers.o.payload, head.i.payload
         m.d.comb += [
+            answers.i.valid.eq(response.valid),
+            answers.i.payload.eq(response.payload),
+            head.i.valid.eq(answers.o.valid),
+            answers.o.ready.eq(head.i.ready),
+            notes.ready.eq(answers.o.valid & head.i.ready),
             used.eq(below(note.end + 1, size) & ~below(note.begin, size)),
-            queue.i.valid.eq(valid),
             word.data.eq(answer.data),
             word.bad.eq((answer.error & used).any()),
             *(word[name].eq(note[name]) for name in ("note", "address", "run_end")),
-            self.moving.eq(self.ls.request.valid | under_way[0] | under_way[1]),
         ]

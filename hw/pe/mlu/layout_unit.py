@@ -231,10 +231,12 @@ class _Core(wiring.Component):
         reports = reporters[0].pending | reporters[1].pending
         m.d.comb += [
             fetcher.stop.eq(control.stop),
+            fetcher.step_room.eq(reporters[0].room),
             sender.stop.eq(control.stop),
+            sender.step_room.eq(reporters[1].room),
             control.ends.eq(sender.ends),
             control.step_done.eq(reporters[0].step.valid | reporters[1].step.valid),
-            control.transfers.eq(fetcher.moving | self.ls_out.request.valid | reports),
+            control.transfers.eq(fetcher.moving | sender.moving | reports),
             control.progress.moves.eq(sender.sent),
             control.progress.lacks_ls.eq(fetcher.blocked | sender.blocked),
             control.progress.lacks_dpe.eq(sender.waits_for_dpe),

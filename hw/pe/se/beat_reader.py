@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,6 @@ from hw.pe.se.sizes import Sizes, inside_of, place_of
 
 __all__ = ["BeatReader", "beat_layout"]
 
-_LS_LATENCY = 2
 # Beats of a round trip through local memory, and some more to ride out conflicts.
 _DEPTH = 8
 
@@ -179,13 +178,9 @@ class BeatReader(wiring.Component):
         m.submodules[f"asking{number}"] = asking = SkidBuffer(shape=sizes.address_width)
         m.submodules[f"answers{number}"] = answers = StreamFifo(shape=answer_shape, depth=_DEPTH)
         wiring.connect(m, asking.o, wiring.flipped(port.request))
-        granted: Value = port.request.valid & port.request.ready
-        flying = []
-        for stage in range(_LS_LATENCY):
-            following = Signal(name=f"flying{number}_{stage}")
-            m.d.sync += following.eq(granted)
-            granted = following
-            flying.append(following)
+        in_flight = Signal(range(_DEPTH + 1), name=f"in_flight{number}")
+        with m.If(asking.i.valid != port.response.valid):
+            m.d.sync += in_flight.eq(Mux(asking.i.valid, in_flight + 1, in_flight - 1))
         m.d.comb += [
             asking.i.payload.eq(notes.i.payload.addresses[number]),
             answers.i.valid.eq(port.response.valid),
@@ -196,7 +191,7 @@ class BeatReader(wiring.Component):
             "asks": asking.i.valid,
             "answers": answers,
             "waits": port.request.valid & ~port.request.ready,
-            "in_flight": Cat(asking.o.valid, *flying).any(),
+            "in_flight": in_flight.any(),
         }
 
     def _elaborate_beats(

@@ -195,12 +195,12 @@ async def events_count_lines_and_bytes(dut: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("size", ["tiny", "full"])
-def test_rates(size: str) -> None:
-    """Tiny and full size keep the same formulas."""
+@pytest.mark.parametrize(("size", "ls_latency"), [("tiny", 2), ("tiny", 3), ("full", 2)])
+def test_rates(size: str, ls_latency: int) -> None:
+    """Tiny and full size keep the same formulas, and so do both latencies of local memory."""
     run_bench(
         fabric_interface(size),
         name=f"fabric_interface_{size}",
         test_module=__name__,
-        parameters={"size": size},
+        parameters={"size": size, "ls_latency": ls_latency},
     )

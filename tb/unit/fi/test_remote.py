@@ -122,7 +122,7 @@ async def a_line_moves_in_every_cycle(dut: Any) -> None:
     for line in range(n_lines):
         device.read(line)
         device.write(line, bytes(LINK), 0xFFFF)
-    for kind, latency in (("read", 4), ("write", 2)):
+    for kind, latency in (("read", 3 + device.local.latency), ("write", 3)):
         await device.answers[kind].receive(n_lines)
         cycles = device.answers[kind].cycles
         assert cycles[-1] - cycles[0] == n_lines - 1, kind
@@ -172,9 +172,11 @@ async def a_reset_leaves_nothing_behind(dut: Any) -> None:
     assert len(device.answers["read"].items) == n_before + 1
 
 
-@pytest.mark.parametrize("pauses", sorted(BACK_PRESSURE))
-def test_remote_access(pauses: str) -> None:
-    """Everything, under every back-pressure."""
+@pytest.mark.parametrize(
+    ("pauses", "ls_latency"), [*((pauses, 2) for pauses in sorted(BACK_PRESSURE)), ("both", 3)]
+)
+def test_remote_access(pauses: str, ls_latency: int) -> None:
+    """Everything, under every back-pressure, and with answers that come later."""
     run_bench(
         RemoteAccess(
             geometry=FiGeometry(link_bytes=LINK, ls_bytes=LS_BYTES),
@@ -183,5 +185,5 @@ def test_remote_access(pauses: str) -> None:
         ),
         name="remote_access",
         test_module=__name__,
-        parameters={"pauses": pauses},
+        parameters={"pauses": pauses, "ls_latency": ls_latency},
     )

@@ -10,7 +10,7 @@ from hw.iface.pe import CbDone, CbRole
 from hw.lib.address_generator import StepReporter
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
-from tb.common.stream import BACK_PRESSURE, Bench, check_equal
+from tb.common.stream import BACK_PRESSURE, Bench, check_equal, sometimes
 
 
 @cocotb.test()
@@ -30,6 +30,23 @@ async def advances_are_reported_in_order(dut: Any) -> None:
     await source.drained()
     await bench.wait(2)
     assert not dut.pending.value
+
+
+@cocotb.test()
+async def room_is_told_while_five_more_steps_fit(dut: Any) -> None:
+    """A queue that says so with less room loses steps of those who do not look at `ready`."""
+    shape = StepReporter(role=CbRole.CONSUMER).step.payload.shape()
+    bench = Bench(dut)
+    source = bench.source("step", shape)
+    bench.sink("done", CbDone, pauses=sometimes(1.0))
+    await bench.start()
+    assert dut.room.value
+    for n_waiting in range(1, 9):
+        source.send_all([{"cb": 1, "advance": 1}])
+        await source.drained()
+        await bench.wait(2)
+        assert int(dut.room.value) == (n_waiting <= 3)
+        assert int(dut.step__ready.value) == (n_waiting < 8)
 
 
 @pytest.mark.parametrize("back_pressure", BACK_PRESSURE)

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import Out
 from hw.config.presets import get_config
 from hw.config.tree import ConfigError, LsConfig
 from hw.iface.pe import LsReadPort, LsWritePort
-from hw.pe.ls import LS_LATENCY, LocalMemory, LsSlots, SlotKind
+from hw.pe.ls import LocalMemory, LsSlots, SlotKind
 from hw.pe.ls.arbiter import BankArbiter
 from sim.golden.ls import LocalMemoryModel, bank_of
 from tb.common.payload import pack, unpack
@@ -33,6 +33,14 @@ SHARED: dict[str, dict[str, Any]] = {
     "": {},
     "lanes": {"read_lanes": 2, "write_lanes": 2},
     "two_port": {"read_lanes": 2, "write_lanes": 1, "two_port": True, "banks": 4},
+    "staged": {
+        "read_lanes": 2,
+        "write_lanes": 1,
+        "two_port": True,
+        "banks": 4,
+        "access_stage": True,
+    },
+    "staged_banks": {"access_stage": True},
 }
 """What may differ from the member."""
 
@@ -133,7 +141,7 @@ class Scoreboard:
             if slot.reads:
                 word, wrong, known = self.model.read(address)
                 known = 0 if address in written else known
-                self.expected[cycle + LS_LATENCY, slot.name] = word, wrong, known
+                self.expected[cycle + self.device.config.latency, slot.name] = word, wrong, known
             else:
                 word = request["data"].to_bytes(self.device.config.word_bytes, "little")
                 self.model.write(address, word, request["strobe"], inject)
@@ -192,7 +200,7 @@ class Scoreboard:
         """Wait until all requests were answered."""
         for slot in self.slots:
             await slot.source.drained()
-        await self.bench.wait(LS_LATENCY + 1)
+        await self.bench.wait(self.device.config.latency + 1)
         assert not self.expected
 
 
@@ -343,6 +351,8 @@ async def reset_keeps_contents(dut: object) -> None:
         ("tiny", False, False, ""),
         ("tiny", False, True, "lanes"),
         ("tiny", False, True, "two_port"),
+        ("tiny", True, True, "staged"),
+        ("tiny", False, True, "staged_banks"),
         ("mtia100-pe", True, True, ""),
         ("fpga", True, True, ""),
     ],
@@ -353,6 +363,8 @@ async def reset_keeps_contents(dut: object) -> None:
         "tiny_crossbar_plain",
         "tiny_crossbar_lanes",
         "tiny_crossbar_two_port",
+        "tiny_staged",
+        "tiny_crossbar_staged",
         "full_size",
         "fpga",
     ],

@@ -18,12 +18,21 @@ from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, numpy_rng
 from tb.common.stream import Bench, StreamSink, always, check_equal
 
-__all__ = ["SIZES", "SOURCE_CB", "TARGET_CB", "FreeCbPort", "MluBench", "run_layout_bench"]
+__all__ = [
+    "LS_LATENCY",
+    "SIZES",
+    "SOURCE_CB",
+    "TARGET_CB",
+    "FreeCbPort",
+    "MluBench",
+    "run_layout_bench",
+]
 
 SIZES = {"tiny": (8, 11), "full": (32, 12), "narrow": (4, 12)}
 """Bytes of a word and bits of its address, by name."""
+LS_LATENCY = {"tiny": 2, "full": 2, "narrow": 3}
+"""Cycles from a granted read to its answer: 3 with a stage before the banks."""
 SOURCE_CB, TARGET_CB = 5, 9
-_LS_LATENCY = 2
 
 
 def run_layout_bench(size: str, test_module: str, **parameters: Any) -> None:
@@ -77,7 +86,7 @@ class LocalMemory:
         self._n_writes = len(self.writes.items)
 
     def drive(self) -> None:
-        """Answers come exactly two cycles after their request."""
+        """Answers come `LS_LATENCY` cycles after their request."""
         answer = self._answers.popleft()
         self._valid.value = int(answer is not None)
         if answer is not None:
@@ -85,7 +94,8 @@ class LocalMemory:
 
     def reset(self) -> None:
         """Forget the answers under way."""
-        self._answers: deque[dict[str, int] | None] = deque([None] * (_LS_LATENCY - 1))
+        latency = LS_LATENCY[bench_parameters()["size"]]
+        self._answers: deque[dict[str, int] | None] = deque([None] * (latency - 1))
         self._n_reads, self._n_writes = len(self.reads.items), len(self.writes.items)
         self._valid.value = 0
 

@@ -9,10 +9,10 @@ import pytest
 from hw.arch.commands import LayoutOp, LayoutTarget
 from tb.common.seeds import bench_parameters, python_rng
 from tb.unit.mlu.programs import random_layout
-from tb.unit.mlu.setting import MluBench, run_layout_bench
+from tb.unit.mlu.setting import LS_LATENCY, MluBench, run_layout_bench
 
-FIRST_WORD = 13
-"""Cycles from taking a command to the first word of a copy at `ls_out`."""
+FIRST_WORD = 11
+"""Cycles from taking a command to the first word of a copy at `ls_out`, less `LS_LATENCY`."""
 SHORTEST = 6
 """Cycles from one command to the next when they have fewer words."""
 
@@ -20,6 +20,11 @@ SHORTEST = 6
 def whole(count: int, **more: int) -> dict[str, int]:
     """A command whose operands are one step each."""
     return {"count0": count, "src_step_level": 5, "step_level": 5, **more}
+
+
+def first_word() -> int:
+    """Cycles from taking a command to the first word of a copy."""
+    return FIRST_WORD + LS_LATENCY[bench_parameters()["size"]]
 
 
 def per_cycle(cycles: list[int]) -> list[int]:
@@ -51,7 +56,7 @@ async def transposition_reads_and_writes_a_word_every_cycle(dut: Any) -> None:
             assert len(cycles) == n_blocks * rows
             assert set(per_cycle(cycles)) == {1}, f"element {element}"
         start = bench.local.writes.cycles[n_before] - bench.commands.cycles[-1]
-        assert start == FIRST_WORD + 1 + rows, f"element {element}: {start}"
+        assert start == first_word() + 1 + rows, f"element {element}: {start}"
 
 
 @cocotb.test()
@@ -78,7 +83,7 @@ async def a_copied_run_takes_its_words_and_at_most_one_cycle_more(dut: Any) -> N
         assert len(cycles) == n_runs * n_words
         assert cycles[-1] - cycles[0] + 1 == n_runs * n_words + (n_runs - 1) * late
         taken = bench.commands.cycles[-1]
-        assert cycles[0] - taken == FIRST_WORD + late
+        assert cycles[0] - taken == first_word() + late
 
 
 @cocotb.test()

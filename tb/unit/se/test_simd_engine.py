@@ -151,22 +151,22 @@ async def the_largest_that_fits(dut: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "batches"),
+    ("shape", "batches", "ls_latency"),
     [
-        ("tiny", 5),
-        ("drains", 5),
-        ("narrow", 5),
+        ("tiny", 5, 2),
+        ("drains", 5, 3),
+        ("narrow", 5, 2),
         *(
-            pytest.param(name, 15, marks=pytest.mark.slow)
+            pytest.param(name, 15, 3 if name == "fpga" else 2, marks=pytest.mark.slow)
             for name in ("tiny", "fpga", "half", "full")
         ),
     ],
 )
-def test_simd_engine(shape: str, batches: int) -> None:
+def test_simd_engine(shape: str, batches: int, ls_latency: int) -> None:
     """Bit for bit the golden model, under all back-pressures."""
     run_bench(
         device(SHAPES[shape]),
         name=f"se_{shape}",
         test_module=__name__,
-        parameters={"shape": shape, "batches": batches},
+        parameters={"shape": shape, "batches": batches, "ls_latency": ls_latency},
     )
