@@ -8,22 +8,27 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import BankState, LsReadPort
-from hw.lib.elastic import PipeStage
+from hw.lib.elastic import StreamFifo
 from hw.lib.word_writer import wrapped_address
 from hw.pe.re.sequencer import item_layout
 
 __all__ = ["PreloadPath"]
+
+_LS_LATENCY = 2
+"""Cycles from a granted request of local memory to its answer."""
 
 
 class PreloadPath(wiring.Component):
     """Reads one row of local memory and writes it to every row of a free bank.
 
     Operation: (1) the row's words are read one after another. (2) When all have come the step is
-    reported. (3) When the bank is free, it is filled, and becomes ready.
+    reported. (3) When the bank is free, it is filled, and becomes ready. The item is taken when
+    that begins.
 
-    Timing: `4 * columns / word_bytes + rows + 7` cycles per bank, when nothing is waited for. With
+    Timing: `4 * columns / word_bytes + rows + 8` cycles per bank, when nothing is waited for. With
     `by_word` the words lie in a LUT RAM in place of registers, and a cycle writes one word of one
-    row: `(rows + 1) * 4 * columns / word_bytes + 7` cycles.
+    row: `(rows + 1) * 4 * columns / word_bytes + 8` cycles. An address is a register before it is
+    queued for local memory, whose `ready` goes no further than that queue.
 
     Parameters
     ----------
@@ -33,16 +38,17 @@ class PreloadPath(wiring.Component):
 
     Members
     -------
-    items : In(stream of item_layout), banks to fill; each is taken when it is filled.
+    items : In(stream of item_layout), banks to fill.
     states : In, states of the banks.
     ls_in : Out(LsReadPort).
-    write_en, write_row, write_data : Out, to the banks; the bank is the item's.
+    write_en, bank, write_row, write_data : Out, to the banks.
     write_mask : Out(columns), columns to write.
     write_ready : In(1), a row can be written in this cycle.
-    fill, ready : Out(1), to `BankStates`.
+    fill, ready : Out(1), events of `bank` for `BankStates`.
     step : Out(stream of cb and advance), steps that have been read.
     stop : In(1), start nothing new.
     reading : Out(1), requests or answers of local memory are under way.
+    filling : Out(1), a bank is being filled.
     fault_parity, fault_outside : Out(1), a byte of the row has wrong parity; the row reaches beyond
         local memory.
     waits_bank, waits_ls : Out(1), why nothing is done.
@@ -69,6 +75,7 @@ class PreloadPath(wiring.Component):
                 "items": In(stream.Signature(items)),
                 "states": In(data.ArrayLayout(BankState, banks)),
                 "ls_in": Out(LsReadPort(address_width=address_width, word_bytes=word_bytes)),
+                "bank": Out(range(banks)),
                 "write_en": Out(1),
                 "write_ready": In(1),
                 "write_row": Out(range(rows)),
@@ -79,6 +86,7 @@ class PreloadPath(wiring.Component):
                 "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
                 "stop": In(1),
                 "reading": Out(1),
+                "filling": Out(1),
                 "fault_parity": Out(1),
                 "fault_outside": Out(1),
                 "waits_bank": Out(1),
@@ -89,56 +97,88 @@ class PreloadPath(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         item = self.items.payload
-        n_asked = Signal(range(self.n_words + 1))
         n_read = Signal(range(self.n_words + 1))
-        # A request that was offered stays, whatever stops the engine.
-        m.submodules.asking = asking = PipeStage(shape=self.ls_in.request.payload.shape())
-        wiring.connect(m, wiring.flipped(self.ls_in.request), asking.o)
-        request, response = asking.i, self.ls_in.response
-        address = wrapped_address(m, item.place, n_asked, word_bytes=self.word_bytes)
+        asks, again = Signal(), Signal()  # words are asked for; the next item's will be
+        written, row_end, opened = Signal(), Signal(), Signal()
+        word = self._elaborate_words(m, n_read, written)
+        self._elaborate_requests(m, asks, again)
+        with m.If(again):
+            m.d.sync += n_read.eq(0)
+        with m.Elif(self.ls_in.response.valid):
+            m.d.sync += n_read.eq(n_read + 1)
         m.d.comb += [
-            request.payload.eq(address),
             self.step.payload.cb.eq(item.place.cb),
             self.step.payload.advance.eq(item.place.advance),
-            self.reading.eq(n_asked != n_read),
-            self.fault_parity.eq(response.valid & response.payload.error.any()),
-            self.waits_ls.eq(asking.o.valid & ~asking.o.ready),
+            row_end.eq(written & (word == self.n_words - 1 if self.by_word else 1)),
+            self.items.ready.eq(opened),
         ]
-        with m.If(response.valid):
-            m.d.sync += n_read.eq(n_read + 1)
-        written, row_end = Signal(), Signal()
-        word = self._elaborate_words(m, n_read, written)
-        m.d.comb += row_end.eq(written & (word == self.n_words - 1 if self.by_word else 1))
+        m.d.sync += opened.eq(self.fill)
         with m.If(row_end):
             m.d.sync += self.write_row.eq(self.write_row + 1)
+        with m.If(~self.filling):
+            m.d.sync += self.bank.eq(item.bank)
         with m.FSM():
             with m.State("READ"):
-                more = n_asked != self.n_words
-                outside = item.place.outside | address[-1]
-                with m.If(self.items.valid & ~self.stop):
-                    m.d.comb += request.valid.eq(more & ~outside)
-                    # A register: the trap stands behind long sums. Until then nothing moves on.
-                    m.d.sync += self.fault_outside.eq(more & outside)
-                    with m.If(request.valid & request.ready):
-                        m.d.sync += n_asked.eq(n_asked + 1)
-                    with m.If(n_read == self.n_words):
-                        m.d.sync += [n_asked.eq(0), n_read.eq(0)]
-                        m.next = "REPORT"
+                m.d.comb += asks.eq(self.items.valid & ~self.stop)
+                with m.If(asks & (n_read == self.n_words)):
+                    m.d.comb += again.eq(1)
+                    m.next = "REPORT"
             with m.State("REPORT"):
                 m.d.comb += self.step.valid.eq(item.place.step_end & ~self.stop)
                 with m.If(self.step.ready | ~item.place.step_end):
                     m.next = "OPEN"
             with m.State("OPEN"):
-                m.d.comb += self.waits_bank.eq(self.states[item.bank] != BankState.FREE)
+                m.d.comb += self.waits_bank.eq(self.states[self.bank] != BankState.FREE)
                 with m.If(~self.waits_bank & ~self.stop):
                     m.d.comb += self.fill.eq(1)
                     m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += [self.write_en.eq(1), written.eq(self.write_ready)]
+                m.d.comb += [
+                    self.filling.eq(1),
+                    self.write_en.eq(1),
+                    written.eq(self.write_ready),
+                ]
                 with m.If(row_end & (self.write_row == self.rows - 1)):
-                    m.d.comb += [self.ready.eq(1), self.items.ready.eq(1)]
+                    m.d.comb += self.ready.eq(1)
                     m.next = "READ"
         return m
+
+    def _elaborate_requests(self, m: Module, asks: Signal, again: Signal) -> None:
+        """Ask for the words of the item, one after the other."""
+        place = self.items.payload.place
+        n_asked = Signal(range(self.n_words + 1))
+        # The next address and whether it lies outside, in a register in front of the queue.
+        address, outside, there = Signal.like(place.address), Signal(), Signal()
+        m.submodules.asking = asking = StreamFifo(shape=address.shape(), depth=2)
+        wiring.connect(m, wiring.flipped(self.ls_in.request), asking.o)
+        more, moves = Signal(), Signal()
+        following = wrapped_address(m, place, n_asked, word_bytes=self.word_bytes)
+        m.d.comb += [
+            more.eq(n_asked != self.n_words),
+            moves.eq(asking.i.ready | ~there),
+            asking.i.valid.eq(there & ~outside & ~self.stop),
+            asking.i.payload.eq(address),
+        ]
+        with m.If(moves):
+            m.d.sync += there.eq(asks & more)
+        with m.If(moves & asks & more):
+            m.d.sync += [
+                Cat(address, outside).eq(Cat(following[:-1], following[-1] | place.outside)),
+                n_asked.eq(n_asked + 1),
+            ]
+        with m.If(again):
+            m.d.sync += n_asked.eq(0)
+        # A word that lies outside is not read, so nothing goes on until the trap.
+        response, granted = self.ls_in.response, Signal(_LS_LATENCY)
+        m.d.sync += [
+            self.fault_outside.eq(there & outside),
+            self.waits_ls.eq(asking.o.valid & ~asking.o.ready),
+            granted.eq(Cat(asking.o.valid & asking.o.ready, granted)),
+        ]
+        m.d.comb += [
+            self.reading.eq(asking.o.valid | granted.any()),
+            self.fault_parity.eq(response.valid & response.payload.error.any()),
+        ]
 
     def _elaborate_words(self, m: Module, n_read: Signal, written: Signal) -> Value:
         """Keep the words, and offer them; returns the number of the one that is offered."""

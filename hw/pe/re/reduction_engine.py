@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,10 +44,11 @@ class ReductionEngine(wiring.Component):
     address outside local memory, a link that the engine does not have.
 
     Timing: accumulation and drain one row per cycle each, at the same time. A row of a bank may
-    come again after `latency` cycles. A DRAIN of n rows takes n + 9 cycles from `command` to
-    `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 11, when nothing is
-    waited for, without floating point (tile_rows + 1) * 4 * columns / word_bytes + 11;
-    `RowCombiner` and `RowMinMax` add their latencies.
+    come again after `latency` cycles. A DRAIN of n rows takes n + 10 cycles from `command` to
+    `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 12, when nothing is
+    waited for; `RowCombiner` and `RowMinMax` add their latencies. Without floating point a PRELOAD
+    takes (tile_rows + 1) * 4 * columns / word_bytes + 12, and where rows leave from the memory's
+    register (`DrainPath`) a DRAIN 2 n + 10. `status.state` and `status.steps` are a cycle late.
 
     Numerics: INT32 wraps. FP32 adds as `Fp32Adder`, first acc + partial, at a link own + incoming.
     Minimum and maximum as in `RowMinMax`.
@@ -170,13 +171,14 @@ class ReductionEngine(wiring.Component):
             ),
             ("accumulator", accumulator, self.rows.valid | accumulator.busy),
             ("drain", drain, drain.items.valid | drain.busy),
-            ("preload", preload, preload.items.valid | preload.reading),
+            ("preload", preload, preload.items.valid | preload.reading | preload.filling),
         ):
             m.submodules[name] = Gated(path, enable=enable)
         m.submodules.memories = self.memories
         m.submodules.states = states = BankStates(banks=self.config.banks)
         stop, illegal = Signal(), Signal()
-        m.d.comb += stop.eq(self.control.halt | self.control.trap.valid)
+        # A register, since everything hangs on it.
+        m.d.sync += stop.eq(self.control.halt | self.control.trap.valid)
         self._elaborate_ports(m, states)
         self._elaborate_memories(m, states)
         self._elaborate_items(m, stop, illegal)
@@ -204,7 +206,6 @@ class ReductionEngine(wiring.Component):
         """Connect banks, their states, and the three paths that use them."""
         memories, accumulator = self.memories, self.accumulator
         drain, preload = self.drain, self.preload
-        bank = self.sequencer.items.payload.bank
         for ours, theirs, user in (
             ("accumulate", "read", accumulator),
             ("drain", "read", drain),
@@ -213,9 +214,9 @@ class ReductionEngine(wiring.Component):
                 port = getattr(memories, f"{ours}_{what}")
                 m.d.comb += port.eq(getattr(user, f"{theirs}_{what}"))
         if self.with_fp:
-            self._elaborate_writers(m, bank)
+            self._elaborate_writers(m)
         else:
-            self._elaborate_one_writer(m, bank)
+            self._elaborate_one_writer(m)
         m.d.comb += [
             accumulator.old.eq(memories.accumulate_data),
             accumulator.parity.eq(memories.accumulate_parity),
@@ -230,14 +231,14 @@ class ReductionEngine(wiring.Component):
             states.free_bank.eq(drain.free_bank),
             states.fill.eq(preload.fill),
             states.ready.eq(preload.ready),
-            states.bank.eq(Mux(self.sequencer.is_preload, bank, drain.read_bank)),
+            states.bank.eq(Mux(self.sequencer.is_preload, preload.bank, drain.read_bank)),
             drain.states.eq(states.states),
             preload.states.eq(states.states),
         ]
         if self.with_inject:
             m.d.comb += memories.inject.eq(self.inject)
 
-    def _elaborate_writers(self, m: Module, bank: Value) -> None:
+    def _elaborate_writers(self, m: Module) -> None:
         """The banks have a port for everyone that writes."""
         memories, accumulator, preload = self.memories, self.accumulator, self.preload
         for user in ("integer", "floating"):
@@ -247,12 +248,12 @@ class ReductionEngine(wiring.Component):
         m.d.comb += [
             preload.write_ready.eq(1),
             memories.fill_en.eq(preload.write_en),
-            memories.fill_bank.eq(bank),
+            memories.fill_bank.eq(preload.bank),
             memories.fill_row.eq(preload.write_row),
             memories.fill_data.eq(preload.write_data),
         ]
 
-    def _elaborate_one_writer(self, m: Module, bank: Value) -> None:
+    def _elaborate_one_writer(self, m: Module) -> None:
         """Sums are written, or where there is none, what is preloaded."""
         memories, accumulator, preload = self.memories, self.accumulator, self.preload
         drain = self.drain
@@ -261,7 +262,7 @@ class ReductionEngine(wiring.Component):
             accumulator.fill.eq(~accumulator.integer_en),
             accumulator.fill_data.eq(preload.write_data),
             memories.write_en.eq(accumulator.integer_en | preload.write_en),
-            memories.write_bank.eq(bank),
+            memories.write_bank.eq(preload.bank),
             memories.write_row.eq(preload.write_row),
             memories.write_mask.eq(
                 preload.write_mask | accumulator.integer_en.replicate(self.columns)
@@ -296,7 +297,10 @@ class ReductionEngine(wiring.Component):
             drain.mode.destination.eq(command.destination),
             drain.mode.source.eq(command.source),
             drain.mode.minmax.eq(command.minmax),
-            sequencer.settled.eq(~drain.busy & ~preload.reading),
+            # What has a fault does not end before it has trapped.
+            sequencer.settled.eq(
+                ~drain.busy & ~preload.reading & ~preload.filling & ~self.control.trap.valid
+            ),
             sequencer.stop.eq(stop),
             drain.stop.eq(stop),
             preload.stop.eq(stop),
@@ -315,49 +319,56 @@ class ReductionEngine(wiring.Component):
             m.d.comb += sequencer.items.ready.eq(drain.items.ready & ~illegal)
 
     def _elaborate_traps(self, m: Module, illegal: Signal) -> None:
-        """Keep the first error."""
+        """Keep the first error.
+
+        Only what it was is kept: a command that trapped stays in the sequencer.
+        """
         accumulator, drain, preload = self.accumulator, self.drain, self.preload
         command = view(self.sequencer.current, Opcode.DRAIN)
         trap = self.control.trap
-        bank = self.sequencer.items.payload.bank
-        field = COMMANDS[Opcode.DRAIN].field
-        destinations = [int(d) for d in self.drain.destinations]
-        bad_field = Mux(
-            _one_of(command.destination, destinations),
-            field("source").offset,
-            field("destination").offset,
+        item_bank = self.sequencer.items.payload.bank
+        faults = (
+            (illegal, Trap.ILLEGAL_FIELD, item_bank),
+            (drain.fault_outside, Trap.LS_RANGE, drain.fault_bank),
+            (preload.fault_outside, Trap.LS_RANGE, item_bank),
+            (preload.fault_parity, Trap.LS_PARITY, item_bank),
+            (drain.fault_parity, Trap.ACCUMULATOR_PARITY, drain.fault_parity_bank),
+            (accumulator.fault, Trap.ACCUMULATOR_PARITY, accumulator.fault_bank),
         )
+        caught = Signal(len(faults))
+        bank, row = Signal(8), Signal.like(accumulator.fault_row)
         with m.If(~trap.valid):
-            for fault, cause, info in (
-                (illegal, Trap.ILLEGAL_FIELD, bad_field),
-                (drain.fault_outside, Trap.LS_RANGE, drain.fault_bank),
-                (preload.fault_outside, Trap.LS_RANGE, bank),
-                (preload.fault_parity, Trap.LS_PARITY, bank),
-                (drain.fault_parity, Trap.ACCUMULATOR_PARITY, drain.fault_parity_bank),
-            ):
+            m.d.sync += [caught.eq(Cat(fault for fault, _, _ in faults)), bank.eq(item_bank)]
+            for fault, _, fault_bank in faults:
                 with m.If(fault):
-                    m.d.sync += [
-                        trap.valid.eq(1),
-                        trap.cause.eq(cause),
-                        trap.opcode.eq(command.opcode),
-                        trap.tag.eq(command.tag),
-                        trap.info.eq(info),
-                    ]
-            # The command that sent the row is the DPE's.
-            with m.If(accumulator.fault):
-                m.d.sync += [
-                    trap.valid.eq(1),
-                    trap.cause.eq(Trap.ACCUMULATOR_PARITY),
-                    trap.opcode.eq(Opcode.MML),
-                    trap.tag.eq(0),
-                    trap.info.eq(
-                        Cat(
-                            accumulator.fault_bank,
-                            Const(0, 8 - len(accumulator.fault_bank)),
-                            accumulator.fault_row,
-                        )
-                    ),
-                ]
+                    m.d.sync += bank.eq(fault_bank)
+            m.d.sync += row.eq(accumulator.fault_row)
+        m.d.comb += [
+            trap.valid.eq(caught.any()),
+            trap.opcode.eq(command.opcode),
+            trap.tag.eq(command.tag),
+            trap.info.eq(bank),
+        ]
+        for kept, (_, cause, _) in zip(caught, faults, strict=True):
+            with m.If(kept):
+                m.d.comb += trap.cause.eq(cause)
+        field = COMMANDS[Opcode.DRAIN].field
+        destinations = [int(d) for d in drain.destinations]
+        with m.If(caught[0]):
+            m.d.comb += trap.info.eq(
+                Mux(
+                    _one_of(command.destination, destinations),
+                    field("source").offset,
+                    field("destination").offset,
+                )
+            )
+        # The command that sent the row is the DPE's.
+        with m.If(caught[-1]):
+            m.d.comb += [
+                trap.opcode.eq(Opcode.MML),
+                trap.tag.eq(0),
+                trap.info.eq(Cat(bank, row)),
+            ]
 
     def _elaborate_status(self, m: Module, stop: Signal) -> None:
         """Tell what the engine is doing."""
@@ -366,18 +377,20 @@ class ReductionEngine(wiring.Component):
         status = self.control.status
         m.d.comb += [
             self.control.idle.eq(~sequencer.running & ~drain.writing & ~preload.reading),
-            status.state.eq(State.IDLE),
             status.bank.eq(Mux(drain.queued, drain.read_bank, sequencer.items.payload.bank)),
         ]
-        with m.If(stop):
-            m.d.comb += status.state.eq(State.HALTED)
-        with m.Elif(sequencer.running):
+        with m.If(sequencer.running & ~stop):
             m.d.comb += [
-                status.state.eq(State.BUSY),
                 status.cb.eq(command.cb),
                 status.tag.eq(command.tag),
                 status.opcode.eq(command.opcode),
             ]
+        # What is counted stands behind everything, so it comes a cycle late.
+        m.d.sync += status.state.eq(State.IDLE)
+        with m.If(stop):
+            m.d.sync += status.state.eq(State.HALTED)
+        with m.Elif(sequencer.running):
+            m.d.sync += status.state.eq(State.BUSY)
             for waits, state in (
                 (sequencer.waits_for_cb & sequencer.is_preload, State.WAIT_CB_DATA),
                 (sequencer.waits_for_cb & ~sequencer.is_preload, State.WAIT_CB_ROOM),
@@ -386,8 +399,11 @@ class ReductionEngine(wiring.Component):
                 (drain.waits_ls | preload.waits_ls, State.WAIT_LS),
             ):
                 with m.If(waits):
-                    m.d.comb += status.state.eq(state)
-        with m.If(sequencer.items.valid & sequencer.items.ready & sequencer.items.payload.last):
+                    m.d.sync += status.state.eq(state)
+        ended = Signal()
+        items = sequencer.items
+        m.d.sync += ended.eq(items.valid & items.ready & items.payload.last)
+        with m.If(ended):
             m.d.sync += status.steps.eq(status.steps + 1)
 
 

@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import LsWritePort
+from hw.lib.elastic import SkidBuffer
 from hw.lib.word_writer import wrapped_address
 
 __all__ = ["RowWriter", "row_place_layout", "spread_place"]
@@ -49,91 +50,136 @@ def spread_place(
 
 
 class RowWriter(wiring.Component):
-    """Spreads the row that waits in the drain's register over write slots, one for each word.
+    """Spreads rows over write slots of local memory, one for each word of a row.
 
-    Operation: (1) a place is taken with `load`, in the cycle in which its row goes into the
-    register. (2) From the next cycle on each slot writes its word; those that are granted wait for
-    the others. A row with `short` is 8 bytes long; slots behind them write nothing. (3) With the
-    last word, and when the end of a step was taken, the row has `left`. (4) A place that reaches
-    beyond local memory is reported and must not be loaded.
+    Operation: (1) a row and its place are taken with `load`, while `ready`. (2) From the next cycle
+    on each slot writes its word. A row with `short` is 8 bytes long; slots behind them write
+    nothing. (3) When all words up to the end of a step are written the step is reported. (4) A
+    place that reaches beyond local memory is reported and must not be loaded.
 
-    Timing: a row per cycle while all slots are granted at once. `left` depends on `ready` of the
-    slots in the same cycle.
+    Timing: with `queued` words go through skid buffers: a row per cycle while all slots are granted
+    at once, and a slot may lag behind the others. Else `row` holds the row until the writer is
+    `ready` again, 2 cycles after `load` at the earliest. A step is offered 2 cycles after its last
+    row was loaded. A slot's `ready` goes to registers only.
 
     Parameters
     ----------
     columns : values of a row.
     address_width, word_bytes : local memory.
+    queued : whether slots keep their words.
 
     Members
     -------
     place : In(row_place_layout), of the row that would be loaded.
-    load : In(1), take it; only when no row waits, or with `left`.
-    row : In(32 * columns), the row in the register.
+    load : In(1), take it.
+    ready : Out(1), it can be taken.
+    row : In(32 * columns), with `queued` the row that would be loaded, else the one loaded last.
     short : In(1), of the rows on their way.
     ls_out : Out(LsWritePort).array(n_slots).
     step : Out(stream of cb and advance), steps that are in local memory.
     outside : Out(1), a word of `place` lies beyond local memory.
-    left : Out(1), the row is in local memory.
-    busy : Out(1), a row waits.
+    busy : Out(1), words or a step are on their way.
     """
 
-    def __init__(self, *, columns: int, address_width: int, word_bytes: int) -> None:
+    def __init__(self, *, columns: int, address_width: int, word_bytes: int, queued: bool) -> None:
         self.word_bytes = word_bytes
         self.n_slots = 4 * columns // word_bytes
+        self.queued = queued
         port = LsWritePort(address_width=address_width, word_bytes=word_bytes)
         super().__init__(
             {
                 "place": In(row_place_layout(address_width, self.n_slots)),
                 "load": In(1),
+                "ready": Out(1),
                 "row": In(32 * columns),
                 "short": In(1),
                 "ls_out": Out(port).array(self.n_slots),
                 "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
                 "outside": Out(1),
-                "left": Out(1),
                 "busy": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        waiting = Signal(self.n_slots)  # slots whose word is not written yet
-        step_end, complete = Signal(), Signal()
+        waiting = Signal(self.n_slots)  # words of the row, or of the end of a step, to be written
+        reports = Signal()  # a step ends with them
         m.d.comb += [
-            complete.eq((waiting & ~Cat(port.request.ready for port in self.ls_out)) == 0),
-            self.step.valid.eq(self.busy & complete & step_end),
-            self.left.eq(self.busy & complete & (~step_end | self.step.ready)),
+            self.outside.eq(Mux(self.short, self.place.short_outside, self.place.outside)),
+            self.step.valid.eq(reports & ~waiting.any()),
         ]
-        used = []
-        for number in range(self.n_slots):
-            self._elaborate_slot(m, number, waiting[number])
-            used.append(Mux(self.short, number * self.word_bytes < _MINMAX_BYTES, 1))
-        m.d.comb += self.outside.eq(Mux(self.short, self.place.short_outside, self.place.outside))
-        for number, port in enumerate(self.ls_out):
-            with m.If(port.request.ready):
-                m.d.sync += waiting[number].eq(0)
-        with m.If(self.load):
+        with m.If(self.load & self.place.step_end):
             m.d.sync += [
-                waiting.eq(Cat(used)),
-                self.busy.eq(1),
-                step_end.eq(self.place.step_end),
+                reports.eq(1),
                 self.step.payload.cb.eq(self.place.cb),
                 self.step.payload.advance.eq(self.place.advance),
             ]
-        with m.Elif(self.left):
-            m.d.sync += self.busy.eq(0)
+        with m.Elif(self.step.valid & self.step.ready):
+            m.d.sync += reports.eq(0)
+        if self.queued:
+            self._elaborate_queued(m, waiting, reports)
+        else:
+            self._elaborate_held(m, waiting, reports)
         return m
 
-    def _elaborate_slot(self, m: Module, number: int, waiting: Any) -> None:
-        """One slot's request."""
-        port = self.ls_out[number].request
-        with m.If(self.load):
-            m.d.sync += port.payload.address.eq(self.place.addresses[number])
-        low = 8 * self.word_bytes * number
-        n_short = min(max(_MINMAX_BYTES - number * self.word_bytes, 0), self.word_bytes)
+    def _elaborate_held(self, m: Module, waiting: Signal, reports: Signal) -> None:
+        """Slots write words of `row`."""
         m.d.comb += [
-            port.valid.eq(waiting),
-            port.payload.data.eq(self.row[low : low + 8 * self.word_bytes]),
-            port.payload.strobe.eq(Mux(self.short, Const((1 << n_short) - 1, self.word_bytes), -1)),
+            self.ready.eq(~waiting.any() & (~reports | self.step.ready)),
+            self.busy.eq(waiting.any() | reports),
         ]
+        for number, port in enumerate(self.ls_out):
+            m.d.comb += [
+                port.request.valid.eq(waiting[number]),
+                port.request.payload.data.eq(self._word(number)),
+                port.request.payload.strobe.eq(self._strobe(number)),
+            ]
+            with m.If(self.load):
+                m.d.sync += [
+                    port.request.payload.address.eq(self.place.addresses[number]),
+                    waiting[number].eq(self._is_used(number)),
+                ]
+            with m.Elif(port.request.ready):
+                m.d.sync += waiting[number].eq(0)
+
+    def _elaborate_queued(self, m: Module, waiting: Signal, reports: Signal) -> None:
+        """Slots have queues of their own; a step's end waits until the one before is reported."""
+        room, on_way = [], []
+        for number, port in enumerate(self.ls_out):
+            shape = data.StructLayout({"request": port.request.payload.shape(), "end": 1})
+            m.submodules[f"slot{number}"] = skid = SkidBuffer(shape=shape)
+            request, takes = skid.i.payload.request, Signal(name=f"takes{number}")
+            m.d.comb += [
+                takes.eq(self.load & self._is_used(number)),
+                skid.i.valid.eq(takes),
+                skid.i.payload.end.eq(self.place.step_end),
+                request.address.eq(self.place.addresses[number]),
+                request.data.eq(self._word(number)),
+                request.strobe.eq(self._strobe(number)),
+                port.request.valid.eq(skid.o.valid),
+                port.request.payload.eq(skid.o.payload.request),
+                skid.o.ready.eq(port.request.ready),
+            ]
+            with m.If(takes & self.place.step_end):
+                m.d.sync += waiting[number].eq(1)
+            with m.Elif(skid.o.valid & skid.o.ready & skid.o.payload.end):
+                m.d.sync += waiting[number].eq(0)
+            room.append(skid.i.ready)
+            on_way.append(skid.o.valid)
+        m.d.comb += [
+            self.ready.eq(Cat(room).all() & ~(self.place.step_end & reports)),
+            self.busy.eq(Cat(on_way).any() | reports),
+        ]
+
+    def _word(self, number: int) -> Value:
+        """A slot's part of the row."""
+        return self.row.word_select(number, 8 * self.word_bytes)
+
+    def _is_used(self, number: int) -> Value:
+        """Whether the row has a word for a slot."""
+        return Mux(self.short, Const(number * self.word_bytes < _MINMAX_BYTES, 1), 1)
+
+    def _strobe(self, number: int) -> Value:
+        """Bytes that a slot writes."""
+        n_short = min(max(_MINMAX_BYTES - number * self.word_bytes, 0), self.word_bytes)
+        return Mux(self.short, Const((1 << n_short) - 1, self.word_bytes), -1)

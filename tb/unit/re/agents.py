@@ -94,6 +94,7 @@ def device(
     *,
     with_fp: bool = True,
     with_links: bool = True,
+    with_se: bool = True,
     one_memory: bool = True,
     fast_minmax: bool = True,
 ) -> ReductionEngine:
@@ -106,7 +107,7 @@ def device(
         address_width=shape.address_width,
         with_fp=with_fp,
         with_links=with_links,
-        with_se=with_links,
+        with_se=with_se,
         with_inject=True,
         one_memory=one_memory,
     )
@@ -316,12 +317,13 @@ class ReBench:
         self.reader = LsReader(bench, ls())
         self.cb_out = CbPortModel(bench, "cb_out", self.buffers, pauses=cb())
         self.cb_in = CbPortModel(bench, "cb_in", self.buffers, pauses=cb())
-        self.sinks, self.sources = {}, {}
+        outputs = ["to_se"] if parameters["with_se"] else []
+        inputs = []
         if parameters["with_links"]:
-            names = ("out_south", "out_east", "to_se")
-            self.sinks = {name: bench.sink(name, None, link()) for name in names}
-            names = ("in_north", "in_west")
-            self.sources = {name: bench.source(name, None, link()) for name in names}
+            outputs += ["out_south", "out_east"]
+            inputs += ["in_north", "in_west"]
+        self.sinks = {name: bench.sink(name, None, link()) for name in outputs}
+        self.sources = {name: bench.source(name, None, link()) for name in inputs}
         dut["control__halt"].value = 0
         dut["inject"].value = 0
         self.bench.add(self)

@@ -33,9 +33,11 @@ from tb.unit.re.plans import BANK_UNITS, ROW_WORDS, Plan, random_drain
 
 PARAMETERS = bench_parameters()
 FORMATS = (Format.INT32, Format.FP32) if PARAMETERS.get("with_fp") else (Format.INT32,)
+ROW_CYCLES, DRAIN_OVERHEAD, SERIAL_OVERHEAD = (
+    (2, 10, 4) if PARAMETERS.get("row_in_memory") else (1, 10, 3)
+)
 needs_links = cocotb.test(skip=not PARAMETERS.get("with_links"))
-DRAIN_OVERHEAD = 9
-PRELOAD_OVERHEAD = 11
+PRELOAD_OVERHEAD = 12
 
 
 def _block(first: int, n_banks: int, **more: int) -> dict[str, int]:
@@ -127,6 +129,23 @@ async def neighbours_add_and_take_rows(dut: object, back_pressure: str) -> None:
         assert source.items, f"{name} was never used"
 
 
+@cocotb.test(skip=not PARAMETERS.get("with_se"))
+@cocotb.parametrize(back_pressure=list(BACK_PRESSURE))
+async def the_simd_engine_takes_rows(dut: object, back_pressure: str) -> None:
+    """Rows and pairs go to the SIMD engine, in turn with others that go to local memory."""
+    rows, others = BACK_PRESSURE[back_pressure]
+    re = ReBench(dut, rows=rows(), ls=others, cb=others, link=others)
+    await re.bench.start()
+    plan = await _random_work(
+        re,
+        f"simd {back_pressure}",
+        10,
+        destination=lambda rng: rng.choice((Destination.LS, Destination.SE)).value,
+        minmax=lambda rng: rng.random() < 0.3,
+    )
+    await plan.finish()
+
+
 @cocotb.test()
 async def a_row_may_come_again_after_latency(dut: object) -> None:
     """Visits of `latency` rows at full rate: each row comes again as early as it may."""
@@ -144,8 +163,8 @@ async def a_row_may_come_again_after_latency(dut: object) -> None:
 
 
 @cocotb.test()
-async def drain_is_a_row_per_cycle(dut: object) -> None:
-    """All banks leave without a gap, and the command takes the cycles that are documented."""
+async def drain_takes_the_cycles_documented(dut: object) -> None:
+    """All banks leave without a gap: a row per cycle, or per two where the register is scarce."""
     re = ReBench(dut)
     re.cb_out.eager = True
     await re.bench.start()
@@ -157,9 +176,28 @@ async def drain_is_a_row_per_cycle(dut: object) -> None:
     await re.complete(1)
     n_rows = SHAPE.banks * SHAPE.rows
     for slot in re.slots:
-        assert slot.cycles[-1] - slot.cycles[0] == n_rows - 1
-    assert re.completions.cycles[0] - re.commands.cycles[0] == n_rows + DRAIN_OVERHEAD
+        assert slot.cycles[-1] - slot.cycles[0] == ROW_CYCLES * (n_rows - 1)
+    took = re.completions.cycles[0] - re.commands.cycles[0]
+    assert took == ROW_CYCLES * n_rows + DRAIN_OVERHEAD
     await plan.finish()
+
+
+@cocotb.test()
+async def minimum_takes_the_cycles_documented(dut: object) -> None:
+    """A row per cycle, or as many as values count and some more, whether all count or not."""
+    re = ReBench(dut)
+    re.cb_out.eager = True
+    await re.bench.start()
+    plan = Plan(re, "minmax rate")
+    for n_tail in (0, SHAPE.columns - 1):
+        re.forget_writes()
+        fields = _block(0, 1, minmax=1, n_level=1, n_tail=n_tail)
+        _fill(plan, Format.INT32, fields, 1)
+        plan.drain(Format.INT32, fields)
+        await re.complete(plan.n_commands)
+        n_valid = n_tail or SHAPE.columns
+        each = n_valid + SERIAL_OVERHEAD if PARAMETERS["serial"] else 1
+        assert re.slots[0].cycles[-1] - re.slots[0].cycles[0] == each * (SHAPE.rows - 1)
 
 
 @cocotb.test()
@@ -183,7 +221,7 @@ async def drain_overlaps_accumulation(dut: object) -> None:
     re = ReBench(dut)
     await re.bench.start()
     plan = Plan(re, "overlap")
-    n_rounds, n_visits = 6, 3
+    n_rounds, n_visits = 6, 3 * ROW_CYCLES
     for index in range(n_rounds):
         fields = _block(index % SHAPE.banks, 1)
         _fill(plan, Format.INT32, fields, n_visits)
@@ -410,7 +448,8 @@ async def a_step_before_its_buffer_asks_for_what_no_buffer_holds(dut: object) ->
 async def a_link_that_is_not_there_traps(dut: object) -> None:
     """An engine without neighbours refuses commands that need them."""
     re = ReBench(dut)
-    for name, values in (("destination", (1, 2, 3)), ("source", (1, 2))):
+    destinations = (1, 2) if PARAMETERS["with_se"] else (1, 2, 3)
+    for name, values in (("destination", destinations), ("source", (1, 2))):
         for value in values:
             first = (name, value) == ("destination", 1)
             await (re.bench.start() if first else re.bench.reset())
@@ -419,32 +458,38 @@ async def a_link_that_is_not_there_traps(dut: object) -> None:
             await _traps(re, Trap.ILLEGAL_FIELD, Opcode.DRAIN, offset)
 
 
-@pytest.mark.parametrize("variant", ["tiny", "tiny_banks", "tiny_integer_alone", "wide", "narrow"])
+@pytest.mark.parametrize("variant", ["tiny", "tiny_banks", "tiny_integers", "wide", "narrow_alone"])
 def test_reduction_engine(variant: str) -> None:
     """The engine of `tiny` in both forms, one without links and FP, and other words.
 
     All but the first compare the values of a row one by one.
     """
-    with_all = variant != "tiny_integer_alone"
+    with_fp = variant != "tiny_integers"
+    with_links = with_fp and variant != "narrow_alone"
+    with_se = variant != "narrow_alone"
     shape = variant.partition("_")[0]
     one_memory = variant != "tiny_banks"
     engine = device(
         SHAPES[shape],
-        with_fp=with_all,
-        with_links=with_all,
+        with_fp=with_fp,
+        with_links=with_links,
+        with_se=with_se,
         one_memory=one_memory,
         fast_minmax=variant == "tiny",
     )
-    assert engine.latency == (6 if with_all else 3)
+    assert engine.latency == (6 if with_fp else 3)
     run_bench(
         engine,
         name=f"re_{variant}",
         test_module=__name__,
         parameters={
             "shape": shape,
-            "with_fp": with_all,
-            "with_links": with_all,
+            "with_fp": with_fp,
+            "with_links": with_links,
+            "with_se": with_se,
             "latency": engine.latency,
+            "serial": not engine.config.fast_minmax,
+            "row_in_memory": engine.drain.row_in_memory,
         },
     )
 

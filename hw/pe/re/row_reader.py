@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads rows of accumulator banks, and computes where they go."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.iface.pe import BankState
+from hw.lib.elastic import StreamFifo
+from hw.pe.re.row_writer import row_place_layout, spread_place
+from hw.pe.re.sequencer import item_layout
+
+__all__ = ["RowReader"]
+
+_WAY_DEPTH = 16
+_ITEMS_AHEAD = 3
+
+
+class RowReader(wiring.Component):
+    """Walks over items and reads the row of each into the memory's output, when its bank is full.
+
+    Operation: (1) items are queued, so that the walk over them does not depend on who takes rows.
+    Where a row goes is computed before it is queued, and waits in a queue of its own, which holds
+    the places of all rows on their way. (2) A row is read when the one before has moved on; the
+    first one of a bank when the bank is full. (3) When the last row of a bank has moved on the bank
+    is free.
+
+    Timing: with `ahead` a row is read while the one before moves on, so one per cycle. Else the row
+    before is gone, and whether the bank is full is known since the cycle before: a row every 2
+    cycles, and nothing stands between whoever moves a row and the memory's address.
+
+    Parameters
+    ----------
+    banks, rows, columns : sizes.
+    address_width, word_bytes, n_slots : local memory, and words of a row.
+    ahead : whether a row is read in the cycle in which the one before moves on.
+
+    Members
+    -------
+    items : In(stream of item_layout), rows to read.
+    states : In, states of the banks.
+    stop : In(1), take and read nothing, and forget what was read.
+    hold : In(1), read nothing.
+    moves : In(1), the row at the output moves on.
+    en, bank, row : Out, to the banks.
+    there : Out(1), a row is at the memory's output; n_valid : Out, its columns that count;
+        its_bank : Out(range(banks)).
+    moved : Out(1), one moved on a cycle ago; moved_bank : Out(range(banks)), from there.
+    drain, free : Out(1), events of `bank` and `moved_bank` for `BankStates`.
+    places : Out(stream of row_place_layout), where rows go.
+    waits_bank : Out(1), the next row's bank is not full.
+    queued : Out(1), a row waits to be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        banks: int,
+        rows: int,
+        columns: int,
+        address_width: int,
+        word_bytes: int,
+        n_slots: int,
+        ahead: bool,
+    ) -> None:
+        self.word_bytes = word_bytes
+        self.n_slots = n_slots
+        self.ahead = ahead
+        self.item_layout = item_layout(banks, rows, columns, address_width)
+        super().__init__(
+            {
+                "items": In(stream.Signature(self.item_layout)),
+                "states": In(data.ArrayLayout(BankState, banks)),
+                "stop": In(1),
+                "hold": In(1),
+                "moves": In(1),
+                "en": Out(1),
+                "bank": Out(range(banks)),
+                "row": Out(range(rows)),
+                "there": Out(1),
+                "n_valid": Out(range(columns + 1)),
+                "its_bank": Out(range(banks)),
+                "moved": Out(1),
+                "moved_bank": Out(range(banks)),
+                "drain": Out(1),
+                "free": Out(1),
+                "places": Out(stream.Signature(row_place_layout(address_width, n_slots))),
+                "waits_bank": Out(1),
+                "queued": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        item = self._elaborate_items(m)
+        last, moved_last = Signal(), Signal()
+        m.d.comb += [
+            self.en.eq(self._elaborate_choice(m, item) & ~self.hold & ~self.stop),
+            item.ready.eq(self.en),
+            self.bank.eq(item.payload.bank),
+            self.row.eq(item.payload.row),
+            self.drain.eq(self.en & item.payload.first),
+            self.queued.eq(item.valid),
+            self.free.eq(self.moved & moved_last),
+        ]
+        with m.If(self.en):
+            m.d.sync += [
+                self.there.eq(1),
+                last.eq(item.payload.last),
+                self.n_valid.eq(item.payload.n_valid),
+                self.its_bank.eq(item.payload.bank),
+            ]
+        with m.Elif(self.moves | self.stop):
+            m.d.sync += self.there.eq(0)
+        m.d.sync += [
+            self.moved.eq(self.moves),
+            moved_last.eq(last),
+            self.moved_bank.eq(self.its_bank),
+        ]
+        return m
+
+    def _elaborate_items(self, m: Module) -> Any:
+        """Queue items and their places; returns the queue's output."""
+        source = self.items.payload
+        fields = ("bank", "row", "first", "last", "n_valid")
+        shape = data.StructLayout({name: self.item_layout[name].shape for name in fields})
+        m.submodules.queue = queue = StreamFifo(shape=shape, depth=_ITEMS_AHEAD)
+        m.submodules.way = way = StreamFifo(shape=self.places.payload.shape(), depth=_WAY_DEPTH)
+        wiring.connect(m, wiring.flipped(self.places), way.o)
+        takes = Signal()
+        m.d.comb += [
+            self.items.ready.eq(queue.i.ready & way.i.ready & ~self.stop),
+            takes.eq(self.items.valid & self.items.ready),
+            queue.i.valid.eq(takes),
+            *(queue.i.payload[name].eq(source[name]) for name in fields),
+            way.i.valid.eq(takes),
+        ]
+        spread_place(
+            m, way.i.payload, source.place, n_slots=self.n_slots, word_bytes=self.word_bytes
+        )
+        return queue.o
+
+    def _elaborate_choice(self, m: Module, item: Any) -> Value:
+        """Whether the next row may be read."""
+        allowed = Signal()
+        full = self.states[item.payload.bank] == BankState.FULL
+        m.d.comb += [
+            allowed.eq(~item.payload.first | full),
+            self.waits_bank.eq(item.valid & ~allowed),
+        ]
+        if self.ahead:
+            return item.valid & allowed & (~self.there | self.moves)
+        # A row is there in the cycle after a read, in which this is still what the read was told.
+        known = Signal()
+        m.d.sync += known.eq(item.valid & allowed)
+        return known & ~self.there
