@@ -72,6 +72,11 @@ class AddressGenerator(wiring.Component):
         nest says of it.
     queued : addresses leave from a queue of LUT RAM in place of two registers: fewer flip-flops,
         later in the cycle.
+    direct : addresses leave as they are summed up, since whoever takes them keeps them in a queue:
+        first address a cycle earlier, and `addresses.ready` must come from registers. An address
+        that leaves in a cycle with `stop` is to be dropped.
+    held : a nest stays at `nest` while it is walked, and is taken with its last address, so that
+        most of it need not be kept here.
 
     Members
     -------
@@ -96,6 +101,8 @@ class AddressGenerator(wiring.Component):
         stride_width: int,
         first_level: int = 0,
         queued: bool = False,
+        direct: bool = False,
+        held: bool = False,
     ) -> None:
         if unit_bytes not in (1, 2, 4, 8, 16, 32, 64):
             raise ValueError(
@@ -122,6 +129,8 @@ class AddressGenerator(wiring.Component):
         self.stride_width = stride_width
         self.first_level = first_level
         self.queued = queued
+        self.direct = direct
+        self.held = held
         super().__init__(
             {
                 "nest": In(stream.Signature(nest_layout(stride_width))),
@@ -156,19 +165,19 @@ class AddressGenerator(wiring.Component):
         load = Signal()  # the step ahead becomes the present one
 
         m.submodules.walk = walk = StepNest(
-            stride_width=self.stride_width, first_level=self.first_level
+            stride_width=self.stride_width, first_level=self.first_level, held=self.held
         )
-        shape = self.addresses.payload.shape()
-        out = StreamFifo(shape=shape, depth=2) if self.queued else SkidBuffer(shape=shape)
-        m.submodules.out = ResetInserter(self.stop)(out)
-        wiring.connect(m, wiring.flipped(self.addresses), out.o)
+        out, leaving = self._elaborate_out(m)
 
         walking = steps_left | inside_busy
-        begin = self.nest.valid & self.nest.ready
+        may_begin, begin = Signal(), Signal()
+        walked = ~steps_left & walk.next_inside & walk.end
         m.d.comb += [
-            self.busy.eq(walking | out.o.valid),
-            self.waiting.eq(self.busy & ~inside_busy & ~out.o.valid & ~granted),
-            self.nest.ready.eq(~walking & ~self.stop & ~offered),
+            may_begin.eq(~walking & ~self.stop & ~offered),
+            begin.eq(self.nest.valid & may_begin),
+            self.busy.eq(walking | leaving),
+            self.waiting.eq(steps_left & ~inside_busy & ~leaving & ~granted),
+            self.nest.ready.eq(walked if self.held else may_begin),
             walk.nest.eq(self.nest.payload),
             walk.start.eq(begin),
             walk.inside.eq(inside_busy),
@@ -187,24 +196,36 @@ class AddressGenerator(wiring.Component):
             m.d.sync += [flag.eq(0) for flag in (steps_left, asked, granted, inside_busy)]
         return m
 
+    def _elaborate_out(self, m: Module) -> tuple[Any, Value]:
+        """Where addresses go. Returns that stream, and whether addresses wait behind it."""
+        shape = self.addresses.payload.shape()
+        if self.direct:
+            return self.addresses, Const(0)
+        out = StreamFifo(shape=shape, depth=2) if self.queued else SkidBuffer(shape=shape)
+        m.submodules.out = ResetInserter(self.stop)(out)
+        wiring.connect(m, wiring.flipped(self.addresses), out.o)
+        return out.i, out.o.valid
+
     def _elaborate_acquire(self, m: Module, walk: StepNest, begin: Value) -> None:
         """What the step ahead asks for."""
         nest, asks = self.nest.payload, self.acquire.payload
-        need, adv, tail_adv = Signal(16), Signal(16), Signal(16)
-        cb = Signal(6)
+        # The buffer is told even when the nest has gone.
+        need, adv, tail_adv, cb = (
+            getattr(nest, name) if self.held and name != "cb" else Signal.like(getattr(nest, name))
+            for name in ("need", "adv", "tail_adv", "cb")
+        )
         tail_at = Signal(LEVELS)  # level of a tail whose steps differ
         below_adv, never = Signal(LEVELS), Signal()
         tail_levels = Cat(Const(0, 1), *(nest.tail_level == level for level in range(1, LEVELS)))
         with m.If(begin):
             m.d.sync += [
-                need.eq(nest.need),
-                adv.eq(nest.adv),
-                tail_adv.eq(nest.tail_adv),
                 cb.eq(nest.cb),
                 tail_at.eq(Mux(nest.tail_adv != 0, tail_levels, 0)),
                 below_adv.eq(~levels_from(nest.adv_level)),
                 never.eq(nest.adv_level == NEVER),
             ]
+            if not self.held:
+                m.d.sync += [need.eq(nest.need), adv.eq(nest.adv), tail_adv.eq(nest.tail_adv)]
 
         extent = Signal(17)
         tail = Signal()  # this step's need and advance are those of the tail
@@ -268,14 +289,14 @@ class AddressGenerator(wiring.Component):
         granted: Signal,
         inside_busy: Signal,
         load: Signal,
-        out: SkidBuffer | StreamFifo,
+        out: Any,
     ) -> None:
         """Walk inside the present step and wrap its addresses."""
         advance = Signal(16)
         first = Signal()
         m.d.comb += [
-            load.eq(granted & (~inside_busy | (out.i.ready & walk.end))),
-            walk.next_inside.eq(inside_busy & out.i.ready),
+            load.eq(granted & (~inside_busy | (out.ready & walk.end))),
+            walk.next_inside.eq(inside_busy & out.ready),
         ]
         with m.If(load):
             m.d.sync += [
@@ -288,7 +309,7 @@ class AddressGenerator(wiring.Component):
             with m.If(walk.end):
                 m.d.sync += inside_busy.eq(0)
 
-        shift, item = self.cb_shift, out.i.payload
+        shift, item = self.cb_shift, out.payload
         units = walk.offset >> shift
         place = Signal(signed(14))  # relative to the end of the buffer; wrong if outside of it
         address = Signal(14)
@@ -296,7 +317,7 @@ class AddressGenerator(wiring.Component):
             place.eq(present.start + units),
             # Both sums are there when it is known which of them counts.
             address.eq(Mux(place < 0, present.straight + units, present.wrapped + units)),
-            out.i.valid.eq(inside_busy & ~self.stop),
+            out.valid.eq(inside_busy),
             item.address.eq(Cat(walk.offset[:shift], address)),
             # A negative number of units is more than any depth when taken without a sign.
             item.outside.eq(
@@ -322,7 +343,7 @@ class StepReporter(wiring.Component):
 
     Timing
         `done` is valid the cycle after `step` at the earliest; a step per cycle until the queue of
-        4 is full.
+        8 is full.
 
     Parameters
     ----------
@@ -332,6 +353,8 @@ class StepReporter(wiring.Component):
     -------
     step : In(stream.Signature(StructLayout({"cb": 6, "advance": 16}))), a step has moved.
     done : Out(stream.Signature(CbDone)), connect to a `CbPort`.
+    room : Out(1), at least 5 more steps fit: for those who report a step cycles after they knew of
+        it, and cannot wait with it.
     pending : Out(1), a report waits.
     """
 
@@ -341,13 +364,14 @@ class StepReporter(wiring.Component):
             {
                 "step": In(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
                 "done": Out(stream.Signature(CbDone)),
+                "room": Out(1),
                 "pending": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.fifo = fifo = StreamFifo(shape=CbDone, depth=4)
+        m.submodules.fifo = fifo = StreamFifo(shape=CbDone, depth=8)
         report = fifo.i.payload
         m.d.comb += [
             self.step.ready.eq(fifo.i.ready),
@@ -355,6 +379,7 @@ class StepReporter(wiring.Component):
             report.cb.eq(self.step.payload.cb),
             report.role.eq(self.role),
             report.advance.eq(self.step.payload.advance),
+            self.room.eq(fifo.level[2:] == 0),
             self.pending.eq(fifo.o.valid),
         ]
         wiring.connect(m, wiring.flipped(self.done), fifo.o)

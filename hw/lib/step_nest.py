@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,7 +47,7 @@ class _Tail:
         self.at = Signal(LEVELS, name="at")
         self.new_single, self.single = Signal(name="new_single"), Signal(name="single")  # count 1
         self.new_double, self.double = Signal(name="new_double"), Signal(name="double")  # count 2
-        self.count = Signal(16, name="tail_count")
+        self.count: Value = Const(0, 16)
 
 
 class _Move:
@@ -90,6 +90,7 @@ class StepNest(wiring.Component):
     ----------
     stride_width : bits of strides; offsets have one more.
     first_level : levels below this one have one iteration, whatever the nest says.
+    held : `nest` stays as it is while it is walked, so that most of it need not be kept here.
 
     Members
     -------
@@ -107,8 +108,9 @@ class StepNest(wiring.Component):
     end : Out(1), the present iteration is the last one of its step.
     """
 
-    def __init__(self, *, stride_width: int, first_level: int = 0) -> None:
+    def __init__(self, *, stride_width: int, first_level: int = 0, held: bool = False) -> None:
         self.first_level = first_level
+        self.held = held
         self.offset_shape = signed(stride_width + 1)
         super().__init__(
             {
@@ -159,6 +161,15 @@ class StepNest(wiring.Component):
         self._elaborate_offsets(m, ahead, (inner, outer), inside, walks)
         return m
 
+    def _kept(self, m: Module, value: Value, *, name: str) -> Value:
+        """Part of the nest as it was with `start`."""
+        if self.held:
+            return value
+        kept = Signal.like(value, name=name)
+        with m.If(self.start):
+            m.d.sync += kept.eq(value)
+        return kept
+
     def _elaborate_counts(
         self, m: Module, tail: _Tail, begins: Value, moves: Value, walks: Value
     ) -> tuple[Value, Value, Value]:
@@ -171,12 +182,12 @@ class StepNest(wiring.Component):
             if level < self.first_level:
                 m.d.comb += [new[level].eq(1), hits[level].eq(1)]
                 continue
-            count, double = Signal(16, name=f"count{level}"), Signal(name=f"double{level}")
+            count = self._kept(m, nest.counts[level], name=f"count{level}")
+            double = Signal(name=f"double{level}")
             new_double = nest.counts[level] == 2
             m.d.comb += new[level].eq(nest.counts[level] == 1)
             with m.If(self.start):
                 m.d.sync += [
-                    count.eq(nest.counts[level]),
                     double.eq(new_double),
                     hits[level].eq(new_double),
                     following[level].eq(3),
@@ -269,6 +280,7 @@ class StepNest(wiring.Component):
         """Keep what the nest says about its tail."""
         nest = self.nest
         tail = _Tail()
+        tail.count = self._kept(m, nest.tail_count, name="tail_count")
         exists = nest.tail_count != 0
         if self.first_level:
             exists &= nest.tail_inner
@@ -286,7 +298,6 @@ class StepNest(wiring.Component):
                 tail.at.eq(tail.new_at),
                 tail.single.eq(tail.new_single),
                 tail.double.eq(tail.new_double),
-                tail.count.eq(nest.tail_count),
             ]
         return tail
 
@@ -302,14 +313,11 @@ class StepNest(wiring.Component):
         inner, outer = kinds
         strides, offsets = [], []
         for level in range(LEVELS):
-            offset, stride = (
-                Signal(self.offset_shape, name=f"{name}{level}") for name in ("offset", "stride")
-            )
-            offsets.append(offset)
-            strides.append(stride)
-            if level >= self.first_level:
-                with m.If(self.start):
-                    m.d.sync += stride.eq(self.nest.strides[level])
+            offsets.append(Signal(self.offset_shape, name=f"offset{level}"))
+            if level < self.first_level:
+                strides.append(Const(0))
+            else:
+                strides.append(self._kept(m, self.nest.strides[level], name=f"stride{level}"))
         moved = Signal(self.offset_shape)
         moves = Signal(LEVELS)
         started = Signal()  # in the cycle before: all levels begin at the first offset

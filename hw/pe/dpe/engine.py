@@ -74,7 +74,7 @@ class DotProductEngine(wiring.Component):
     ls_a, ls_b : Out(LsReadPort)
         Read slots of the two operands.
     a_from_mlu, b_from_mlu : Out(1)
-        The read offered there asks for a word of the layout unit (see `OperandFeed`).
+        A word of the layout unit is asked for, in place of a read (see `OperandFeed`).
     banks : Out(BankPort)
         States of the accumulator banks.
     rows : Out(stream of bank_row_layout, always ready)
@@ -148,7 +148,9 @@ class DotProductEngine(wiring.Component):
         stop = Signal()
         for name in ("a", "b"):
             readers[name] = reader = OperandReader(
-                address_width=self.address_width, word_bytes=self.config.k_bytes
+                address_width=self.address_width,
+                word_bytes=self.config.k_bytes,
+                held=name == "a",  # in a queue, see below
             )
             m.submodules[f"reader_{name}"] = reader
             wiring.connect(m, reader.cb, wiring.flipped(getattr(self, f"cb_{name}")))
@@ -191,7 +193,7 @@ class DotProductEngine(wiring.Component):
         m.d.comb += command.eq(self.control.command.payload)
         mml = view(command, Opcode.MML)
         parts = {
-            "nest_a": (readers["a"].nest, 1),
+            "nest_a": (readers["a"].nest, 2),  # one that is walked, and the next one
             "info_a": (visits.info, _COMMANDS_AHEAD + 1),
             "walk": (visits.walk, _COMMANDS_AHEAD + 1),
             "info_b": (loader.info, _COMMANDS_AHEAD + 1),

@@ -12,7 +12,7 @@ from hw.lib.elastic import StreamFifo
 from hw.pe.dpe.array import load_layout
 from hw.pe.dpe.faults import fault_layout, report_fault
 from hw.pe.dpe.masks import keep_below, masked
-from hw.pe.dpe.operand_reader import READS_AHEAD, word_layout
+from hw.pe.dpe.word_queue import READS_AHEAD, word_layout
 
 __all__ = ["HeldLoader", "block_layout"]
 

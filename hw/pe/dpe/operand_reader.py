@@ -3,31 +3,21 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS
 from hw.iface.pe import CbPort, CbRole, LsReadPort
-from hw.lib.address_generator import AddressGenerator, StepReporter, nest_layout
+from hw.lib.address_generator import AddressGenerator, nest_layout
 from hw.lib.elastic import StreamFifo
+from hw.lib.step_announcer import StepAnnouncer
+from hw.pe.dpe.word_queue import WordQueue, word_layout
 
-__all__ = [
-    "LS_LATENCY",
-    "OperandReader",
-    "READS_AHEAD",
-    "STRIDE_WIDTH",
-    "operand_layout",
-    "word_layout",
-]
+__all__ = ["OperandReader", "STRIDE_WIDTH", "operand_layout"]
 
-LS_LATENCY = 2
-"""Cycles from a granted read to its answer."""
 STRIDE_WIDTH = 16
 """Bits of an operand's strides and offset in MML."""
-# Room for the words of a round trip through local memory, and some more to ride out conflicts.
-READS_AHEAD = 8
-"""Words of an operand that are read and not taken, at most."""
 
 
 def operand_layout() -> data.StructLayout:
@@ -35,34 +25,25 @@ def operand_layout() -> data.StructLayout:
     return data.StructLayout({"nest": nest_layout(STRIDE_WIDTH), "from_mlu": 1})
 
 
-def word_layout(address_width: int, word_bytes: int) -> data.StructLayout:
-    """One word of an operand."""
-    fields = {"data": 8 * word_bytes, "error": word_bytes}  # bytes with wrong parity
-    return data.StructLayout(fields | {"note": _note_layout(address_width)})
-
-
-def _note_layout(address_width: int) -> data.StructLayout:
-    return data.StructLayout(
-        {
-            "address": address_width,
-            "last": LEVELS,  # levels at their last iteration
-            "cb": 6,
-            "outside": 1,  # the address is not legal; data has no meaning
-        }
-    )
-
-
 class OperandReader(wiring.Component):
     """Walks one operand's loop nest and offers its words in order.
 
-    Operation: `nest` starts a nest. Every address of a granted step is read as soon as there is
-    room for the word; a word leaves when `words` takes it. An address outside of the circular
-    buffer or of local memory is not read: its word comes with `outside` set. The step's end is
-    reported to the CB table when its last word was granted. `stop` starts no further read.
-    `from_mlu` says with each read that the layout unit gives its word (see `OperandFeed`).
+    Operation
+        1. `nest` starts a nest. Every address of a granted step takes a place for its word, and
+           its read waits in a short queue for its turn at the port.
+        2. A read that is offered stays offered until it is granted. `from_mlu` asks the layout
+           unit for a word in its place (see `OperandFeed`), when no read is under way, so that
+           answers come in order.
+        3. An address outside of the circular buffer or of local memory is not read: its word comes
+           with `outside` set, and no other one behind it.
+        4. The step's end is reported to the CB table when its last word was granted.
+        5. `stop` offers no further read, and asks the layout unit no more.
 
-    Timing: a word per cycle while local memory grants every read and words are taken; first word
-    8 cycles after `nest` when the step is granted at once.
+    Timing
+        A word per cycle while local memory grants every read and words are taken; first word
+        7 cycles and local memory's latency (3 at most) after `nest` when the step is granted at
+        once. What is offered comes from registers, and a grant leads to no further than the
+        registers of the port and its queue.
 
     Parameters
     ----------
@@ -70,6 +51,8 @@ class OperandReader(wiring.Component):
         Bits of a word address.
     word_bytes : int
         Bytes of a word.
+    held : bool
+        A nest stays at `nest` until its last address (see `AddressGenerator`).
 
     Members
     -------
@@ -80,9 +63,9 @@ class OperandReader(wiring.Component):
     ls : Out(LsReadPort)
         Read slot.
     from_mlu : Out(1)
-        The read that is offered asks for a word of the layout unit.
+        A word of the layout unit is asked for, in place of a read.
     flags : Out(valid-only stream of LEVELS bits)
-        Of each word as its read starts: levels at their last iteration.
+        Of each word as its read is known: levels at their last iteration.
     words : Out(stream of word_layout)
         The words.
     stop : In(1)
@@ -92,13 +75,13 @@ class OperandReader(wiring.Component):
     waits_for_cb : Out(1)
         A step is not granted.
     waits_for_ls : Out(1)
-        A read is not granted in this cycle.
+        A read was not granted in the cycle before.
     """
 
-    def __init__(self, *, address_width: int, word_bytes: int) -> None:
+    def __init__(self, *, address_width: int, word_bytes: int, held: bool) -> None:
         self.address_width = address_width
         self.word_bytes = word_bytes
-        self._answered = Signal()  # a read's answer is there
+        self.held = held
         super().__init__(
             {
                 "nest": In(stream.Signature(operand_layout())),
@@ -114,6 +97,17 @@ class OperandReader(wiring.Component):
             }
         )
 
+    @property
+    def _read_layout(self) -> data.StructLayout:
+        """A read that waits for its turn."""
+        return data.StructLayout(
+            {
+                "address": self.address_width,
+                "from_mlu": 1,
+                "step_end": 1,  # with it a step has moved, which is to be reported
+            }
+        )
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.generator = generator = AddressGenerator(
@@ -121,82 +115,93 @@ class OperandReader(wiring.Component):
             unit_bytes=self.word_bytes,
             role=CbRole.CONSUMER,
             stride_width=STRIDE_WIDTH,
-            queued=True,
+            direct=True,
+            held=self.held,
         )
-        m.submodules.reporter = reporter = StepReporter(role=CbRole.CONSUMER)
-        notes = self._elaborate_words(m)
+        m.submodules.steps = steps = StepAnnouncer(role=CbRole.CONSUMER)
+        m.submodules.queue = queue = WordQueue(
+            address_width=self.address_width, word_bytes=self.word_bytes
+        )
+        m.submodules.reads = reads = StreamFifo(shape=self._read_layout, depth=2)
         wiring.connect(m, generator.acquire, wiring.flipped(self.cb.acquire))
         wiring.connect(m, wiring.flipped(self.cb.grant), generator.grant)
-        wiring.connect(m, reporter.done, wiring.flipped(self.cb.done))
-
-        address = generator.addresses.payload
-        may_read = Signal()
-        takes = Signal()
-        m.d.comb += [
-            generator.stop.eq(self.stop),
-            # A report that finds no room holds up the step's last read.
-            may_read.eq(generator.addresses.valid & notes.i.ready & reporter.step.ready),
-            self.ls.request.valid.eq(may_read & ~address.outside),
-            self.ls.request.payload.eq(address.address),
-            takes.eq(may_read & (address.outside | self.ls.request.ready)),
-            generator.addresses.ready.eq(takes),
-            notes.i.valid.eq(takes),
-            self.flags.valid.eq(takes),
-            self.flags.payload.eq(address.last),
-            *(
-                notes.i.payload[name].eq(address[name])
-                for name in ("address", "last", "cb", "outside")
-            ),
-            reporter.step.valid.eq(takes & address.step_end),
-            reporter.step.payload.cb.eq(address.cb),
-            reporter.step.payload.advance.eq(address.advance),
-            self.waits_for_cb.eq(generator.waiting),
-            self.waits_for_ls.eq(self.ls.request.valid & ~self.ls.request.ready),
-        ]
-        m.d.comb += self.settled.eq(~self._elaborate_flight(m, takes) & ~reporter.pending)
-        self._elaborate_nest(m, generator)
-        return m
-
-    def _elaborate_nest(self, m: Module, generator: AddressGenerator) -> None:
-        """Start a nest, and remember where its words come from."""
-        following = Signal()  # of the nest taken last; the one before may have addresses left
-        addresses = generator.addresses
+        wiring.connect(m, steps.done, wiring.flipped(self.cb.done))
+        wiring.connect(m, wiring.flipped(self.ls.response), queue.answers)
+        wiring.connect(m, queue.words, wiring.flipped(self.words))
         m.d.comb += [
             generator.nest.valid.eq(self.nest.valid),
             self.nest.ready.eq(generator.nest.ready),
             generator.nest.payload.eq(self.nest.payload.nest),
+            generator.stop.eq(self.stop),
+            self.waits_for_cb.eq(generator.waiting),
         ]
-        with m.If(self.nest.valid & self.nest.ready):
-            m.d.sync += following.eq(self.nest.payload.from_mlu)
-        with m.If(~addresses.valid | (addresses.ready & addresses.payload.last.all())):
-            m.d.sync += self.from_mlu.eq(following)
+        self._elaborate_addresses(m, generator, steps, queue, reads)
+        moves = self._elaborate_port(m, reads, steps)
+        m.d.comb += self.settled.eq(~moves & ~steps.moved & ~steps.pending)
+        return m
 
-    def _elaborate_words(self, m: Module) -> StreamFifo:
-        """Queues of what is known of each read, and of the answers; returns the former.
-
-        A read has its place in both from the cycle in which it starts.
-        """
-        answer = self.ls.response.payload.shape()
-        note = self.words.payload.note.shape()
-        m.submodules.notes = notes = StreamFifo(shape=note, depth=READS_AHEAD)
-        m.submodules.answers = answers = StreamFifo(shape=answer, depth=READS_AHEAD)
+    def _elaborate_addresses(
+        self,
+        m: Module,
+        generator: AddressGenerator,
+        steps: StepAnnouncer,
+        queue: WordQueue,
+        reads: StreamFifo,
+    ) -> None:
+        """An address goes to all who need to know of it, when each of them has room."""
+        from_mlu = self.nest.payload.from_mlu
+        if not self.held:
+            from_mlu = Signal()
+            with m.If(self.nest.valid & self.nest.ready):
+                m.d.sync += from_mlu.eq(self.nest.payload.from_mlu)
+        address, read = generator.addresses.payload, reads.i.payload
+        room, goes = Signal(), Signal()
         m.d.comb += [
-            answers.i.valid.eq(self._answered),
-            answers.i.payload.eq(self.ls.response.payload),
-            self.words.valid.eq(answers.o.valid),
-            self.words.payload.data.eq(answers.o.payload.data),
-            self.words.payload.error.eq(answers.o.payload.error),
-            self.words.payload.note.eq(notes.o.payload),
-            answers.o.ready.eq(self.words.ready),
-            notes.o.ready.eq(self.words.valid & self.words.ready),
+            room.eq(reads.i.ready & queue.notes.ready & steps.step.ready),
+            goes.eq(generator.addresses.valid & room),
+            generator.addresses.ready.eq(room),
+            read.address.eq(address.address),
+            read.from_mlu.eq(from_mlu),
+            read.step_end.eq(address.step_end & (address.advance != 0)),
+            reads.i.valid.eq(goes & ~address.outside),
+            queue.notes.valid.eq(goes),
+            *(
+                queue.notes.payload[name].eq(address[name])
+                for name in ("address", "last", "cb", "outside")
+            ),
+            steps.step.valid.eq(reads.i.valid & read.step_end),
+            steps.step.payload.cb.eq(address.cb),
+            steps.step.payload.advance.eq(address.advance),
+            self.flags.valid.eq(goes),
+            self.flags.payload.eq(address.last),
         ]
-        return notes
 
-    def _elaborate_flight(self, m: Module, takes: Signal) -> Value:
-        """Valid bits of the reads under way; returns whether there are any."""
-        in_flight = [takes]
-        for stage in range(1, LS_LATENCY + 1):
-            in_flight.append(Signal(name=f"valid{stage}"))
-            m.d.sync += in_flight[stage].eq(in_flight[stage - 1])
-        m.d.comb += self._answered.eq(in_flight[-1])
-        return Cat(in_flight[1:]).any()
+    def _elaborate_port(self, m: Module, reads: StreamFifo, steps: StepAnnouncer) -> Signal:
+        """The read that is offered; returns whether one is offered or under way."""
+        read = reads.o.payload
+        n_under_way = Signal(2)  # in local memory
+        step_end, free, granted = Signal(), Signal(), Signal()
+        may, moves = Signal(), Signal()
+        request, answered = self.ls.request, self.ls.response.valid
+        offered = request.valid | self.from_mlu
+        m.d.comb += [
+            moves.eq(request.valid | (n_under_way != 0)),
+            may.eq(reads.o.valid & ~self.stop & ~(read.from_mlu & moves)),
+            free.eq(~offered | request.ready),
+            granted.eq(offered & request.ready),
+            reads.o.ready.eq(free & may),
+        ]
+        with m.If(free):
+            m.d.sync += [
+                request.valid.eq(may & ~read.from_mlu),
+                self.from_mlu.eq(may & read.from_mlu),
+                request.payload.eq(read.address),
+                step_end.eq(may & read.step_end),
+            ]
+        with m.If(self.stop):
+            # The layout unit may have come to a stop as well, and never answer.
+            m.d.sync += self.from_mlu.eq(0)
+        with m.If(granted != answered):
+            m.d.sync += n_under_way.eq(Mux(granted, n_under_way + 1, n_under_way - 1))
+        m.d.sync += [steps.moved.eq(granted & step_end), self.waits_for_ls.eq(~free)]
+        return moves

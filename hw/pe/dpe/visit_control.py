@@ -14,7 +14,7 @@ from hw.lib.loop_nest import LoopOffset
 from hw.pe.dpe.array import row_layout
 from hw.pe.dpe.faults import fault_layout, report_fault
 from hw.pe.dpe.masks import masked
-from hw.pe.dpe.operand_reader import word_layout
+from hw.pe.dpe.word_queue import word_layout
 
 __all__ = ["VisitControl", "stream_layout", "tag_layout", "walk_layout"]
 

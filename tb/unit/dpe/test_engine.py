@@ -26,7 +26,6 @@ from hw.iface.pe import (
     row_lead,
 )
 from hw.pe.dpe import DotProductEngine
-from hw.pe.dpe.operand_reader import LS_LATENCY
 from sim.golden.address import Buffer
 from sim.golden.dpe import DpeModel, Row
 from tb.common.coverage import cover_wrap
@@ -42,12 +41,12 @@ CB_A, CB_B = 1, 5
 
 
 class LsReadModel:
-    """One read slot of local memory: grants with pauses, answers after `LS_LATENCY`."""
+    """One read slot of local memory: grants with pauses, answers after its latency."""
 
     def __init__(self, bench: "EngineBench", name: str, pauses: Pauses) -> None:
         self.bench, self.dut, self.name, self.pauses = bench, bench.dut, name, pauses
         self.rng = python_rng(name)
-        self.answers: deque[int | None] = deque([None] * (LS_LATENCY - 1))
+        self.answers: deque[int | None] = deque([None] * (bench.ls_latency - 1))
         self.granted: list[int] = []
         self.set("response__valid", 0)
 
@@ -79,7 +78,7 @@ class LsReadModel:
 
     def reset(self) -> None:
         """Forget what is under way."""
-        self.answers = deque([None] * (LS_LATENCY - 1))
+        self.answers = deque([None] * (self.bench.ls_latency - 1))
 
 
 class CbModel:
@@ -232,6 +231,7 @@ class EngineBench:
         self.dut = dut
         self.columns, self.k_bytes = parameters["columns"], parameters["k_bytes"]
         self.latency, self.with_fp = parameters["latency"], parameters["with_fp"]
+        self.ls_latency = parameters["ls_latency"]
         self.rng = numpy_rng("engine")
         self.memory = self.rng.integers(0, 256, (1 << ADDRESS_WIDTH, self.k_bytes)).astype(np.uint8)
         self.errors: dict[int, int] = {}
@@ -526,7 +526,7 @@ async def a_row_every_cycle_once_it_runs(dut: object) -> None:
     taken = bench.commands.cycles[0]
     n_rows = len(job.rows)
     first = bench.re.cycles[0] - taken
-    assert first == bench.columns + 8 + bench.latency, first
+    assert first == bench.columns + 7 + bench.ls_latency + bench.latency, first
     assert bench.re.cycles[-1] - bench.re.cycles[0] == n_rows - 1
     assert start <= taken
 
@@ -653,7 +653,8 @@ async def halt_stops_and_reset_starts_anew(dut: object) -> None:
     await bench.finish([bench.send(**gemm_fields(bench, m_tiles=2, n_tiles=1, k_steps=2))])
 
 
-CONFIGS = {"tiny": (8, 8, True), "odd": (16, 8, True), "int_only": (8, 8, False)}
+CONFIGS = {"tiny": (8, 8, True, 2), "odd": (16, 8, True, 3), "int_only": (8, 8, False, 3)}
+"""Columns, bytes of a word, floating point, and the latency of local memory."""
 
 
 @pytest.mark.parametrize(
@@ -668,7 +669,7 @@ CONFIGS = {"tiny": (8, 8, True), "odd": (16, 8, True), "int_only": (8, 8, False)
 )
 def test_dot_product_engine(config: str, ls: str, cb: str) -> None:
     """Build the engine of one tile and run the tests above under one back-pressure."""
-    columns, k_bytes, with_fp = CONFIGS[config]
+    columns, k_bytes, with_fp, ls_latency = CONFIGS[config]
     engine = DotProductEngine(
         config=DpeConfig(columns=columns, k_bytes=k_bytes, with_fp=with_fp),
         banks=BANKS,
@@ -684,6 +685,7 @@ def test_dot_product_engine(config: str, ls: str, cb: str) -> None:
             "k_bytes": k_bytes,
             "with_fp": with_fp,
             "latency": engine.latency,
+            "ls_latency": ls_latency,
             "ls": ls,
             "cb": cb,
         },

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Places for words that are read: taken when the read is offered, filled when the answer comes."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.arch.commands import LEVELS
+from hw.lib.ring import next_place
+
+__all__ = ["READS_AHEAD", "WordQueue", "answer_layout", "note_layout", "word_layout"]
+
+# A power of two. A place is free again 8 cycles after it was taken, if local memory answers after 3
+# cycles, and some more ride out conflicts. LUT RAM has as many rows in any case.
+READS_AHEAD = 16
+"""Words of an operand that are to be read and not taken, at most."""
+
+
+def answer_layout(word_bytes: int) -> data.StructLayout:
+    """What local memory answers."""
+    return data.StructLayout({"data": 8 * word_bytes, "error": word_bytes})
+
+
+def note_layout(address_width: int) -> data.StructLayout:
+    """What is known of a word when its read is offered."""
+    return data.StructLayout(
+        {
+            "address": address_width,
+            "last": LEVELS,  # levels at their last iteration
+            "cb": 6,
+            "outside": 1,  # the address is not legal; data has no meaning
+        }
+    )
+
+
+def word_layout(address_width: int, word_bytes: int) -> data.StructLayout:
+    """One word of an operand."""
+    fields = {"data": 8 * word_bytes, "error": word_bytes}  # bytes with wrong parity
+    return data.StructLayout(fields | {"note": note_layout(address_width)})
+
+
+class WordQueue(wiring.Component):
+    """Keeps a place for every word from the cycle in which its read is known.
+
+    Operation
+        A note takes a place as long as there is one; answers fill the places in the same order; a
+        filled place is offered at `words`. A word `outside` has no answer, and is the last one: no
+        note is taken behind it, since whoever gets it goes no further.
+
+    Timing
+        A word per cycle; it is offered the cycle after its answer. No combinational path, except
+        that words are read from memory addressed by a register.
+
+    Parameters
+    ----------
+    address_width : bits of a word address.
+    word_bytes : bytes of a word.
+
+    Members
+    -------
+    notes : In(stream.Signature(note_layout(address_width))), words to come.
+    answers : In(stream.Signature(answer_layout(word_bytes), always_ready=True)), their data.
+    words : Out(stream.Signature(word_layout(address_width, word_bytes))), both together.
+    """
+
+    def __init__(self, *, address_width: int, word_bytes: int) -> None:
+        word = word_layout(address_width, word_bytes)
+        self.kept_layout = data.StructLayout({"address": address_width, "last": LEVELS, "cb": 6})
+        self.answer_layout = answer_layout(word_bytes)
+        super().__init__(
+            {
+                "notes": In(stream.Signature(note_layout(address_width))),
+                "answers": In(stream.Signature(self.answer_layout, always_ready=True)),
+                "words": Out(stream.Signature(word)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        noted, answered, taken = Signal(), self.answers.valid, Signal()
+        ended = Signal()  # the last note is of a word outside
+        n_noted, n_answered = Signal(range(READS_AHEAD + 1)), Signal(range(READS_AHEAD + 1))
+        word = self.words.payload
+        m.d.comb += [
+            self.notes.ready.eq(~n_noted[-1] & ~ended),
+            noted.eq(self.notes.valid & self.notes.ready),
+            self.words.valid.eq((n_answered != 0) | word.note.outside),
+            taken.eq((n_answered != 0) & self.words.ready),
+        ]
+        # All words before it have gone.
+        m.d.sync += word.note.outside.eq(ended & (n_noted == 1))
+        with m.If(noted & self.notes.payload.outside):
+            m.d.sync += ended.eq(1)
+        for count, more in ((n_noted, noted), (n_answered, answered)):
+            with m.If(more != taken):
+                m.d.sync += count.eq(Mux(more, count + 1, count - 1))
+        at = self._place(m, taken, name="taken_at")
+        kept = self._memory(m, "kept", self.kept_layout, noted, at)
+        answer = self._memory(m, "answers", self.answer_layout, answered, at)
+        names = ("address", "last", "cb")
+        m.d.comb += [
+            *(kept[0][name].eq(self.notes.payload[name]) for name in names),
+            answer[0].eq(self.answers.payload),
+            *(word.note[name].eq(kept[1][name]) for name in names),
+            word.data.eq(answer[1].data),
+            word.error.eq(answer[1].error),
+        ]
+        return m
+
+    def _memory(
+        self, m: Module, name: str, layout: data.StructLayout, fills: Value, taken_at: Value
+    ) -> tuple[data.View, data.View]:
+        """Memory of one half of all words, filled in order. Returns what goes in and comes out."""
+        m.submodules[name] = mem = memory.Memory(shape=layout, depth=READS_AHEAD, init=[])
+        write, read = mem.write_port(), mem.read_port(domain="comb")
+        m.d.comb += [
+            write.en.eq(fills),
+            write.addr.eq(self._place(m, fills, name=f"{name}_at")),
+            read.addr.eq(taken_at),
+        ]
+        return write.data, read.data
+
+    def _place(self, m: Module, advance: Value, *, name: str) -> Signal:
+        """A pointer that goes on with `advance`."""
+        place = Signal(range(READS_AHEAD), name=name)
+        with m.If(advance):
+            m.d.sync += place.eq(next_place(place))
+        return place
