@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A side: each answer on the lane of its request, memories shared fairly, nobody held up."""
+
+from typing import Any
+
+import cocotb
+import pytest
+
+from hw.arch.address_map import DRAM
+from hw.arch.interleave import Interleave
+from hw.config import PRESETS
+from hw.grid.geometry import GridGeometry
+from hw.grid.side import GridSide
+from hw.mem.sram_slice import EccFault
+from hw.net.flits import Answer
+from hw.net.sides import Side
+from tb.common.memory import axi_ram
+from tb.common.runner import run_bench
+from tb.common.seeds import bench_parameters, python_rng
+from tb.common.stream import BACK_PRESSURE, Bench, check_equal
+from tb.unit.grid.geometries import DRAM_BYTES, SRAM_BYTES, bench_geometry
+
+GEOMETRY, SIDE, LINE = bench_geometry(), Side.N, 16
+NODES, CHANNEL = (2, 6), 2
+N_LANES = 4  # of three columns, and the host's
+SRAM_DEAL, DRAM_DEAL = (Interleave(n_slices=n, line_bytes=LINE) for n in (8, 4))
+SRAM = [a for a in range(0, SRAM_BYTES, LINE) if SRAM_DEAL.slice_of(a) in NODES]
+DRAM_LINES = [
+    a for a in range(DRAM.base, DRAM.base + DRAM_BYTES, LINE) if DRAM_DEAL.slice_of(a) == CHANNEL
+]
+LATENCY = 2 + 1 + 4 + 2  # switch, the node's crossbar, slice with ECC, switch
+SHAPES = GEOMETRY.shapes
+FULL = (1 << LINE) - 1
+
+
+class Device:
+    """A side with its lanes and its channel, and what every line should hold."""
+
+    def __init__(self, dut: Any, pauses: str = "none") -> None:
+        self.bench, self.rng = Bench(dut), python_rng("side")
+        source, sink = BACK_PRESSURE[pauses]
+        lanes = range(N_LANES)
+        bench = self.bench
+        self.reads = [bench.source(f"read__{at}", SHAPES.read, source()) for at in lanes]
+        self.lines = [bench.sink(f"line__{at}", SHAPES.line, sink()) for at in lanes]
+        self.writes = [bench.source(f"write__{at}", SHAPES.write, source()) for at in lanes]
+        self.acks = [bench.sink(f"ack__{at}", SHAPES.ack, sink()) for at in lanes]
+        self.faults = bench.source("inject", EccFault)
+        self.ram = axi_ram(bench, f"axi{CHANNEL}", size=DRAM_BYTES // 4)
+        self.content = dict.fromkeys((*SRAM, *DRAM_LINES), 0)
+        self.corrected = self.uncorrected = 0
+        bench.dut["clear"].value = 0
+        bench.add(self)
+
+    def sample(self, cycle: int) -> None:
+        """Add up what the slices count."""
+        self.corrected += int(self.bench.dut["corrected"].value)
+        self.uncorrected += int(self.bench.dut["uncorrected"].value)
+
+    def drive(self) -> None:
+        """Nothing beside the streams."""
+
+    def reset(self) -> None:
+        """Counting begins anew."""
+        self.corrected = self.uncorrected = 0
+
+    async def start(self) -> None:
+        """Reset, and fill the slices with zeros."""
+        await self.bench.start()
+        await self.clear()
+
+    async def clear(self) -> None:
+        """Fill the slices with zeros."""
+        pin = self.bench.dut["clear"]
+        pin.value = 1
+        await self.bench.wait(1)
+        pin.value = 0
+        await self.bench.wait(1)
+        await self.bench.until(lambda: not int(self.bench.dut["clearing"].value))
+        self.content |= dict.fromkeys(SRAM, 0)
+
+    def read_flit(self, address: int) -> dict[str, int]:
+        """A read by somebody of a lane."""
+        tag = self.rng.getrandbits(SHAPES.read["tag"].width)
+        group = self.rng.randrange(4)  # stands for nothing while `multicast` is 0
+        mask = 1 << self.rng.randrange(3)
+        return {"address": address, "tag": tag, "mask": mask, "multicast": 0, "group": group}
+
+    async def write(self, shares: list[list[int]]) -> None:
+        """Each lane writes lines of its own, whole; each acknowledgement is on its lane."""
+        sent: list[list[tuple[int, int]]] = [[] for _ in shares]
+        for lane, addresses in enumerate(shares):
+            for address in addresses:
+                self.content[address] = data = self.rng.getrandbits(8 * LINE)
+                tag = self.rng.getrandbits(SHAPES.write["tag"].width)
+                mask = 1 << self.rng.randrange(3)
+                sent[lane].append((tag, mask))
+                self.writes[lane].send(
+                    {"address": address, "data": data, "strobe": FULL, "tag": tag, "mask": mask}
+                )
+        for lane, expected in enumerate(sent):
+            acks = await self.acks[lane].receive(len(expected))
+            assert all(ack["answer"] is Answer.OK for ack in acks)
+            found = sorted((ack["tag"], ack["mask"]) for ack in acks)
+            check_equal(found, sorted(expected), f"acknowledgement of lane {lane}")
+
+    async def read(self, shares: list[list[int]]) -> None:
+        """Each lane reads any lines; each answer is on its lane with what is its own."""
+        sent: list[list[Any]] = [[] for _ in shares]
+        for lane, addresses in enumerate(shares):
+            for address in addresses:
+                flit = self.read_flit(address)
+                self.reads[lane].send(flit)
+                sent[lane].append((flit["tag"], flit["mask"], self.content[address]))
+        for lane, expected in enumerate(sent):
+            lines = await self.lines[lane].receive(len(expected))
+            assert all(line["answer"] is Answer.OK and not line["multicast"] for line in lines)
+            found = sorted((line["tag"], line["mask"], line["data"]) for line in lines)
+            check_equal(found, sorted(expected), f"line of lane {lane}")
+
+
+def of_node(number: int) -> list[int]:
+    """SRAM lines of one node."""
+    return [address for address in SRAM if SRAM_DEAL.slice_of(address) == number]
+
+
+@cocotb.test()
+async def every_answer_is_on_the_lane_of_its_request(dut: Any) -> None:
+    """All lanes at once, to both nodes and the channel; then the channel looked into."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.start()
+    lines = list(device.content)
+    for _ in range(4):
+        device.rng.shuffle(lines)
+        await device.write([lines[lane * 24 : lane * 24 + 24] for lane in range(N_LANES)])
+        await device.read([device.rng.choices(lines, k=40) for _ in range(N_LANES)])
+    corners = [of_node(2)[0], of_node(2)[-1], of_node(6)[0], of_node(6)[-1]]
+    corners += [DRAM_LINES[0], DRAM_LINES[-1]]
+    await device.read([corners] * N_LANES)
+    for address in DRAM_LINES:
+        stored = device.ram.read(DRAM_DEAL.line_of(address - DRAM.base) * LINE, LINE)
+        assert int.from_bytes(stored, "little") == device.content[address], f"{address:#x}"
+
+
+@cocotb.test()
+async def lanes_share_a_node_and_nodes_work_side_by_side(dut: Any) -> None:
+    """The documented latency; two lines per cycle from two nodes; four lanes at one node get a
+    quarter each."""
+    device = Device(dut)
+    await device.start()
+    n = 48
+    for lane, node in ((0, 2), (3, 6)):
+        flits = [device.read_flit(address) for address in of_node(node)]
+        device.reads[lane].send_all((flits * 2)[:n])
+    for lane in (0, 3):
+        await device.lines[lane].receive(n)
+        cycles = device.lines[lane].cycles
+        assert cycles == [cycle + LATENCY for cycle in device.reads[lane].cycles]
+        assert cycles[-1] - cycles[0] == n - 1
+    before = [len(lines.cycles) for lines in device.lines]
+    for reads in device.reads:
+        reads.send_all([device.read_flit(of_node(2)[1])] * n)
+    for lines in device.lines:
+        await lines.receive(n)
+    cycles = [lines.cycles[at:] for lines, at in zip(device.lines, before, strict=True)]
+    assert max(map(max, cycles)) - min(map(min, cycles)) == N_LANES * n - 1
+    assert max(c[-1] for c in cycles) - min(c[-1] for c in cycles) < N_LANES
+
+
+@cocotb.test()
+async def a_lane_that_takes_no_answer_holds_up_no_other(dut: Any) -> None:
+    """Reads of lane 1 fill its way back; lanes 0 and 2 go on, on both nodes, and so do writes."""
+    device, held = Device(dut), [True]
+    device.lines[1]._pauses = lambda rng: held[0]
+    await device.start()
+    n = 4  # what the switch holds for the lane: crossing and output
+    device.reads[1].send_all([device.read_flit(of_node(2)[3])] * n)
+    await device.bench.wait(30)
+    await device.read([of_node(6)[:20], [], of_node(2)[:20], of_node(2)[:20]])
+    await device.write([of_node(2)[:8], of_node(6)[:8], [], []])
+    assert not device.lines[1].items
+    held[0] = False
+    await device.lines[1].receive(n)
+
+
+@cocotb.test()
+async def a_fault_meets_one_slice_and_is_told_on_one_lane(dut: Any) -> None:
+    """Faults for other sides change nothing; poison reaches who reads; counts are sums."""
+    device = Device(dut)
+    await device.start()
+    await device.write([SRAM, [], [], []])
+    for address in range(0, SRAM_BYTES, LINE):
+        if address not in SRAM:
+            device.faults.send({"address": address, "bit0": 1, "bit1": 2, "n": 2})
+    await device.faults.drained()
+    await device.read([SRAM[:16], SRAM[16:32], SRAM[32:48], SRAM[48:]])
+    assert (device.corrected, device.uncorrected) == (0, 0)
+    single, double = [of_node(2)[4], of_node(6)[9]], [of_node(2)[5], of_node(6)[0]]
+    for n_bits, addresses in ((1, single), (2, double)):
+        for address in addresses:
+            device.faults.send({"address": address, "bit0": 7, "bit1": 70, "n": n_bits})
+    await device.faults.drained()
+    await device.bench.wait(20)
+    await device.read([single[:1], single[1:], [], []])
+    for lane, address in enumerate(double):
+        flit = device.read_flit(address)
+        device.reads[lane].send(flit)
+        line = (await device.lines[lane].receive(1))[0]
+        assert (line["answer"], line["tag"]) == (Answer.POISON, flit["tag"])
+    await device.bench.wait(3)
+    assert (device.corrected, device.uncorrected) == (2, 2)
+    await device.clear()
+    await device.read([SRAM[:16], SRAM[16:32], SRAM[32:48], SRAM[48:]])
+
+
+@cocotb.test()
+async def reset_in_the_middle_leaves_the_side_usable(dut: Any) -> None:
+    """Nothing from before the reset comes out after it."""
+    device, held = Device(dut), [False]
+    for lines in device.lines:
+        lines._pauses = lambda rng: held[0]
+    await device.start()
+    await device.write([SRAM, [], [], []])
+    held[0] = True
+    for reads in device.reads:
+        reads.send_all([device.read_flit(address) for address in SRAM[:20]])
+    await device.bench.wait(20)
+    await device.bench.reset()
+    held[0] = False
+    before = [len(lines.items) for lines in device.lines]
+    await device.bench.wait(20)
+    assert [len(lines.items) for lines in device.lines] == before
+    await device.read([SRAM[:16], SRAM[16:32], SRAM[32:48], SRAM[48:]])
+
+
+@pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
+def test_side(back_pressure: str) -> None:
+    """A side of two nodes and a channel under one kind of pauses."""
+    run_bench(
+        GridSide(geometry=GEOMETRY, side=SIDE),
+        name="grid_side",
+        test_module=__name__,
+        parameters={"back_pressure": back_pressure},
+        testcase=None if back_pressure == "none" else "every_answer_is_on_the_lane_of_its_request",
+    )
+
+
+def test_a_side_without_memories_is_refused() -> None:
+    """Two slices are at W and E."""
+    geometry = GridGeometry(PRESETS["odd"])
+    with pytest.raises(ValueError) as error:
+        GridSide(geometry=geometry, side=Side.N)
+    assert str(error.value) == "GridSide side must be one of W, E, not N."
