@@ -13,10 +13,8 @@ from hw.arch.csr import N_JOBS
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.config import PRESETS
-from sim.golden.dot import gemm_golden
 from sw.cli.app import main
 from sw.errors import UserError
-from sw.kernels.command_list import CommandList
 from sw.runtime.chip import JobError, JobHang
 from sw.runtime.finish import Finish
 from sw.runtime.functional import FunctionalChip
@@ -25,11 +23,11 @@ from sw.runtime.grid import Grid, Place
 from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm, split
 from sw.runtime.simulated import simulated_grid
 from tb.common.seeds import bench_seed, numpy_rng
+from tb.system.grid_bench import LISTS, check_product, commands, copies, copy_list
 from tb.system.test_gemm import TYPES, bits
 
 CONFIG = PRESETS["tiny"]
 PLACES: list[Place] = [(row, column) for row in range(CONFIG.rows) for column in range(CONFIG.cols)]
-LISTS = 0x30000
 
 
 @pytest.fixture(scope="module")
@@ -40,45 +38,6 @@ def grid() -> Iterator[Grid]:
     device.port.close()
 
 
-def check(grid: Grid, shape: tuple[int, int, int], dtype: np.dtype, where: str = "auto") -> dict:
-    """A product of random bits on all elements, compared with the golden model bit for bit."""
-    m, n, k = shape
-    fmt = next(fmt for fmt, known in TYPES.items() if known == dtype)
-    rng = numpy_rng(f"grid{shape}{fmt}{where}")
-    a, b = bits(rng, (m, k), fmt), bits(rng, (k, n), fmt)
-    run = run_grid_gemm(grid, prepare_grid_gemm(CONFIG, a, b, where=where))
-    golden = gemm_golden(a, b, fmt_a=fmt, fmt_b=fmt, chunk=CONFIG.pe.dpe.chunk)
-    assert np.array_equal(run.c.view(np.uint32), golden.view(np.uint32))
-    return run.perf
-
-
-def commands(*added: tuple[Opcode, dict[str, int]]) -> bytes:
-    """A command list that ends."""
-    made = CommandList()
-    for opcode, fields in added:
-        made.add(opcode, **fields)
-    made.add(Opcode.END)
-    return bytes(made)
-
-
-def copies(
-    source: int, target: int, n_lines: int, n_times: int = 1
-) -> list[tuple[Opcode, dict[str, int]]]:
-    """Commands that copy lines of 64 bytes from one address to another, again and again."""
-    walk = {"cb": 0, "count0": 64, "stride0": 8, "count1": n_lines, "mem_stride1": 64,
-            "count2": n_times, "step_level": 1, "need": 1, "adv": 1, "adv_level": 1}  # fmt: skip
-    return [
-        (Opcode.CB, {"cb": 0, "base": 0, "depth": 8}),
-        (Opcode.DMA_IN, {**walk, "mem_addr": source}),
-        (Opcode.DMA_OUT, {**walk, "mem_addr": target}),
-    ]
-
-
-def copy_list(source: int, target: int, n_lines: int, n_times: int = 1) -> bytes:
-    """A command list of such copies."""
-    return commands(*copies(source, target, n_lines, n_times))
-
-
 @pytest.mark.parametrize("where", ["sram", "dram"])
 @pytest.mark.parametrize("dtype", list(TYPES.values()), ids=str)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (16, 16, 16), (9, 70, 40), (64, 48, 100)], ids=str)
@@ -86,7 +45,7 @@ def test_product_is_exact(
     grid: Grid, shape: tuple[int, int, int], dtype: np.dtype, where: str
 ) -> None:
     """Would break if a lane, a switch or a slice lost, mixed or misplaced one line."""
-    check(grid, shape, dtype, where)
+    check_product(grid, shape, dtype, where)
 
 
 @pytest.mark.parametrize("shape", [(20, 40, 24), (9, 70, 40)], ids=str)
@@ -109,7 +68,7 @@ def test_bias_and_scales_go_to_their_columns(grid: Grid, shape: tuple[int, int, 
 
 def test_four_elements_are_nearly_four_times_as_fast(grid: Grid) -> None:
     """Would break if elements waited for one another: each computes a quarter of C."""
-    perf = check(grid, (64, 64, 512), np.dtype(np.int8), "sram")
+    perf = check_product(grid, (64, 64, 512), np.dtype(np.int8), "sram", counters=True)
     rows = [counters["dpe.rows"] for counters in perf["elements"].values()]
     assert rows == [32 * 4 * 64] * 4
     assert perf["utilisation"] > 0.7
@@ -172,7 +131,7 @@ def test_an_error_names_its_element(grid: Grid) -> None:
             grid.run_job(LISTS, lists)
         assert str(error.value).startswith(f"Element {wrong}: ")
         assert error.value.cause == Trap.MEMORY_ERROR
-    check(grid, (9, 9, 9), np.dtype(np.int8))
+    check_product(grid, (9, 9, 9), np.dtype(np.int8))
 
 
 def test_a_failed_job_takes_along_what_waits(grid: Grid) -> None:
@@ -204,7 +163,7 @@ def test_a_hang_names_its_element(grid: Grid) -> None:
     text = str(hang.value)
     assert "element (0, 1):" in text and "element (1, 1):" not in text
     assert "FI_OUT     waits for data in CB 3" in text
-    check(grid, (16, 16, 16), np.dtype(np.int8))
+    check_product(grid, (16, 16, 16), np.dtype(np.int8))
 
 
 def test_abort_with_traffic_in_flight(grid: Grid) -> None:
@@ -218,7 +177,7 @@ def test_abort_with_traffic_in_flight(grid: Grid) -> None:
         grid.selected.set_register("JOB_ABORT", 1)
         assert grid.port.run(2000), "the abort did not end"
         assert grid.register("GRID_ERROR") >> 16 & 0xFF == Trap.ABORTED
-        check(grid, (24, 24, 64), np.dtype(np.int8))
+        check_product(grid, (24, 24, 64), np.dtype(np.int8))
 
 
 def test_an_abort_between_two_jobs_is_not_lost(grid: Grid) -> None:
@@ -247,6 +206,42 @@ def test_a_job_starts_only_on_the_selected(grid: Grid) -> None:
     grid.prepare(LISTS, {(0, 0): copy_list(0, 0x5000, 8, n_times=400)})
     grid.element((0, 0)).set_register("JOB_START", 1)
     assert grid.element((0, 0)).register("JOB_QUEUE") == 0
+
+
+@pytest.mark.parametrize("job", [N_JOBS, N_JOBS + 3, 1 << 8, 1 << 23])
+def test_a_job_that_is_not_there_is_refused(grid: Grid, job: int) -> None:
+    """Would break if the number were taken modulo 4: some other job would start."""
+    lists = {(0, 0): copy_list(0, 0x5000, 1)}
+    with pytest.raises(UserError) as error:
+        grid.start(LISTS, lists, job=job)
+    assert str(error.value) == f"A job's number is 0 to 3, not {job}."
+    grid.prepare(LISTS, lists)
+    done = grid.register("GRID_DONE")
+    grid.selected.set_register("JOB_START", 1 | job << 8)
+    assert grid.register("GRID_REFUSED") == 1
+    assert grid.element((0, 0)).register("JOB_QUEUE") == 0
+    assert grid.register("GRID_DONE") == done
+    grid.run_job(LISTS, lists)
+    assert grid.register("GRID_REFUSED") == 0
+
+
+def test_waiting_costs_one_register_of_the_chip(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would break if the host asked every element whenever it looks; and if a job that is slow,
+    but moves, counted as a hang."""
+    read, asked, polls = grid.port.read_register, [], []
+    monkeypatch.setattr(grid.port, "read_register", lambda at: asked.append(at) or read(at))
+    long = copy_list(0, 0x5000, 8, n_times=300)
+    result = grid.run_job(
+        LISTS, dict.fromkeys(PLACES, long), stall_limit=200, progress=polls.append
+    )
+    assert result.cycles is not None and result.cycles > 20 * 200
+    assert len(polls) > 20
+    assert len(asked) <= len(polls) + 6
+    asked.clear()
+    perf = check_product(grid, (9, 9, 9), np.dtype(np.int8))
+    assert "elements" not in perf and len(asked) < 10
 
 
 def test_an_empty_job_is_quick(grid: Grid) -> None:

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reduction links between elements: sums over them, borders, and aborts with rows on the way."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pytest
+
+from hw.arch.commands import QUAD_BYTES, Destination, Opcode, Source, decode, n_quads
+from hw.arch.traps import Trap
+from hw.config import PRESETS
+from sw.kernels.command_list import CommandList
+from sw.runtime.chip import JobError, JobHang
+from sw.runtime.gemm import store_operands
+from sw.runtime.grid import Grid, Place
+from sw.runtime.grid_gemm import GridGemm, prepare_grid_gemm
+from sw.runtime.simulated import simulated_grid
+from tb.common.seeds import bench_seed, numpy_rng
+from tb.system.grid_bench import check_product
+
+CONFIG = PRESETS["tiny"]
+INT8 = np.dtype(np.int8)
+TILE, K = CONFIG.pe.dpe.columns, 40
+SOUTH, EAST = {"destination": Destination.SOUTH}, {"destination": Destination.EAST}
+NORTH, WEST = {"source": Source.NORTH}, {"source": Source.WEST}
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[Grid]:
+    """One chip for all: each test must leave it usable."""
+    device, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+    yield device
+    device.port.close()
+
+
+def linked(commands: bytes, drain: Mapping[str, int]) -> bytes:
+    """A product's list whose DRAIN has other fields; without write-out if its rows leave."""
+    made, at = CommandList(), 0
+    while at < len(commands):
+        command, fields = decode(commands[at:])
+        at += n_quads(fields["opcode"]) * QUAD_BYTES
+        opcode = Opcode(fields.pop("opcode"))
+        if opcode is Opcode.DMA_OUT and "destination" in drain:
+            continue
+        made.add(opcode, **fields | (drain if opcode is Opcode.DRAIN else {}))
+    return bytes(made)
+
+
+def product(grid: Grid, tiles: tuple[int, int]) -> GridGemm:
+    """A product of so many tiles, one for each element, whose operands are in memory."""
+    rng = numpy_rng(f"links {tiles}")
+    a = rng.integers(-128, 128, (tiles[0] * TILE, K)).astype(np.int8)
+    b = rng.integers(-128, 128, (K, tiles[1] * TILE)).astype(np.int8)
+    job = prepare_grid_gemm(CONFIG, a, b)
+    store_operands(grid.port, job.spot, (a, b, None, None))
+    return job
+
+
+@pytest.mark.parametrize(
+    ("tiles", "leaves", "enters"), [((2, 1), SOUTH, NORTH), ((1, 2), EAST, WEST)], ids=["n", "w"]
+)
+def test_rows_are_added_over_a_link(
+    grid: Grid, tiles: tuple[int, int], leaves: dict[str, int], enters: dict[str, int]
+) -> None:
+    """Would break if a link led elsewhere, or lost, doubled or reordered a row."""
+    job = product(grid, tiles)
+    first, second = job.lists
+    lists = {
+        first: linked(job.lists[first], leaves),
+        second: linked(job.lists[second], enters),
+    }
+    grid.run_job(job.spot.commands, lists)
+    whole = job.a.astype(np.int32) @ job.b.astype(np.int32)
+    data = grid.port.read(job.spot.c, whole.nbytes)
+    found = np.frombuffer(data, np.int32).reshape(whole.shape)
+    if tiles[0] == 2:
+        assert np.array_equal(found[TILE:], whole[:TILE] + whole[TILE:])
+    else:
+        assert np.array_equal(found[:, TILE:], whole[:, :TILE] + whole[:, TILE:])
+
+
+@pytest.mark.parametrize(
+    ("place", "drain", "words"),
+    [
+        ((0, 1), NORTH, "from the north"),
+        ((1, 0), WEST, "from the west"),
+        ((1, 1), SOUTH, "to the south"),
+        ((1, 1), EAST, "to the east"),
+    ],
+    ids=["north", "west", "south", "east"],
+)
+def test_a_link_at_the_border_traps(
+    grid: Grid, place: Place, drain: dict[str, int], words: str
+) -> None:
+    """Would break if the command waited for ever for a neighbour that is not there."""
+    job = product(grid, (1, 1))
+    with pytest.raises(JobError) as error:
+        grid.run_job(job.spot.commands, {place: linked(job.lists[0, 0], drain)})
+    assert str(error.value) == (
+        f"Element {place}: RE trapped in drain: the reduction link leads to no other element"
+        f" ({words})."
+    )
+    assert error.value.cause == Trap.NO_NEIGHBOUR
+    check_product(grid, (9, 9, 9), INT8)
+
+
+@pytest.mark.parametrize(
+    ("place", "drain"), [((0, 0), SOUTH), ((0, 1), SOUTH), ((1, 0), EAST), ((1, 1), NORTH)]
+)
+def test_an_abort_ends_an_element_whose_neighbour_is_silent(
+    grid: Grid, place: Place, drain: dict[str, int]
+) -> None:
+    """Would break if a row on a link kept its element from coming to rest: the neighbour, which
+    takes no row, may be halted too."""
+    job = product(grid, (1, 1))
+    with pytest.raises(JobHang):
+        grid.run_job(job.spot.commands, {place: linked(job.lists[0, 0], drain)}, stall_limit=1000)
+    assert grid.register("JOB0_PENDING") == 0
+    assert grid.register("GRID_ERROR") >> 16 & 0xFF == Trap.ABORTED
+    check_product(grid, (16, 16, 16), INT8)
