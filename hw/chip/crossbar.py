@@ -5,8 +5,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS, DRAM, PE_WINDOWS, SRAM, Region
@@ -63,7 +63,9 @@ class Crossbar(wiring.Component):
     Timing: a request reaches a memory 1 cycle after it was taken, an answer its master in the cycle
     in which the memory offers it; one line per cycle to each memory and to each master.
     Combinational paths lead from a request to its `ready`, from a memory's answer to a master, and
-    from a master's `ready` to it; the latter should come from a register.
+    from a master's `ready` to it; the latter should come from a register. With `staged` requests
+    wait in two registers of each master before they meet, answers in one of each memory: 3 cycles
+    in all, and only the path from a master's `ready` to an answer remains.
 
     Parameters
     ----------
@@ -71,6 +73,7 @@ class Crossbar(wiring.Component):
     link_bytes : bytes of a line.
     tag_widths : bits of each master's tags.
     targets : the memories by name.
+    staged : whether there are registers on the masters' and the memories' side, too.
 
     Members
     -------
@@ -81,9 +84,6 @@ class Crossbar(wiring.Component):
     Raises: ValueError when there is no master.
     """
 
-    latency = 1
-    """Cycles that the way there and the way back add."""
-
     def __init__(
         self,
         *,
@@ -91,12 +91,16 @@ class Crossbar(wiring.Component):
         link_bytes: int,
         tag_widths: tuple[int, ...],
         targets: Mapping[str, Target],
+        staged: bool = False,
     ) -> None:
         if not tag_widths:
             raise ValueError("Crossbar needs at least one master, tag_widths is empty.")
         self.n_masters = len(tag_widths)
         self.link_bytes = link_bytes
         self.targets = dict(targets)
+        self.staged = staged
+        self.latency = 3 if staged else 1
+        """Cycles that the way there and the way back add."""
         self.slave_tag_width = self.tag_width(tag_widths)
         slave = port(link_bytes=link_bytes, tag_width=self.slave_tag_width)
         super().__init__(
@@ -121,32 +125,43 @@ class Crossbar(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        selects = [self._elaborate_select(m, master) for master in self.masters]
+        requests = [self._elaborate_select(m, i, port) for i, port in enumerate(self.masters)]
         answers: list[list[Any]] = [[] for _ in self.masters]
         for name in self.targets:
             slave = getattr(self, name)
-            self._elaborate_requests(m, name, slave, [select[name] for select in selects])
+            self._elaborate_requests(m, name, slave, requests)
             for index, answer in enumerate(self._elaborate_split(m, name, slave)):
                 answers[index].append(answer)
-        for index, master in enumerate(self.masters):
-            refusal = self._elaborate_refusal(m, index, master, selects[index]["none"])
+        for index, (master, request) in enumerate(zip(self.masters, requests, strict=True)):
+            refusal = self._elaborate_refusal(m, index, master, request)
             self._elaborate_answers(m, index, master, [*answers[index], refusal])
         return m
 
-    def _elaborate_select(self, m: Module, master: Any) -> dict[str, Signal]:
-        """Requests of one master by target; a later step drives `ready` of the request."""
+    def _elaborate_select(self, m: Module, index: int, master: Any) -> stream.Interface:
+        """Requests of one master, and which target each is for; a later step drives `ready`."""
+        address = master.request.payload.address
         found = {
-            name: exists(master.request.payload.address, target.region, target.size_bytes)
+            name: exists(address, target.region, target.size_bytes)
             for name, target in self.targets.items()
         }
         found["none"] = ~Cat(found.values()).any()
-        selects = {}
-        for name, hit in found.items():
-            selects[name] = Signal(name=f"{name}_valid")
-            m.d.comb += selects[name].eq(master.request.valid & hit)
-        return selects
+        layout = {"request": master.request.payload.shape(), **dict.fromkeys(found, 1)}
+        item = stream.Signature(data.StructLayout(layout)).create(path=(f"request{index}",))
+        m.d.comb += [
+            item.valid.eq(master.request.valid),
+            master.request.ready.eq(item.ready),
+            item.payload.request.eq(master.request.payload),
+            *(item.payload[name].eq(hit) for name, hit in found.items()),
+        ]
+        if not self.staged:
+            return item
+        m.submodules[f"request{index}"] = stage = SkidBuffer(shape=item.payload.shape())
+        wiring.connect(m, item, stage.i)
+        return stage.o
 
-    def _elaborate_requests(self, m: Module, name: str, slave: Any, valids: list[Signal]) -> None:
+    def _elaborate_requests(
+        self, m: Module, name: str, slave: Any, requests: list[stream.Interface]
+    ) -> None:
         """Requests of all masters to one memory."""
         shape = slave.request.payload.shape()
         low = self.link_bytes.bit_length() - 1
@@ -155,18 +170,18 @@ class Crossbar(wiring.Component):
         m.submodules[f"{name}_arbiter"], m.submodules[f"{name}_stage"] = arbiter, stage
         wiring.connect(m, arbiter.o, stage.i)
         wiring.connect(m, stage.o, wiring.flipped(slave.request))
-        for index, (master, valid) in enumerate(zip(self.masters, valids, strict=True)):
-            port, request = arbiter.i[index], master.request
-            m.d.comb += port.valid.eq(valid)
+        for index, item in enumerate(requests):
+            port, request = arbiter.i[index], item.payload.request
+            m.d.comb += port.valid.eq(item.valid & item.payload[name])
             for field, _ in shape:
-                value = request.payload[field]
+                value = request[field]
                 if field == "tag":
                     value = self._wide_tag(index, value)
                 elif field == "address":
                     value = self.targets[name].offset(value, low)
                 m.d.comb += Value.cast(port.payload[field]).eq(value)
-            with m.If(valid):
-                m.d.comb += request.ready.eq(port.ready)
+            with m.If(item.payload[name]):
+                m.d.comb += item.ready.eq(port.ready)
 
     def _wide_tag(self, index: int, tag: Value) -> Value:
         low = self.slave_tag_width - (self.n_masters - 1).bit_length()
@@ -175,33 +190,40 @@ class Crossbar(wiring.Component):
     def _elaborate_split(self, m: Module, name: str, slave: Any) -> list[Any]:
         """The answers of one memory, a stream for each master."""
         low = self.slave_tag_width - (self.n_masters - 1).bit_length()
-        target = slave.response.payload.tag[low:]
+        response = slave.response
+        if self.staged:
+            m.submodules[f"{name}_answers"] = stage = PipeStage(shape=response.payload.shape())
+            wiring.connect(m, wiring.flipped(response), stage.i)
+            response = stage.o
+        target = response.payload.tag[low:]
         streams = []
         for index in range(self.n_masters):
-            part = stream.Signature(slave.response.payload.shape()).create(
+            part = stream.Signature(response.payload.shape()).create(
                 path=(f"{name}_answer{index}",)
             )
             mine = target == index if self.n_masters > 1 else 1
             m.d.comb += [
-                part.valid.eq(slave.response.valid & mine),
-                part.payload.eq(slave.response.payload),
+                part.valid.eq(response.valid & mine),
+                part.payload.eq(response.payload),
             ]
             with m.If(mine):
-                m.d.comb += slave.response.ready.eq(part.ready)
+                m.d.comb += response.ready.eq(part.ready)
             streams.append(part)
         return streams
 
-    def _elaborate_refusal(self, m: Module, index: int, master: Any, wanted: Signal) -> Any:
+    def _elaborate_refusal(
+        self, m: Module, index: int, master: Any, item: stream.Interface
+    ) -> stream.Interface:
         """Answers what no memory holds."""
         refusal = PipeStage(shape=master.response.payload.shape())
         m.submodules[f"refusal{index}"] = refusal
         m.d.comb += [
-            refusal.i.valid.eq(wanted),
-            refusal.i.payload.tag.eq(master.request.payload.tag),
+            refusal.i.valid.eq(item.valid & item.payload.none),
+            refusal.i.payload.tag.eq(item.payload.request.tag),
             refusal.i.payload.error.eq(1),
         ]
-        with m.If(wanted):
-            m.d.comb += master.request.ready.eq(refusal.i.ready)
+        with m.If(item.payload.none):
+            m.d.comb += item.ready.eq(refusal.i.ready)
         return refusal.o
 
     def _elaborate_answers(self, m: Module, index: int, master: Any, sources: list[Any]) -> None:

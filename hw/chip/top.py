@@ -116,6 +116,7 @@ class OneElementChip(wiring.Component):
             link_bytes=self.config.pe.link_bytes,
             tag_widths=tuple(len(master.request.payload.tag) for master in masters),
             targets=element_targets(**sizes),
+            staged=True,
         )
 
     def elaborate(self, platform: Any) -> Module:

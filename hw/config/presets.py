@@ -94,7 +94,7 @@ _MEMBERS = (
         pe=dataclasses.replace(
             _small_pe(columns=8, banks=16, ls_bytes=32 * KIB, cbs=16, fp_lanes=2, with_fp=False),
             ls=_FPGA_LS,
-            fi=FiConfig(reads_in_flight=8, writes_in_flight=8, with_scatter_add=False),
+            fi=FiConfig(reads_in_flight=16, writes_in_flight=8, with_scatter_add=False),
             se=SeConfig(drain_lanes=2, fp_lanes=2, with_fp=False, with_functions=False),
         ),
         sram=SramConfig(slices=1, bytes_per_cycle=16, size_bytes=128 * KIB),

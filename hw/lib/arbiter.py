@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["AgedPriority", "PriorityArbiter", "RoundRobin", "RoundRobinArbiter"]
 
 _MAX_REQUESTS = 64  # wider words cost far more in simulation
+_FEW = 4  # so many take fewer lookup tables in a row without a carry chain
 
 
 class _Chooser(wiring.Component):
@@ -75,19 +76,36 @@ class RoundRobin(_Chooser):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        # Where the search begins: behind the one served last. One subtraction from the requests,
-        # written twice, finds the first one from there on, and comes round.
+        # Where the search begins: behind the one served last.
         first = Signal(self.n_requests, init=1)
-        twice = Cat(self.requests, self.requests)
-        below = (twice - first)[: 2 * self.n_requests]
-        m.d.comb += self.grant.eq(
-            self.requests & ~(below[: self.n_requests] & below[self.n_requests :])
-        )
+        find = self._first_of_few if self.n_requests <= _FEW else self._first_of_many
+        m.d.comb += self.grant.eq(find(first))
         served = self.grant if self.serves_all else self.served
         # That there is a request is known long before whose turn it is.
         with m.If((self.requests if self.serves_all else served).any()):
             m.d.sync += first.eq(served.rotate_left(1))
         return m
+
+    def _first_of_few(self, first: Signal) -> Value:
+        """Who has nobody before it; whoever comes before whom follows from `first` alone."""
+        n = self.n_requests
+        blocked = []
+        for i in range(n):
+            starts = {
+                j: [s for s in range(n) if (j - s) % n < (i - s) % n] for j in range(n) if j != i
+            }
+            before = [
+                self.requests[j] & Cat(first[s] for s in places).any()
+                for j, places in starts.items()
+            ]
+            blocked.append(Cat(before).any())
+        return self.requests & ~Cat(blocked)
+
+    def _first_of_many(self, first: Signal) -> Value:
+        """One subtraction from the requests, written twice, comes round."""
+        twice = Cat(self.requests, self.requests)
+        below = (twice - first)[: 2 * self.n_requests]
+        return self.requests & ~(below[: self.n_requests] & below[self.n_requests :])
 
 
 class AgedPriority(_Chooser):
