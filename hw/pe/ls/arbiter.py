@@ -8,9 +8,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.lib.select import one_of
-
 __all__ = ["BankArbiter"]
+
+_FEW_LANES = 4  # so many are compared in pairs, in fewer lookup tables in a row
 
 
 class BankArbiter(wiring.Component):
@@ -24,11 +24,11 @@ class BankArbiter(wiring.Component):
     first slots. Who owns a lane in the next cycle is the next one in turn that wants an access in
     this one, or the same if nobody does: known beforehand, so that wide data is selected early.
 
-    Timing: combinational from `valid` and `bank` to `grant`. A request that is held is
-    granted after at most `max_wait` refusals: it is urgent after two ticks. It has its turn in its
-    lane every k cycles, with k the slots of the fullest lane, and is then refused only if another
-    urgent slot is granted, which needs more than a tick to become urgent again; by then all others
-    had their turn.
+    Timing: combinational from `valid` and `bank` to `grant` and `has`; `owner` is a register. A
+    request that is held is granted after at most `max_wait` refusals: it is urgent after two ticks.
+    It has its turn in its lane every k cycles, with k the slots of the fullest lane, and is then
+    refused only if another urgent slot is granted, which needs more than a tick to become urgent
+    again; by then all others had their turn.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class BankArbiter(wiring.Component):
     Members
     -------
     valid : In(n_slots), slot wants an access.
-    bank : In(range(n_banks)) for each slot, bank it wants.
+    bank : In(range(n_banks)) for each lane, bank that its owner wants.
     grant : Out(n_slots), slot has its bank in this cycle.
     owner : Out(n_slots), slot that owns its lane, from a register; one in each lane.
     has : Out(n_banks) for each lane, the bank that it has in this cycle, or none.
@@ -67,7 +67,7 @@ class BankArbiter(wiring.Component):
         super().__init__(
             {
                 "valid": In(n_slots),
-                "bank": In(data.ArrayLayout(range(n_banks), n_slots)),
+                "bank": In(data.ArrayLayout(range(n_banks), self.n_lanes)),
                 "grant": Out(n_slots),
                 "owner": Out(n_slots),
                 "has": Out(data.ArrayLayout(n_banks, self.n_lanes)),
@@ -93,66 +93,68 @@ class BankArbiter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         urgent = self._elaborate_ageing(m)
-        by_slot = [Signal(self.n_banks, name=f"wanted{i}") for i in range(self.n_slots)]
-        for i, mask in enumerate(by_slot):
-            with m.If(self.valid[i]):
-                m.d.comb += mask.eq(1 << self.bank[i])
-        wanted, is_urgent = [], []
+        wants, presses = [], []  # of each lane: the bank's mask, and that it is urgent
         for lane in range(self.n_lanes):
-            wants, presses = self._elaborate_lane(m, lane, urgent, by_slot)
-            wanted.append(wants)
-            is_urgent.append(presses)
-        blocked = self._elaborate_banks(m, wanted, is_urgent)
+            slots = [i for i, of in enumerate(self.lanes) if of == lane]
+            owner = self._elaborate_owner(m, lane, slots)
+            asks = (Cat(self.valid[slot] for slot in slots) & owner).any()
+            wants.append(Signal(self.n_banks, name=f"wants{lane}"))
+            presses.append((Cat(urgent[slot] for slot in slots) & owner).any())
+            with m.If(asks):
+                m.d.comb += wants[lane].eq(1 << self.bank[lane])
+        few = self.n_lanes <= _FEW_LANES
+        blocked = self._meet_in_pairs(wants, presses) if few else self._meet(m, wants, presses)
+        for lane, mask in enumerate(wants):
+            m.d.comb += self.has[lane].eq(Mux(blocked[lane], 0, mask))
         for slot, lane in enumerate(self.lanes):
             # Not by way of `has`, behind which all words are selected.
             m.d.comb += self.grant[slot].eq(self.valid[slot] & self.owner[slot] & ~blocked[lane])
         return m
 
-    def _elaborate_lane(
-        self, m: Module, lane: int, urgent: Signal, wanted: list[Signal]
-    ) -> tuple[Value, Value]:
-        """The owner asks, and the next one is found. Returns: mask of the bank; it is urgent."""
-        slots = [i for i, of in enumerate(self.lanes) if of == lane]
-        owner = Signal(len(slots), init=1, name=f"owner{lane}")  # one-hot
+    def _elaborate_owner(self, m: Module, lane: int, slots: list[int]) -> Signal:
+        """The lane's owner, one-hot among its slots; the next one is found."""
+        owner = Signal(len(slots), init=1, name=f"owner{lane}")
         for at, slot in enumerate(slots):
             m.d.comb += self.owner[slot].eq(owner[at])
-        if len(slots) == 1:
-            return wanted[slots[0]], urgent[slots[0]]
-        valid = Cat(self.valid[slot] for slot in slots)
-        behind = valid & Cat(owner[:at].any() for at in range(len(slots)))
-        with m.If(valid.any()):
-            m.d.sync += owner.eq(Mux(behind.any(), _first(behind), _first(valid)))
-        wants = Signal(self.n_banks, name=f"lane_wants{lane}")
-        m.d.comb += wants.eq(one_of([wanted[slot] for slot in slots], owner))
-        return wants, (Cat(urgent[slot] for slot in slots) & owner).any()
+        if len(slots) > 1:
+            valid = Cat(self.valid[slot] for slot in slots)
+            behind = valid & Cat(owner[:at].any() for at in range(len(slots)))
+            with m.If(valid.any()):
+                m.d.sync += owner.eq(Mux(behind.any(), _first(behind), _first(valid)))
+        return owner
 
-    def _elaborate_banks(
-        self, m: Module, wanted: list[Value], is_urgent: list[Value]
-    ) -> list[Signal]:
-        """Masks of banks: an urgent lane yields to urgent ones before it, another to all urgent
-        ones and to those before it. Returns for each lane whether it yields."""
+    def _meet_in_pairs(self, wants: list[Signal], presses: list[Value]) -> list[Value]:
+        """For each lane whether another one goes before it and wants its bank."""
+        blocked = []
+        for i, mask in enumerate(wants):
+            others = []
+            for j, other in enumerate(wants):
+                if j != i:
+                    first = presses[j] | ~presses[i] if j < i else presses[j] & ~presses[i]
+                    others.append((mask & other).any() & first)
+            blocked.append(Cat(others).any())
+        return blocked
+
+    def _meet(self, m: Module, wants: list[Signal], presses: list[Value]) -> list[Value]:
+        """The same by masks of banks, for many lanes: an urgent lane yields to urgent ones before
+        it, another to all urgent ones and to those before it."""
         urgent, before, urgent_before = [], [], []  # for each lane: banks wanted by ...
-        for i, mask in enumerate(wanted):
+        for i, mask in enumerate(wants):
             urgent.append(Signal(self.n_banks, name=f"urgent_wants{i}"))
             before.append(Signal(self.n_banks, name=f"before{i}"))
             urgent_before.append(Signal(self.n_banks, name=f"urgent_before{i}"))
-            m.d.comb += urgent[i].eq(Mux(is_urgent[i], mask, 0))
+            m.d.comb += urgent[i].eq(Mux(presses[i], mask, 0))
             if i:
                 m.d.comb += [
-                    before[i].eq(before[i - 1] | wanted[i - 1]),
+                    before[i].eq(before[i - 1] | wants[i - 1]),
                     urgent_before[i].eq(urgent_before[i - 1] | urgent[i - 1]),
                 ]
         any_urgent = Signal(self.n_banks)
         m.d.comb += any_urgent.eq(urgent_before[-1] | urgent[-1])
-        blocked = []
-        for i, mask in enumerate(wanted):
-            yields = Mux(is_urgent[i], urgent_before[i], before[i] | any_urgent)
-            blocked.append(Signal(name=f"blocked{i}"))
-            m.d.comb += [
-                self.has[i].eq(mask & ~yields),
-                blocked[i].eq((mask & yields).any()),
-            ]
-        return blocked
+        return [
+            (mask & Mux(presses[i], urgent_before[i], before[i] | any_urgent)).any()
+            for i, mask in enumerate(wants)
+        ]
 
     def _elaborate_ageing(self, m: Module) -> Signal:
         """Slots that have been refused at two ticks in a row."""

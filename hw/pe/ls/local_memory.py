@@ -187,8 +187,10 @@ class LocalMemory(wiring.Component):
             m.submodules[name] = arbiter
             members = [ports[i] for i in slots]
             for number, i in enumerate(slots):
-                self._elaborate_request(m, arbiter, number, *members[number])
+                request = members[number][1].request
                 m.d.comb += [
+                    arbiter.valid[number].eq(request.valid),
+                    request.ready.eq(arbiter.grant[number]),
                     granted[i].eq(arbiter.grant[number]),
                     refused[i].eq(arbiter.valid[number] & ~arbiter.grant[number]),
                 ]
@@ -200,25 +202,13 @@ class LocalMemory(wiring.Component):
                     SlotKind.WRITE: self._elaborate_write,
                 }[kind]
                 of_lane = [(members[n][1], arbiter.owner[n], arbiter.grant[n]) for n in numbers]
-                connect(m, array, n_seen[kind], of_lane, arbiter.has[lane])
+                address = connect(m, array, n_seen[kind], of_lane, arbiter.has[lane])
+                m.d.comb += arbiter.bank[lane].eq(bank_of(address, self.config.banks))
                 n_seen[kind] += 1
         if self.with_inject:
             m.d[self._access] += array.inject.eq(self.inject)
         self._elaborate_counts(m, ports, refused, granted)
         return m
-
-    def _elaborate_request(
-        self, m: Module, arbiter: BankArbiter, number: int, slot: LsSlots, port: Any
-    ) -> None:
-        """Slot `number` of an arbiter asks for its bank."""
-        address = port.request.payload
-        if slot.kind is SlotKind.WRITE:
-            address = address.address
-        m.d.comb += [
-            arbiter.valid[number].eq(port.request.valid),
-            arbiter.bank[number].eq(bank_of(address, self.config.banks)),
-            port.request.ready.eq(arbiter.grant[number]),
-        ]
 
     def _elaborate_read(
         self,
@@ -227,13 +217,15 @@ class LocalMemory(wiring.Component):
         at: int,
         slots: list[tuple[Any, Value, Value]],
         bank: Value,
-    ) -> None:
-        """Connect a lane of reads; a slot's response comes `latency` cycles after its grant."""
+    ) -> Value:
+        """Connect a lane of reads; a slot's response comes `latency` cycles after its grant.
+
+        Returns the owner's address.
+        """
         owner = [flag for _, flag, _ in slots]
-        m.d[self._access] += [
-            array.r_bank[at].eq(bank),
-            array.r_address[at].eq(one_of([port.request.payload for port, _, _ in slots], owner)),
-        ]
+        address = Signal.like(array.r_address[at], name=f"r_address{at}")
+        m.d.comb += address.eq(one_of([port.request.payload for port, _, _ in slots], owner))
+        m.d[self._access] += [array.r_bank[at].eq(bank), array.r_address[at].eq(address)]
         for number, (port, _, under_way) in enumerate(slots):
             for cycle in range(self.config.latency - 1):
                 following = Signal(name=f"granted{at}_{number}_{cycle}")
@@ -244,6 +236,7 @@ class LocalMemory(wiring.Component):
                 port.response.payload.data.eq(array.r_data[at]),
                 port.response.payload.error.eq(array.r_error[at]),
             ]
+        return address
 
     def _elaborate_write(
         self,
@@ -252,16 +245,19 @@ class LocalMemory(wiring.Component):
         at: int,
         slots: list[tuple[Any, Value, Value]],
         bank: Value,
-    ) -> None:
-        """Connect a lane of writes."""
+    ) -> Value:
+        """Connect a lane of writes; returns the owner's address."""
         owner = [flag for _, flag, _ in slots]
         requests = [port.request.payload for port, _, _ in slots]
+        address = Signal.like(array.w_address[at], name=f"w_address{at}")
+        m.d.comb += address.eq(one_of([request.address for request in requests], owner))
         m.d[self._access] += [
             array.w_bank[at].eq(bank),
-            array.w_address[at].eq(one_of([r.address for r in requests], owner)),
+            array.w_address[at].eq(address),
             array.w_data[at].eq(one_of([r.data for r in requests], owner)),
             array.w_mask[at].eq(one_of([r.strobe for r in requests], owner)),
         ]
+        return address
 
     def _elaborate_counts(
         self, m: Module, ports: list[Any], refused: Signal, granted: Signal
