@@ -33,8 +33,8 @@ class GridElementControl(ElementControl):
     starts none then.
 
     Timing: a job leaves on `job` 5 cycles after the write to JOB_START was taken, at a settled
-    element that has no other; it is reported 2 cycles after its end, as is each one that fails with
-    it, one per cycle. The next job starts 1 cycle after the report.
+    element that has no other. It is reported 1 cycle after its end, those that fail with it in the
+    cycles that follow; the next one leaves on `job` 4 cycles after that end.
 
     Members
     -------
