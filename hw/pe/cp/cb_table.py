@@ -102,15 +102,16 @@ class CircularBufferTable(wiring.Component):
            CB_SHARED, a second unit on one side of a buffer not declared shared; CB_TOO_SMALL, a
            step that could never start; CB_UNDERFLOW, a done beyond what was granted; CB_BUSY, a
            set-up while granted steps are not done.
-        4. While `halt` is high nothing is granted; dones are still taken, so that units come to
-           rest.
+        4. From the cycle behind `halt` on nothing is accepted; dones are still taken, so that units
+           come to rest.
 
     Timing
-        An acquire that can be granted is accepted 2 cycles after it came at the earliest, and its
+        An acquire that can be granted is accepted 3 cycles after it came at the earliest, and its
         grant is valid in the next cycle. One operation a cycle over all ports, one in three cycles
-        for each stream. A done, and an acquire that can be granted, is taken within 2n + 2 cycles
-        (n ports), plus one for each set-up.
-        No combinational path from inputs to outputs but from `halt` to the readys of acquires.
+        for each stream of dones, one in four for each of acquires. A done, and an acquire that can
+        be granted, is taken within 2n + 3 cycles (n ports), plus one for each set-up.
+        No combinational path from inputs to outputs: the readys are registers, as much as a unit
+        makes of a grant hangs on them.
 
     Parameters
     ----------
@@ -174,13 +175,14 @@ class CircularBufferTable(wiring.Component):
         is_set_up = Signal(self.n_cbs)
         operation, busy = Signal(_Operation), Signal()  # in stage 3
         chosen = Signal(2 * len(self.owners))  # acquires, then dones, as stage 3 works on them
+        accepts = Signal(len(self.owners))  # acquires that were granted in the cycle before
         # The row as it was read, but for what the operation before has made of it: that one is
         # in a register of its own, since whether it took place is known last of all.
         row, known = Signal(layout), Signal()
         read_row, was_known, newest, is_newer = Signal(layout), Signal(), Signal(layout), Signal()
 
         moved, enough, right, cause = Signal(layout), Signal(), Signal(), Signal(Trap)
-        waiting = self._elaborate_choice(m, operation, busy, chosen, enough)
+        waiting = self._elaborate_choice(m, operation, busy, chosen, accepts, enough)
 
         m.d.comb += [
             read.addr.eq(waiting.cb),
@@ -211,7 +213,7 @@ class CircularBufferTable(wiring.Component):
         self._elaborate_trace(m, operation, done, moved)
         with m.If(busy & rests & (operation.kind == _Kind.SETUP)):  # sooner than `done`
             m.d.sync += is_set_up.bit_select(write.addr, 1).eq(1)
-        self._elaborate_answers(m, operation, busy, chosen, done, row, right, cause)
+        self._elaborate_answers(m, operation, busy, chosen, accepts, done, row, right, cause)
         return m
 
     def _elaborate_trace(
@@ -230,7 +232,13 @@ class CircularBufferTable(wiring.Component):
         ]
 
     def _elaborate_choice(
-        self, m: Module, operation: data.View, busy: Signal, chosen: Signal, enough: Signal
+        self,
+        m: Module,
+        operation: data.View,
+        busy: Signal,
+        chosen: Signal,
+        accepts: Signal,
+        enough: Signal,
     ) -> data.View:
         """Stage 1: pick a request, or a set-up, which comes once and goes first.
 
@@ -249,7 +257,8 @@ class CircularBufferTable(wiring.Component):
         with m.If(sets_up):
             m.d.sync += chosen.eq(0)
         with m.Else():
-            m.d.comb += chooser.requests.eq(wants & ~chosen & ~picked)  # some are on their way
+            on_way = chosen | picked | accepts  # the last are acquires only, so the lower ones
+            m.d.comb += chooser.requests.eq(wants & ~on_way)
             m.d.sync += [chosen.eq(picked), picked.eq(chooser.grant)]
         waiting = self._elaborate_pick(m, picked, sets_up, setup)
         m.d.sync += [operation.eq(waiting), busy.eq(sets_up | picked.any())]
@@ -381,23 +390,25 @@ class CircularBufferTable(wiring.Component):
         operation: data.View,
         busy: Signal,
         chosen: Signal,
+        accepts: Signal,
         done: Signal,
         row: data.View,
         right: Signal,
         cause: Signal,
     ) -> None:
-        """Take the request, send the grant a cycle later, report a fault."""
+        """Take the request a cycle later, send the grant behind that, report a fault."""
         n = len(self.owners)
-        grant, granted, accepts = Signal(CbGrant), Signal(n), Signal(n)
-        m.d.comb += accepts.eq(Mux(done, chosen[:n], 0))
-        m.d.sync += granted.eq(accepts)
-        with m.If(busy):
-            producer = operation.role == CbRole.PRODUCER
-            m.d.sync += [
-                grant.base.eq(row.base),
-                grant.depth.eq(row.depth),
-                grant.pointer.eq(Mux(producer, row.reserve, row.claim)),
-            ]
+        found, grant, granted = Signal(CbGrant), Signal(CbGrant), Signal(n)
+        producer = operation.role == CbRole.PRODUCER
+        m.d.sync += [
+            accepts.eq(Mux(done, chosen[:n], 0)),
+            granted.eq(accepts),
+            found.base.eq(row.base),
+            found.depth.eq(row.depth),
+            found.pointer.eq(Mux(producer, row.reserve, row.claim)),
+        ]
+        with m.If(accepts.any()):  # the lines to all units stand still between grants
+            m.d.sync += grant.eq(found)
         for i, port in enumerate(self.ports):
             m.d.comb += [
                 port.acquire.ready.eq(accepts[i]),

@@ -33,7 +33,7 @@ __all__ = [
 COUNTER_BITS = 48
 EVENT_BITS = 8
 """Bits of what the widest event counter can add in one cycle."""
-READ_CYCLES = 14
+READ_CYCLES = 15
 """Cycles after which the data of a read is there."""
 
 COUNTED_UNITS = tuple(
@@ -144,26 +144,38 @@ class CounterFile(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         holds = Signal()  # the sample stays as it is
-        steps, sums = self._elaborate_small(m, self.snapshot | ~holds)
+        self._elaborate_inputs(m)
+        steps, sums = self._elaborate_small(m, self._now["snapshot"] | ~holds)
         visit, is_frozen = Signal(_Visit), Signal()
         self._elaborate_turns(m, visit, holds, is_frozen)
         self._elaborate_words(m, visit, is_frozen, steps, sums)
         return m
 
+    def _elaborate_inputs(self, m: Module) -> None:
+        """What is counted comes from far away: all of it, and what rules it, a cycle late."""
+        names = ("enable", "clear", "snapshot", *(event_name(name) for name in EVENTS))
+        self._now = {name: Signal.like(getattr(self, name), name=f"{name}_now") for name in names}
+        self._states = [Signal.like(state, name=f"state{i}") for i, state in enumerate(self.states)]
+        m.d.sync += [
+            *(now.eq(getattr(self, name)) for name, now in self._now.items()),
+            *(mine.eq(theirs) for mine, theirs in zip(self._states, self.states, strict=True)),
+        ]
+
     def _elaborate_small(self, m: Module, samples: Value) -> tuple[list[Value], list[Value]]:
         """The small counters' samples: steps of those that add 1, sums of the others."""
-        steps = [self._sampled(m, COUNTERS[0].name, STEP_BITS, self.enable, None, samples)]
+        enable = self._now["enable"]
+        steps = [self._sampled(m, COUNTERS[0].name, STEP_BITS, enable, None, samples)]
         for name, (unit, state) in STATE_COUNTERS.items():
-            counts = self.enable & (self.states[unit] == state)
+            counts = enable & (self._states[unit] == state)
             steps.append(self._sampled(m, name, STEP_BITS, counts, None, samples))
         sums = []
         for name in EVENTS:
-            amount = getattr(self, event_name(name))
+            amount = self._now[event_name(name)]
             if name in _SINGLE_EVENTS:
-                counts = self.enable & amount
+                counts = enable & amount
                 steps.append(self._sampled(m, name, STEP_BITS, counts, None, samples))
             else:
-                sums.append(self._sampled(m, name, _SUM_BITS, self.enable, amount, samples))
+                sums.append(self._sampled(m, name, _SUM_BITS, enable, amount, samples))
         return steps, sums
 
     def _sampled(
@@ -176,7 +188,7 @@ class CounterFile(wiring.Component):
             m.d.sync += small.eq(next_step(small) if amount is None else small + amount)
         with m.If(samples):
             m.d.sync += sample.eq(small)
-        with m.If(self.clear):
+        with m.If(self._now["clear"]):
             m.d.sync += [small.eq(0), sample.eq(0)]
         return sample
 
@@ -204,11 +216,11 @@ class CounterFile(wiring.Component):
         # A little longer than the first round, until its last word is written.
         with m.If(lasts & (turn == 2 * _READ_EVERY)):
             m.d.sync += begins.eq(0)
-        with m.If(self.snapshot):
+        with m.If(self._now["snapshot"]):
             m.d.sync += [left.eq(_ROUND), is_frozen.eq(1)]
         with m.Elif(holds):
             m.d.sync += left.eq(left - 1)
-        with m.If(self.clear):
+        with m.If(self._now["clear"]):
             m.d.sync += [turn.eq(0), lasts.eq(0), begins.eq(1), left.eq(0), is_frozen.eq(0)]
         m.d.comb += [holds.eq(left != 0), visit.begins.eq(begins), visit.freezes.eq(holds)]
 

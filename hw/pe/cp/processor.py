@@ -3,14 +3,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LONG_BITS, QUAD_BITS, Opcode
 from hw.arch.csr import COUNTERS
 from hw.arch.units import CbPortId, State, Unit
-from hw.iface.pe import BankState, CbPort, Completion, TrapReport, UnitControl
+from hw.iface.pe import BankState, CbPort, Completion, TrapReport, UnitControl, UnitStatus
 from hw.iface.trace import TracePort
 from hw.pe.cp.cb_table import CircularBufferTable
 from hw.pe.cp.counter_file import EVENTS, CounterFile, event_bits, event_name
@@ -56,8 +56,8 @@ class CommandProcessor(wiring.Component):
         2. Every unit takes its queue's commands in order. Steps are granted by the circular-buffer
            table. When a command is complete its signal increments a counter, here or elsewhere.
         3. The first trap of a unit, of a command, of the buffer table or of the work-queue engine,
-           or `halt_request`, halts the element until reset: no more commands, empty queues, `halt`
-           to all units. `quiet` rises when all are idle.
+           or `halt_request`, halts the element until reset: no more commands, empty queues, then
+           `halt` to all units. `quiet` rises when all are idle.
 
     Timing
         A command that can go is taken a cycle after it came; its unit sees it 3 cycles later. One
@@ -162,6 +162,7 @@ class CommandProcessor(wiring.Component):
         self._queues = {unit: UnitQueue(depth=self.queue_depth) for unit in self.units}
         for unit, queue in self._queues.items():
             m.submodules[f"queue_{unit.name.lower()}"] = queue
+        self._statuses = self._elaborate_statuses(m)
         self._elaborate_dispatch(m)
         self._elaborate_units(m)
         self._elaborate_signals(m)
@@ -171,6 +172,14 @@ class CommandProcessor(wiring.Component):
         self._elaborate_trace(m)
         return m
 
+    def _elaborate_statuses(self, m: Module) -> dict[Unit, data.View]:
+        """Status of each unit in the cycle before: nothing waits for the way from there."""
+        statuses = {}
+        for unit in self.units:
+            statuses[unit] = Signal(UnitStatus, name=f"status_{unit.name.lower()}")
+            m.d.sync += statuses[unit].eq(self.control(unit).status)
+        return statuses
+
     def _elaborate_dispatch(self, m: Module) -> None:
         """Sources, buffer table and END."""
         dispatcher, table = self._dispatcher, self._cbs
@@ -179,7 +188,7 @@ class CommandProcessor(wiring.Component):
         for port_id, port in zip(self.cb_ports, table.ports, strict=True):
             wiring.connect(m, wiring.flipped(getattr(self, f"cb_{port_id.name.lower()}")), port)
         wiring.connect(m, dispatcher.setup, table.setup)
-        m.d.comb += [dispatcher.halt.eq(self._traps.halt), table.halt.eq(self._traps.halt)]
+        m.d.comb += [dispatcher.halt.eq(self._traps.halt), table.halt.eq(self._traps.units_halt)]
         m.d.sync += self.job_done.eq(dispatcher.job_done)
         with m.If(dispatcher.job_done):
             m.d.sync += self.status.eq(dispatcher.status)
@@ -206,7 +215,7 @@ class CommandProcessor(wiring.Component):
                 dispatcher.fronts[unit].eq(queue.front),
                 queue.halt.eq(halt),
                 queue.idle.eq(port.idle),
-                port.halt.eq(halt),
+                port.halt.eq(self._traps.units_halt),
                 dispatcher.quiet[unit].eq(queue.quiet),
                 dispatcher.full[unit].eq(queue.full),
             ]
@@ -237,6 +246,7 @@ class CommandProcessor(wiring.Component):
         traps, fault, wrong = self._traps, self._cbs.fault, self._dispatcher.fault
         table, command, engine = traps.reports[-3:]
         faulty = Signal.like(traps.units[-3], init=Unit.CP)  # unit at fault at the buffer table
+        setup_tag = Signal.like(fault.tag)
         for i, unit in enumerate(self.units):
             m.d.comb += [traps.reports[i].eq(self.control(unit).trap), traps.units[i].eq(unit)]
         m.d.sync += [
@@ -254,21 +264,15 @@ class CommandProcessor(wiring.Component):
             traps.idle.eq(Cat(self.wqe_idle, *(self.control(unit).idle for unit in self.units))),
             self.trap.eq(traps.trap),
             self.quiet.eq(traps.quiet),
-            self.wqe_halt.eq(traps.halt),
+            self.wqe_halt.eq(traps.units_halt),
         ]
-        with m.If(fault.setup):
-            m.d.sync += [
-                table.opcode.eq(Opcode.CB),
-                table.tag.eq(fault.tag),
-                faulty.eq(Unit.CP),
-            ]
-        with m.Else():
-            m.d.sync += faulty.eq(fault.unit)
-            with m.Switch(fault.unit):
-                for unit in self.units:
-                    with m.Case(unit):
-                        status = self.control(unit).status
-                        m.d.sync += [table.opcode.eq(status.opcode), table.tag.eq(status.tag)]
+        m.d.sync += [faulty.eq(Mux(fault.setup, Unit.CP, fault.unit)), setup_tag.eq(fault.tag)]
+        with m.Switch(faulty):
+            for unit, status in self._statuses.items():
+                with m.Case(unit):
+                    m.d.comb += [table.opcode.eq(status.opcode), table.tag.eq(status.tag)]
+            with m.Default():
+                m.d.comb += [table.opcode.eq(Opcode.CB), table.tag.eq(setup_tag)]
 
     def _elaborate_debug(self, m: Module) -> None:
         """The debug port, looking at everybody."""
@@ -280,7 +284,7 @@ class CommandProcessor(wiring.Component):
         )
         for unit, queue in self._queues.items():
             m.d.comb += [
-                debug.statuses[unit].eq(self.control(unit).status),
+                debug.statuses[unit].eq(self._statuses[unit]),
                 debug.n_waiting[unit].eq(queue.n_waiting),
                 debug.stored[unit].eq(queue.stored),
             ]
@@ -322,7 +326,7 @@ class CommandProcessor(wiring.Component):
             if name not in _OWN_EVENTS:
                 m.d.comb += getattr(file, event_name(name)).eq(getattr(self, event_name(name)))
         works = Signal()
-        busy = Cat(self.control(unit).status.state == State.BUSY for unit in self.units)
+        busy = Cat(status.state == State.BUSY for status in self._statuses.values())
         m.d.comb += works.eq(issues | self._dispatcher.ran | busy.any())
         with m.If(works):
             m.d.sync += self.progress.eq(self.progress + 1)

@@ -32,10 +32,11 @@ class TrapCollector(wiring.Component):
     Operation
         The first report with `valid` is kept, of several in one cycle the one with the lowest
         index. `halt_request` without a report is kept as ABORTED. From then on `halt` is high until
-        reset, and `quiet` once all of `idle` is high.
+        reset, `units_halt` after it, and then `quiet` once all of `idle` is high.
 
     Timing
-        `trap` and `halt` follow a report in the next cycle, `quiet` follows `idle` in the next.
+        `trap` and `halt` follow a report in the next cycle, `units_halt` in the one behind that,
+        `quiet` follows `idle` in the next.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ class TrapCollector(wiring.Component):
     halt_request : In(1), abort.
     idle : In(n_idle), who is at rest.
     trap : Out(ElementTrap), the first error.
-    halt : Out(1), stop.
+    halt : Out(1), start nothing more. units_halt : Out(1), stop; far away, so that it has a cycle
+        for the way.
     quiet : Out(1), halted and at rest.
     """
 
@@ -64,6 +66,7 @@ class TrapCollector(wiring.Component):
                 "idle": In(n_idle),
                 "trap": Out(ElementTrap),
                 "halt": Out(1),
+                "units_halt": Out(1),
                 "quiet": Out(1),
             }
         )
@@ -87,5 +90,9 @@ class TrapCollector(wiring.Component):
         with m.If(first.valid & ~self.trap.valid):
             m.d.sync += self.trap.eq(first)
         m.d.comb += self.halt.eq(self.trap.valid)
-        m.d.sync += self.quiet.eq(self.halt & self.idle.all())
+        m.d.sync += [
+            self.units_halt.eq(self.halt),
+            # Not before: what was started along with `halt` is seen in `idle` by then.
+            self.quiet.eq(self.units_halt & self.idle.all()),
+        ]
         return m

@@ -33,7 +33,8 @@ class UnitQueue(wiring.Component):
 
     Timing
         Latency 1 from `issue` and `deliver` to `command` and from `completion` to `signal`; `quiet`
-        follows `idle` in the next cycle. Combinational path from `halt` to the valid of `command`.
+        follows `idle` in the next cycle. `command` comes from registers, so `halt` is seen there in
+        the next cycle.
 
     Parameters
     ----------
@@ -115,12 +116,14 @@ class UnitQueue(wiring.Component):
     def _elaborate_rows(self, m: Module, starts: Signal, may_open: Any) -> None:
         """Rows of the memory, and the oldest command in its own register."""
         n_stored = Signal(range(self.depth + 1))
-        held, on_way, may_start = Signal(), Signal(), Signal()
+        held, on_way = Signal(), Signal()
         keeps = Signal()  # the command on the bus is the oldest
+        offers = Signal()  # it is held, and the unit may have it
+        # A register of its own, for the unit alone. Nothing takes back what it says but a start,
+        # with which it falls: another command comes two cycles later at the earliest.
+        m.d.sync += offers.eq((held | keeps) & may_open & ~starts & ~self.halt)
         m.d.comb += [
-            # What the unit may do is known a cycle before: a start counts at once.
-            may_start.eq(may_open & ~self.halt),
-            self.command.valid.eq(held & may_start),
+            self.command.valid.eq(offers),
             starts.eq(self.command.valid & self.command.ready),
             self.stored.eq(n_stored != 0),
             self.wants.eq(self.stored & ~held & ~on_way),
