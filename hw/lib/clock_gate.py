@@ -58,10 +58,13 @@ class Gated(Elaboratable):
     ----------
     component : what to gate; its ports are used directly by the parent.
     enable : one-bit value of the parent's `sync` domain.
+    rests : without `enable` the component does nothing that anybody sees, so the enable is there to
+        save power only. Then the second form has none: it would go to every register of a unit.
     """
 
-    def __init__(self, component: Elaboratable, *, enable: Value) -> None:
+    def __init__(self, component: Elaboratable, *, enable: Value, rests: bool = False) -> None:
         self.component = component
+        self.rests = rests
         self.enable = Value.cast(enable)
         if len(self.enable) != 1:
             raise ValueError(f"Enable of a gated clock must have one bit, not {len(self.enable)}.")
@@ -69,6 +72,8 @@ class Gated(Elaboratable):
     def elaborate(self, platform: Any) -> Module | Fragment:
         collected = current_emission()
         if collected is None or not collected.clock_gating:
+            if self.rests:
+                return Fragment.get(self.component, platform)
             with emission_below_enable():
                 return Fragment.get(EnableInserter(self.enable)(self.component), platform)
         collected.add_verilog(CLOCK_GATE_MODULE, _VERILOG)

@@ -52,11 +52,11 @@ class BeatMaker(wiring.Component):
         m = Module()
         job = Signal(self.geometry.job_layout)  # under way; `place.word` is the next word to give
         index = Signal.like(job.n_beats)
+        # A register, as the way of the next run to all of this one's leads through it.
         ends, gives_first = Signal(), Signal()
         beat = self.beats.payload
         moves = self.beats.valid & self.beats.ready
         m.d.comb += [
-            ends.eq(index + 1 == job.n_beats),
             gives_first.eq(index == job.late),
             self.jobs.ready.eq(~self.beats.valid | (self.beats.ready & ends)),
             beat.takes.eq(index < job.n_taken),
@@ -80,11 +80,15 @@ class BeatMaker(wiring.Component):
         ]
         self._elaborate_data(m, job, index, gives_first, ends)
         with m.If(self.jobs.ready):
-            m.d.sync += [self.beats.valid.eq(self.jobs.valid), index.eq(0)]
+            m.d.sync += [
+                self.beats.valid.eq(self.jobs.valid),
+                index.eq(0),
+                ends.eq(self.jobs.payload.n_beats == 1),
+            ]
             with m.If(self.jobs.valid):
                 m.d.sync += job.eq(self.jobs.payload)
         with m.Elif(moves):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [index.eq(index + 1), ends.eq(index + 2 == job.n_beats)]
             with m.If(beat.gives):
                 m.d.sync += job.place.word.eq(next_word(m, job.place.word, job.place))
         return m

@@ -99,7 +99,7 @@ class MemoryLayoutUnit(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         core = _Core(self.geometry)
-        m.submodules.core = Gated(core, enable=self.control.command.valid | core.awake)
+        m.submodules.core = Gated(core, enable=self.control.command.valid | core.awake, rests=True)
         for name in self.signature.members:
             if name != "event_words":
                 wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(core, name))
@@ -173,7 +173,7 @@ class _Core(wiring.Component):
             ),
         ]
         m.submodules.transposer = Gated(
-            transposer, enable=transposer.busy | (words.valid & to_block)
+            transposer, enable=transposer.busy | (words.valid & to_block), rests=True
         )
 
     def _elaborate_command(self, m: Module, control: CommandKeeper, runs: LayoutRuns) -> None:

@@ -28,7 +28,7 @@ class LayoutRuns(wiring.Component):
     """Takes LAYOUT commands one after another, and sends each run to its reader and its writer.
 
     Operation
-        1. A command is taken when the runs of the one before have left and `may_start` is high.
+        1. A command is taken when the runs of the one before have left and `may_start` was high.
         2. Levels 1 and up give one run each iteration; both sides walk the same levels, each with
            its own strides and steps. A side that the command does not use (the source of FILL, the
            destination of words for the dot-product engine) asks for no step.
@@ -37,8 +37,9 @@ class LayoutRuns(wiring.Component):
         5. A run that begins outside of local memory or of its buffer stays: `outside` is high.
 
     Timing
-        First run 6 cycles after the command is taken when steps are granted at once, then one per
-        cycle as long as steps have 3 runs or more; see `AddressGenerator`.
+        A command that can start is taken the cycle after it came. First run 6 cycles after that
+        when steps are granted at once, then one per cycle as long as steps have 3 runs or more; see
+        `AddressGenerator`.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class LayoutRuns(wiring.Component):
     source_grant, target_grant : In(stream.Signature(CbGrant, always_ready=True)), from it.
     fetches : Out(stream.Signature(geometry.fetch_layout)), what to read.
     jobs : Out(stream.Signature(geometry.job_layout)), what to write.
-    may_start : In(1), a command may be taken.
+    may_start : In(1), a command may be taken in the next cycle.
     stop : In(1), send nothing more and forget the command.
     started : Out(1), a command is being taken.
     illegal : Out(1), it is impossible.
@@ -94,10 +95,11 @@ class LayoutRuns(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         command = view(self.command.payload, Opcode.LAYOUT)
-        uses = {
-            "source": command.operation != LayoutOp.FILL,
-            "target": command.target == LayoutTarget.LS,
-        }
+        uses = {name: Signal(name=f"{name}_counts") for name in _SIDES}
+        m.d.sync += [
+            uses["source"].eq(command.operation != LayoutOp.FILL),
+            uses["target"].eq(command.target == LayoutTarget.LS),
+        ]
         used = {name: Signal(name=f"uses_{name}") for name in _SIDES}
         walks = {name: self._elaborate_side(m, command, name, uses[name]) for name in _SIDES}
         self._elaborate_start(m, command, walks)
@@ -148,17 +150,19 @@ class LayoutRuns(wiring.Component):
     def _elaborate_start(
         self, m: Module, command: data.View, walks: dict[str, AddressGenerator]
     ) -> None:
-        """Take a command; say which field of it, if any, is impossible."""
-        elements = Signal(8)
+        """Take a command; say which field of it, if any, is impossible.
+
+        It is offered for a cycle before it is taken, and then stays, so that both whether it starts
+        and what it says come from registers: they go to thousands of others.
+        """
+        elements, starts = Signal(8), Signal()
         by_element = (command.operation == LayoutOp.TRANSPOSE) | (
             command.operation == LayoutOp.DIAGONAL
         )
         m.d.comb += [
             elements.eq(self.geometry.n_nibbles >> command.element),
-            self.started.eq(self.command.valid & self.command.ready),
-            self.command.ready.eq(
-                ~walks["source"].busy & ~walks["target"].busy & self.may_start & ~self.stop
-            ),
+            self.started.eq(starts & self.command.valid & ~self.stop),
+            self.command.ready.eq(starts),
             self.waits_for_data.eq(walks["source"].waiting),
             self.waits_for_room.eq(walks["target"].waiting),
         ]
@@ -169,10 +173,16 @@ class LayoutRuns(wiring.Component):
             "out_count": (command.operation == LayoutOp.TRANSPOSE) & (command.out_count > elements),
             "tail_count": by_element & ~command.tail_inner & (command.tail_count > elements),
         }
-        m.d.comb += self.illegal.eq(self.started & Cat(wrong.values()).any())
+        any_wrong = Signal()
+        free = ~walks["source"].busy & ~walks["target"].busy & self.may_start & ~self.stop
+        m.d.sync += [
+            starts.eq(self.command.valid & free & ~starts),
+            any_wrong.eq(Cat(wrong.values()).any()),
+        ]
+        m.d.comb += self.illegal.eq(self.started & any_wrong)
         for name in reversed(wrong):  # the first one counts
             with m.If(wrong[name]):
-                m.d.comb += self.illegal_bit.eq(COMMANDS[Opcode.LAYOUT].field(name).offset)
+                m.d.sync += self.illegal_bit.eq(COMMANDS[Opcode.LAYOUT].field(name).offset)
         with m.If(self.started):
             m.d.sync += self.tag.eq(command.tag)
 

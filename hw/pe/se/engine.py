@@ -74,7 +74,7 @@ class SimdEngine(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         core = self.core
-        m.submodules.core = Gated(core, enable=self.control.command.valid | core.awake)
+        m.submodules.core = Gated(core, enable=self.control.command.valid | core.awake, rests=True)
         for name, member in self.signature.members.items():
             outer, inner = getattr(self, name), getattr(core, name)
             if member.is_port:

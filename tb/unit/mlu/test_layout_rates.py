@@ -13,7 +13,7 @@ from tb.unit.mlu.setting import LS_LATENCY, MluBench, run_layout_bench
 
 FIRST_WORD = 11
 """Cycles from taking a command to the first word of a copy at `ls_out`, less `LS_LATENCY`."""
-SHORTEST = 6
+SHORTEST = 7
 """Cycles from one command to the next when they have fewer words."""
 
 
