@@ -24,6 +24,8 @@ _TOP = "mtia_chip"
 _NO_DFG = "-fno-dfg"
 _FAST = (_NO_DFG, "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert")
 _TEST = (_NO_DFG, "-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert")
+_MAKE = ("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+_QUICK_MAKE = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 _LINT_OFF = ("-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNSIGNED", "-Wno-CMPCONST")
 
 
@@ -96,6 +98,7 @@ def build_simulator(
     grid: bool = False,
     trace: bool = False,
     test: bool = False,
+    quick: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SimulatorBuild:
     """Build (or find) the simulator of `config`.
@@ -108,6 +111,8 @@ def build_simulator(
         Able to write FST waveforms; slower.
     test : bool
         Assertions on, and everything uninitialised filled from the seed.
+    quick : bool
+        Compiled in a third of the time, runs at a third of the speed: for what runs once, briefly.
     progress : Callable[[str], None]
         Told what is going on, one sentence a stage.
 
@@ -121,7 +126,7 @@ def build_simulator(
     # With -march=native the result runs on this kind of processor only.
     defines = f"-DPROCESSOR_{processor_key()} "
     defines += f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
-    kinds = (("grid", grid), ("trace", trace), ("test", test))
+    kinds = (("grid", grid), ("trace", trace), ("test", test), ("quick", quick))
     job = VerilatorJob(
         name="-".join([config.name, *(kind for kind, is_on in kinds if is_on)]) + ".so",
         top=_TOP,
@@ -141,7 +146,7 @@ def build_simulator(
         cxx_depends=tuple(
             _HERE / name for name in ("harness.h", "axi.h", "memory.h", "recorder.h")
         ),
-        make_args=("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2"),
+        make_args=_QUICK_MAKE if quick else _MAKE,
     )
     progress(f"Verilator build of {config.name} ...")
     start = time.monotonic()

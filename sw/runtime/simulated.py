@@ -84,12 +84,13 @@ def simulated_grid(
     *,
     waves: Waves | None = None,
     test: bool = False,
+    quick: bool = False,
     seed: int = 1,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Grid, SimulatorBuild]:
-    """As `simulated_chip`, with all elements of the member."""
+    """As `simulated_chip`, with all elements of the member; `quick` as in `build_simulator`."""
     simulator, build = _simulator(
-        config, grid=True, waves=waves, test=test, seed=seed, progress=progress
+        config, grid=True, waves=waves, test=test, quick=quick, seed=seed, progress=progress
     )
     grid = Grid(simulator, config)
     if test:
@@ -105,6 +106,7 @@ def _simulator(
     test: bool,
     seed: int,
     progress: Callable[[str], None],
+    quick: bool = False,
 ) -> tuple[CompiledSimulator, SimulatorBuild]:
     """Build the simulator of one element, or of the grid, and begin its waveform."""
     if waves is not None:
@@ -115,6 +117,7 @@ def _simulator(
         grid=grid,
         trace=waves is not None,
         test=test,
+        quick=quick,
         progress=progress,
     )
     simulator = CompiledSimulator(build.library, seed=seed)
