@@ -72,11 +72,14 @@ class AddressGenerator(wiring.Component):
         nest says of it.
     queued : addresses leave from a queue of LUT RAM in place of two registers: fewer flip-flops,
         later in the cycle.
-    direct : addresses leave as they are summed up, since whoever takes them keeps them in a queue:
-        first address a cycle earlier, and `addresses.ready` must come from registers. An address
-        that leaves in a cycle with `stop` is to be dropped.
-    held : a nest stays at `nest` while it is walked, and is taken with its last address, so that
-        most of it need not be kept here.
+    staged : more registers before the sums, for a faster clock (see `StepNest`), and none behind
+        them, since whoever takes the addresses keeps them in a queue. `addresses` is valid only:
+        `room` says in the cycle before whether an address may leave. First address 6 cycles after
+        `nest` is taken, n addresses of a step take max(n, 4) cycles, and from a nest's last
+        address to the first of the next pass 6 cycles. An address that leaves in a cycle with
+        `stop`, or the one after, is to be dropped.
+    held : a nest stays at `nest` while it is walked, and is taken with its last address (staged,
+        the cycle before), so that most of it need not be kept here.
 
     Members
     -------
@@ -84,6 +87,7 @@ class AddressGenerator(wiring.Component):
     acquire : Out(stream.Signature(CbAcquire)), connect to a `CbPort`.
     grant : In(stream.Signature(CbGrant, always_ready=True)), connect to the same port.
     addresses : Out(stream.Signature(address_layout(address_width))), the addresses in order.
+    room : In(1), only if staged: an address may leave in the next cycle.
     stop : In(1), drop everything.
     busy : Out(1), a nest is under way.
     waiting : Out(1), no address is there because a step is not granted.
@@ -101,7 +105,7 @@ class AddressGenerator(wiring.Component):
         stride_width: int,
         first_level: int = 0,
         queued: bool = False,
-        direct: bool = False,
+        staged: bool = False,
         held: bool = False,
     ) -> None:
         if unit_bytes not in (1, 2, 4, 8, 16, 32, 64):
@@ -129,14 +133,16 @@ class AddressGenerator(wiring.Component):
         self.stride_width = stride_width
         self.first_level = first_level
         self.queued = queued
-        self.direct = direct
+        self.staged = staged
         self.held = held
+        addresses = stream.Signature(address_layout(address_width), always_ready=staged)
         super().__init__(
             {
                 "nest": In(stream.Signature(nest_layout(stride_width))),
                 "acquire": Out(stream.Signature(CbAcquire)),
                 "grant": In(stream.Signature(CbGrant, always_ready=True)),
-                "addresses": Out(stream.Signature(address_layout(address_width))),
+                "addresses": Out(addresses),
+                **({"room": In(1)} if staged else {}),
                 "stop": In(1),
                 "busy": Out(1),
                 "waiting": Out(1),
@@ -153,6 +159,7 @@ class AddressGenerator(wiring.Component):
                 "wrapped": unsigned(14),  # the same less depth
                 "base": unsigned(13),
                 "depth": unsigned(13),
+                "advance": unsigned(16),
             }
         )
 
@@ -165,9 +172,12 @@ class AddressGenerator(wiring.Component):
         load = Signal()  # the step ahead becomes the present one
 
         m.submodules.walk = walk = StepNest(
-            stride_width=self.stride_width, first_level=self.first_level, held=self.held
+            stride_width=self.stride_width,
+            first_level=self.first_level,
+            held=self.held,
+            staged=self.staged,
         )
-        out, leaving = self._elaborate_out(m)
+        room, out, leaving = self._elaborate_out(m)
 
         walking = steps_left | inside_busy
         may_begin, begin = Signal(), Signal()
@@ -188,23 +198,29 @@ class AddressGenerator(wiring.Component):
         with m.Elif(load & walk.step_end):
             m.d.sync += steps_left.eq(0)
 
+        settled = Const(1)  # what the step ahead asks for is there
+        if self.staged:
+            settled = Signal()
+            m.d.sync += settled.eq(~begin & ~load)
         self._elaborate_acquire(m, walk, begin)
-        present = self._elaborate_grant(m, steps_left, offered, asked, granted, load)
-        self._elaborate_addresses(m, walk, present, granted, inside_busy, load, out)
+        may_ask = steps_left & settled & ~self.stop
+        present = self._elaborate_grant(m, may_ask, steps_left, offered, asked, granted, load)
+        first = self._elaborate_inside(m, walk, granted, inside_busy, load, room)
+        self._elaborate_addresses(m, walk, present, inside_busy, first, room, out)
 
         with m.If(self.stop):
             m.d.sync += [flag.eq(0) for flag in (steps_left, asked, granted, inside_busy)]
         return m
 
-    def _elaborate_out(self, m: Module) -> tuple[Any, Value]:
-        """Where addresses go. Returns that stream, and whether addresses wait behind it."""
+    def _elaborate_out(self, m: Module) -> tuple[Value, Any, Value]:
+        """Where addresses go. Returns: there is room for one; that stream; some wait behind it."""
         shape = self.addresses.payload.shape()
-        if self.direct:
-            return self.addresses, Const(0)
+        if self.staged:
+            return self.room, self.addresses, self.addresses.valid
         out = StreamFifo(shape=shape, depth=2) if self.queued else SkidBuffer(shape=shape)
         m.submodules.out = ResetInserter(self.stop)(out)
         wiring.connect(m, wiring.flipped(self.addresses), out.o)
-        return out.i, out.o.valid
+        return out.i.ready, out.i, out.o.valid
 
     def _elaborate_acquire(self, m: Module, walk: StepNest, begin: Value) -> None:
         """What the step ahead asks for."""
@@ -248,6 +264,7 @@ class AddressGenerator(wiring.Component):
     def _elaborate_grant(
         self,
         m: Module,
+        may_ask: Value,
         steps_left: Signal,
         offered: Signal,
         asked: Signal,
@@ -269,10 +286,16 @@ class AddressGenerator(wiring.Component):
             write.data.wrapped.eq(start + grant.base),
             write.data.base.eq(grant.base),
             write.data.depth.eq(grant.depth),
-            read.addr.eq(place),
+            write.data.advance.eq(self.acquire.payload.advance),
         ]
+        if self.staged:
+            present = Signal()  # of the step whose address leaves
+            m.d.sync += present.eq(place)
+            m.d.comb += read.addr.eq(present)
+        else:
+            m.d.comb += read.addr.eq(place)
         m.d.sync += offered.eq(self.acquire.valid & ~self.acquire.ready)
-        m.d.comb += self.acquire.valid.eq((steps_left & ~asked & ~granted & ~self.stop) | offered)
+        m.d.comb += self.acquire.valid.eq((may_ask & ~asked & ~granted) | offered)
         with m.If(self.acquire.valid & self.acquire.ready & steps_left):
             m.d.sync += asked.eq(1)
         with m.If(write.en):
@@ -281,34 +304,40 @@ class AddressGenerator(wiring.Component):
             m.d.sync += [granted.eq(0), place.eq(~place)]
         return read.data
 
+    def _elaborate_inside(
+        self,
+        m: Module,
+        walk: StepNest,
+        granted: Signal,
+        inside_busy: Signal,
+        load: Signal,
+        room: Value,
+    ) -> Signal:
+        """Walk inside the present step. Returns whether it is at its first address."""
+        first = Signal()
+        m.d.comb += [
+            load.eq(granted & (~inside_busy | (room & walk.end))),
+            walk.next_inside.eq(inside_busy & room),
+        ]
+        with m.If(load):
+            m.d.sync += [inside_busy.eq(1), first.eq(1)]
+        with m.Elif(walk.next_inside):
+            m.d.sync += first.eq(0)
+            with m.If(walk.end):
+                m.d.sync += inside_busy.eq(0)
+        return first
+
     def _elaborate_addresses(
         self,
         m: Module,
         walk: StepNest,
         present: data.View,
-        granted: Signal,
         inside_busy: Signal,
-        load: Signal,
+        first: Signal,
+        room: Value,
         out: Any,
     ) -> None:
-        """Walk inside the present step and wrap its addresses."""
-        advance = Signal(16)
-        first = Signal()
-        m.d.comb += [
-            load.eq(granted & (~inside_busy | (out.ready & walk.end))),
-            walk.next_inside.eq(inside_busy & out.ready),
-        ]
-        with m.If(load):
-            m.d.sync += [
-                advance.eq(self.acquire.payload.advance),
-                inside_busy.eq(1),
-                first.eq(1),
-            ]
-        with m.Elif(walk.next_inside):
-            m.d.sync += first.eq(0)
-            with m.If(walk.end):
-                m.d.sync += inside_busy.eq(0)
-
+        """Sum up and wrap addresses."""
         shift, item = self.cb_shift, out.payload
         units = walk.offset >> shift
         place = Signal(signed(14))  # relative to the end of the buffer; wrong if outside of it
@@ -317,20 +346,24 @@ class AddressGenerator(wiring.Component):
             place.eq(present.start + units),
             # Both sums are there when it is known which of them counts.
             address.eq(Mux(place < 0, present.straight + units, present.wrapped + units)),
-            out.valid.eq(inside_busy),
             item.address.eq(Cat(walk.offset[:shift], address)),
             # A negative number of units is more than any depth when taken without a sign.
             item.outside.eq(
                 not_below(units.as_unsigned(), present.depth)
                 | Cat(walk.offset[:shift], address)[self.address_width :].any()
             ),
-            item.last.eq(walk.last),
-            item.step_first.eq(first),
-            item.step_end.eq(walk.end),
-            item.advance.eq(advance),
+            item.advance.eq(present.advance),
             item.cb.eq(self.acquire.payload.cb),
             item.base.eq(present.base),
             item.depth.eq(present.depth),
+        ]
+        # Offsets come a cycle later than what is said of them, if staged.
+        domain = m.d.sync if self.staged else m.d.comb
+        domain += [
+            out.valid.eq(inside_busy & room if self.staged else inside_busy),
+            item.last.eq(walk.last),
+            item.step_first.eq(first),
+            item.step_end.eq(walk.end),
         ]
 
 

@@ -34,6 +34,7 @@ class StepAnnouncer(wiring.Component):
     Members
     -------
     step : In(stream.Signature(StructLayout({"cb": 6, "advance": 16}))), a step will move.
+    room : Out(1), 2 more steps have a place: for those who announce a step cycles after they asked.
     moved : In(1), the oldest step that has not moved did.
     done : Out(stream.Signature(CbDone)), connect to a `CbPort`.
     pending : Out(1), a report waits.
@@ -44,6 +45,7 @@ class StepAnnouncer(wiring.Component):
         super().__init__(
             {
                 "step": In(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
+                "room": Out(1),
                 "moved": In(1),
                 "done": Out(stream.Signature(CbDone)),
                 "pending": Out(1),
@@ -58,6 +60,7 @@ class StepAnnouncer(wiring.Component):
         reported = Signal()
         report = self.done.payload
         m.d.comb += [
+            self.room.eq(fifo.level < _STEPS - 1),
             self.pending.eq(n_moved != 0),
             self.done.valid.eq(self.pending),
             report.cb.eq(fifo.o.payload.cb),

@@ -91,6 +91,9 @@ class StepNest(wiring.Component):
     stride_width : bits of strides; offsets have one more.
     first_level : levels below this one have one iteration, whatever the nest says.
     held : `nest` stays as it is while it is walked, so that most of it need not be kept here.
+    staged : registers before the sums, and before the flags of a nest that starts, for a faster
+        clock: offsets come a cycle later than flags, the flags of the first step a cycle later too.
+        No `next_step` in the 3 cycles after `start`, and the 2 after another one.
 
     Members
     -------
@@ -108,9 +111,18 @@ class StepNest(wiring.Component):
     end : Out(1), the present iteration is the last one of its step.
     """
 
-    def __init__(self, *, stride_width: int, first_level: int = 0, held: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        stride_width: int,
+        first_level: int = 0,
+        held: bool = False,
+        staged: bool = False,
+    ) -> None:
         self.first_level = first_level
         self.held = held
+        self.staged = staged
+        self._started = Signal()  # in the cycle before
         self.offset_shape = signed(stride_width + 1)
         super().__init__(
             {
@@ -138,6 +150,7 @@ class StepNest(wiring.Component):
         # cycle comes late.
         inner, outer = _Move("inner"), _Move("outer")
         inside, walks = Signal(), Signal()
+        m.d.sync += self._started.eq(self.start)
         with m.If(self.start):
             m.d.sync += ahead.eq(levels_from(self.nest.step_level))
         with m.If(self.next_step):
@@ -228,18 +241,21 @@ class StepNest(wiring.Component):
         firsts, short, new_short = Signal(LEVELS), Signal(), Signal()
         plain = outer.plain(firsts, hits, last)
         m.d.comb += [
-            new_short.eq((new & tail.new_at).any()),
+            new_short.eq((firsts & tail.at if self.staged else new & tail.new_at).any()),
             # A level inside the present step sees those walked ahead as they are for that step.
             inner.seen.eq((inner.plain(firsts, hits, last) & ~ahead) | (present & ahead)),
             outer.seen.eq(
                 Mux(Mux(tail.inner, ahead[1], ahead[0]), plain, (plain & ~ahead) | (last & ahead))
             ),
         ]
+        begins_nest = self._started if self.staged else self.start
         with m.If(self.start):
-            m.d.sync += [firsts.eq(new), short.eq(new_short)]
+            m.d.sync += firsts.eq(new)
+        with m.If(begins_nest):
+            m.d.sync += short.eq(new_short)
         with m.Elif(walks & Mux(tail.inner, begins[1], begins[0])):
             m.d.sync += short.eq(Mux(inside, inner.short, outer.short))
-        begun = self._begun(tail, new, new_short)
+        begun = self._begun(tail, firsts if self.staged else new, new_short, kept=self.staged)
         hit = [
             Mux(tail.inner == level, Mux(short, hit_tail, hits[level]), hits[level])
             if self.first_level <= level < 2
@@ -255,8 +271,8 @@ class StepNest(wiring.Component):
                     | (~kind.begins & ~kind.moves & last)
                 ),
             ]
-        new_done = begun | levels_from(self.nest.step_level)
-        with m.If(self.start):
+        new_done = begun | (ahead if self.staged else levels_from(self.nest.step_level))
+        with m.If(begins_nest):
             m.d.sync += [last.eq(begun), done.eq(new_done), self.end.eq(new_done.all())]
         with m.Elif(walks):
             m.d.sync += [
@@ -319,19 +335,33 @@ class StepNest(wiring.Component):
             else:
                 strides.append(self._kept(m, self.nest.strides[level], name=f"stride{level}"))
         moved = Signal(self.offset_shape)
-        moves = Signal(LEVELS)
-        started = Signal()  # in the cycle before: all levels begin at the first offset
-        m.d.sync += started.eq(self.start)
+        moves = Mux(inside, inner.moves, outer.moves)
+        change = Mux(inside, *((kind.moves | kind.begins) for kind in kinds))
+        next_step = self.next_step
+        if self.staged:
+            moves, change, inside, walks, next_step = self._registered(
+                m, moves, change, inside, walks, next_step
+            )
+        moving = Signal(LEVELS)
         m.d.comb += [
-            moves.eq(Mux(inside, inner.moves, outer.moves)),
-            moved.eq(selected(moves, offsets) + selected(moves, strides)),
+            moving.eq(moves),
+            moved.eq(selected(moving, offsets) + selected(moving, strides)),
         ]
-        changes = [kind.moves | kind.begins for kind in kinds]
+        started = self._started  # all levels begin at the first offset
         for level in range(self.first_level, LEVELS):
             fresh = ~inside & ~ahead[level]
-            with m.If(started | (walks & Mux(inside, changes[0][level], changes[1][level]))):
+            with m.If(started | (walks & change[level])):
                 m.d.sync += offsets[level].eq(Mux(started | fresh, self.step_offset, moved))
-        with m.If(self.start | self.next_step):
+        with m.If(self.start | next_step):
             m.d.sync += self.step_offset.eq(Mux(self.start, self.nest.offset, moved))
         with m.If(walks):
             m.d.sync += self.offset.eq(Mux(inside, moved, self.step_offset))
+
+    def _registered(self, m: Module, *values: Value) -> list[Value]:
+        """The values, a cycle later."""
+        later = []
+        for value in values:
+            register = Signal(len(value))
+            m.d.sync += register.eq(value)
+            later.append(register)
+        return later

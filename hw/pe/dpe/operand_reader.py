@@ -18,6 +18,8 @@ __all__ = ["OperandReader", "STRIDE_WIDTH", "operand_layout"]
 
 STRIDE_WIDTH = 16
 """Bits of an operand's strides and offset in MML."""
+# In each cycle one comes and one goes; 3 come after it was seen that they are two.
+_READS_WAITING = 4
 
 
 def operand_layout() -> data.StructLayout:
@@ -35,15 +37,15 @@ class OperandReader(wiring.Component):
            unit for a word in its place (see `OperandFeed`), when no read is under way, so that
            answers come in order.
         3. An address outside of the circular buffer or of local memory is not read: its word comes
-           with `outside` set, and no other one behind it.
+           with `outside` set, and none behind it.
         4. The step's end is reported to the CB table when its last word was granted.
         5. `stop` offers no further read, and asks the layout unit no more.
 
     Timing
         A word per cycle while local memory grants every read and words are taken; first word
-        7 cycles and local memory's latency (3 at most) after `nest` when the step is granted at
-        once. What is offered comes from registers, and a grant leads to no further than the
-        registers of the port and its queue.
+        9 cycles and local memory's latency (3 at most) after `nest` when the step is granted at
+        once; n words of a step take max(n, 4) cycles. What is offered comes from registers, and a
+        grant leads to no further than the registers of the port and its queue.
 
     Parameters
     ----------
@@ -104,6 +106,7 @@ class OperandReader(wiring.Component):
             {
                 "address": self.address_width,
                 "from_mlu": 1,
+                "outside": 1,  # takes no turn
                 "step_end": 1,  # with it a step has moved, which is to be reported
             }
         )
@@ -115,14 +118,14 @@ class OperandReader(wiring.Component):
             unit_bytes=self.word_bytes,
             role=CbRole.CONSUMER,
             stride_width=STRIDE_WIDTH,
-            direct=True,
+            staged=True,
             held=self.held,
         )
         m.submodules.steps = steps = StepAnnouncer(role=CbRole.CONSUMER)
         m.submodules.queue = queue = WordQueue(
             address_width=self.address_width, word_bytes=self.word_bytes
         )
-        m.submodules.reads = reads = StreamFifo(shape=self._read_layout, depth=2)
+        m.submodules.reads = reads = StreamFifo(shape=self._read_layout, depth=_READS_WAITING)
         wiring.connect(m, generator.acquire, wiring.flipped(self.cb.acquire))
         wiring.connect(m, wiring.flipped(self.cb.grant), generator.grant)
         wiring.connect(m, steps.done, wiring.flipped(self.cb.done))
@@ -148,28 +151,28 @@ class OperandReader(wiring.Component):
         queue: WordQueue,
         reads: StreamFifo,
     ) -> None:
-        """An address goes to all who need to know of it, when each of them has room."""
-        from_mlu = self.nest.payload.from_mlu
-        if not self.held:
-            from_mlu = Signal()
-            with m.If(self.nest.valid & self.nest.ready):
-                m.d.sync += from_mlu.eq(self.nest.payload.from_mlu)
+        """An address goes to all who need to know of it; each of them has room."""
+        from_mlu = Signal()
+        with m.If(self.nest.ready | self.held):  # a held one is there while it is walked
+            m.d.sync += from_mlu.eq(self.nest.payload.from_mlu)
         address, read = generator.addresses.payload, reads.i.payload
-        room, goes = Signal(), Signal()
+        goes = Signal()
+        # A register, as all of the walk hangs on it. An address goes 2 cycles after this was seen,
+        # so as many more are on their way; of them two at most end a step.
+        m.d.sync += generator.room.eq(queue.room & (reads.level < 2) & steps.room)
         m.d.comb += [
-            room.eq(reads.i.ready & queue.notes.ready & steps.step.ready),
-            goes.eq(generator.addresses.valid & room),
-            generator.addresses.ready.eq(room),
+            goes.eq(generator.addresses.valid & ~queue.ended),
             read.address.eq(address.address),
             read.from_mlu.eq(from_mlu),
+            read.outside.eq(address.outside),
             read.step_end.eq(address.step_end & (address.advance != 0)),
-            reads.i.valid.eq(goes & ~address.outside),
+            reads.i.valid.eq(goes),
             queue.notes.valid.eq(goes),
             *(
                 queue.notes.payload[name].eq(address[name])
                 for name in ("address", "last", "cb", "outside")
             ),
-            steps.step.valid.eq(reads.i.valid & read.step_end),
+            steps.step.valid.eq(goes & read.step_end),
             steps.step.payload.cb.eq(address.cb),
             steps.step.payload.advance.eq(address.advance),
             self.flags.valid.eq(goes),
@@ -186,7 +189,7 @@ class OperandReader(wiring.Component):
         offered = request.valid | self.from_mlu
         m.d.comb += [
             moves.eq(request.valid | (n_under_way != 0)),
-            may.eq(reads.o.valid & ~self.stop & ~(read.from_mlu & moves)),
+            may.eq(reads.o.valid & ~read.outside & ~self.stop & ~(read.from_mlu & moves)),
             free.eq(~offered | request.ready),
             granted.eq(offered & request.ready),
             reads.o.ready.eq(free & may),

@@ -12,10 +12,11 @@ from hw.lib.ring import next_place
 
 __all__ = ["READS_AHEAD", "WordQueue", "answer_layout", "note_layout", "word_layout"]
 
-# A power of two. A place is free again 8 cycles after it was taken, if local memory answers after 3
-# cycles, and some more ride out conflicts. LUT RAM has as many rows in any case.
+# As many as LUT RAM has rows. A place is free again 7 cycles after it was taken, if local memory
+# answers after 3 cycles; the others ride out conflicts.
 READS_AHEAD = 16
-"""Words of an operand that are to be read and not taken, at most."""
+"""Words of an operand that are to be read and not taken, less than this."""
+_NOTES_LATE = 3  # cycles in which notes come after it was seen that there is no room
 
 
 def answer_layout(word_bytes: int) -> data.StructLayout:
@@ -45,13 +46,14 @@ class WordQueue(wiring.Component):
     """Keeps a place for every word from the cycle in which its read is known.
 
     Operation
-        A note takes a place as long as there is one; answers fill the places in the same order; a
-        filled place is offered at `words`. A word `outside` has no answer, and is the last one: no
-        note is taken behind it, since whoever gets it goes no further.
+        A note takes a place; answers fill the places in the same order; a filled place is offered
+        at `words`. A word `outside` has no answer, and is the last one: notes behind it are
+        forgotten, since whoever gets it goes no further.
 
     Timing
         A word per cycle; it is offered the cycle after its answer. No combinational path, except
-        that words are read from memory addressed by a register.
+        that words are read from memory addressed by a register. `room` may be acted upon for
+        3 cycles more.
 
     Parameters
     ----------
@@ -60,7 +62,9 @@ class WordQueue(wiring.Component):
 
     Members
     -------
-    notes : In(stream.Signature(note_layout(address_width))), words to come.
+    notes : In(stream.Signature(note_layout(address_width), always_ready=True)), words to come.
+    room : Out(1), 4 more notes have a place.
+    ended : Out(1), a note was of a word outside.
     answers : In(stream.Signature(answer_layout(word_bytes), always_ready=True)), their data.
     words : Out(stream.Signature(word_layout(address_width, word_bytes))), both together.
     """
@@ -71,7 +75,9 @@ class WordQueue(wiring.Component):
         self.answer_layout = answer_layout(word_bytes)
         super().__init__(
             {
-                "notes": In(stream.Signature(note_layout(address_width))),
+                "notes": In(stream.Signature(note_layout(address_width), always_ready=True)),
+                "room": Out(1),
+                "ended": Out(1),
                 "answers": In(stream.Signature(self.answer_layout, always_ready=True)),
                 "words": Out(stream.Signature(word)),
             }
@@ -80,22 +86,25 @@ class WordQueue(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         noted, answered, taken = Signal(), self.answers.valid, Signal()
-        ended = Signal()  # the last note is of a word outside
-        n_noted, n_answered = Signal(range(READS_AHEAD + 1)), Signal(range(READS_AHEAD + 1))
+        n_noted, n_answered = Signal(range(READS_AHEAD)), Signal(range(READS_AHEAD))
         word = self.words.payload
         m.d.comb += [
-            self.notes.ready.eq(~n_noted[-1] & ~ended),
-            noted.eq(self.notes.valid & self.notes.ready),
-            self.words.valid.eq((n_answered != 0) | word.note.outside),
-            taken.eq((n_answered != 0) & self.words.ready),
+            self.room.eq(n_noted < READS_AHEAD - _NOTES_LATE),
+            noted.eq(self.notes.valid & ~self.ended),
+            taken.eq(self.words.valid & self.words.ready),
         ]
-        # All words before it have gone.
-        m.d.sync += word.note.outside.eq(ended & (n_noted == 1))
         with m.If(noted & self.notes.payload.outside):
-            m.d.sync += ended.eq(1)
+            m.d.sync += self.ended.eq(1)
         for count, more in ((n_noted, noted), (n_answered, answered)):
             with m.If(more != taken):
                 m.d.sync += count.eq(Mux(more, count + 1, count - 1))
+        # Whoever gets a word outside goes no further, so that it need not leave.
+        outside = self.ended & (n_noted == 1)  # all words before it have gone
+        m.d.sync += word.note.outside.eq(outside)
+        with m.If(answered | (n_answered > 1) | outside):
+            m.d.sync += self.words.valid.eq(1)
+        with m.Elif(taken):
+            m.d.sync += self.words.valid.eq(0)
         at = self._place(m, taken, name="taken_at")
         kept = self._memory(m, "kept", self.kept_layout, noted, at)
         answer = self._memory(m, "answers", self.answer_layout, answered, at)

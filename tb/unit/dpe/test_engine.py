@@ -526,7 +526,7 @@ async def a_row_every_cycle_once_it_runs(dut: object) -> None:
     taken = bench.commands.cycles[0]
     n_rows = len(job.rows)
     first = bench.re.cycles[0] - taken
-    assert first == bench.columns + 7 + bench.ls_latency + bench.latency, first
+    assert first == bench.columns + 9 + bench.ls_latency + bench.latency, first
     assert bench.re.cycles[-1] - bench.re.cycles[0] == n_rows - 1
     assert start <= taken
 

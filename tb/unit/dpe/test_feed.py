@@ -121,7 +121,7 @@ async def a_fed_command_runs_at_full_rate(dut: Any) -> None:
     fields = gemm_fields(bench, m_tiles=2, n_tiles=2, k_steps=6)
     job = bench.send(**fields, a_from_mlu=1, b_from_mlu=1)
     await bench.finish([job])
-    assert bench.re.cycles[0] - bench.commands.cycles[0] == bench.columns + 7 + bench.latency
+    assert bench.re.cycles[0] - bench.commands.cycles[0] == bench.columns + 9 + bench.latency
     assert bench.re.cycles[-1] - bench.re.cycles[0] == len(job.rows) - 1
 
 

@@ -31,7 +31,7 @@ BUILDS = {
         "unit_bytes": 8,
         "role": CbRole.CONSUMER,
         "stride_width": 16,
-        "direct": True,
+        "staged": True,
         "held": True,
     },
 }
@@ -140,7 +140,7 @@ class Setting:
         self, dut: Any, *, eager: bool, for_source: Any = None, for_sink: Any = None
     ) -> None:
         self.build = BUILDS[bench_parameters()["build"]]
-        self.held = self.build.get("held", False)
+        self.held, self.staged = (self.build.get(name, False) for name in ("held", "staged"))
         self.units = 64 // self.build["unit_bytes"]
         self.bench = Bench(dut)
         dut.stop.value = 0
@@ -150,6 +150,8 @@ class Setting:
         addresses = address_layout(self.build["address_width"])
         self.nests = self.bench.source("nest", nests, for_source or always())
         self.addresses = self.bench.sink("addresses", addresses, for_sink or always())
+        if self.staged:
+            self.bench.add(Room(dut, for_sink or always()))
 
     def make_buffers(self, rng: random.Random) -> None:
         """64 buffers anywhere in local memory, overlapping as they like."""
@@ -177,6 +179,25 @@ class Setting:
         assert {a["role"] for a in self.table.acquires} == {self.build["role"]}
 
 
+class Room:
+    """Tells a staged generator whether there is room, with pauses."""
+
+    def __init__(self, dut: Any, pauses: Any) -> None:
+        self.dut, self.pauses, self.rng = dut, pauses, python_rng("room")
+        self.reset()
+
+    def sample(self, cycle: int) -> None:
+        """Addresses go to the sink."""
+
+    def drive(self) -> None:
+        """Decide for the next cycle."""
+        self.dut.room.value = int(not self.pauses(self.rng))
+
+    def reset(self) -> None:
+        """No room."""
+        self.dut.room.value = 0
+
+
 class CbPort(CbPortModel):
     """The generator's half of a CB port, granted after a random delay."""
 
@@ -202,7 +223,8 @@ async def addresses_equal_nested_loops(dut: Any) -> None:
 async def one_address_per_cycle(dut: Any) -> None:
     """Steps of n addresses take max(n, 3) cycles when granted at once, the first comes after 5.
 
-    A held nest is taken with its last address; `next_nest_follows` tells when it begins.
+    Staged, they take max(n, 4) cycles. A held nest is taken the cycle before its last address then,
+    and `next_nest_follows` tells when it begins.
     """
     setting = Setting(dut, eager=True)
     for n in (1, 2, 3, 4, 7):
@@ -221,19 +243,19 @@ async def one_address_per_cycle(dut: Any) -> None:
         await setting.check([nest])
         cycles = setting.addresses.cycles[n_before:]
         taken = setting.nests.cycles[-1]
-        assert cycles[-1] == taken if setting.held else cycles[0] == taken + 5
-        assert cycles[-1] - cycles[0] == 11 * max(n, 3) + n - 1
+        assert cycles[-1] == taken + 1 if setting.held else cycles[0] == taken + 5
+        assert cycles[-1] - cycles[0] == 11 * max(n, 3 + setting.staged) + n - 1
 
 
 @cocotb.test()
 async def next_nest_follows(dut: Any) -> None:
-    """From a nest's last address to the first of the next pass 5 cycles."""
+    """From a nest's last address to the first of the next pass 5 cycles, staged 6."""
     setting = Setting(dut, eager=True)
     setting.buffers[1] = CbState(base=0, depth=4)
     await setting.bench.start()
     nest = Nest(counts=(4, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0), cb=1, step_level=1)
     await setting.check([nest] * 2)
-    assert setting.addresses.cycles[4] - setting.addresses.cycles[3] == 5
+    assert setting.addresses.cycles[4] - setting.addresses.cycles[3] == 5 + setting.staged
 
 
 @cocotb.test()
@@ -305,10 +327,12 @@ async def long_counts_take_their_time(dut: Any) -> None:
     No agent looks on, so that these many cycles pass quickly.
     """
     build = BUILDS[bench_parameters()["build"]]
-    shape, held = nest_layout(build["stride_width"]), build.get("held", False)
+    shape = nest_layout(build["stride_width"])
     Clock(dut.clk, CLOCK_PERIOD_NS, unit="ns").start()
     dut.nest__valid.value = dut.stop.value = 0
-    dut.addresses__ready.value = dut.acquire__ready.value = dut.grant__valid.value = 1
+    staged = build.get("staged", False)
+    room = dut.room if staged else dut.addresses__ready
+    room.value = dut.acquire__ready.value = dut.grant__valid.value = 1
     dut.grant__payload.value = 0
     dut.rst.value = 1
     await RisingEdge(dut.clk)
@@ -320,15 +344,13 @@ async def long_counts_take_their_time(dut: Any) -> None:
         dut.nest__valid.value = 1
         await RisingEdge(dut.clk)
         begin = get_sim_time("ns")
-        if not held:
-            await FallingEdge(dut.nest__ready)
-            dut.nest__valid.value = 0
-        await with_timeout(FallingEdge(dut.busy), 300_000 * CLOCK_PERIOD_NS, "ns")
+        await with_timeout(FallingEdge(dut.nest__ready), 300_000 * CLOCK_PERIOD_NS, "ns")
         dut.nest__valid.value = 0
+        await with_timeout(FallingEdge(dut.busy), 300_000 * CLOCK_PERIOD_NS, "ns")
         await RisingEdge(dut.clk)
         return (get_sim_time("ns") - begin) / CLOCK_PERIOD_NS
 
-    for step_level, pace in ((LEVELS, 1), (0, 3)):
+    for step_level, pace in ((LEVELS, 1), (0, 3 + staged)):
         for level in range(LEVELS):
             short, long = [
                 await cycles_of(
