@@ -34,8 +34,10 @@ class JobMachine(wiring.Component):
     `start` is ignored while a job runs or is being drained, `abort` while none runs. Both `abort`
     and `job_done` in one cycle: the job is done.
 
-    Timing: the job leaves on `job` 3 cycles after `start` at a settled element. `cycles` counts
-    from the cycle after `start` to the one with `job_done` or the end of draining.
+    Timing: the job leaves on `job` 3 cycles after `start` at an element that was settled in the
+    cycle before. `cycles` counts from the cycle after `start` to the one with `job_done` or the end
+    of draining. What the element says is seen a cycle late, and `remote_hold` is a register: both
+    ways are long.
 
     Members
     -------
@@ -76,7 +78,13 @@ class JobMachine(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         abort_wanted = Signal()
-        m.d.sync += self.element_reset.eq(0)
+        was_settled, was_trapped = Signal(), Signal()
+        m.d.sync += [
+            self.element_reset.eq(0),
+            self.remote_hold.eq(0),
+            was_settled.eq(self.settled),
+            was_trapped.eq(self.trapped),
+        ]
         m.d.comb += [
             self.job.payload.address.eq(self.address),
             self.job.payload.quads.eq(self.quads),
@@ -93,15 +101,13 @@ class JobMachine(wiring.Component):
                         self.state.eq(JobState.RUNNING),
                         self.cycles.eq(0),
                         self.running.eq(1),
+                        self.remote_hold.eq(was_settled),
                     ]
                     m.next = "SETTLE"
             with m.State("SETTLE"):
-                m.d.comb += self.remote_hold.eq(self.settled)
-                with m.If(self.settled & self.remote_idle):
-                    m.d.sync += self.element_reset.eq(1)
-                    m.next = "RESET"
+                m.d.sync += self.remote_hold.eq(was_settled)
+                self._reset_when_alone(m, "RESET")
             with m.State("RESET"):
-                m.d.comb += self.remote_hold.eq(1)
                 m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += self.job.valid.eq(1)
@@ -111,19 +117,25 @@ class JobMachine(wiring.Component):
                 with m.If(self.job_done):
                     m.d.comb += self.ended.eq(1)
                     self._rest(m, JobState.DONE, abort_wanted)
-                with m.Elif(self.trapped | abort_wanted):
+                with m.Elif(was_trapped | abort_wanted):
                     m.d.sync += self.state.eq(JobState.ABORTING)
                     m.next = "DRAIN"
             with m.State("DRAIN"):
-                m.d.comb += [self.halt_request.eq(1), self.remote_hold.eq(self.quiet)]
-                with m.If(self.quiet & self.remote_idle):
-                    m.d.comb += self.failed.eq(1)
-                    m.d.sync += self.element_reset.eq(1)
-                    m.next = "RECOVER"
+                m.d.comb += [
+                    self.halt_request.eq(1),
+                    self.failed.eq(self.remote_hold & self.remote_idle),
+                ]
+                m.d.sync += self.remote_hold.eq(self.quiet)
+                self._reset_when_alone(m, "RECOVER")
             with m.State("RECOVER"):
-                m.d.comb += self.remote_hold.eq(1)
                 self._rest(m, JobState.ERROR, abort_wanted)
         return m
+
+    def _reset_when_alone(self, m: Module, following: str) -> None:
+        """Reset the element when others are kept from it and have what they asked for."""
+        with m.If(self.remote_hold & self.remote_idle):
+            m.d.sync += [self.element_reset.eq(1), self.remote_hold.eq(1)]
+            m.next = following
 
     def _rest(self, m: Module, state: JobState, abort_wanted: Signal) -> None:
         """The job is over."""
