@@ -64,8 +64,8 @@ class Crossbar(wiring.Component):
     in which the memory offers it; one line per cycle to each memory and to each master.
     Combinational paths lead from a request to its `ready`, from a memory's answer to a master, and
     from a master's `ready` to it; the latter should come from a register. With `staged` requests
-    wait in two registers of each master before they meet, answers in one of each memory: 3 cycles
-    in all, and only the path from a master's `ready` to an answer remains.
+    wait in two registers of each master before they meet, answers in one of each master: 3 cycles
+    in all, and only the path from a master's `ready` to an answer's remains.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Crossbar(wiring.Component):
     link_bytes : bytes of a line.
     tag_widths : bits of each master's tags.
     targets : the memories by name.
-    staged : whether there are registers on the masters' and the memories' side, too.
+    staged : whether there are registers on the masters' side, too.
 
     Members
     -------
@@ -191,10 +191,6 @@ class Crossbar(wiring.Component):
         """The answers of one memory, a stream for each master."""
         low = self.slave_tag_width - (self.n_masters - 1).bit_length()
         response = slave.response
-        if self.staged:
-            m.submodules[f"{name}_answers"] = stage = PipeStage(shape=response.payload.shape())
-            wiring.connect(m, wiring.flipped(response), stage.i)
-            response = stage.o
         target = response.payload.tag[low:]
         streams = []
         for index in range(self.n_masters):
@@ -231,7 +227,12 @@ class Crossbar(wiring.Component):
         shape = master.response.payload.shape()
         arbiter = RoundRobinArbiter(shape=shape, n_inputs=len(sources))
         m.submodules[f"answers{index}"] = arbiter
-        wiring.connect(m, arbiter.o, wiring.flipped(master.response))
+        answer = arbiter.o
+        if self.staged:
+            m.submodules[f"answer{index}"] = stage = PipeStage(shape=shape)
+            wiring.connect(m, arbiter.o, stage.i)
+            answer = stage.o
+        wiring.connect(m, answer, wiring.flipped(master.response))
         for port, source in zip(arbiter.i, sources, strict=True):
             m.d.comb += [port.valid.eq(source.valid), source.ready.eq(port.ready)]
             for field, _ in shape:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS
 from hw.iface.memory import MemoryReadPort
-from hw.lib.elastic import StreamFifo
+from hw.lib.elastic import PipeStage, StreamFifo
 
 __all__ = ["DramReader"]
 
@@ -20,8 +20,8 @@ class DramReader(wiring.Component):
     Operation: each line takes the next ID of a ring, which is also its place in the line memory; a
     line whose place is still taken waits. So beats always have room.
 
-    Timing: a line asked for in cycle t is on the address channel in t + 1; its answer is offered 1
-    cycle after its last beat.
+    Timing: a line asked for in cycle t is on the address channel in t + 1; its answer is offered 2
+    cycles after its last beat.
 
     Parameters
     ----------
@@ -54,6 +54,9 @@ class DramReader(wiring.Component):
         m = Module()
         m.submodules.tags = tags = memory.Memory(shape=self.tag_width, depth=self.slots, init=[])
         m.submodules.done = done = StreamFifo(shape=self.id_width, depth=self.slots)
+        # One memory's output is not to be the address of another in the same cycle.
+        m.submodules.oldest = oldest = PipeStage(shape=self.id_width)
+        wiring.connect(m, done.o, oldest.i)
         tag_write, tag_read = tags.write_port(), tags.read_port(domain="comb")
         taken = Signal(self.slots)  # IDs under way
         failed = Signal(self.slots)  # IDs that saw an error
@@ -82,16 +85,16 @@ class DramReader(wiring.Component):
         m.d.comb += [
             done.i.valid.eq(beat.valid & beat.payload.last),
             done.i.payload.eq(beat.payload.id),
-            tag_read.addr.eq(done.o.payload),
-            lines.addr.eq(done.o.payload),
-            response.valid.eq(done.o.valid),
+            tag_read.addr.eq(oldest.o.payload),
+            lines.addr.eq(oldest.o.payload),
+            response.valid.eq(oldest.o.valid),
             response.payload.tag.eq(tag_read.data),
             response.payload.data.eq(lines.data),
-            response.payload.error.eq(failed.bit_select(done.o.payload, 1)),
-            done.o.ready.eq(response.ready),
+            response.payload.error.eq(failed.bit_select(oldest.o.payload, 1)),
+            oldest.o.ready.eq(response.ready),
         ]
-        with m.If(done.o.valid & done.o.ready):
-            m.d.sync += taken.bit_select(done.o.payload, 1).eq(0)
+        with m.If(oldest.o.valid & oldest.o.ready):
+            m.d.sync += taken.bit_select(oldest.o.payload, 1).eq(0)
         return m
 
     def _elaborate_lines(self, m: Module) -> Any:

@@ -182,7 +182,6 @@ class SramSlice(wiring.Component):
             {
                 "stored": 8 * self.link_bytes,
                 "tag": len(self.read.request.payload.tag),
-                "fetched": 1,
                 **({"syndrome": CHECK_BITS * self.n_words} if self.ecc else {}),
             }
         )
@@ -194,17 +193,17 @@ class SramSlice(wiring.Component):
         coming = [Signal(note, name=f"coming{stage}") for stage in range(array.latency)]
         column = faults.column.replicate(self.n_words)
         head, response = answers.o.payload, self.read.response
+        filled = self._elaborate_fetched(m, answers, coming[-1].valid & coming[-1].fetched, leave)
         m.d.comb += [
             read.eq(policy.read_go | policy.fetch | policy.inject_read),
             leave.eq(answers.o.valid & answers.o.ready),
             policy.read_room.eq(n_open != n_places),
-            policy.filled.eq(answers.o.valid & head.fetched),
+            policy.filled.eq(filled),
             answers.i.valid.eq(coming[-1].valid),
             answers.i.payload.tag.eq(coming[-1].tag),
-            answers.i.payload.fetched.eq(coming[-1].fetched),
             answers.i.payload.stored.eq(array.r_data),
-            answers.o.ready.eq(response.ready | head.fetched),
-            response.valid.eq(answers.o.valid & ~head.fetched),
+            answers.o.ready.eq(response.ready | filled),
+            response.valid.eq(answers.o.valid & ~filled),
             response.payload.tag.eq(head.tag),
         ]
         if self.ecc:
@@ -228,6 +227,23 @@ class SramSlice(wiring.Component):
             *(later.eq(sooner) for sooner, later in pairwise(coming)),
         ]
         return n_open.any()
+
+    def _elaborate_fetched(
+        self, m: Module, answers: StreamFifo, enters: Value, leave: Value
+    ) -> Signal:
+        """Whether the queue's head is the line that was fetched for a merge, from a register.
+
+        There is one such line at a time; counted are the lines before it.
+        """
+        waiting, filled = Signal(), Signal()
+        ahead, left = Signal.like(answers.level), Signal.like(answers.level)
+        m.d.comb += left.eq(Mux(enters, answers.level, ahead) - leave)
+        m.d.sync += [
+            ahead.eq(left),
+            waiting.eq((waiting | enters) & ~filled),
+            filled.eq((waiting | enters) & ~filled & (left == 0)),
+        ]
+        return filled
 
     def _elaborate_requests(self, m: Module, policy: SlicePolicy, combining: CombiningLine) -> None:
         """What the policy needs to know of the requests, and the acknowledgements."""

@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.lib.elastic import StreamFifo
+from hw.lib.elastic import PipeStage, StreamFifo
 
 __all__ = ["TagPool"]
 
@@ -21,13 +21,12 @@ class TagPool(wiring.Component):
         1. With `available`, `tag` is free; `take` gives it to queue `queue` with its `entry`.
         2. `answered` says that the transfer of `answered_tag` came back; it is finished as soon as
            its bit in `held` is low too.
-        3. Each queue offers its oldest entry on `retired` when that one is finished, and frees the
-           tag as the entry is taken.
+        3. Each queue offers its oldest entry on `retired`, from a register, when that one is
+           finished; the tag is free as the entry goes there.
 
     Timing
         A tag per cycle. A tag is free again 2 cycles after it finished, when its entry is the
-        oldest and is taken at once. Combinational paths from `held` to `retired` and from
-        `retired.ready` to nothing.
+        oldest and the one before was taken at once. No combinational path to `retired`.
 
     Parameters
     ----------
@@ -97,19 +96,21 @@ class TagPool(wiring.Component):
         for queue in range(self.n_queues):
             fifo = StreamFifo(shape=ordered, depth=self.n_tags)
             m.submodules[f"order{queue}"] = fifo
-            retired, oldest = self.retired[queue], fifo.o.payload
+            m.submodules[f"retired{queue}"] = stage = PipeStage(shape=self.entry_shape)
+            wiring.connect(m, stage.o, wiring.flipped(self.retired[queue]))
+            retires, oldest = stage.i, fifo.o.payload
             finished = (back & ~self.held).bit_select(oldest.tag, 1)
             gone = Signal(self.n_tags, name=f"gone{queue}")
             m.d.comb += [
                 fifo.i.valid.eq(self.take & (self.queue == queue)),
                 fifo.i.payload.tag.eq(self.tag),
                 fifo.i.payload.entry.eq(self.entry),
-                retired.valid.eq(fifo.o.valid & finished),
-                retired.payload.eq(oldest.entry),
-                fifo.o.ready.eq(retired.ready & finished),
-                self.in_flight[queue].eq(fifo.o.valid),
+                retires.valid.eq(fifo.o.valid & finished),
+                retires.payload.eq(oldest.entry),
+                fifo.o.ready.eq(retires.ready & finished),
+                self.in_flight[queue].eq(fifo.o.valid | stage.o.valid),
             ]
-            with m.If(retired.valid & retired.ready):
+            with m.If(retires.valid & retires.ready):
                 m.d.comb += gone.eq(1 << oldest.tag)
             freed_by.append(gone)
         m.d.comb += freed.eq(reduce(or_, freed_by))

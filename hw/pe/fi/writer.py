@@ -14,7 +14,7 @@ from hw.iface.limits import AddressRange, RateLimit
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.iface.pe import CbPort, CbRole, LsReadPort, UnitControl
 from hw.lib.address_generator import StepReporter
-from hw.lib.elastic import PipeStage
+from hw.lib.elastic import PipeStage, SkidBuffer
 from hw.pe.fi.adder import LineAdder
 from hw.pe.fi.assembler import LineAssembler, assembled_layout
 from hw.pe.fi.control import EngineControl, fault_layout
@@ -50,10 +50,10 @@ class FabricWriter(wiring.Component):
 
     Timing
         Lines of a run, plus one cycle if its first line touches three local-memory words; a run
-        whose word offset in local memory is 0 never does. At most writes_in_flight / (L + 4) lines
+        whose word offset in local memory is 0 never does. At most writes_in_flight / (L + 5) lines
         per cycle, where L is the number of cycles from a request to its acknowledgement. Lines
-        that are added: writes_in_flight / (R + L + 10), with R from a read to its answer; one after
-        another to the same line every R + L + 9 cycles.
+        that are added: writes_in_flight / (R + L + 11), with R from a read to its answer; one after
+        another to the same line every R + L + 10 cycles.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class FabricWriter(wiring.Component):
         m.submodules.guard = guard = RangeGuard(geometry=geometry, writes=True)
         m.submodules.fetcher = fetcher = LineFetcher(geometry=geometry)
         m.submodules.assembler = assembler = LineAssembler(geometry=geometry)
-        m.submodules.assembled = assembled = PipeStage(shape=assembled_layout(geometry))
+        m.submodules.assembled = assembled = SkidBuffer(shape=assembled_layout(geometry))
         m.submodules.reporter = reporter = StepReporter(role=CbRole.CONSUMER)
         m.submodules.engine = engine = EngineControl(
             opcode=Opcode.DMA_OUT, indexed_opcode=Opcode.SCATTER
@@ -208,7 +208,7 @@ class FabricWriter(wiring.Component):
         return adder
 
     def _elaborate_requests(
-        self, m: Module, engine: EngineControl, assembled: PipeStage, adder: LineAdder | None
+        self, m: Module, engine: EngineControl, assembled: SkidBuffer, adder: LineAdder | None
     ) -> None:
         """Assembled lines take tags; they are written, or read first and written as sums."""
         geometry, pool, lines = self.geometry, self.pool, assembled.o
@@ -283,17 +283,19 @@ class FabricWriter(wiring.Component):
         m.submodules.notes = notes = memory.Memory(shape=noted.size, depth=self.n_tags, init=[])
         write, read = notes.write_port(), notes.read_port(domain="comb")
         note = data.View(noted, read.data)
-        item, answer = lines.payload, self.memory.response
+        item, response = lines.payload, self.memory.response
+        answered, answer = Signal(), Signal(response.payload.shape())  # a cycle later
+        m.d.sync += [answered.eq(response.valid), answer.eq(response.payload)]
         indexed = item.line.kind != LineKind.PLAIN
         refused, bad = Signal(fault_layout()), Signal(fault_layout())
         m.d.comb += [
             write.en.eq(pool.take),
             write.addr.eq(pool.tag),
             write.data.eq(Cat(item.line.place.line, item.line.tag, indexed)),
-            read.addr.eq(answer.payload.tag),
-            answer.ready.eq(1),
-            pool.answered.eq(answer.valid),
-            pool.answered_tag.eq(answer.payload.tag),
+            read.addr.eq(answer.tag),
+            response.ready.eq(1),
+            pool.answered.eq(answered),
+            pool.answered_tag.eq(answer.tag),
             refused.cause.eq(Trap.MEMORY_ERROR),
             refused.indexed.eq(note.indexed),
             refused.tag.eq(note.tag),
@@ -304,15 +306,15 @@ class FabricWriter(wiring.Component):
             bad.info.eq(item.line.place.words[0] << geometry.word_log2),
         ]
         failures = [
-            (answer.valid & answer.payload.error, refused),
+            (answered & answer.error, refused),
             (lines.valid & item.bad & ~engine.stop, bad),
         ]
         if adder is None:
             return failures
         sums = adder.sums
-        m.d.comb += sums.ready.eq(Mux(engine.stop, ~answer.valid, self.write_line))
+        m.d.comb += sums.ready.eq(Mux(engine.stop, ~answered, self.write_line))
         # A sum that may not be sent any more gives its tag back in a cycle without an answer.
-        with m.If(~answer.valid):
+        with m.If(~answered):
             m.d.comb += [
                 pool.answered.eq(sums.valid & engine.stop),
                 pool.answered_tag.eq(sums.payload.tag),
