@@ -49,8 +49,13 @@ class LaneShapes:
     ) -> None:
         if link_bytes < 1 or link_bytes & (link_bytes - 1):
             raise ValueError(f"LaneShapes link_bytes must be a power of two, not {link_bytes!r}.")
-        if n_positions < 1:
-            raise ValueError(f"LaneShapes n_positions must be at least 1, not {n_positions!r}.")
+        for name, value in (
+            ("n_positions", n_positions),
+            ("read_tag_width", read_tag_width),
+            ("write_tag_width", write_tag_width),
+        ):
+            if value < 1:
+                raise ValueError(f"LaneShapes {name} must be at least 1, not {value!r}.")
         who = {"mask": n_positions}
         self.read = data.StructLayout(
             {

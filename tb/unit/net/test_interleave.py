@@ -166,6 +166,14 @@ def test_wide_fields_of_flits_start_at_words() -> None:
             lambda: LaneShapes(link_bytes=64, n_positions=0, read_tag_width=4, write_tag_width=4),
             "LaneShapes n_positions must be at least 1, not 0.",
         ),
+        (
+            lambda: LaneShapes(link_bytes=64, n_positions=2, read_tag_width=0, write_tag_width=4),
+            "LaneShapes read_tag_width must be at least 1, not 0.",
+        ),
+        (
+            lambda: LaneShapes(link_bytes=64, n_positions=2, read_tag_width=4, write_tag_width=0),
+            "LaneShapes write_tag_width must be at least 1, not 0.",
+        ),
     ],
 )
 def test_bad_parameters_are_refused(make: Any, message: str) -> None:
