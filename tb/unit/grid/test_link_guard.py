@@ -11,6 +11,7 @@ from hw.arch.commands import Opcode
 from hw.arch.traps import LINK_TEXT, Trap, trap_sentence
 from hw.arch.units import Unit
 from hw.grid.link_guard import LINKS, LinkGuard
+from tb.common.coverage import cover_trap
 from tb.common.seeds import python_rng
 
 NAMES = (*LINKS, *LINKS.values())
@@ -67,6 +68,7 @@ def test_a_missing_link_is_never_waited_for_and_traps(number: int) -> None:
         await context.tick()
         trap = context.get(guard.trap)
         assert (trap.valid, trap.cause, trap.info) == (1, Trap.NO_NEIGHBOUR, number)
+        cover_trap(trap.as_bits())
         words = trap_sentence(trap.cause, trap.unit, trap.opcode, trap.tag, trap.info)
         assert words == (
             f"RE trapped in drain: the reduction link leads to no other element"
