@@ -14,6 +14,9 @@ from hw.arch.commands import LEVELS
 
 __all__ = ["LoopNest", "LoopOffset", "at_level", "lowest", "selected", "shortened_counts"]
 
+_NARROW = 4
+"""Bits of a narrow offset."""
+
 
 def lowest(bits: Value) -> Value:
     """Only the lowest of the bits that are set."""
@@ -63,7 +66,9 @@ class LoopOffset(wiring.Component):
         Sums wrap in `offset_width` bits.
 
     Timing
-        One iteration per cycle. One adder: every level remembers the offset of its iteration.
+        One iteration per cycle. Every level remembers the offset of its iteration, so one adder is
+        enough. Narrow offsets have one for each level: which level moves is known late, and they
+        are hardly larger than the choice in front of one adder.
 
     Parameters
     ----------
@@ -106,14 +111,18 @@ class LoopOffset(wiring.Component):
             Signal(signed(self.offset_width), name=f"offset{level}") for level in range(LEVELS)
         ]
         strides = [self.strides[level] for level in range(LEVELS)]
-        # The origin goes through the adder as one more offset, which is cheaper than a choice.
         m.d.comb += [
             moves.eq(Mux(self.start, 0, lowest(self.goes_on))),
-            moved.eq(
-                selected(Cat(moves, self.start), [*offsets, self.origin]) + selected(moves, strides)
-            ),
             self.offset.eq(offsets[0]),
         ]
+        chosen = Cat(moves, self.start)
+        if self.offset_width <= _NARROW:
+            sums = [(a + b)[: self.offset_width] for a, b in zip(offsets, strides, strict=True)]
+            m.d.comb += moved.eq(selected(chosen, [*sums, self.origin.as_unsigned()]))
+        else:
+            # The origin goes through the adder as one more offset: cheaper than a choice.
+            origins = selected(chosen, [*offsets, self.origin])
+            m.d.comb += moved.eq(origins + selected(moves, strides))
         for level in range(LEVELS):
             # This level moves, or begins anew: none below goes on, but one does. Said like this it
             # is known before `step` is.

@@ -42,8 +42,8 @@ class Accumulator(wiring.Component):
     read_*, integer_*, floating_* : Out, to `AccumulatorBanks`.
     old, parity : In, what it read, and the parity bits of its values. Without floating point: as
         `AccumulatorCopies`, so zeros where nothing was read.
-    fill, fill_data : In, in a cycle without `integer_en` `integer_data` is this; only without
-        floating point, where one adder serves both.
+    fill_ready : Out(1), fill_data : In, in a cycle with `fill_ready`, so without `integer_en`,
+        `integer_data` is `fill_data`; only without floating point, where one adder serves both.
     close, close_bank, close_done : Out, to `BankStates`.
     busy : Out(1), rows are on their way, so the clock must run.
     fault, fault_bank, fault_row : Out, a value that was added to had wrong parity; a cycle
@@ -68,7 +68,7 @@ class Accumulator(wiring.Component):
             "fault_row": Out(range(rows)),
         }
         if not with_fp:
-            members |= {"fill": In(1), "fill_data": In(32 * columns)}
+            members |= {"fill_ready": Out(1, init=1), "fill_data": In(32 * columns)}
         for user in ("read", "integer", "floating"):
             members |= {
                 f"{user}_en": Out(1),
@@ -108,7 +108,7 @@ class Accumulator(wiring.Component):
         adds = Signal()
         m.d.comb += [
             adds.eq(valid & ~overwrite),
-            self.integer_en.eq(valid & (overwrite | ~is_float)),
+            self.integer_en.eq(valid & (overwrite | ~is_float) if self.with_fp else valid),
             self.integer_bank.eq(bank),
             self.integer_row.eq(row),
         ]
@@ -116,6 +116,8 @@ class Accumulator(wiring.Component):
         closing = Cat(valid & close, bank, done)
         busy = [valid for valid, _ in stages[1:]]
         busy.insert(0, self._elaborate_check(m, *stages[-1]))
+        if not self.with_fp:
+            m.d.sync += self.fill_ready.eq(~stages[-2][0])
         if self.with_fp:
             self._elaborate_floating(m, adds & is_float, Cat(bank, row), partial)
             for stage in range(FLOAT_LATENCY):
@@ -141,7 +143,7 @@ class Accumulator(wiring.Component):
                 adder.a.eq(self.old[word]),
                 adder.b.eq(partial[word]),
                 adder.other.eq(self.fill_data[word]),
-                adder.choose.eq(self.fill),
+                adder.choose.eq(self.fill_ready),
                 total.eq(adder.o),
             ]
 

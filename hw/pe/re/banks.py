@@ -133,8 +133,9 @@ class BankStates(wiring.Component):
     """State of each accumulator bank.
 
     Operation: `BankPort` tells how visits change states. The other events are strobes with a bank:
-    `close` (its last row is in; `done` tells which state follows), `drain` (its first row is about
-    to be read), `free` (its last row was read), `fill` and `ready` (its preload begins and ends).
+    `close` (its last row is in; `done` tells which state follows), `drain` (its first row was
+    read), `free` (its last row was read), `fill` and `ready` (its preload begins and ends). Of
+    `drain`, `fill` and `ready` there is one at a time.
 
     Timing: states follow events in the next cycle.
 
@@ -172,9 +173,14 @@ class BankStates(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.d.comb += self.port.states.eq(self.states)
+        follows = Signal(BankState, init=BankState.DRAINING)
+        with m.If(self.fill):
+            m.d.comb += follows.eq(BankState.FILLING)
+        with m.If(self.ready):
+            m.d.comb += follows.eq(BankState.READY)
+        changes = self.drain | self.fill | self.ready
         for number in range(self.banks):
             state = self.states[number]
-            here = self.bank == number
             with m.If(self.port.visit & (self.port.bank == number)):
                 with m.If(self.port.last):
                     m.d.sync += state.eq(BankState.CLOSING)
@@ -185,12 +191,8 @@ class BankStates(wiring.Component):
                     m.d.sync += state.eq(BankState.FULL)
                 with m.Else():
                     m.d.sync += state.eq(BankState.READY)
-            with m.If(self.drain & here):
-                m.d.sync += state.eq(BankState.DRAINING)
+            with m.If(changes & (self.bank == number)):
+                m.d.sync += state.eq(follows)
             with m.If(self.free & (self.free_bank == number)):
                 m.d.sync += state.eq(BankState.FREE)
-            with m.If(self.fill & here):
-                m.d.sync += state.eq(BankState.FILLING)
-            with m.If(self.ready & here):
-                m.d.sync += state.eq(BankState.READY)
         return m

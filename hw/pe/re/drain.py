@@ -53,7 +53,7 @@ class DrainPath(wiring.Component):
     states : In, states of the banks.
     read_en, read_bank, read_row : Out, to the banks; own, parity : In, from there.
     read_zero, read_take : Out, to `AccumulatorCopies`.
-    drain, free, free_bank : Out, to `BankStates`.
+    drain, drain_bank, free, free_bank : Out, to `BankStates`.
     ls_out : Out(LsWritePort).array(4 * columns / word_bytes).
     in_north, in_west, out_south, out_east, to_se : streams of rows, where the engine has them.
     step : Out(stream of cb and advance), steps that are in local memory.
@@ -119,6 +119,7 @@ class DrainPath(wiring.Component):
                 "own": In(32 * columns),
                 "parity": In(columns),
                 "drain": Out(1),
+                "drain_bank": Out(range(banks)),
                 "free": Out(1),
                 "free_bank": Out(range(banks)),
                 "ls_out": writer["ls_out"],
@@ -150,8 +151,8 @@ class DrainPath(wiring.Component):
             wiring.connect(m, wiring.flipped(outer), inner)
         linking = Signal()  # a row waits at a link
         link_left = Signal()  # it leaves
-        seeking = Signal()  # the minimum of the row in the register is not found yet
-        self._elaborate_connections(m, seeking)
+        seeking = Signal()  # minimum and maximum of the row in the register are not found yet
+        self._elaborate_connections(m)
         register = self._elaborate_register(m, linking, link_left, seeking)
         on_way = self._elaborate_links(m, register, linking, link_left)
         on_way += self._elaborate_check(m)
@@ -164,7 +165,7 @@ class DrainPath(wiring.Component):
         ]
         return m
 
-    def _elaborate_connections(self, m: Module, seeking: Signal) -> None:
+    def _elaborate_connections(self, m: Module) -> None:
         """Connect reader and stages to each other, to the banks and to the outside."""
         reader, stages = self.reader, self.stages
         m.d.comb += [
@@ -176,6 +177,7 @@ class DrainPath(wiring.Component):
             self.read_bank.eq(reader.bank),
             self.read_row.eq(reader.row),
             self.drain.eq(reader.drain),
+            self.drain_bank.eq(reader.its_bank),
             self.free.eq(reader.free),
             self.free_bank.eq(reader.moved_bank),
             self.queued.eq(reader.queued),
@@ -184,13 +186,12 @@ class DrainPath(wiring.Component):
             stages.own.eq(self.own),
             stages.own_n_valid.eq(reader.n_valid),
             stages.there.eq(reader.there),
-            stages.stop.eq(self.stop),
         ]
         if self.row_in_memory:
-            m.d.comb += [
-                reader.hold.eq(seeking),
-                self.read_en.eq(reader.en | (stages.moves & self.mode.minmax)),
-            ]
+            # Zeros follow a row that is sought. There are no stages to stop.
+            m.d.comb += self.read_en.eq(reader.en | (reader.moved & self.mode.minmax))
+        else:
+            m.d.comb += stages.stop.eq(self.stop)
 
     def _elaborate_check(self, m: Module) -> list[Value]:
         """Check rows that move on; returns whether that is under way."""
@@ -222,37 +223,43 @@ class DrainPath(wiring.Component):
         """
         reader, stages, writer = self.reader, self.stages, self.writer
         free, taken = Signal(), Signal()
+        closed = Signal()  # the row in the register stays: it is sought, or waits at a link
         leaves = Signal()  # a row is written, or offered at a link, from the next cycle on
         to_memory = self.mode.destination == Destination.LS
         if self.row_in_memory:
             result: Value = self.own
         else:
             result = Signal(32 * self.columns, reset_less=True)
-        # Who takes rows out of the memory's register is not waited for: they come more slowly.
-        at_once = Const(0, 1) if self.row_in_memory else link_left
+        # Whoever takes rows out of the memory's register is not waited for: they come more slowly.
+        opens = Const(0, 1) if self.row_in_memory else link_left
         seeks, found, pair = Const(0, 1), Const(0, 1), Const(0, 64)
         if not self.fast_minmax:
             seeks = self.mode.minmax
-            found, pair = self._elaborate_serial(m, result, taken, leaves, seeking)
+            found, pair = self._elaborate_serial(m, result, taken, seeking)
         # When a pair is found the register gets zeros.
         both = Signal(32 * self.columns)
         m.d.comb += [
             both.eq(result | Mux(seeks, pair, 0)),
-            free.eq(writer.ready & ~seeking & (~linking | at_once)),
-            taken.eq(stages.valid & free & ~self.stop),
-            leaves.eq(Mux(seeks, found & ~self.stop, taken)),
+            free.eq(writer.ready & (~closed | opens)),
+            taken.eq(stages.valid & free),
+            leaves.eq(Mux(seeks, found, taken)),
+            reader.hold.eq(seeking & self.row_in_memory),
             stages.advance.eq(~stages.valid | taken),
             self.read_take.eq(taken | (leaves & seeks)),
             writer.place.eq(reader.places.payload),
-            writer.load.eq(leaves & to_memory & ~writer.outside & ~self.fault_outside),
+            writer.load.eq(leaves),
+            writer.here.eq(to_memory),
             writer.row.eq(both if self.row_in_memory else Mux(seeks, pair, stages.row)),
             writer.short.eq(self.mode.minmax),
+            self.fault_outside.eq(writer.fault),
             self.fault_bank.eq(reader.moved_bank),
             self.waits_ls.eq(stages.valid & to_memory & ~free),
-            reader.places.ready.eq(leaves | self.stop),
+            reader.places.ready.eq(leaves),
         ]
-        with m.If(leaves & to_memory & writer.outside):
-            m.d.sync += self.fault_outside.eq(1)
+        with m.If(self.stop | (taken & (seeks | ~to_memory))):
+            m.d.sync += closed.eq(1)
+        with m.Elif(link_left | (found & to_memory)):
+            m.d.sync += closed.eq(0)
         if not self.row_in_memory:
             with m.If(taken):
                 m.d.sync += result.eq(stages.row)
@@ -265,25 +272,19 @@ class DrainPath(wiring.Component):
         return both
 
     def _elaborate_serial(
-        self, m: Module, row: Value, taken: Value, leaves: Value, seeking: Signal
+        self, m: Module, row: Value, taken: Value, seeking: Signal
     ) -> tuple[Value, Value]:
         """Minimum and maximum of the row in the register: whether both are found, and they."""
         m.submodules.min_max = finder = SerialMinMax(columns=self.columns)
-        count = Signal.like(self.stages.n_valid)
         m.d.comb += [
             finder.row.eq(row),
             finder.is_float.eq(self.mode.is_float if self.with_fp else 0),
-            finder.n_valid.eq(count),
-            finder.start.eq(seeking),
-            finder.taken.eq(leaves),
+            finder.start.eq(taken & self.mode.minmax),
+            finder.n_valid.eq(self.stages.n_valid),
+            finder.stop.eq(self.stop),
+            seeking.eq(finder.busy),
         ]
-        with m.If(taken & self.mode.minmax):
-            m.d.sync += [seeking.eq(1), count.eq(self.stages.n_valid)]
-        with m.Elif(leaves):
-            m.d.sync += seeking.eq(0)
-        with m.If(self.stop):
-            m.d.sync += seeking.eq(0)
-        return finder.done & seeking, finder.o
+        return finder.done, finder.o
 
     def _elaborate_links(
         self, m: Module, register: Value, linking: Signal, left: Signal

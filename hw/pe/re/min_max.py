@@ -7,9 +7,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.num.fp32_order import fp32_is_nan
 from hw.num.rounding import CANONICAL_NAN
 
-__all__ = ["RowMinMax", "ordered_bits"]
+__all__ = ["RowMinMax", "ordered_bits", "pair_bits"]
 
 _LEVELS_PER_STAGE = 2
 
@@ -72,7 +73,7 @@ class RowMinMax(wiring.Component):
                 low.eq(Mux(counts, key, (1 << 31) - 1)),
                 high.eq(Mux(counts, key, -(1 << 31))),
             ]
-            nans.append(counts & value[23:31].all() & value[:23].any())
+            nans.append(counts & fp32_is_nan(value))
             pairs.append((low, high))
         m.d.comb += nan.eq(is_float & Cat(nans).any())
 
@@ -85,10 +86,7 @@ class RowMinMax(wiring.Component):
                 flags = Signal(2, name=f"flags{level}")
                 m.d.sync += flags.eq(Cat(is_float, nan))
                 is_float, nan = flags[0], flags[1]
-        found = Cat(ordered_bits(value.as_unsigned(), is_float) for value in pairs[0])
-        m.d.comb += self.o.eq(
-            Mux(nan, Cat(Const(CANONICAL_NAN, 32), Const(CANONICAL_NAN, 32)), found)
-        )
+        m.d.comb += self.o.eq(pair_bits(pairs[0], is_float, nan))
         return m
 
     def _elaborate_level(
@@ -113,3 +111,9 @@ def ordered_bits(value: Any, is_float: Any) -> Any:
     """Bits whose order as signed numbers is the value's order; its own inverse."""
     flip = (is_float & value[31]).replicate(31)
     return Cat(value[:31] ^ flip, value[31])
+
+
+def pair_bits(pair: Any, is_float: Any, is_nan: Any) -> Any:
+    """What is stored of a minimum and a maximum that are ordered as numbers."""
+    results = (ordered_bits(value.as_unsigned(), is_float) for value in pair)
+    return Cat(Mux(is_nan, Const(CANONICAL_NAN, 32), result) for result in results)

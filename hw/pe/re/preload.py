@@ -48,7 +48,7 @@ class PreloadPath(wiring.Component):
     step : Out(stream of cb and advance), steps that have been read.
     stop : In(1), start nothing new.
     reading : Out(1), requests or answers of local memory are under way.
-    filling : Out(1), a bank is being filled.
+    busy : Out(1), or a bank is being filled, or just was.
     fault_parity, fault_outside : Out(1), a byte of the row has wrong parity; the row reaches beyond
         local memory.
     waits_bank, waits_ls : Out(1), why nothing is done.
@@ -86,7 +86,7 @@ class PreloadPath(wiring.Component):
                 "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
                 "stop": In(1),
                 "reading": Out(1),
-                "filling": Out(1),
+                "busy": Out(1),
                 "fault_parity": Out(1),
                 "fault_outside": Out(1),
                 "waits_bank": Out(1),
@@ -99,7 +99,8 @@ class PreloadPath(wiring.Component):
         item = self.items.payload
         n_read = Signal(range(self.n_words + 1))
         asks, again = Signal(), Signal()  # words are asked for; the next item's will be
-        written, row_end, opened = Signal(), Signal(), Signal()
+        written, row_end, opens, opened = Signal(), Signal(), Signal(), Signal()
+        filling = Signal()
         word = self._elaborate_words(m, n_read, written)
         self._elaborate_requests(m, asks, again)
         with m.If(again):
@@ -111,11 +112,14 @@ class PreloadPath(wiring.Component):
             self.step.payload.advance.eq(item.place.advance),
             row_end.eq(written & (word == self.n_words - 1 if self.by_word else 1)),
             self.items.ready.eq(opened),
+            self.fill.eq(opened),
+            self.busy.eq(self.reading | filling | self.ready),
         ]
-        m.d.sync += opened.eq(self.fill)
+        # Events come a cycle late, as registers.
+        m.d.sync += [opened.eq(opens), self.ready.eq(0)]
         with m.If(row_end):
             m.d.sync += self.write_row.eq(self.write_row + 1)
-        with m.If(~self.filling):
+        with m.If(~filling):
             m.d.sync += self.bank.eq(item.bank)
         with m.FSM():
             with m.State("READ"):
@@ -130,16 +134,16 @@ class PreloadPath(wiring.Component):
             with m.State("OPEN"):
                 m.d.comb += self.waits_bank.eq(self.states[self.bank] != BankState.FREE)
                 with m.If(~self.waits_bank & ~self.stop):
-                    m.d.comb += self.fill.eq(1)
+                    m.d.comb += opens.eq(1)
                     m.next = "FILL"
             with m.State("FILL"):
                 m.d.comb += [
-                    self.filling.eq(1),
+                    filling.eq(1),
                     self.write_en.eq(1),
                     written.eq(self.write_ready),
                 ]
                 with m.If(row_end & (self.write_row == self.rows - 1)):
-                    m.d.comb += self.ready.eq(1)
+                    m.d.sync += self.ready.eq(1)
                     m.next = "READ"
         return m
 

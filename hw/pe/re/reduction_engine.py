@@ -45,9 +45,9 @@ class ReductionEngine(wiring.Component):
 
     Timing: accumulation and drain one row per cycle each, at the same time. A row of a bank may
     come again after `latency` cycles. A DRAIN of n rows takes n + 10 cycles from `command` to
-    `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 12, when nothing is
+    `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 13, when nothing is
     waited for; `RowCombiner` and `RowMinMax` add their latencies. Without floating point a PRELOAD
-    takes (tile_rows + 1) * 4 * columns / word_bytes + 12, and where rows leave from the memory's
+    takes (tile_rows + 1) * 4 * columns / word_bytes + 13, and where rows leave from the memory's
     register (`DrainPath`) a DRAIN 2 n + 10. `status.state` and `status.steps` are a cycle late.
 
     Numerics: INT32 wraps. FP32 adds as `Fp32Adder`, first acc + partial, at a link own + incoming.
@@ -171,9 +171,9 @@ class ReductionEngine(wiring.Component):
             ),
             ("accumulator", accumulator, self.rows.valid | accumulator.busy),
             ("drain", drain, drain.items.valid | drain.busy),
-            ("preload", preload, preload.items.valid | preload.reading | preload.filling),
+            ("preload", preload, preload.items.valid | preload.busy),
         ):
-            m.submodules[name] = Gated(path, enable=enable)
+            m.submodules[name] = Gated(path, enable=enable, rests=True)
         m.submodules.memories = self.memories
         m.submodules.states = states = BankStates(banks=self.config.banks)
         stop, illegal = Signal(), Signal()
@@ -231,7 +231,7 @@ class ReductionEngine(wiring.Component):
             states.free_bank.eq(drain.free_bank),
             states.fill.eq(preload.fill),
             states.ready.eq(preload.ready),
-            states.bank.eq(Mux(self.sequencer.is_preload, preload.bank, drain.read_bank)),
+            states.bank.eq(Mux(preload.fill | preload.ready, preload.bank, drain.drain_bank)),
             drain.states.eq(states.states),
             preload.states.eq(states.states),
         ]
@@ -258,8 +258,7 @@ class ReductionEngine(wiring.Component):
         memories, accumulator, preload = self.memories, self.accumulator, self.preload
         drain = self.drain
         m.d.comb += [
-            preload.write_ready.eq(~accumulator.integer_en),
-            accumulator.fill.eq(~accumulator.integer_en),
+            preload.write_ready.eq(accumulator.fill_ready),
             accumulator.fill_data.eq(preload.write_data),
             memories.write_en.eq(accumulator.integer_en | preload.write_en),
             memories.write_bank.eq(preload.bank),
@@ -298,9 +297,7 @@ class ReductionEngine(wiring.Component):
             drain.mode.source.eq(command.source),
             drain.mode.minmax.eq(command.minmax),
             # What has a fault does not end before it has trapped.
-            sequencer.settled.eq(
-                ~drain.busy & ~preload.reading & ~preload.filling & ~self.control.trap.valid
-            ),
+            sequencer.settled.eq(~drain.busy & ~preload.busy & ~self.control.trap.valid),
             sequencer.stop.eq(stop),
             drain.stop.eq(stop),
             preload.stop.eq(stop),

@@ -15,7 +15,8 @@ from hw.pe.re.sequencer import item_layout
 __all__ = ["RowReader"]
 
 _WAY_DEPTH = 16
-_ITEMS_AHEAD = 3
+"""More than there can be rows on their way: 4 in the queue, 1 at the memory, 9 in stages."""
+_ITEMS_AHEAD = 4
 
 
 class RowReader(wiring.Component):
@@ -41,14 +42,15 @@ class RowReader(wiring.Component):
     -------
     items : In(stream of item_layout), rows to read.
     states : In, states of the banks.
-    stop : In(1), take and read nothing, and forget what was read.
+    stop : In(1), read nothing, and forget what was read.
     hold : In(1), read nothing.
     moves : In(1), the row at the output moves on.
     en, bank, row : Out, to the banks.
     there : Out(1), a row is at the memory's output; n_valid : Out, its columns that count;
         its_bank : Out(range(banks)).
     moved : Out(1), one moved on a cycle ago; moved_bank : Out(range(banks)), from there.
-    drain, free : Out(1), events of `bank` and `moved_bank` for `BankStates`.
+    drain, free : Out(1), events of `its_bank` and `moved_bank` for `BankStates`, a cycle after the
+        read and the move.
     places : Out(stream of row_place_layout), where rows go.
     waits_bank : Out(1), the next row's bank is not full.
     queued : Out(1), a row waits to be read.
@@ -95,15 +97,13 @@ class RowReader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         item = self._elaborate_items(m)
-        last, moved_last = Signal(), Signal()
+        last = Signal()
         m.d.comb += [
             self.en.eq(self._elaborate_choice(m, item) & ~self.hold & ~self.stop),
             item.ready.eq(self.en),
             self.bank.eq(item.payload.bank),
             self.row.eq(item.payload.row),
-            self.drain.eq(self.en & item.payload.first),
             self.queued.eq(item.valid),
-            self.free.eq(self.moved & moved_last),
         ]
         with m.If(self.en):
             m.d.sync += [
@@ -115,8 +115,9 @@ class RowReader(wiring.Component):
         with m.Elif(self.moves | self.stop):
             m.d.sync += self.there.eq(0)
         m.d.sync += [
+            self.drain.eq(self.en & item.payload.first),
+            self.free.eq(self.moves & last),
             self.moved.eq(self.moves),
-            moved_last.eq(last),
             self.moved_bank.eq(self.its_bank),
         ]
         return m
@@ -131,7 +132,7 @@ class RowReader(wiring.Component):
         wiring.connect(m, wiring.flipped(self.places), way.o)
         takes = Signal()
         m.d.comb += [
-            self.items.ready.eq(queue.i.ready & way.i.ready & ~self.stop),
+            self.items.ready.eq(queue.i.ready),
             takes.eq(self.items.valid & self.items.ready),
             queue.i.valid.eq(takes),
             *(queue.i.payload[name].eq(source[name]) for name in fields),
@@ -146,8 +147,10 @@ class RowReader(wiring.Component):
         """Whether the next row may be read."""
         allowed = Signal()
         full = self.states[item.payload.bank] == BankState.FULL
+        # A bank whose first row was just read still looks full.
+        drained = self.drain & (self.its_bank == item.payload.bank)
         m.d.comb += [
-            allowed.eq(~item.payload.first | full),
+            allowed.eq(~item.payload.first | (full & ~drained)),
             self.waits_bank.eq(item.valid & ~allowed),
         ]
         if self.ahead:

@@ -86,12 +86,16 @@ class RowStages(wiring.Component):
         if self.sources:
             row, valid, n_valid, more = self._elaborate_combiner(m, neighbour, complete)
             on_way += more
-        m.d.comb += [self.row.eq(row), self.valid.eq(valid), self.n_valid.eq(n_valid)]
+        m.d.comb += [
+            self.row.eq(row),
+            self.valid.eq(valid & ~self.stop),
+            self.n_valid.eq(n_valid),
+        ]
         if self.fast_minmax:
             found, there, more = self._elaborate_minmax(m, row, valid, n_valid)
             on_way += more
             with m.If(self.mode.minmax):
-                m.d.comb += [self.row.eq(found), self.valid.eq(there)]
+                m.d.comb += [self.row.eq(found), self.valid.eq(there & ~self.stop)]
         m.d.comb += self.busy.eq(Cat(on_way).any())
         return m
 

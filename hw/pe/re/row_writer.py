@@ -52,10 +52,10 @@ def spread_place(
 class RowWriter(wiring.Component):
     """Spreads rows over write slots of local memory, one for each word of a row.
 
-    Operation: (1) a row and its place are taken with `load`, while `ready`. (2) From the next cycle
-    on each slot writes its word. A row with `short` is 8 bytes long; slots behind them write
-    nothing. (3) When all words up to the end of a step are written the step is reported. (4) A
-    place that reaches beyond local memory is reported and must not be loaded.
+    Operation: (1) a row and its place are taken with `load` and `here`, while `ready`. (2) From the
+    next cycle on each slot writes its word. A row with `short` is 8 bytes long; slots behind them
+    write nothing. (3) When all words up to the end of a step are written the step is reported. (4)
+    A row that would reach beyond local memory is a fault. It is not written, nor is one behind it.
 
     Timing: with `queued` words go through skid buffers: a row per cycle while all slots are granted
     at once, and a slot may lag behind the others. Else `row` holds the row until the writer is
@@ -71,13 +71,14 @@ class RowWriter(wiring.Component):
     Members
     -------
     place : In(row_place_layout), of the row that would be loaded.
-    load : In(1), take it.
-    ready : Out(1), it can be taken.
+    load : In(1), a row goes; here : In(1), it goes to local memory.
+    ready : Out(1), a row can go.
     row : In(32 * columns), with `queued` the row that would be loaded, else the one loaded last.
     short : In(1), of the rows on their way.
     ls_out : Out(LsWritePort).array(n_slots).
-    step : Out(stream of cb and advance), steps that are in local memory.
-    outside : Out(1), a word of `place` lies beyond local memory.
+    step : Out(stream of cb and advance), steps that are in local memory; unless one is taken,
+        `ready` must stay.
+    fault : Out(1), there was a fault, from the next cycle on for ever.
     busy : Out(1), words or a step are on their way.
     """
 
@@ -90,12 +91,13 @@ class RowWriter(wiring.Component):
             {
                 "place": In(row_place_layout(address_width, self.n_slots)),
                 "load": In(1),
+                "here": In(1),
                 "ready": Out(1),
                 "row": In(32 * columns),
                 "short": In(1),
                 "ls_out": Out(port).array(self.n_slots),
                 "step": Out(stream.Signature(data.StructLayout({"cb": 6, "advance": 16}))),
-                "outside": Out(1),
+                "fault": Out(1),
                 "busy": Out(1),
             }
         )
@@ -104,28 +106,40 @@ class RowWriter(wiring.Component):
         m = Module()
         waiting = Signal(self.n_slots)  # words of the row, or of the end of a step, to be written
         reports = Signal()  # a step ends with them
+        outside, goes = Signal(), Signal()
         m.d.comb += [
-            self.outside.eq(Mux(self.short, self.place.short_outside, self.place.outside)),
+            outside.eq(Mux(self.short, self.place.short_outside, self.place.outside)),
+            goes.eq(self.here & ~outside & ~self.fault),
             self.step.valid.eq(reports & ~waiting.any()),
         ]
-        with m.If(self.load & self.place.step_end):
+        with m.If(self.load & self.here & outside):
+            m.d.sync += self.fault.eq(1)
+        with m.If(self.load & goes & self.place.step_end):
+            m.d.sync += reports.eq(1)
+        with m.Elif(self.step.valid & self.step.ready):
+            m.d.sync += reports.eq(0)
+        # May change whenever no step is on its way.
+        with m.If(~reports if self.queued else self.ready):
             m.d.sync += [
-                reports.eq(1),
                 self.step.payload.cb.eq(self.place.cb),
                 self.step.payload.advance.eq(self.place.advance),
             ]
-        with m.Elif(self.step.valid & self.step.ready):
-            m.d.sync += reports.eq(0)
         if self.queued:
-            self._elaborate_queued(m, waiting, reports)
+            self._elaborate_queued(m, waiting, reports, goes)
         else:
-            self._elaborate_held(m, waiting, reports)
+            self._elaborate_held(m, waiting, reports, goes)
         return m
 
-    def _elaborate_held(self, m: Module, waiting: Signal, reports: Signal) -> None:
-        """Slots write words of `row`."""
+    def _elaborate_held(self, m: Module, waiting: Signal, reports: Signal, goes: Signal) -> None:
+        """Slots write words of `row`.
+
+        An address follows the place until a word waits.
+        """
+        # Whether the step will be taken: nobody else offers any, so it stays true.
+        room = Signal()
+        m.d.sync += room.eq(self.step.ready)
         m.d.comb += [
-            self.ready.eq(~waiting.any() & (~reports | self.step.ready)),
+            self.ready.eq(~waiting.any() & (~reports | room)),
             self.busy.eq(waiting.any() | reports),
         ]
         for number, port in enumerate(self.ls_out):
@@ -134,15 +148,14 @@ class RowWriter(wiring.Component):
                 port.request.payload.data.eq(self._word(number)),
                 port.request.payload.strobe.eq(self._strobe(number)),
             ]
+            with m.If(~waiting[number]):
+                m.d.sync += port.request.payload.address.eq(self.place.addresses[number])
             with m.If(self.load):
-                m.d.sync += [
-                    port.request.payload.address.eq(self.place.addresses[number]),
-                    waiting[number].eq(self._is_used(number)),
-                ]
+                m.d.sync += waiting[number].eq(goes & self._is_used(number))
             with m.Elif(port.request.ready):
                 m.d.sync += waiting[number].eq(0)
 
-    def _elaborate_queued(self, m: Module, waiting: Signal, reports: Signal) -> None:
+    def _elaborate_queued(self, m: Module, waiting: Signal, reports: Signal, goes: Signal) -> None:
         """Slots have queues of their own; a step's end waits until the one before is reported."""
         room, on_way = [], []
         for number, port in enumerate(self.ls_out):
@@ -150,7 +163,7 @@ class RowWriter(wiring.Component):
             m.submodules[f"slot{number}"] = skid = SkidBuffer(shape=shape)
             request, takes = skid.i.payload.request, Signal(name=f"takes{number}")
             m.d.comb += [
-                takes.eq(self.load & self._is_used(number)),
+                takes.eq(self.load & goes & self._is_used(number)),
                 skid.i.valid.eq(takes),
                 skid.i.payload.end.eq(self.place.step_end),
                 request.address.eq(self.place.addresses[number]),

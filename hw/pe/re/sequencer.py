@@ -36,11 +36,11 @@ def item_layout(banks: int, rows: int, columns: int, address_width: int) -> data
 class Sequencer(wiring.Component):
     """Walks the nest of one command at a time, with the shared address generator.
 
-    Operation: (1) a command is taken when the one before is complete, and its nest goes to the
-    generator in that cycle, so that only the rest of it is kept here. (2) `items` offers one item
-    for each iteration of its nest, as soon as its address is there. (3) The command is complete
-    when all items were taken, `settled` is high and the CB table knows of all steps. (4) `stop`
-    drops the command and takes none.
+    Operation: (1) a command is taken a cycle after it is seen and the one before is complete, and
+    its nest goes to the generator in that cycle, so that only the rest of it is kept here. (2)
+    `items` offers one item for each iteration of its nest, as soon as its address is there. (3) The
+    command is complete when all items were taken, `settled` is high and the CB table knows of all
+    steps. (4) `stop` drops the command and takes none.
 
     One generator serves both directions, since commands run one at a time; a step of DRAIN is
     produced into a circular buffer at `cb_out`, one of PRELOAD consumed from one at `cb_in`. Rows
@@ -199,6 +199,7 @@ class Sequencer(wiring.Component):
                 for level in range(1, LEVELS)
             ),
             walk.goes_on.eq(~source.last),
+            self.items.valid.eq(generator.addresses.valid),
             walk.step.eq(self.items.valid & self.items.ready),
             generator.addresses.ready.eq(walk.step),
             self.waits_for_cb.eq(generator.waiting),
@@ -227,20 +228,18 @@ class Sequencer(wiring.Component):
         ]
         fields = ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
         m.d.comb += [getattr(self.completion.payload, name).eq(command[name]) for name in fields]
+        # A register, since it reaches so many.
+        m.d.sync += walk.start.eq(0)
+        m.d.comb += [self.command.ready.eq(walk.start), generator.nest.valid.eq(walk.start)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [
-                    self.command.ready.eq(generator.nest.ready),
-                    generator.nest.valid.eq(self.command.valid),
-                    walk.start.eq(self.command.valid & self.command.ready),
-                ]
-                with m.If(walk.start):
-                    m.next = "RUN"
+                with m.If(self.command.valid & generator.nest.ready):
+                    m.d.sync += walk.start.eq(1)
+                    m.next = "START"
+            with m.State("START"):
+                m.next = "RUN"
             with m.State("RUN"):
-                m.d.comb += [
-                    self.running.eq(1),
-                    self.items.valid.eq(generator.addresses.valid),
-                ]
+                m.d.comb += self.running.eq(1)
                 with m.If(walk.step & generator.addresses.payload.last.all()):
                     m.next = "FINISH"
                 with m.If(self.stop):

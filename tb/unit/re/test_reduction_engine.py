@@ -37,7 +37,7 @@ ROW_CYCLES, DRAIN_OVERHEAD, SERIAL_OVERHEAD = (
     (2, 10, 4) if PARAMETERS.get("row_in_memory") else (1, 10, 3)
 )
 needs_links = cocotb.test(skip=not PARAMETERS.get("with_links"))
-PRELOAD_OVERHEAD = 12
+PRELOAD_OVERHEAD = 13
 
 
 def _block(first: int, n_banks: int, **more: int) -> dict[str, int]:
