@@ -86,24 +86,27 @@ class SkidBuffer(wiring.Component):
         m = Module()
         spare = Signal(self.shape)
         spare_valid = Signal()
+        # The opposite, in a register of its own: the other one has to choose every bit's source.
+        ready = Signal(init=1)
         o_free = Signal()
         m.d.comb += [
-            self.i.ready.eq(~spare_valid),
+            self.i.ready.eq(ready),
             o_free.eq(~self.o.valid | self.o.ready),
         ]
         with m.If(o_free):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid | spare_valid),
                 spare_valid.eq(0),
+                ready.eq(1),
             ]
             with m.If(spare_valid):
                 m.d.sync += self.o.payload.eq(spare)
             with m.Elif(self.i.valid):
                 m.d.sync += self.o.payload.eq(self.i.payload)
         with m.Elif(self.i.valid):
-            m.d.sync += spare_valid.eq(1)
-        # A copy of each word, so that what enables the register does not wait for the sink.
-        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [spare_valid.eq(1), ready.eq(0)]
+        # Whatever is there is copied, so that what enables the register waits for nobody.
+        with m.If(~spare_valid):
             m.d.sync += spare.eq(self.i.payload)
         return m
 

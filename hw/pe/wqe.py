@@ -219,15 +219,19 @@ class WorkQueueEngine(wiring.Component):
         address = Signal(32)  # low bits of the next quad's, for traps
         n_collected, n_missing = Signal(2), Signal(2)  # quads of the command at hand
         complete = Signal()  # the command at hand is offered
-        taken, may_collect, wants, collects = Signal(), Signal(), Signal(), Signal()
+        taken, wants, collects = Signal(), Signal(), Signal()
+        is_end, there, right = Signal(), Signal(), Signal()
         m.d.comb += [
             self.command.valid.eq(complete & ~self._stop),
             taken.eq(self.command.valid & self.command.ready),
-            may_collect.eq((~complete | taken) & ~ends & (left != 0)),
-            wants.eq(quad_valid & may_collect),
-            collects.eq(wants & (errors == 0)),
+            is_end.eq(self.command.payload[:8] == Opcode.END),
+            ends.eq(taken & is_end),
+            there.eq(quad_valid & (left != 0)),  # and the engine is not stopped
+            right.eq(there & (errors == 0)),
+            # Whether the command is taken is known last, and then goes to all of its registers.
+            wants.eq(there & (~complete | (self.command.ready & ~is_end))),
+            collects.eq(right & (~complete | (self.command.ready & ~is_end))),
             quad_ready.eq(collects),
-            ends.eq(taken & (self.command.payload[:8] == Opcode.END)),
         ]
         with m.If(taken):
             m.d.sync += complete.eq(0)

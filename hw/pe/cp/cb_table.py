@@ -102,16 +102,15 @@ class CircularBufferTable(wiring.Component):
            CB_SHARED, a second unit on one side of a buffer not declared shared; CB_TOO_SMALL, a
            step that could never start; CB_UNDERFLOW, a done beyond what was granted; CB_BUSY, a
            set-up while granted steps are not done.
-        4. From the cycle behind `halt` on nothing is accepted; dones are still taken, so that units
-           come to rest.
+        4. While `halt` is high nothing is granted; dones are still taken, so that units come to
+           rest.
 
     Timing
-        An acquire that can be granted is accepted 3 cycles after it came at the earliest, and its
+        An acquire that can be granted is accepted 2 cycles after it came at the earliest, and its
         grant is valid in the next cycle. One operation a cycle over all ports, one in three cycles
-        for each stream of dones, one in four for each of acquires. A done, and an acquire that can
-        be granted, is taken within 2n + 3 cycles (n ports), plus one for each set-up.
-        No combinational path from inputs to outputs: the readys are registers, as much as a unit
-        makes of a grant hangs on them.
+        for each stream. A done, and an acquire that can be granted, is taken within 2n + 2 cycles
+        (n ports), plus one for each set-up.
+        No combinational path from inputs to outputs but from `halt` to the readys of acquires.
 
     Parameters
     ----------
@@ -173,16 +172,16 @@ class CircularBufferTable(wiring.Component):
             rows.write_port(),
         )
         is_set_up = Signal(self.n_cbs)
+        waiting = Signal(_Operation)  # in stage 2
         operation, busy = Signal(_Operation), Signal()  # in stage 3
         chosen = Signal(2 * len(self.owners))  # acquires, then dones, as stage 3 works on them
-        accepts = Signal(len(self.owners))  # acquires that were granted in the cycle before
         # The row as it was read, but for what the operation before has made of it: that one is
         # in a register of its own, since whether it took place is known last of all.
         row, known = Signal(layout), Signal()
         read_row, was_known, newest, is_newer = Signal(layout), Signal(), Signal(layout), Signal()
 
         moved, enough, right, cause = Signal(layout), Signal(), Signal(), Signal(Trap)
-        waiting = self._elaborate_choice(m, operation, busy, chosen, accepts, enough)
+        self._elaborate_choice(m, waiting, operation, busy, chosen, enough)
 
         m.d.comb += [
             read.addr.eq(waiting.cb),
@@ -191,7 +190,9 @@ class CircularBufferTable(wiring.Component):
             self.peek.eq(peek.data),
             self.peek_valid.eq(is_set_up.bit_select(peek.addr, 1)),
         ]
-        self._elaborate_move(m, operation, row, known, moved, enough, right, cause)
+        keeps = Signal(init=1)  # the operation before has not changed the row
+        amounts = self._elaborate_amounts(m, waiting, read.data, operation, newest, keeps)
+        self._elaborate_move(m, operation, row, known, amounts, moved, enough, right, cause)
         rests = Signal()  # nobody works in the buffer
         m.d.comb += rests.eq(~known | ((row.pending == 0) & (row.held == 0)))
         with m.If(operation.kind == _Kind.SETUP):  # overrides some; adders need not know
@@ -208,13 +209,36 @@ class CircularBufferTable(wiring.Component):
             was_known.eq(is_set_up.bit_select(read.addr, 1)),
             newest.eq(moved),
             is_newer.eq(done & (waiting.cb == operation.cb)),
+            keeps.eq(~(done & (waiting.cb == operation.cb))),
         ]
         m.d.comb += [row.eq(Mux(is_newer, newest, read_row)), known.eq(is_newer | was_known)]
         self._elaborate_trace(m, operation, done, moved)
         with m.If(busy & rests & (operation.kind == _Kind.SETUP)):  # sooner than `done`
             m.d.sync += is_set_up.bit_select(write.addr, 1).eq(1)
-        self._elaborate_answers(m, operation, busy, chosen, accepts, done, row, right, cause)
+        self._elaborate_answers(m, operation, busy, chosen, done, row, right, cause)
         return m
+
+    def _elaborate_amounts(
+        self,
+        m: Module,
+        waiting: data.View,
+        read: data.View,
+        operation: data.View,
+        newest: data.View,
+        keeps: Signal,
+    ) -> list[Value]:
+        """The amount that the operation in stage 3 takes from, and the one that it adds to.
+
+        They decide whether it takes place, so they are chosen from the row in stage 2 already; and
+        `keeps`, a register of its own, says only of them that they are still right.
+        """
+        amounts = []
+        for names in (_RING, (*_RING[1:], _RING[0])):
+            found = Signal(self.width, name=f"found_{names[0]}")
+            m.d.sync += found.eq(one_of([read[name] for name in names], waiting.move))
+            new = one_of([newest[name] for name in names], operation.move)
+            amounts.append(Mux(keeps, found, new))
+        return amounts
 
     def _elaborate_trace(
         self, m: Module, operation: data.View, done: Signal, moved: data.View
@@ -234,15 +258,15 @@ class CircularBufferTable(wiring.Component):
     def _elaborate_choice(
         self,
         m: Module,
+        waiting: data.View,
         operation: data.View,
         busy: Signal,
         chosen: Signal,
-        accepts: Signal,
         enough: Signal,
-    ) -> data.View:
+    ) -> None:
         """Stage 1: pick a request, or a set-up, which comes once and goes first.
 
-        Returns the operation in stage 2, which moves on to stage 3 with its row.
+        `waiting` is in stage 2, and moves on to stage 3 with its row.
         """
         n = len(self.owners)
         setup, sets_up = Signal(CbSetup), Signal()
@@ -257,10 +281,9 @@ class CircularBufferTable(wiring.Component):
         with m.If(sets_up):
             m.d.sync += chosen.eq(0)
         with m.Else():
-            on_way = chosen | picked | accepts  # the last are acquires only, so the lower ones
-            m.d.comb += chooser.requests.eq(wants & ~on_way)
+            m.d.comb += chooser.requests.eq(wants & ~chosen & ~picked)  # some are on their way
             m.d.sync += [chosen.eq(picked), picked.eq(chooser.grant)]
-        waiting = self._elaborate_pick(m, picked, sets_up, setup)
+        self._elaborate_pick(m, waiting, picked, sets_up, setup)
         m.d.sync += [operation.eq(waiting), busy.eq(sets_up | picked.any())]
 
         # Data or room only come by dones and set-ups; until then a refused acquire need not try.
@@ -268,14 +291,17 @@ class CircularBufferTable(wiring.Component):
             m.d.sync += blocked.eq(0)
         with m.Elif(busy & ~enough):
             m.d.sync += blocked.eq(blocked | chosen[:n])
-        return waiting
 
     def _elaborate_pick(
-        self, m: Module, picked: Signal, sets_up: Signal, setup: data.View
-    ) -> data.View:
+        self,
+        m: Module,
+        waiting: data.View,
+        picked: Signal,
+        sets_up: Signal,
+        setup: data.View,
+    ) -> None:
         """Stage 2: what was picked; its payload stays at its port until stage 3 takes it."""
         n = len(self.owners)
-        waiting = Signal(_Operation)
         acquires = [port.acquire.payload for port in self.ports]
         requests = [*acquires, *(port.done.payload for port in self.ports)]
         owners = [Const(owner, 3) for owner in self.owners]
@@ -306,7 +332,6 @@ class CircularBufferTable(wiring.Component):
                     ~acquires & ~producer,
                 )
             )
-        return waiting
 
     def _elaborate_setup(
         self,
@@ -334,6 +359,7 @@ class CircularBufferTable(wiring.Component):
         operation: data.View,
         row: data.View,
         known: Signal,
+        amounts: list[Value],
         moved: data.View,
         enough: Signal,
         right: Signal,
@@ -350,8 +376,7 @@ class CircularBufferTable(wiring.Component):
             producer.eq(operation.role == CbRole.PRODUCER),
             acquires.eq(operation.kind == _Kind.ACQUIRE),
             user.eq(Mux(producer, row.producer, row.consumer)),
-            amount.eq(one_of([row[name] for name in _RING], operation.move)),
-            target.eq(one_of([row[name] for name in (*_RING[1:], _RING[0])], operation.move)),
+            Cat(amount, target).eq(Cat(amounts)),
             pointer.eq(Mux(producer, row.reserve, row.claim)),
             less.eq(amount - advance),
             more.eq(target + advance),
@@ -390,25 +415,23 @@ class CircularBufferTable(wiring.Component):
         operation: data.View,
         busy: Signal,
         chosen: Signal,
-        accepts: Signal,
         done: Signal,
         row: data.View,
         right: Signal,
         cause: Signal,
     ) -> None:
-        """Take the request a cycle later, send the grant behind that, report a fault."""
+        """Take the request, send the grant a cycle later, report a fault."""
         n = len(self.owners)
-        found, grant, granted = Signal(CbGrant), Signal(CbGrant), Signal(n)
-        producer = operation.role == CbRole.PRODUCER
-        m.d.sync += [
-            accepts.eq(Mux(done, chosen[:n], 0)),
-            granted.eq(accepts),
-            found.base.eq(row.base),
-            found.depth.eq(row.depth),
-            found.pointer.eq(Mux(producer, row.reserve, row.claim)),
-        ]
-        with m.If(accepts.any()):  # the lines to all units stand still between grants
-            m.d.sync += grant.eq(found)
+        grant, granted, accepts = Signal(CbGrant), Signal(n), Signal(n)
+        m.d.comb += accepts.eq(Mux(done, chosen[:n], 0))
+        m.d.sync += granted.eq(accepts)
+        with m.If(busy):
+            producer = operation.role == CbRole.PRODUCER
+            m.d.sync += [
+                grant.base.eq(row.base),
+                grant.depth.eq(row.depth),
+                grant.pointer.eq(Mux(producer, row.reserve, row.claim)),
+            ]
         for i, port in enumerate(self.ports):
             m.d.comb += [
                 port.acquire.ready.eq(accepts[i]),

@@ -164,6 +164,7 @@ class Dispatcher(wiring.Component):
         self._arrives = Signal()  # that command comes from the memory
         self._step = Signal(range(7))  # 1 to 6 cycles after a RUN was in stage 2
         self._keeps = Signal()  # the moved command goes back into its context
+        self._holds = Signal()  # the command in stage 3 stays: a RUN, or what is to be kept
         self._stops = Signal()  # after a wrong command, and halted, nothing acts
         # What stage 2 takes, known a cycle before, since so many flip-flops wait for it.
         self._loads = Signal(init=1)  # something new: it is in none of a RUN's steps 2 and 3
@@ -302,8 +303,14 @@ class Dispatcher(wiring.Component):
             self._elaborate_move(m, run, opcode)
             m.d.sync += [checked.eq(acting), checked.valid.eq(1), checked.runs.eq(0)]
 
+        # A register of its own for so many flip-flops, as those flags decide about much else.
+        m.d.sync += self._holds.eq(
+            checked.runs | (self._step == 1) | ((self._step == 4) & self._keeps)
+        )
+        with m.If(~self._holds):
+            m.d.sync += self.command.eq(self._command)
         with m.If(checked.valid):
-            m.d.sync += [self.command.eq(self._command), acting.eq(checked)]
+            m.d.sync += acting.eq(checked)
         with m.Else():
             m.d.sync += acting.valid.eq(0)
         # Whether anything is wrong is known in time to act, what it is a cycle later.

@@ -16,6 +16,7 @@ from hw.pe.cp.cb_table import CircularBufferTable
 from hw.pe.cp.counter_file import EVENTS, CounterFile, event_bits, event_name
 from hw.pe.cp.debug_port import DebugPort
 from hw.pe.cp.dispatcher import Dispatcher
+from hw.pe.cp.grant_stage import GrantStage
 from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.signal_counters import SignalCounters
 from hw.pe.cp.traps import ElementTrap, TrapCollector
@@ -185,10 +186,13 @@ class CommandProcessor(wiring.Component):
         dispatcher, table = self._dispatcher, self._cbs
         for name, port in zip(self.sources, dispatcher.sources, strict=True):
             wiring.connect(m, wiring.flipped(getattr(self, f"source_{name}")), port)
-        for port_id, port in zip(self.cb_ports, table.ports, strict=True):
-            wiring.connect(m, wiring.flipped(getattr(self, f"cb_{port_id.name.lower()}")), port)
+        m.submodules.grants = grants = GrantStage(n_ports=len(self.cb_ports))
+        for number, port_id in enumerate(self.cb_ports):
+            outer = getattr(self, f"cb_{port_id.name.lower()}")
+            wiring.connect(m, wiring.flipped(outer), grants.ports[number])
+            wiring.connect(m, grants.table[number], table.ports[number])
         wiring.connect(m, dispatcher.setup, table.setup)
-        m.d.comb += [dispatcher.halt.eq(self._traps.halt), table.halt.eq(self._traps.units_halt)]
+        m.d.comb += [dispatcher.halt.eq(self._traps.halt), table.halt.eq(self._traps.halt)]
         m.d.sync += self.job_done.eq(dispatcher.job_done)
         with m.If(dispatcher.job_done):
             m.d.sync += self.status.eq(dispatcher.status)
