@@ -51,7 +51,7 @@ class RunSource(wiring.Component):
     """Takes commands one after another and sends their runs in order, a granted step at a time.
 
     Operation
-        1. A command is taken when the runs of the one before have left and `may_start` is high.
+        1. A command is taken when the runs of the one before have left and `may_start` was high.
         2. Level 0 is the run itself; levels 1 and up give one run each iteration. A step consists
            of whole runs: step and advance levels of 0 count as 1.
         3. In the tail runs have `tail_count` bytes, or with `tail_inner` there are fewer of them.
@@ -61,8 +61,9 @@ class RunSource(wiring.Component):
            index.
 
     Timing
-        First run 6 cycles after the command is taken when the step is granted at once, 10 with an
-        index list, then one per cycle as long as steps have 3 runs or more; see `AddressGenerator`.
+        A command that can start is taken the cycle after it came. First run 6 cycles after that
+        when the step is granted at once, 10 with an index list, then one per cycle as long as steps
+        have 3 runs or more; see `AddressGenerator`.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class RunSource(wiring.Component):
     acquire : Out(stream.Signature(CbAcquire)), to the CB table.
     grant : In(stream.Signature(CbGrant, always_ready=True)), from the CB table.
     runs : Out(stream.Signature(geometry.run_layout)), runs in order.
-    may_start : In(1), a command may be taken.
+    may_start : In(1), a command may be taken in the next cycle.
     stop : In(1), acquire nothing more and forget the command.
     started : Out(1), a command is being taken.
     header : Out(Completion), signal fields of the command being taken.
@@ -144,9 +145,13 @@ class RunSource(wiring.Component):
         wiring.connect(m, wiring.flipped(self.acquire), generator.acquire)
         wiring.connect(m, generator.grant, wiring.flipped(self.grant))
         command = _Fields(self.command.payload, self.opcode, self.indexed_opcode)
+        # A register, for which the command stays for a cycle: it goes to hundreds of others.
+        starts, free = Signal(), Signal()
+        m.d.comb += free.eq(~generator.busy & self.may_start & ~self.stop)
+        m.d.sync += starts.eq(self.command.valid & free & self._list_free(command) & ~starts)
         m.d.comb += [
-            self.started.eq(self.command.valid & self.command.ready),
-            self.command.ready.eq(~generator.busy & self.may_start & ~self.stop),
+            self.started.eq(starts & self.command.valid & ~self.stop),
+            self.command.ready.eq(starts),
             generator.nest.valid.eq(self.started),
             generator.stop.eq(self.stop),
             self.busy.eq(generator.busy | self.runs.valid),
@@ -166,6 +171,10 @@ class RunSource(wiring.Component):
         self._elaborate_addresses(m, generator, memory, rows, out, beyond)
         return m
 
+    def _list_free(self, command: _Fields) -> Value:
+        """Whether the index list of the command, if it has one, can be read."""
+        return Const(1, 1) if self.indices is None else ~(command.is_indexed & self.indices.busy)
+
     def _elaborate_indices(self, m: Module, command: _Fields) -> stream.Interface | None:
         """Rows of commands with a list."""
         indices = self.indices
@@ -184,8 +193,6 @@ class RunSource(wiring.Component):
             ("limit", "index_limit"),
         ):
             m.d.comb += indices.list[field].eq(command.indexed[name])
-        with m.If(command.is_indexed & indices.busy):
-            m.d.comb += self.command.ready.eq(0)
         m.d.comb += [
             indices.start.eq(self.started & command.is_indexed),
             indices.stop.eq(self.stop),
