@@ -222,9 +222,9 @@ class BankPort(wiring.Signature):
     Operation
         The DPE reads `states` and starts a visit only when the bank allows it: the first visit of
         an `init` command needs FREE, the first visit of another READY, later visits OPEN. In the
-        cycle in which a visit starts `visit` is high; the bank becomes OPEN, or CLOSING when
-        `last`. When the row with `close` arrives on the row stream the bank becomes FULL (`done`)
-        or READY.
+        cycle in which a visit starts `visit` is high; 2 cycles later the bank is OPEN, or CLOSING
+        when `last`, and until then it has no other visit. When the row with `close` arrives on the
+        row stream the bank becomes FULL (`done`) or READY.
     """
 
     def __init__(self, *, banks: int) -> None:

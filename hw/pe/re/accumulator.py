@@ -112,11 +112,12 @@ class Accumulator(wiring.Component):
             self.integer_bank.eq(bank),
             self.integer_row.eq(row),
         ]
-        self._elaborate_integers(m, partial, overwrite)
+        self._elaborate_integers(m, partial, valid, overwrite)
         closing = Cat(valid & close, bank, done)
         busy = [valid for valid, _ in stages[1:]]
         busy.insert(0, self._elaborate_check(m, *stages[-1]))
         if not self.with_fp:
+            # The opposite of `valid`, but not behind it.
             m.d.sync += self.fill_ready.eq(~stages[-2][0])
         if self.with_fp:
             self._elaborate_floating(m, adds & is_float, Cat(bank, row), partial)
@@ -129,7 +130,7 @@ class Accumulator(wiring.Component):
         m.d.comb += self.busy.eq(Cat(busy).any())
         m.d.comb += Cat(self.close, self.close_bank, self.close_done).eq(closing)
 
-    def _elaborate_integers(self, m: Module, partial: Any, overwrite: Any) -> None:
+    def _elaborate_integers(self, m: Module, partial: Any, valid: Any, overwrite: Any) -> None:
         """The sums; where nothing was read the memory without floating point gives zeros."""
         for column in range(self.columns):
             word = slice(32 * column, 32 * column + 32)
@@ -143,7 +144,7 @@ class Accumulator(wiring.Component):
                 adder.a.eq(self.old[word]),
                 adder.b.eq(partial[word]),
                 adder.other.eq(self.fill_data[word]),
-                adder.choose.eq(self.fill_ready),
+                adder.choose.eq(~valid),
                 total.eq(adder.o),
             ]
 

@@ -137,7 +137,8 @@ class BankStates(wiring.Component):
     read), `free` (its last row was read), `fill` and `ready` (its preload begins and ends). Of
     `drain`, `fill` and `ready` there is one at a time.
 
-    Timing: states follow events in the next cycle.
+    Timing: states follow events in the next cycle, and visits, which come late in theirs, 2 cycles
+    after.
 
     Parameters
     ----------
@@ -179,10 +180,16 @@ class BankStates(wiring.Component):
         with m.If(self.ready):
             m.d.comb += follows.eq(BankState.READY)
         changes = self.drain | self.fill | self.ready
+        visit, visit_last, visit_bank = Signal(), Signal(), Signal.like(self.port.bank)
+        m.d.sync += [
+            visit.eq(self.port.visit),
+            visit_last.eq(self.port.last),
+            visit_bank.eq(self.port.bank),
+        ]
         for number in range(self.banks):
             state = self.states[number]
-            with m.If(self.port.visit & (self.port.bank == number)):
-                with m.If(self.port.last):
+            with m.If(visit & (visit_bank == number)):
+                with m.If(visit_last):
                     m.d.sync += state.eq(BankState.CLOSING)
                 with m.Else():
                     m.d.sync += state.eq(BankState.OPEN)

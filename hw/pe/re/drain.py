@@ -246,7 +246,7 @@ class DrainPath(wiring.Component):
             reader.hold.eq(seeking & self.row_in_memory),
             stages.advance.eq(~stages.valid | taken),
             self.read_take.eq(taken | (leaves & seeks)),
-            writer.place.eq(reader.places.payload),
+            writer.place.eq(reader.place),
             writer.load.eq(leaves),
             writer.here.eq(to_memory),
             writer.row.eq(both if self.row_in_memory else Mux(seeks, pair, stages.row)),
@@ -254,7 +254,7 @@ class DrainPath(wiring.Component):
             self.fault_outside.eq(writer.fault),
             self.fault_bank.eq(reader.moved_bank),
             self.waits_ls.eq(stages.valid & to_memory & ~free),
-            reader.places.ready.eq(leaves),
+            reader.goes.eq(leaves),
         ]
         with m.If(self.stop | (taken & (seeks | ~to_memory))):
             m.d.sync += closed.eq(1)

@@ -176,13 +176,13 @@ class ReductionEngine(wiring.Component):
             m.submodules[name] = Gated(path, enable=enable, rests=True)
         m.submodules.memories = self.memories
         m.submodules.states = states = BankStates(banks=self.config.banks)
-        stop, illegal = Signal(), Signal()
-        # A register, since everything hangs on it.
+        # Registers, since everything hangs on them.
+        stop, legal = Signal(), Signal()
         m.d.sync += stop.eq(self.control.halt | self.control.trap.valid)
         self._elaborate_ports(m, states)
         self._elaborate_memories(m, states)
-        self._elaborate_items(m, stop, illegal)
-        self._elaborate_traps(m, illegal)
+        self._elaborate_items(m, stop, legal)
+        self._elaborate_traps(m, legal)
         self._elaborate_status(m, stop)
         return m
 
@@ -276,22 +276,27 @@ class ReductionEngine(wiring.Component):
                 memories.write_row.eq(accumulator.integer_row),
             ]
 
-    def _elaborate_items(self, m: Module, stop: Signal, illegal: Signal) -> None:
-        """Give the sequencer's items to the path that they are for."""
+    def _elaborate_items(self, m: Module, stop: Signal, legal: Signal) -> None:
+        """Give the sequencer's items to the path that they are for.
+
+        Items come several cycles after their command, so there is time to say what it is: `legal`
+        is for a DRAIN that this engine can do.
+        """
         sequencer, drain, preload = self.sequencer, self.drain, self.preload
         command = view(sequencer.current, Opcode.DRAIN)
         destinations = [int(d) for d in self.drain.destinations]
         sources = [int(Source.NONE), *(int(s) for s in self.drain.sources)]
+        m.d.sync += legal.eq(
+            ~sequencer.is_preload
+            & _one_of(command.destination, destinations)
+            & _one_of(command.source, sources)
+        )
         m.d.comb += [
-            illegal.eq(
-                sequencer.items.valid
-                & ~sequencer.is_preload
-                & ~(_one_of(command.destination, destinations) & _one_of(command.source, sources))
-            ),
             drain.items.payload.eq(sequencer.items.payload),
             preload.items.payload.eq(sequencer.items.payload),
-            drain.items.valid.eq(sequencer.items.valid & ~sequencer.is_preload & ~illegal),
+            drain.items.valid.eq(sequencer.items.valid & legal),
             preload.items.valid.eq(sequencer.items.valid & sequencer.is_preload),
+            sequencer.items.ready.eq(preload.items.ready | (drain.items.ready & legal)),
             drain.mode.is_float.eq(command.format == Format.FP32),
             drain.mode.destination.eq(command.destination),
             drain.mode.source.eq(command.source),
@@ -307,15 +312,12 @@ class ReductionEngine(wiring.Component):
         ]
         with m.If(sequencer.is_preload):
             m.d.comb += [
-                sequencer.items.ready.eq(preload.items.ready),
                 sequencer.step.valid.eq(preload.step.valid),
                 sequencer.step.payload.eq(preload.step.payload),
                 preload.step.ready.eq(sequencer.step.ready),
             ]
-        with m.Else():
-            m.d.comb += sequencer.items.ready.eq(drain.items.ready & ~illegal)
 
-    def _elaborate_traps(self, m: Module, illegal: Signal) -> None:
+    def _elaborate_traps(self, m: Module, legal: Signal) -> None:
         """Keep the first error.
 
         Only what it was is kept: a command that trapped stays in the sequencer.
@@ -324,6 +326,7 @@ class ReductionEngine(wiring.Component):
         command = view(self.sequencer.current, Opcode.DRAIN)
         trap = self.control.trap
         item_bank = self.sequencer.items.payload.bank
+        illegal = self.sequencer.items.valid & ~self.sequencer.is_preload & ~legal
         faults = (
             (illegal, Trap.ILLEGAL_FIELD, item_bank),
             (drain.fault_outside, Trap.LS_RANGE, drain.fault_bank),

@@ -4,7 +4,7 @@
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import BankState
@@ -23,8 +23,8 @@ class RowReader(wiring.Component):
     """Walks over items and reads the row of each into the memory's output, when its bank is full.
 
     Operation: (1) items are queued, so that the walk over them does not depend on who takes rows.
-    Where a row goes is computed before it is queued, and waits in a queue of its own, which holds
-    the places of all rows on their way. (2) A row is read when the one before has moved on; the
+    Where a row goes is computed before it is queued, and waits with the places of all rows on their
+    way. (2) A row is read when the one before has moved on; the
     first one of a bank when the bank is full. (3) When the last row of a bank has moved on the bank
     is free.
 
@@ -51,7 +51,8 @@ class RowReader(wiring.Component):
     moved : Out(1), one moved on a cycle ago; moved_bank : Out(range(banks)), from there.
     drain, free : Out(1), events of `its_bank` and `moved_bank` for `BankStates`, a cycle after the
         read and the move.
-    places : Out(stream of row_place_layout), where rows go.
+    place : Out(row_place_layout), where the first of the rows on their way goes; goes : In(1), it
+        does.
     waits_bank : Out(1), the next row's bank is not full.
     queued : Out(1), a row waits to be read.
     """
@@ -88,7 +89,8 @@ class RowReader(wiring.Component):
                 "moved_bank": Out(range(banks)),
                 "drain": Out(1),
                 "free": Out(1),
-                "places": Out(stream.Signature(row_place_layout(address_width, n_slots))),
+                "place": Out(row_place_layout(address_width, n_slots)),
+                "goes": In(1),
                 "waits_bank": Out(1),
                 "queued": Out(1),
             }
@@ -128,19 +130,22 @@ class RowReader(wiring.Component):
         fields = ("bank", "row", "first", "last", "n_valid")
         shape = data.StructLayout({name: self.item_layout[name].shape for name in fields})
         m.submodules.queue = queue = StreamFifo(shape=shape, depth=_ITEMS_AHEAD)
-        m.submodules.way = way = StreamFifo(shape=self.places.payload.shape(), depth=_WAY_DEPTH)
-        wiring.connect(m, wiring.flipped(self.places), way.o)
-        takes = Signal()
+        # No queue, since nobody asks whether it is full or empty: rows tell.
+        m.submodules.way = way = memory.Memory(shape=self.place.shape(), depth=_WAY_DEPTH, init=[])
+        write, read = way.write_port(), way.read_port(domain="comb")
         m.d.comb += [
             self.items.ready.eq(queue.i.ready),
-            takes.eq(self.items.valid & self.items.ready),
-            queue.i.valid.eq(takes),
+            queue.i.valid.eq(self.items.valid),
             *(queue.i.payload[name].eq(source[name]) for name in fields),
-            way.i.valid.eq(takes),
+            write.en.eq(self.items.valid & self.items.ready),
+            self.place.eq(read.data),
         ]
-        spread_place(
-            m, way.i.payload, source.place, n_slots=self.n_slots, word_bytes=self.word_bytes
-        )
+        spread_place(m, write.data, source.place, n_slots=self.n_slots, word_bytes=self.word_bytes)
+        for port, moves_on in ((write, write.en), (read, self.goes)):
+            place = Signal(range(_WAY_DEPTH))
+            m.d.comb += port.addr.eq(place)
+            with m.If(moves_on):
+                m.d.sync += place.eq(place + 1)
         return queue.o
 
     def _elaborate_choice(self, m: Module, item: Any) -> Value:

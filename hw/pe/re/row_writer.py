@@ -114,24 +114,26 @@ class RowWriter(wiring.Component):
         ]
         with m.If(self.load & self.here & outside):
             m.d.sync += self.fault.eq(1)
-        with m.If(self.load & goes & self.place.step_end):
-            m.d.sync += reports.eq(1)
+        # Where rows are held no step is on its way when one goes, or it is taken now.
+        with m.If(self.load & (self.place.step_end & goes if self.queued else 1)):
+            m.d.sync += reports.eq(self.place.step_end & goes)
         with m.Elif(self.step.valid & self.step.ready):
             m.d.sync += reports.eq(0)
-        # May change whenever no step is on its way.
-        with m.If(~reports if self.queued else self.ready):
+        taken = (
+            self._elaborate_queued(m, waiting, reports, goes)
+            if self.queued
+            else self._elaborate_held(m, waiting, reports, goes)
+        )
+        # Follows the place until a step is on its way, or when that is taken.
+        with m.If(~reports | taken):
             m.d.sync += [
                 self.step.payload.cb.eq(self.place.cb),
                 self.step.payload.advance.eq(self.place.advance),
             ]
-        if self.queued:
-            self._elaborate_queued(m, waiting, reports, goes)
-        else:
-            self._elaborate_held(m, waiting, reports, goes)
         return m
 
-    def _elaborate_held(self, m: Module, waiting: Signal, reports: Signal, goes: Signal) -> None:
-        """Slots write words of `row`.
+    def _elaborate_held(self, m: Module, waiting: Signal, reports: Signal, goes: Signal) -> Value:
+        """Slots write words of `row`; returns whether a step would be taken now.
 
         An address follows the place until a word waits.
         """
@@ -154,9 +156,13 @@ class RowWriter(wiring.Component):
                 m.d.sync += waiting[number].eq(goes & self._is_used(number))
             with m.Elif(port.request.ready):
                 m.d.sync += waiting[number].eq(0)
+        return ~waiting.any() & room
 
-    def _elaborate_queued(self, m: Module, waiting: Signal, reports: Signal, goes: Signal) -> None:
-        """Slots have queues of their own; a step's end waits until the one before is reported."""
+    def _elaborate_queued(self, m: Module, waiting: Signal, reports: Signal, goes: Signal) -> Value:
+        """Slots have queues of their own; a step's end waits until the one before is reported.
+
+        Returns whether another step may come while one is on its way.
+        """
         room, on_way = [], []
         for number, port in enumerate(self.ls_out):
             shape = data.StructLayout({"request": port.request.payload.shape(), "end": 1})
@@ -183,6 +189,7 @@ class RowWriter(wiring.Component):
             self.ready.eq(Cat(room).all() & ~(self.place.step_end & reports)),
             self.busy.eq(Cat(on_way).any() | reports),
         ]
+        return Const(0, 1)
 
     def _word(self, number: int) -> Value:
         """A slot's part of the row."""

@@ -164,6 +164,7 @@ class DpeModel:
             )
         }
         self._sent: dict[tuple[int, int], int] = {}
+        self._visited: dict[int, int] = {}
         self._lead = row_lead(bench_parameters()["with_fp"])
         self.reset()
         bench.add(self)
@@ -214,6 +215,7 @@ class DpeModel:
         """The row that goes in this cycle, without its values, which follow."""
         if self._visits and len(self._rows) <= 1 and self._may_start(self._visits[0], now):
             visit = self._visits.popleft()
+            self._visited[visit.bank] = now
             self._pins["banks__visit"].value = 1
             self._pins["banks__bank"].value = visit.bank
             self._pins["banks__last"].value = int(visit.last)
@@ -239,6 +241,9 @@ class DpeModel:
         }
 
     def _may_start(self, visit: Visit, now: int) -> bool:
+        # A visit shows in the states 2 cycles later.
+        if now < self._visited.get(visit.bank, -2) + 2:
+            return False
         if self.states()[visit.bank] is not visit.needs:
             return False
         if any(waiting.bank == visit.bank for waiting, _ in self._rows):
