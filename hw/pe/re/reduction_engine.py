@@ -48,7 +48,8 @@ class ReductionEngine(wiring.Component):
     `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 13, when nothing is
     waited for; `RowCombiner` and `RowMinMax` add their latencies. Without floating point a PRELOAD
     takes (tile_rows + 1) * 4 * columns / word_bytes + 13, and where rows leave from the memory's
-    register (`DrainPath`) a DRAIN 2 n + 10. `status.state` and `status.steps` are a cycle late.
+    register (`DrainPath`) 2 more, and a DRAIN 2 n + 12. `status.state` and `status.steps` are a
+    cycle late.
 
     Numerics: INT32 wraps. FP32 adds as `Fp32Adder`, first acc + partial, at a link own + incoming.
     Minimum and maximum as in `RowMinMax`.
@@ -114,7 +115,6 @@ class ReductionEngine(wiring.Component):
         self.with_inject = with_inject
         sizes: dict[str, Any] = {"banks": config.banks, "rows": tile_rows, "columns": columns}
         memory = {"address_width": address_width, "word_bytes": word_bytes}
-        self.sequencer = Sequencer(**sizes, **memory)
         self.accumulator = Accumulator(**sizes, with_fp=with_fp)
         self.drain = DrainPath(
             **sizes,
@@ -124,6 +124,8 @@ class ReductionEngine(wiring.Component):
             with_se=with_se,
             fast_minmax=config.fast_minmax,
         )
+        # Where rows take several cycles items may, too.
+        self.sequencer = Sequencer(**sizes, **memory, staged=self.drain.row_in_memory)
         self.preload = PreloadPath(**sizes, **memory, by_word=not with_fp)
         self.memories: Any = (
             AccumulatorArray(**sizes, one_memory=one_memory)

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,12 +11,14 @@ from hw.arch.commands import LEVELS, LONG_BITS, Destination, Opcode
 from hw.iface.command_view import view
 from hw.iface.pe import CbPort, CbRole, Completion
 from hw.lib.address_generator import AddressGenerator, StepReporter
+from hw.lib.elastic import StreamFifo
 from hw.lib.loop_nest import LoopOffset
 from hw.lib.word_writer import place_layout
 
 __all__ = ["Sequencer", "item_layout"]
 
 _BANK_BITS = 4
+_ADDRESSES_AHEAD = 4
 
 
 def item_layout(banks: int, rows: int, columns: int, address_width: int) -> data.StructLayout:
@@ -47,12 +49,14 @@ class Sequencer(wiring.Component):
     for a link are one step that needs no grant; their addresses mean nothing.
 
     Timing: first item 6 cycles after the command where its step is granted at once; then an item
-    per cycle, except between steps of fewer than 3 items.
+    per cycle, except between steps of fewer than 3 items. With `staged` it is 8 cycles, and steps
+    of fewer than 4 items.
 
     Parameters
     ----------
     banks, rows, columns : sizes.
     address_width, word_bytes : local memory.
+    staged : the generator has registers before its sums, for a faster clock.
 
     Members
     -------
@@ -71,8 +75,16 @@ class Sequencer(wiring.Component):
     """
 
     def __init__(
-        self, *, banks: int, rows: int, columns: int, address_width: int, word_bytes: int
+        self,
+        *,
+        banks: int,
+        rows: int,
+        columns: int,
+        address_width: int,
+        word_bytes: int,
+        staged: bool,
     ) -> None:
+        self.staged = staged
         self.banks = banks
         self.rows = rows
         self.columns = columns
@@ -107,8 +119,10 @@ class Sequencer(wiring.Component):
             unit_bytes=self.word_bytes,
             role=CbRole.PRODUCER,
             stride_width=16,
-            queued=True,
+            queued=not self.staged,
+            staged=self.staged,
         )
+        addresses = self._elaborate_queue(m, generator) if self.staged else generator.addresses
         m.submodules.reporter = reporter = StepReporter(role=CbRole.PRODUCER)
         m.submodules.walk = walk = LoopOffset(offset_width=_BANK_BITS)
         wiring.connect(m, wiring.flipped(self.step), reporter.step)
@@ -125,10 +139,23 @@ class Sequencer(wiring.Component):
         ]
         self._elaborate_ports(m, generator, reporter, addressed)
         self._elaborate_nests(m, starting, generator)
-        self._elaborate_items(m, command, generator, walk)
+        m.d.comb += self.waits_for_cb.eq(generator.waiting)
+        self._elaborate_items(m, command, addresses, walk)
         m.d.comb += walk.origin.eq(starting.bank.as_signed())
         self._elaborate_control(m, command, generator, walk, reporter)
         return m
+
+    def _elaborate_queue(self, m: Module, generator: AddressGenerator) -> Any:
+        """Keeps addresses of a staged generator until they are taken."""
+        queue = StreamFifo(shape=generator.addresses.payload.shape(), depth=_ADDRESSES_AHEAD)
+        m.submodules.queue = ResetInserter(self.stop)(queue)
+        m.d.comb += [
+            queue.i.valid.eq(generator.addresses.valid),
+            queue.i.payload.eq(generator.addresses.payload),
+            # One may come now, and one in the next cycle.
+            generator.room.eq(queue.level < _ADDRESSES_AHEAD - 1),
+        ]
+        return queue.o
 
     def _elaborate_ports(
         self, m: Module, generator: AddressGenerator, reporter: StepReporter, addressed: Value
@@ -175,13 +202,13 @@ class Sequencer(wiring.Component):
         self,
         m: Module,
         command: Any,
-        generator: AddressGenerator,
+        addresses: Any,
         walk: LoopOffset,
     ) -> None:
         """Join banks and addresses."""
         item = self.items.payload
         row = Signal(range(self.rows))
-        source = generator.addresses.payload
+        source = addresses.payload
         in_n_tail = Cat(source.last, 0, 0, 0).bit_select(command.n_level, 1)
         m.d.comb += [
             item.bank.eq(walk.offset),
@@ -199,10 +226,9 @@ class Sequencer(wiring.Component):
                 for level in range(1, LEVELS)
             ),
             walk.goes_on.eq(~source.last),
-            self.items.valid.eq(generator.addresses.valid),
+            self.items.valid.eq(addresses.valid),
             walk.step.eq(self.items.valid & self.items.ready),
-            generator.addresses.ready.eq(walk.step),
-            self.waits_for_cb.eq(generator.waiting),
+            addresses.ready.eq(walk.step),
         ]
         with m.If(walk.start):
             m.d.sync += row.eq(0)
@@ -240,7 +266,7 @@ class Sequencer(wiring.Component):
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += self.running.eq(1)
-                with m.If(walk.step & generator.addresses.payload.last.all()):
+                with m.If(walk.step & ~walk.goes_on.any()):
                     m.next = "FINISH"
                 with m.If(self.stop):
                     m.next = "IDLE"

@@ -33,11 +33,10 @@ from tb.unit.re.plans import BANK_UNITS, ROW_WORDS, Plan, random_drain
 
 PARAMETERS = bench_parameters()
 FORMATS = (Format.INT32, Format.FP32) if PARAMETERS.get("with_fp") else (Format.INT32,)
-ROW_CYCLES, DRAIN_OVERHEAD, SERIAL_OVERHEAD = (
-    (2, 10, 4) if PARAMETERS.get("row_in_memory") else (1, 10, 3)
+ROW_CYCLES, DRAIN_OVERHEAD, PRELOAD_OVERHEAD, SERIAL_OVERHEAD = (
+    (2, 12, 15, 4) if PARAMETERS.get("row_in_memory") else (1, 10, 13, 3)
 )
 needs_links = cocotb.test(skip=not PARAMETERS.get("with_links"))
-PRELOAD_OVERHEAD = 13
 
 
 def _block(first: int, n_banks: int, **more: int) -> dict[str, int]:
