@@ -2,6 +2,14 @@
 """Compiled simulator: the chip's RTL in Verilator behind a thin C interface, driven from Python."""
 
 from sim.compiled.build import SimulatorBuild, build_simulator
+from sim.compiled.dram import DramTiming, lpddr5
 from sim.compiled.simulator import AccessError, CompiledSimulator
 
-__all__ = ["AccessError", "CompiledSimulator", "SimulatorBuild", "build_simulator"]
+__all__ = [
+    "AccessError",
+    "CompiledSimulator",
+    "DramTiming",
+    "SimulatorBuild",
+    "build_simulator",
+    "lpddr5",
+]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// AXI4 at the two ports of the chip: a host that accesses memory and registers, and a DRAM that answers.
+// AXI4 at the ports of the chip: a host that accesses memory and registers, and the names of the DRAM channels' ports.
 //
-// Both work in two phases a cycle. `drive` sets the chip's inputs before the clock rises; `sample` looks, with the inputs
+// The host works in two phases a cycle. `drive` sets the chip's inputs before the clock rises; `sample` looks, with the inputs
 // settled and the clock still low, at which transfers the coming edge completes.
 #pragma once
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 #include "Vtop.h"
 #include "chip_ports.h"
-#include "memory.h"
+#include "dram.h"
 
 // Verilator writes the second of two underscores as its code.
 #define HOST(signal) host___05F##signal
@@ -109,20 +109,6 @@ private:
     }
 };
 
-// What a DRAM channel's port shows and is given, without the port's name.
-struct DramPins {
-    static constexpr unsigned kBus = DRAM_BYTES;
-    // From the chip.
-    bool arvalid, awvalid, wvalid, rready, bready;
-    uint64_t araddr, awaddr;
-    unsigned arlen, awlen, arid, awid;
-    uint8_t wdata[kBus], wstrb[(kBus + 7) / 8];
-    // To the chip.
-    bool arready, awready, wready, rvalid, rlast, bvalid;
-    unsigned rid, bid;
-    uint8_t rdata[kBus];
-};
-
 // One class for each channel: it alone knows the names of the port.
 #define DRAM(name, signal) name##___05F##signal
 #define DEFINE_PORT(name)                                                                                        \
@@ -150,71 +136,3 @@ struct DramPins {
     };
 CHANNELS(DEFINE_PORT)
 #undef DEFINE_PORT
-
-// Serves bursts in order from the channel's own memory; reads and writes share the data bus's bandwidth.
-class DramModel {
-    struct Burst {
-        uint64_t offset;
-        unsigned beats, beat;
-        unsigned id;
-        uint64_t ready_cycle;
-    };
-    static constexpr unsigned kDepth = 64;
-    std::deque<Burst> m_reads, m_writes;
-    std::deque<unsigned> m_acks;
-    uint64_t m_credit = 0;
-    bool m_read_beat = false;
-
-public:
-    static constexpr unsigned kBus = DRAM_BYTES;
-    DramPins pins = {};
-    SparseMemory memory;
-    uint32_t latency = 60;
-    uint32_t rate = kBus * 1024;  // bytes per 1024 cycles
-
-    void drive(uint64_t cycle) {
-        m_credit = std::min<uint64_t>(m_credit + rate, 2ull * 1024 * kBus);
-        pins.arready = m_reads.size() < kDepth;
-        pins.awready = m_writes.size() < kDepth;
-        pins.wready = !m_writes.empty() && m_credit >= 1024ull * kBus;
-        pins.bvalid = !m_acks.empty();
-        if (!m_acks.empty()) pins.bid = m_acks.front();
-        // A beat on offer stays on offer, whatever the credit does.
-        m_read_beat = m_read_beat || (!m_reads.empty() && m_reads.front().ready_cycle <= cycle
-                                      && m_credit >= 1024ull * kBus);
-        pins.rvalid = m_read_beat;
-        if (m_read_beat) {
-            const Burst& burst = m_reads.front();
-            memory.read(burst.offset + burst.beat * kBus, pins.rdata, kBus);
-            pins.rid = burst.id;
-            pins.rlast = burst.beat == burst.beats - 1;
-        }
-    }
-
-    void sample(uint64_t cycle) {
-        if (pins.rvalid && pins.rready) {
-            spend();
-            m_read_beat = false;
-            if (++m_reads.front().beat == m_reads.front().beats) m_reads.pop_front();
-        }
-        if (pins.bvalid && pins.bready) m_acks.pop_front();
-        if (pins.wvalid && pins.wready) write_beat();
-        if (pins.arvalid && pins.arready) {
-            m_reads.push_back({offset(pins.araddr), pins.arlen + 1u, 0, pins.arid, cycle + latency});
-        }
-        if (pins.awvalid && pins.awready) m_writes.push_back({offset(pins.awaddr), pins.awlen + 1u, 0, pins.awid, 0});
-    }
-
-private:
-    static uint64_t offset(uint64_t address) { return address & ((1ull << 36) - 1); }
-    void spend() { m_credit -= std::min<uint64_t>(m_credit, 1024ull * kBus); }
-    void write_beat() {
-        Burst& burst = m_writes.front();
-        memory.write_strobed(burst.offset + burst.beat * kBus, pins.wdata, pins.wstrb, kBus);
-        spend();
-        if (++burst.beat == burst.beats) {
-            m_acks.push_back(burst.id);
-            m_writes.pop_front();
-        }
-    }
-};

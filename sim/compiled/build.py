@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache, content_key
+from sim.compiled.dram import channel_rate
 from sim.toolchain import processor_key
 from sim.verilate import VerilatorJob, verilate
 
@@ -126,6 +127,7 @@ def build_simulator(
     # With -march=native the result runs on this kind of processor only.
     defines = f"-DPROCESSOR_{processor_key()} "
     defines += f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
+    defines += f" -DDRAM_RATE={channel_rate(config)}"
     kinds = (("grid", grid), ("trace", trace), ("test", test), ("quick", quick))
     job = VerilatorJob(
         name="-".join([config.name, *(kind for kind, is_on in kinds if is_on)]) + ".so",
@@ -144,7 +146,7 @@ def build_simulator(
         ),
         cxx_sources=(_HERE / "harness.cpp",),
         cxx_depends=tuple(
-            _HERE / name for name in ("harness.h", "axi.h", "memory.h", "recorder.h")
+            _HERE / name for name in ("harness.h", "axi.h", "dram.h", "memory.h", "recorder.h")
         ),
         make_args=_QUICK_MAKE if quick else _MAKE,
     )

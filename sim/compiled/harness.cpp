@@ -109,11 +109,18 @@ void sim_destroy(Sim* sim) {
     delete sim;
 }
 
-void sim_dram_timing(Sim* sim, uint32_t latency, uint32_t bytes_per_1024_cycles) {
-    for (auto& channel : sim->channels) {
-        channel.latency = latency;
-        channel.rate = bytes_per_1024_cycles;
-    }
+void sim_dram_timing(Sim* sim, const SimDramTiming* timing) {
+    DramTiming wanted;
+    wanted.latency = timing->latency;
+    if (timing->bytes_per_1024_cycles) wanted.rate = timing->bytes_per_1024_cycles;
+    wanted.banks = timing->banks;
+    wanted.row_bytes = timing->row_bytes;
+    wanted.activate = timing->activate;
+    wanted.precharge = timing->precharge;
+    wanted.refresh_every = timing->refresh_every;
+    wanted.refresh_takes = timing->refresh_takes;
+    wanted.turnaround = timing->turnaround;
+    for (auto& channel : sim->channels) channel.set_timing(wanted);
 }
 
 int sim_host_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes) {

@@ -10,8 +10,13 @@ struct Sim;
 Sim* sim_create(uint64_t seed);
 void sim_destroy(Sim* sim);
 
-// DRAM model: cycles from the last address beat to the first data beat; bytes that the model serves per 1024 cycles.
-void sim_dram_timing(Sim* sim, uint32_t latency, uint32_t bytes_per_1024_cycles);
+// Timing of every DRAM channel, in cycles. A rate of 0: what the member's `dram.total_bytes_per_cycle` leaves to each channel.
+// No banks: latency and rate are all. At most 64 banks.
+struct SimDramTiming {
+    uint32_t latency, bytes_per_1024_cycles;
+    uint32_t banks, row_bytes, activate, precharge, refresh_every, refresh_takes, turnaround;
+};
+void sim_dram_timing(Sim* sim, const SimDramTiming* timing);
 
 // Host accesses through the AXI4 port; they take cycles. Nonzero: the AXI response of the first beat that failed, or
 // 16 when no answer came.

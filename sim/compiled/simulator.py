@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.compiled.dram import DramTiming
 from sim.trace.log import EVENT, TraceLog
 
 __all__ = ["AccessError", "CompiledSimulator"]
@@ -41,7 +42,7 @@ class CompiledSimulator:
         for name, result, arguments in (
             ("sim_create", sim, [u64]),
             ("sim_destroy", None, [sim]),
-            ("sim_dram_timing", None, [sim, u32, u32]),
+            ("sim_dram_timing", None, [sim, ctypes.c_void_p]),
             ("sim_host_write", ctypes.c_int, [sim, u64, data, u64]),
             ("sim_host_read", ctypes.c_int, [sim, u64, data, u64]),
             ("sim_register_write", ctypes.c_int, [sim, u64, u32]),
@@ -111,9 +112,9 @@ class CompiledSimulator:
         self._library.sim_dram_read(self._sim, offset, buffer, n_bytes)
         return buffer.raw
 
-    def set_dram_timing(self, *, latency_cycles: int, bytes_per_1024_cycles: int) -> None:
-        """Latency to the first beat, and the bandwidth that reads and writes share."""
-        self._library.sim_dram_timing(self._sim, latency_cycles, bytes_per_1024_cycles)
+    def set_dram_timing(self, timing: DramTiming) -> None:
+        """How fast every DRAM channel is; until then `DramTiming()`."""
+        self._library.sim_dram_timing(self._sim, timing.to_c())
 
     def run(self, n_cycles: int) -> bool:
         """Clock until the interrupt is high, at most `n_cycles`; return whether it is."""
