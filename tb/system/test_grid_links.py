@@ -46,10 +46,10 @@ def linked(commands: bytes, drain: Mapping[str, int]) -> bytes:
     return bytes(made)
 
 
-def product(grid: Grid, tiles: tuple[int, int]) -> GridGemm:
+def product(grid: Grid, tiles: tuple[int, int], *, n_rows: int = TILE) -> GridGemm:
     """A product of so many tiles, one for each element, whose operands are in memory."""
     rng = numpy_rng(f"links {tiles}")
-    a = rng.integers(-128, 128, (tiles[0] * TILE, K)).astype(np.int8)
+    a = rng.integers(-128, 128, (tiles[0] * n_rows, K)).astype(np.int8)
     b = rng.integers(-128, 128, (K, tiles[1] * TILE)).astype(np.int8)
     job = prepare_grid_gemm(CONFIG, a, b)
     store_operands(grid.port, job.spot, (a, b, None, None))
@@ -92,15 +92,17 @@ def test_rows_are_added_over_a_link(
 def test_a_link_at_the_border_traps(
     grid: Grid, place: Place, drain: dict[str, int], words: str
 ) -> None:
-    """Would break if the command waited for ever for a neighbour that is not there."""
-    job = product(grid, (1, 1))
-    with pytest.raises(JobError) as error:
-        grid.run_job(job.spot.commands, {place: linked(job.lists[0, 0], drain)})
-    assert str(error.value) == (
-        f"Element {place}: RE trapped in drain: the reduction link leads to no other element"
-        f" ({words})."
-    )
-    assert error.value.cause == Trap.NO_NEIGHBOUR
+    """Would break if the command waited for ever for a neighbour that is not there; or if the job
+    ended well, since its only row had gone, before the trap was seen."""
+    for n_rows in (1, TILE):
+        job = product(grid, (1, 1), n_rows=n_rows)
+        with pytest.raises(JobError) as error:
+            grid.run_job(job.spot.commands, {place: linked(job.lists[0, 0], drain)})
+        assert str(error.value) == (
+            f"Element {place}: RE trapped in drain: the reduction link leads to no other element"
+            f" ({words})."
+        )
+        assert error.value.cause == Trap.NO_NEIGHBOUR
     check_product(grid, (9, 9, 9), INT8)
 
 
