@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS
 
-__all__ = ["LoopNest", "LoopOffset", "at_level", "lowest", "selected", "shortened_counts"]
+__all__ = ["LoopNest", "LoopOffset", "at_last_iteration", "at_level", "lowest", "selected"]
 
 _NARROW = 4
 """Bits of a narrow offset."""
@@ -33,28 +33,26 @@ def at_level(flags: Value, level: Value) -> Value:
     return Cat(Const(0, 1), flags[1:], Const(0, 8 - LEVELS)).bit_select(level, 1)
 
 
-def shortened_counts(
-    m: Module,
+def at_last_iteration(
+    indices: Sequence[Value],
     counts: data.View,
-    last: Sequence[Value],
+    last: Value,
     tail_level: Value,
     tail_inner: Value,
     tail_count: Value,
 ) -> list[Value]:
-    """Counts of all levels as they are now.
+    """Whether each level's index has reached its count, as that is now.
 
-    While `tail_level` is at its last iteration, level `tail_inner` below it counts to `tail_count`
-    unless that is 0. `last[k]` says what level k, 0 or 1, sees of the levels at their last
-    iteration: it looks at higher ones only, so that there is no loop.
+    While `tail_level` is at its last iteration (`last`), level `tail_inner` below it, 0 or 1,
+    counts to `tail_count` unless that is 0. Both counts are compared first: which of them holds is
+    known late. Each level looks at higher ones only, so that there is no loop.
     """
-    now = []
+    reached = [index == counts[level] for level, index in enumerate(indices)]
     for inner in range(2):
-        above = Cat(Const(0, inner + 1), last[inner][inner + 1 :])
-        count = Signal(16, name=f"count{inner}")
+        above = Cat(Const(0, inner + 1), last[inner + 1 :])
         shortened = at_level(above, tail_level) & (tail_inner == inner) & (tail_count != 0)
-        m.d.comb += count.eq(Mux(shortened, tail_count, counts[inner]))
-        now.append(count)
-    return [*now, *(counts[level] for level in range(2, LEVELS))]
+        reached[inner] = Mux(shortened, indices[inner] == tail_count, reached[inner])
+    return reached
 
 
 class LoopOffset(wiring.Component):
@@ -199,12 +197,12 @@ class LoopNest(wiring.Component):
         m = Module()
         m.submodules.sum = total = self.sum
         indices = [Signal(16, name=f"index{level}") for level in range(LEVELS)]
-        counts = shortened_counts(
-            m, self.counts, [self.last] * 2, self.tail_level, self.tail_inner, self.tail_count
+        reached = at_last_iteration(
+            indices, self.counts, self.last, self.tail_level, self.tail_inner, self.tail_count
         )
         for level in range(LEVELS):
             m.d.comb += self.last[level].eq(
-                Mux(self.walks[level], indices[level] == counts[level], self.others_last[level])
+                Mux(self.walks[level], reached[level], self.others_last[level])
             )
         m.d.comb += [
             total.strides.eq(self.strides),

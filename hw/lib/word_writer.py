@@ -97,7 +97,7 @@ class WordWriter(wiring.Component):
             shape=self.step.payload.shape(), depth=_STEPS_UNDER_WAY
         )
         ready, busy, complete, outside = [], [], [], []
-        takes, reports = Signal(), Signal()
+        takes, reports, wrong = Signal(), Signal(), Signal()
         for number in range(self.n_words):
             skid = self._elaborate_slot(m, number, takes, outside)
             # Steps whose last word of this slot was written, but not yet those of all slots.
@@ -108,8 +108,10 @@ class WordWriter(wiring.Component):
             busy.append(skid.o.valid)
             complete.append(ends != 0)
         m.d.comb += [
-            self.outside.eq(self.i.valid & (place.outside | Cat(outside).any())),
-            self.i.ready.eq(Cat(ready).all() & steps.i.ready & ~self.outside),
+            wrong.eq(place.outside | Cat(outside).any()),
+            self.outside.eq(self.i.valid & wrong),
+            # No word about `i.valid`: who waits for room need not have an item yet.
+            self.i.ready.eq(Cat(ready).all() & steps.i.ready & ~wrong),
             takes.eq(self.i.valid & self.i.ready),
             steps.i.valid.eq(takes & place.step_end),
             steps.i.payload.cb.eq(place.cb),

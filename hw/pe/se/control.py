@@ -36,8 +36,8 @@ class Control(wiring.Component):
     -------
     command : In(stream of 512 bits); completion : Out(valid-only stream of Completion).
     stop : In(1).
-    ready : In(1), everybody can start; start : Out(1), everybody does.
-    reads_a, reads_b : Out(1), with `start`: the operand is read from local memory.
+    ready : In(1), everybody can start in the next cycle; start : Out(1), everybody does.
+    reads_a, reads_b : Out(1), `start` for the operand that is read from local memory.
     settled : In(1), everybody is done.
     decoder : the decoded command; see `Decoder` for what it tells.
     current : Out(512), the command; program : Out(512), with FP32 lanes.
@@ -95,6 +95,7 @@ class Control(wiring.Component):
                 for name in ("settings", "front", "drain")
             ),
         ]
+        m.d.sync += [flag.eq(0) for flag in (self.start, self.reads_a, self.reads_b)]
         with m.FSM():
             with m.State("IDLE"):
                 self._elaborate_idle(m, fetches)
@@ -112,22 +113,24 @@ class Control(wiring.Component):
                     self.illegal.eq(decoder.illegal),
                     self.bit.eq(decoder.bit),
                 ]
-                settings = decoder.settings
+                goes = Signal()
+                m.d.comb += goes.eq(~decoder.illegal & ~self.stop & self.ready)
                 m.d.sync += [
-                    self.reads_a.eq(~settings.from_re),
-                    self.reads_b.eq(settings.b_mode != BMode.NONE),
+                    self.start.eq(goes),
+                    self.reads_a.eq(goes & ~decoder.settings.from_re),
+                    self.reads_b.eq(goes & (decoder.settings.b_mode != BMode.NONE)),
                 ]
                 with m.If(decoder.illegal | self.stop):
                     m.next = "IDLE"
-                with m.Else():
+                with m.Elif(self.ready):
                     m.next = "BEGIN"
             with m.State("BEGIN"):
-                # What the command says was decoded in the cycle before.
-                m.d.comb += [self.running.eq(1), self.start.eq(self.ready & ~self.stop)]
-                with m.If(self.start):
-                    m.next = "RUN"
-                with m.Elif(self.stop):
+                # `start` is a register, as it goes to all counters of everybody.
+                m.d.comb += self.running.eq(1)
+                with m.If(self.stop):
                     m.next = "IDLE"
+                with m.Else():
+                    m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += self.running.eq(1)
                 with m.If(self.stop):

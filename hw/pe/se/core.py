@@ -105,13 +105,13 @@ class Core(wiring.Component):
             *(part.stop.eq(stop) for part in parts),
             unit.ready.eq(Cat(nest.ready for nest in nests).all()),
             unit.settled.eq(~self.issue.running & ~Cat(part.busy for part in parts).any()),
-            self.reader_b.nest.valid.eq(unit.start & unit.reads_b),
+            self.reader_b.nest.valid.eq(unit.reads_b),
             self.placer.nest.valid.eq(unit.start),
             self.issue.start.eq(unit.start),
             self.drain.start.eq(unit.start),
         ]
         if self.reader_a is not None:
-            m.d.comb += self.reader_a.nest.valid.eq(unit.start & unit.reads_a)
+            m.d.comb += self.reader_a.nest.valid.eq(unit.reads_a)
 
     def _elaborate_nests(self, m: Module) -> None:
         """What the address generators walk."""

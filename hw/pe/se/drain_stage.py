@@ -60,14 +60,18 @@ class DrainStage(wiring.Component):
         m = Module()
         path = DrainPath(lanes=self.sizes.config.drain_lanes)
         on_way = Signal(path.latency)  # bit i: a beat has passed i + 1 edges
+        there = Signal()  # words are; a register, since every beat waits for it
+        completes, elements = self._elaborate_collection(m, path, on_way[-1])
         with m.If(self.start):
-            m.d.sync += on_way.eq(0)
+            m.d.sync += [on_way.eq(0), there.eq(0)]
         with m.Elif(self.ready):
             keep = Mux(self.integers, 0, on_way)
-            m.d.sync += on_way.eq(keep << 1 | self.valid)
+            m.d.sync += [
+                on_way.eq(keep << 1 | self.valid),
+                there.eq(Mux(self.integers, self.valid, on_way[-2] & completes)),
+            ]
         # Not by `valid`, which comes late.
         m.submodules.path = Gated(path, enable=self.ready & (self.active | on_way.any()))
-        complete, elements = self._elaborate_collection(m, path, on_way[-1])
         m.d.comb += [
             path.en.eq(1),
             path.settings.eq(self.settings),
@@ -75,7 +79,7 @@ class DrainStage(wiring.Component):
             path.values.eq(self.values),
             path.biases.eq(self.biases),
             path.scales.eq(self.scales),
-            self.words.valid.eq(Mux(self.integers, on_way[0], on_way[-1] & complete)),
+            self.words.valid.eq(there),
             self.words.payload.as_value().eq(Mux(self.integers, path.integers, elements)),
             self.ready.eq(~self.words.valid | self.words.ready),
         ]
@@ -84,14 +88,16 @@ class DrainStage(wiring.Component):
     def _elaborate_collection(
         self, m: Module, path: DrainPath, arrives: Value
     ) -> tuple[Value, Value]:
-        """Whether the present beat makes words complete, and these."""
+        """Whether the beat behind the present one makes words complete; the words of this one."""
         n_beats = self.sizes.drain_bytes // path.lanes
         if n_beats == 1:
             return Const(1, 1), path.o
         kept = Signal(8 * path.lanes * (n_beats - 1), reset_less=True)
         number = Signal(range(n_beats))
+        following = Signal.like(number)
+        m.d.comb += following.eq(number + arrives)  # a power of two, so it begins anew
         with m.If(self.start):
             m.d.sync += number.eq(0)
         with m.Elif(self.ready & arrives & ~self.integers):
-            m.d.sync += [number.eq(number + 1), kept.eq(Cat(kept, path.o)[len(path.o) :])]
-        return number == n_beats - 1, Cat(kept, path.o)
+            m.d.sync += [number.eq(following), kept.eq(Cat(kept, path.o)[len(path.o) :])]
+        return following == n_beats - 1, Cat(kept, path.o)

@@ -113,9 +113,10 @@ class Issue(wiring.Component):
     def _elaborate_walk(self, m: Module, walk: LoopNest, goes: Signal, beat: Signal) -> None:
         """Where the next beat is in its row."""
         command = view(self.command, Opcode.SIMD)
-        settings = self.settings
+        n_beats = Signal.like(self.settings.n_beats)  # a sum; settled before the command starts
+        m.d.sync += n_beats.eq(self.settings.n_beats)
         m.d.comb += [
-            walk.counts[0].eq(settings.n_beats),
+            walk.counts[0].eq(n_beats),
             *(walk.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)),
             walk.walks.eq(~0),
             walk.tail_level.eq(command.tail_level),
@@ -224,7 +225,7 @@ class Issue(wiring.Component):
     ) -> None:
         """Send a beat when everything is there."""
         settings, sizes = self.settings, self.sizes
-        a_there, b_there, way_there = Signal(), Signal(), Signal()
+        a_there, b_there, way_there, may_go = Signal(), Signal(), Signal(), Signal()
         distance = Signal(range(SUM_DISTANCE))
         with m.If(goes):
             m.d.sync += distance.eq(SUM_DISTANCE - 1)
@@ -235,17 +236,18 @@ class Issue(wiring.Component):
         m.d.comb += [
             a_there.eq(Mux(settings.from_re, self.rows_in.valid, self.a.valid)),
             way_there.eq(Mux(settings.drains, self.drain_ready, self.room)),
-            goes.eq(
+            may_go.eq(
                 self.running
-                & a_there
                 & b_there
                 & way_there
                 & ~(settings.spaced & (distance != 0))
                 & is_right
                 & ~self.stop
             ),
+            goes.eq(may_go & a_there),
             self.a.ready.eq(goes & ~settings.from_re),
-            self.rows_in.ready.eq((goes & settings.from_re & walk.last[0]) | self.stop),
+            # Not a word about the row itself: whoever offers it makes much of this.
+            self.rows_in.ready.eq((may_go & settings.from_re & walk.last[0]) | self.stop),
             self.valid.eq(goes & ~settings.drains),
             self.drain_valid.eq(goes & settings.drains),
             self.waits_rows.eq(self.running & settings.from_re & ~self.rows_in.valid),

@@ -88,14 +88,16 @@ class Placer(wiring.Component):
         for outer, inner in zip(self.ls, writer.ls_out, strict=True):
             wiring.connect(m, wiring.flipped(outer), inner)
         there = Mux(settings.drains, self.words.valid, self.beats.valid)
-        takes = Signal()
+        takes, may_take = Signal(), Signal()
         m.d.comb += [
             generator.stop.eq(self.stop),
             writer.i.valid.eq(there & generator.addresses.valid & ~self.stop),
             takes.eq(writer.i.valid & writer.i.ready),
             generator.addresses.ready.eq(takes),
-            self.words.ready.eq(takes & settings.drains),
-            self.beats.ready.eq(takes & ~settings.drains),
+            # Whoever waits for these is told before anything comes.
+            may_take.eq(generator.addresses.valid & ~self.stop & writer.i.ready),
+            self.words.ready.eq(may_take & settings.drains),
+            self.beats.ready.eq(may_take & ~settings.drains),
             self.outside.eq(writer.outside),
             self.writing.eq(writer.busy | reporter.pending),
             self.busy.eq(generator.busy | self.writing),
