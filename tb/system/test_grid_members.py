@@ -18,19 +18,13 @@ MEMBERS = {
     "2x4": small_grid(2, 4, slices=8, channels=4),
     "odd": PRESETS["odd"],
 }
+pytestmark = pytest.mark.slow  # a build of six elements takes minutes
 INT8 = np.dtype(np.int8)
 BLOCK = 64  # bytes of a line of `copy_list`: four lines of memory, so all channels are met
 LISTS, INPUT, OUTPUT = 0x1000, 0x4000, 0x8000
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "3x2",
-        pytest.param("2x4", marks=pytest.mark.slow),
-        pytest.param("odd", marks=pytest.mark.slow),
-    ],
-)
+@pytest.fixture(scope="module", params=MEMBERS)
 def grid(request: pytest.FixtureRequest) -> Iterator[Grid]:
     """A chip of each member: each test must leave it usable."""
     device, _ = simulated_grid(MEMBERS[request.param], test=True, quick=True, seed=bench_seed())
