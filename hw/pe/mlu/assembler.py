@@ -64,13 +64,13 @@ class WordAssembler(wiring.Component):
             complete.eq(
                 self.beats.valid
                 & (~beat.takes | self.words.valid)
-                & (~is_transpose | self.columns.valid)
+                & (~beat.turns | self.columns.valid)
             ),
             goes.eq(complete & (self.out.ready | ~beat.gives)),
             self.out.valid.eq(complete & beat.gives),
             self.beats.ready.eq(goes),
             self.words.ready.eq(goes & beat.takes),
-            self.columns.ready.eq(goes & is_transpose),
+            self.columns.ready.eq(goes & beat.turns),
         ]
         kept, chosen, turned = Signal(8 * size), Signal(8 * size), Signal(8 * size)
         m.d.comb += [self.rotation.eq(beat.rotation), turned.eq(self.words.payload)]

@@ -60,6 +60,7 @@ class BeatMaker(wiring.Component):
             gives_first.eq(index == job.late),
             self.jobs.ready.eq(~self.beats.valid | (self.beats.ready & ends)),
             beat.takes.eq(index < job.n_taken),
+            beat.turns.eq(job.setting.operation == LayoutOp.TRANSPOSE),
             beat.gives.eq((index != 0) | ~job.late),
             beat.setting.eq(job.setting),
             beat.rotation.eq(job.rotation),

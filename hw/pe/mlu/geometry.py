@@ -128,6 +128,7 @@ class MluGeometry:
         return data.StructLayout(
             {
                 "transpose": 1,
+                "to_block": 1,  # the same in a flip-flop of its own, which decides who takes it
                 "element": unsigned(2),
                 "n_columns": unsigned(8),  # words that the block becomes
                 "tag": unsigned(16),  # of the command
@@ -194,6 +195,7 @@ class MluGeometry:
         return data.StructLayout(
             {
                 "takes": 1,  # a word of the source
+                "turns": 1,  # takes a word of a block: TRANSPOSE, in a flip-flop of its own
                 "gives": 1,  # a word
                 "setting": self.setting_layout,
                 "rotation": unsigned(self.word_log2),

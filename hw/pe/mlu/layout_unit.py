@@ -157,10 +157,12 @@ class _Core(wiring.Component):
         wiring.connect(m, beat.o, assembler.beats)
         wiring.connect(m, transposer.columns, assembler.columns)
         wiring.connect(m, assembler.out, sender.words)
-        words, to_block = fetcher.words, fetcher.words.payload.note.transpose
+        words, to_block = fetcher.words, fetcher.words.payload.note.to_block
         good = words.valid & ~words.payload.bad
         turn = Signal(self.geometry.nibble_log2)
-        m.d.comb += turn.eq(Mux(to_block, transposer.turn, Cat(Const(0, 1), assembler.rotation)))
+        m.d.comb += turn.eq(
+            Mux(words.payload.note.transpose, transposer.turn, Cat(Const(0, 1), assembler.rotation))
+        )
         turned = rotate_nibbles(m, words.payload.data, turn, name="turned")
         m.d.comb += [
             transposer.rows.valid.eq(good & to_block),

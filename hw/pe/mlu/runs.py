@@ -316,6 +316,7 @@ class LayoutRuns(wiring.Component):
             fetch.end.eq(Mux(is_copy, size.source_end, used_bytes) - 1),
             fetch.every.eq(is_transpose),
             fetch.note.transpose.eq(is_transpose),
+            fetch.note.to_block.eq(is_transpose),
             fetch.note.element.eq(setting.element),
             fetch.note.n_columns.eq(size.n_out),
             fetch.note.tag.eq(half.tag),
