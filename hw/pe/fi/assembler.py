@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.lib.elastic import PipeStage
+from hw.lib.elastic import SkidBuffer
 from hw.pe.fi.fetcher import N_READ_SLOTS, beat_layout
 from hw.pe.fi.geometry import FiGeometry
 from hw.pe.fi.lanes import below, shift_down
@@ -35,7 +35,7 @@ class LineAssembler(wiring.Component):
 
     Timing
         A beat per cycle; a line comes out the cycle after its beat. The only combinational paths
-        are those from `beats`, `words` and `lines.ready` to `ready` of `beats` and `words`.
+        are those from `beats` and `words` to their own `ready`.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class LineAssembler(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.joined = joined = PipeStage(shape=self._joined_layout)
+        m.submodules.joined = joined = SkidBuffer(shape=self._joined_layout)
         beat = self.beats.payload
         complete = Signal()  # the beat has its words
         m.d.comb += [

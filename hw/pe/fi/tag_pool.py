@@ -94,21 +94,22 @@ class TagPool(wiring.Component):
 
         freed_by = []
         for queue in range(self.n_queues):
-            fifo = StreamFifo(shape=ordered, depth=self.n_tags)
-            m.submodules[f"order{queue}"] = fifo
+            m.submodules[f"order{queue}"] = fifo = StreamFifo(shape=ordered, depth=self.n_tags)
+            m.submodules[f"oldest{queue}"] = head = PipeStage(shape=ordered)
             m.submodules[f"retired{queue}"] = stage = PipeStage(shape=self.entry_shape)
+            wiring.connect(m, fifo.o, head.i)
             wiring.connect(m, stage.o, wiring.flipped(self.retired[queue]))
-            retires, oldest = stage.i, fifo.o.payload
+            retires, oldest = stage.i, head.o.payload
             finished = (back & ~self.held).bit_select(oldest.tag, 1)
             gone = Signal(self.n_tags, name=f"gone{queue}")
             m.d.comb += [
                 fifo.i.valid.eq(self.take & (self.queue == queue)),
                 fifo.i.payload.tag.eq(self.tag),
                 fifo.i.payload.entry.eq(self.entry),
-                retires.valid.eq(fifo.o.valid & finished),
+                retires.valid.eq(head.o.valid & finished),
                 retires.payload.eq(oldest.entry),
-                fifo.o.ready.eq(retires.ready & finished),
-                self.in_flight[queue].eq(fifo.o.valid | stage.o.valid),
+                head.o.ready.eq(retires.ready & finished),
+                self.in_flight[queue].eq(fifo.o.valid | head.o.valid | stage.o.valid),
             ]
             with m.If(retires.valid & retires.ready):
                 m.d.comb += gone.eq(1 << oldest.tag)

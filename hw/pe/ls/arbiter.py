@@ -93,17 +93,17 @@ class BankArbiter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         urgent = self._elaborate_ageing(m)
-        wants, presses = [], []  # of each lane: the bank's mask, and that it is urgent
+        asks, wants, presses = [], [], []  # of each lane: for what bank, and that it is urgent
         for lane in range(self.n_lanes):
             slots = [i for i, of in enumerate(self.lanes) if of == lane]
             owner = self._elaborate_owner(m, lane, slots)
-            asks = (Cat(self.valid[slot] for slot in slots) & owner).any()
+            asks.append((Cat(self.valid[slot] for slot in slots) & owner).any())
             wants.append(Signal(self.n_banks, name=f"wants{lane}"))
             presses.append((Cat(urgent[slot] for slot in slots) & owner).any())
-            with m.If(asks):
+            with m.If(asks[lane]):
                 m.d.comb += wants[lane].eq(1 << self.bank[lane])
         few = self.n_lanes <= _FEW_LANES
-        blocked = self._meet_in_pairs(wants, presses) if few else self._meet(m, wants, presses)
+        blocked = self._meet_in_pairs(asks, presses) if few else self._meet(m, wants, presses)
         for lane, mask in enumerate(wants):
             m.d.comb += self.has[lane].eq(Mux(blocked[lane], 0, mask))
         for slot, lane in enumerate(self.lanes):
@@ -123,15 +123,15 @@ class BankArbiter(wiring.Component):
                 m.d.sync += owner.eq(Mux(behind.any(), _first(behind), _first(valid)))
         return owner
 
-    def _meet_in_pairs(self, wants: list[Signal], presses: list[Value]) -> list[Value]:
-        """For each lane whether another one goes before it and wants its bank."""
+    def _meet_in_pairs(self, asks: list[Value], presses: list[Value]) -> list[Value]:
+        """For each lane whether another one that asks for the same bank goes before it."""
         blocked = []
-        for i, mask in enumerate(wants):
+        for i in range(self.n_lanes):
             others = []
-            for j, other in enumerate(wants):
+            for j in range(self.n_lanes):
                 if j != i:
                     first = presses[j] | ~presses[i] if j < i else presses[j] & ~presses[i]
-                    others.append((mask & other).any() & first)
+                    others.append(asks[j] & (self.bank[i] == self.bank[j]) & first)
             blocked.append(Cat(others).any())
         return blocked
 

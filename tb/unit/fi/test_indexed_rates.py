@@ -150,9 +150,9 @@ async def added_rows_keep_to_the_formula(dut: Any) -> None:
                 n_tags = SIZES[bench_parameters()["size"]]["writes_in_flight"]
                 # Whole turns of all tags, each as long as a line is under way, then the rest.
                 turns, left = divmod(N_ROWS - 1, n_tags)
-                wanted = turns * max(there + back + 10, n_tags) + left
+                wanted = turns * max(there + back + 11, n_tags) + left
             else:
-                wanted = (N_ROWS - 1) * (there + back + 9)
+                wanted = (N_ROWS - 1) * (there + back + 10)
             assert sent[-1] - sent[0] == wanted, (latency, there, back)
         assert setting.memory.data == setting.expected
         leave(setting)
