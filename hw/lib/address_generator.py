@@ -77,7 +77,7 @@ class AddressGenerator(wiring.Component):
         `room` says in the cycle before whether an address may leave. First address 6 cycles after
         `nest` is taken, n addresses of a step take max(n, 4) cycles, and from a nest's last
         address to the first of the next pass 6 cycles. An address that leaves in a cycle with
-        `stop`, or the one after, is to be dropped.
+        `stop`, or the one after, is to be dropped; a nest that comes with it is.
     held : a nest stays at `nest` while it is walked, and is taken with its last address (staged,
         the cycle before), so that most of it need not be kept here.
 
@@ -180,15 +180,20 @@ class AddressGenerator(wiring.Component):
         room, out, leaving = self._elaborate_out(m)
 
         walking = steps_left | inside_busy
-        may_begin, begin = Signal(), Signal()
+        may_begin, begin = Signal(init=1), Signal()
         walked = ~steps_left & walk.next_inside & walk.end
+        if self.staged:
+            # A register, as much hangs on it. A nest that comes with `stop` is dropped.
+            m.d.sync += may_begin.eq((~walking | walked) & ~begin & ~offered)
+        else:
+            m.d.comb += may_begin.eq(~walking & ~offered & ~self.stop)
         m.d.comb += [
-            may_begin.eq(~walking & ~self.stop & ~offered),
             begin.eq(self.nest.valid & may_begin),
             self.busy.eq(walking | leaving),
             self.waiting.eq(steps_left & ~inside_busy & ~leaving & ~granted),
             self.nest.ready.eq(walked if self.held else may_begin),
             walk.nest.eq(self.nest.payload),
+            walk.idle.eq(~walking & ~offered),
             walk.start.eq(begin),
             walk.inside.eq(inside_busy),
             walk.next_step.eq(load),
@@ -240,7 +245,8 @@ class AddressGenerator(wiring.Component):
                 below_adv.eq(~levels_from(nest.adv_level)),
                 never.eq(nest.adv_level == NEVER),
             ]
-            if not self.held:
+        if not self.held:
+            with m.If(walk.idle):
                 m.d.sync += [need.eq(nest.need), adv.eq(nest.adv), tail_adv.eq(nest.tail_adv)]
 
         extent = Signal(17)

@@ -99,6 +99,7 @@ class StepNest(wiring.Component):
     -------
     nest : In(nest_layout(stride_width)), with `start`: counts, strides, step level, tail, and the
         first offset.
+    idle : In(1), high with `start`, and low while a nest is walked or asks: the nest may be kept.
     start : In(1), begin; wins over the others.
     next_step : In(1), go to the next step; only at the present one's end, or when none is present.
     next_inside : In(1), go to the next iteration inside the step.
@@ -127,6 +128,7 @@ class StepNest(wiring.Component):
         super().__init__(
             {
                 "nest": In(nest_layout(stride_width)),
+                "idle": In(1),
                 "start": In(1),
                 "next_step": In(1),
                 "next_inside": In(1),
@@ -155,11 +157,9 @@ class StepNest(wiring.Component):
             m.d.sync += ahead.eq(levels_from(self.nest.step_level))
         with m.If(self.next_step):
             m.d.sync += present.eq(last)
-        goes_on = lowest(ahead & ~last)
-        m.d.sync += [
-            outer.moves.eq(goes_on),
-            outer.begins.eq(~ahead | Cat(goes_on[at + 1 :].any() for at in range(LEVELS))),
-        ]
+        going = ahead & ~last
+        begins = (~going[: at + 1].any() & going[at + 1 :].any() for at in range(LEVELS))
+        m.d.sync += [outer.moves.eq(lowest(going)), outer.begins.eq(~ahead | Cat(begins))]
         m.d.comb += [
             self.last.eq((last & ~ahead) | (present & ahead)),
             self.step_last.eq(last | ~ahead),
@@ -179,7 +179,7 @@ class StepNest(wiring.Component):
         if self.held:
             return value
         kept = Signal.like(value, name=name)
-        with m.If(self.start):
+        with m.If(self.idle):  # known earlier than `start`
             m.d.sync += kept.eq(value)
         return kept
 

@@ -44,11 +44,12 @@ class DotProductEngine(wiring.Component):
         4. A command is complete when its last row of results has left.
         5. A word outside of local memory or of its circular buffer traps LS_RANGE (info: the
            circular buffer), a byte in use with wrong parity LS_PARITY (info: byte address of the
-           word). After a trap, and under `halt`, no read, visit or row starts any more.
+           word). From the second cycle of a trap or `halt` on no read, visit or row starts.
 
     Timing
-        A row per cycle. First row of a command after an idle engine: `columns` + 8 cycles when
-        steps and reads are granted at once (the held block loads first); then without a gap as
+        A row per cycle. First row of a command after an idle engine: `columns` + 9 cycles and
+        local memory's latency when steps and reads are granted at once (the held block loads
+        first); then without a gap as
         long as a held block serves at least `columns` rows. Rows leave `latency` cycles later,
         their values `row_lead` cycles after them.
 
@@ -168,11 +169,10 @@ class DotProductEngine(wiring.Component):
             array.load.eq(loader.load),
             array.row_valid.eq(visits.row_valid),
             array.row.eq(visits.row),
-            visits.held_full.eq(loader.full),
-            loader.swap.eq(visits.row_valid & visits.row.swap),
+            visits.held_next.eq(loader.full_next),
+            loader.swap.eq(visits.swap),
             self.event_held_blocks.eq(loader.swap),
             visits.stop.eq(stop),
-            loader.stop.eq(stop),
         ]
         accept = self._elaborate_command(m, readers, loader, visits, stop)
         self._elaborate_result(m, array)
@@ -206,7 +206,11 @@ class DotProductEngine(wiring.Component):
             inputs[name] = fifo.i
         operands = {name: inputs[f"nest_{name}"].payload for name in ("a", "b")}
         self._elaborate_nests(m, mml, operands["a"].nest, operands["b"].nest)
-        m.d.comb += [operands[n].from_mlu.eq(mml[f"{n}_from_mlu"]) for n in operands]
+        for name, operand in operands.items():
+            m.d.comb += [
+                operand.from_mlu.eq(mml[f"{name}_from_mlu"]),
+                operand.k_level.eq(mml.k_level),
+            ]
         walk = inputs["walk"].payload
         self._elaborate_info(m, mml, inputs["info_a"].payload, walk, inputs["info_b"].payload)
 
@@ -273,7 +277,7 @@ class DotProductEngine(wiring.Component):
             visits.k_keep.eq(keep_below(Mux(k_tail == 0, k_bytes, k_tail), k_bytes)),
             block.k_tail.eq(k_tail),
         ]
-        m.d.comb += [info.k_level.eq(mml.k_level) for info in (visits, walk, block)]
+        m.d.comb += [info.k_level.eq(mml.k_level) for info in (walk, block)]
         inside = _levels_below(mml.held_level)
         m.d.comb += [info.inside.eq(inside) for info in (walk, block)]
 
@@ -317,18 +321,21 @@ class DotProductEngine(wiring.Component):
     ) -> None:
         """Trap, idle, and what triage shows."""
         trap, status = self.control.trap, self.control.status
-        for fault in (loader.fault, visits.fault):
-            with m.If(fault.valid & ~trap.valid):
-                m.d.sync += [
-                    trap.valid.eq(1),
-                    trap.opcode.eq(Opcode.MML),
-                    *(trap[name].eq(fault[name]) for name in ("cause", "tag", "info")),
-                ]
+        # Each word is looked at as if it were the fault, since whether it is one is known late.
+        with m.If(~trap.valid):
+            m.d.sync += [
+                trap.valid.eq(loader.fault.valid | visits.fault.valid),
+                trap.opcode.eq(Opcode.MML),
+                *(
+                    trap[name].eq(Mux(loader.fault.valid, loader.fault[name], visits.fault[name]))
+                    for name in ("cause", "tag", "info")
+                ),
+            ]
         n_commands = Signal(range(self._n_commands_max + 1))
         m.d.sync += n_commands.eq(n_commands + accept - self.control.completion.valid)
         quiet = readers["a"].settled & readers["b"].settled & ~array.busy
+        m.d.sync += stop.eq(self.control.halt | trap.valid)
         m.d.comb += [
-            stop.eq(self.control.halt | trap.valid),
             self.control.idle.eq(quiet & (stop | (n_commands == 0))),
         ]
 

@@ -38,16 +38,16 @@ class HeldLoader(wiring.Component):
     """Turns words of B into beats of the shadow.
 
     Operation: every block takes `columns` words. Beats go on while the shadow is free; with the
-    last one it is `full`, and stays so until `swap`, which frees it at once. In the last iteration
+    last one it is full, and stays so until `swap`, which frees it at once. In the last iteration
     of `k_level` only `k_tail` bytes of K count, in that of `n_level` only `n_tail` columns; the
     rest is loaded as zeros. Which bytes of a word count is worked out while the word is under way,
     in two steps: first the limits of its block, then the bytes. A word outside, or with wrong
     parity in a byte that counts, is a fault.
 
     Timing: a beat per cycle, of a word that comes 3 cycles after its `flags` or later; a command's
-    first word 3 cycles after the last one of the command before. `full` is high from the cycle
-    after the last beat. A block that takes as many rows as it has beats therefore follows its
-    predecessor without a gap.
+    first word 3 cycles after the last one of the command before. The shadow is full
+    from the cycle after the last beat on. A block that takes as many rows as it has beats therefore
+    follows its predecessor without a gap.
 
     Parameters
     ----------
@@ -66,10 +66,8 @@ class HeldLoader(wiring.Component):
         The words of B.
     swap : In(1)
         The shadow becomes active.
-    stop : In(1)
-        Load nothing.
-    full : Out(1)
-        A whole block waits in the shadow.
+    full_next : Out(1)
+        A whole block will wait in the shadow in the next cycle.
     load_valid : Out(1)
         A beat, to `DotProductArray`.
     load : Out(load_layout)
@@ -87,8 +85,7 @@ class HeldLoader(wiring.Component):
                 "flags": In(stream.Signature(LEVELS, always_ready=True)),
                 "words": In(stream.Signature(word_layout(address_width, k_bytes))),
                 "swap": In(1),
-                "stop": In(1),
-                "full": Out(1),
+                "full_next": Out(1),
                 "load_valid": Out(1),
                 "load": Out(load_layout(columns, k_bytes)),
                 "fault": Out(fault_layout()),
@@ -98,11 +95,14 @@ class HeldLoader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         info, word = self.info.payload, self.words.payload
-        known = Signal(self._known_layout)
         beat, block_end = Signal(), Signal()
-        there = self._elaborate_known(m, known, beat)
+        full = Signal()
+        m.submodules.known = ahead = StreamFifo(shape=self._known_layout, depth=2)
+        known = ahead.o.payload
+        self._elaborate_known(m, ahead.i, beat & known.ends)
         m.d.comb += [
-            beat.eq(self.words.valid & there & (~self.full | self.swap) & ~self.stop),
+            beat.eq(self.words.valid & ahead.o.valid & (~full | self.swap)),
+            ahead.o.ready.eq(beat),
             block_end.eq(known.index == self.columns - 1),
             self.words.ready.eq(beat),
             self.info.ready.eq(beat & known.ends),
@@ -113,10 +113,8 @@ class HeldLoader(wiring.Component):
             self.load.by_row.eq(info.by_row),
         ]
         report_fault(m, self.fault, word, beat, known.keep, info.tag)
-        with m.If(beat & block_end):
-            m.d.sync += self.full.eq(1)
-        with m.Elif(self.swap):
-            m.d.sync += self.full.eq(0)
+        m.d.comb += self.full_next.eq((beat & block_end) | (full & ~self.swap))
+        m.d.sync += full.eq(self.full_next)
         return m
 
     @property
@@ -130,40 +128,37 @@ class HeldLoader(wiring.Component):
             }
         )
 
-    def _elaborate_known(self, m: Module, known: data.View, beat: Value) -> Signal:
-        """Work out what is known of the next word; returns whether it is there."""
+    @property
+    def _limit_layout(self) -> data.StructLayout:
+        """What counts in a block, and how it is laid out."""
+        k, n = range(self.k_bytes + 1), range(self.columns + 1)
+        return data.StructLayout({"k": k, "n": n, "ends": 1, "by_row": 1, "is_float": 1})
+
+    def _elaborate_known(self, m: Module, known: stream.Interface, ends: Value) -> None:
+        """Work out what is known of the next words, until the command `ends`."""
         m.submodules.flags = flags = StreamFifo(shape=LEVELS, depth=READS_AHEAD)
-        limits = data.StructLayout(
-            {"k": range(self.k_bytes + 1), "n": range(self.columns + 1), "ends": 1}
-        )
-        limit = Signal(limits)
-        has_limit, there = Signal(), Signal()
+        limit = Signal(self._limit_layout)
+        has_limit = Signal()
         ending = Signal()  # the command's last word is under way: `info` is not the next word's
         index = Signal(range(self.columns))
-        moves = has_limit & (~there | beat)
         m.d.comb += [
             flags.i.valid.eq(self.flags.valid),
             flags.i.payload.eq(self.flags.payload),
-            flags.o.ready.eq(self.info.valid & ~ending & (~has_limit | moves)),
+            flags.o.ready.eq(self.info.valid & ~ending & (~has_limit | known.ready)),
+            known.valid.eq(has_limit),
+            known.payload.keep.eq(self._keep(limit, index)),
+            known.payload.index.eq(index),
+            known.payload.ends.eq(limit.ends),
         ]
         with m.If(flags.o.valid & flags.o.ready):
             m.d.sync += [has_limit.eq(1), ending.eq(flags.o.payload.all())]
             self._elaborate_limits(m, limit, flags.o.payload)
-        with m.Elif(moves):
+        with m.Elif(known.ready):
             m.d.sync += has_limit.eq(0)
-        with m.If(moves):
-            m.d.sync += [
-                there.eq(1),
-                known.keep.eq(self._keep(limit, index)),
-                known.index.eq(index),
-                known.ends.eq(limit.ends),
-                index.eq(Mux(index == self.columns - 1, 0, index + 1)),
-            ]
-        with m.Elif(beat):
-            m.d.sync += there.eq(0)
-        with m.If(beat & known.ends):
+        with m.If(known.valid & known.ready):
+            m.d.sync += index.eq(Mux(index == self.columns - 1, 0, index + 1))
+        with m.If(ends):
             m.d.sync += ending.eq(0)
-        return there
 
     def _elaborate_limits(self, m: Module, limit: data.View, at_last: Value) -> None:
         """Columns and bytes of K that count in a word's block."""
@@ -176,12 +171,15 @@ class HeldLoader(wiring.Component):
             tail, level = info[f"{name}_tail"], info[f"{name}_level"]
             in_tail = (tail != 0) & last.bit_select(level, 1)
             m.d.sync += limit[name].eq(Mux(in_tail, tail, size))
-        m.d.sync += limit.ends.eq(at_last.all())
+        m.d.sync += [
+            limit.ends.eq(at_last.all()),
+            limit.by_row.eq(info.by_row),
+            limit.is_float.eq(info.format[1]),
+        ]
 
     def _keep(self, limit: data.View, index: Signal) -> Value:
         """Bytes that count in the beat `index`: those of which column and place in K do."""
-        info = self.info.payload
-        is_float = info.format[1]
+        is_float = limit.is_float
         # By column: the beat's place in K, and its first column.
         k = Mux(is_float, index & (self.k_bytes // 2 - 1), index & (self.k_bytes - 1))
         first = index - k
@@ -191,4 +189,4 @@ class HeldLoader(wiring.Component):
             for byte in range(self.k_bytes)
         )
         by_column = ((k << is_float) < limit.k).replicate(self.k_bytes) & columns
-        return Mux(info.by_row, by_row, by_column)
+        return Mux(limit.by_row, by_row, by_column)

@@ -24,7 +24,7 @@ _READS_WAITING = 4
 
 def operand_layout() -> data.StructLayout:
     """One operand of a command."""
-    return data.StructLayout({"nest": nest_layout(STRIDE_WIDTH), "from_mlu": 1})
+    return data.StructLayout({"nest": nest_layout(STRIDE_WIDTH), "from_mlu": 1, "k_level": 3})
 
 
 class OperandReader(wiring.Component):
@@ -152,9 +152,12 @@ class OperandReader(wiring.Component):
         reads: StreamFifo,
     ) -> None:
         """An address goes to all who need to know of it; each of them has room."""
-        from_mlu = Signal()
+        from_mlu, k_level = Signal(), Signal(3)
         with m.If(self.nest.ready | self.held):  # a held one is there while it is walked
-            m.d.sync += from_mlu.eq(self.nest.payload.from_mlu)
+            m.d.sync += [
+                from_mlu.eq(self.nest.payload.from_mlu),
+                k_level.eq(self.nest.payload.k_level),
+            ]
         address, read = generator.addresses.payload, reads.i.payload
         goes = Signal()
         # A register, as all of the walk hangs on it. An address goes 2 cycles after this was seen,
@@ -171,6 +174,9 @@ class OperandReader(wiring.Component):
             *(
                 queue.notes.payload[name].eq(address[name])
                 for name in ("address", "last", "cb", "outside")
+            ),
+            queue.notes.payload.k_last.eq(
+                (k_level == 0) | address.last.bit_select(k_level, 1),
             ),
             steps.step.valid.eq(goes & read.step_end),
             steps.step.payload.cb.eq(address.cb),

@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS
 from hw.iface.pe import BankPort, BankState
-from hw.lib.elastic import PipeStage
 from hw.lib.loop_nest import LoopOffset
 from hw.pe.dpe.array import row_layout
 from hw.pe.dpe.faults import fault_layout, report_fault
@@ -26,7 +25,6 @@ def stream_layout(k_bytes: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "format": 2,
-            "k_level": 3,
             "k_keep": k_bytes,  # bytes that count in the last iteration of `k_level`
             "done": 1,
             "tag": 16,
@@ -100,10 +98,12 @@ class VisitControl(wiring.Component):
         The words of A.
     banks_port : Out(BankPort)
         States of the banks.
-    held_full : In(1)
-        A held block waits in the shadow; goes low after a row with `swap`.
+    held_next : In(1)
+        A held block will wait in the shadow in the next cycle; not any more after `swap`.
     stop : In(1)
-        Start no row, and let none go to the array.
+        Start no visit, and let no row go to the array.
+    swap : Out(1)
+        The row, one of those that swap, has its held block. A register, as much hangs on it.
     row_valid : Out(1)
         A row, to `DotProductArray`.
     row : Out(row_layout)
@@ -132,8 +132,9 @@ class VisitControl(wiring.Component):
                 "walk": In(stream.Signature(walk_layout())),
                 "words": In(stream.Signature(word_layout(address_width, k_bytes))),
                 "banks_port": Out(BankPort(banks=banks)),
-                "held_full": In(1),
+                "held_next": In(1),
                 "stop": In(1),
+                "swap": Out(1),
                 "row_valid": Out(1),
                 "row": Out(row_layout(k_bytes, self.tag_shape.size)),
                 "fault": Out(fault_layout()),
@@ -146,26 +147,27 @@ class VisitControl(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        info, word = self.info.payload, self.words.payload
+        word = self.words.payload
         row = Signal(range(self.rows))
         in_visit = Signal()  # its first row has gone
         last, there, starts, row_goes = Signal(), Signal(), Signal(), Signal()
         row_end = word.note.last[0]
-        m.submodules.out = out = PipeStage(shape=self.row.shape())
+        waits = Signal()  # the row before the array, for its held block
         m.submodules.visits = visits = _Walk(banks=self.banks)
         wiring.connect(m, wiring.flipped(self.walk), visits.info)
 
         visit = self._elaborate_visit(m, visits, starts, in_visit)
-        rests = self._elaborate_rests(m, visits.bank, visit.bank, row, out.i.ready)
         m.d.comb += [
+            visits.rests.eq(self._elaborate_rests(m, visits.bank, visit.bank, row, ~waits)),
             visits.starts.eq(starts),
             visits.last.eq(word.note.last),
             visits.states.eq(self.banks_port.states),
-            last.eq(word.note.last.bit_select(info.k_level, 1) | (info.k_level == 0)),
-            there.eq(self.words.valid & self.info.valid & ~self.stop),
-            self.waits_for_held.eq(out.o.valid & out.o.payload.swap & ~self.held_full),
-            self.waits_for_bank.eq(there & ~in_visit & (~visits.allowed | rests)),
-            row_goes.eq(there & out.i.ready & ~self.waits_for_bank),
+            visits.stop.eq(self.stop),
+            last.eq(word.note.k_last),
+            there.eq(self.words.valid & self.info.valid),
+            self.waits_for_held.eq(waits),
+            self.waits_for_bank.eq(there & ~in_visit & ~visits.allowed),
+            row_goes.eq(there & ~waits & ~self.waits_for_bank),
             self.visit_end.eq(row_goes & row_end),
             starts.eq(row_goes & ~in_visit),
             self.words.ready.eq(row_goes),
@@ -175,7 +177,7 @@ class VisitControl(wiring.Component):
             self.banks_port.bank.eq(visit.bank),
             self.banks_port.last.eq(last),
         ]
-        self._elaborate_row(m, out, row_goes, starts & visits.new_block, row, visit, last)
+        self._elaborate_row(m, waits, row_goes, starts & visits.new_block, row, visit, last)
         with m.If(row_goes):
             m.d.sync += [row.eq(Mux(row_end, 0, row + 1)), in_visit.eq(~row_end)]
         return m
@@ -197,7 +199,7 @@ class VisitControl(wiring.Component):
     def _elaborate_row(
         self,
         m: Module,
-        out: PipeStage,
+        waits: Signal,
         goes: Signal,
         swap: Value,
         row: Signal,
@@ -206,7 +208,7 @@ class VisitControl(wiring.Component):
     ) -> None:
         """The row as the array takes it, and the register in which it waits."""
         info, word = self.info.payload, self.words.payload
-        row_out = out.i.payload
+        following, valid = Signal(self.row.shape()), Signal()
         keep = Signal(self.k_bytes)
         tag = Signal(self.tag_shape)
         m.d.comb += [
@@ -217,22 +219,24 @@ class VisitControl(wiring.Component):
             tag.close.eq(last & word.note.last[0]),
             tag.done.eq(info.done),
             tag.ends.eq(word.note.last.all()),
-            out.i.valid.eq(goes),
-            row_out.data.eq(masked(word.data, keep)),
-            row_out.format.eq(info.format),
-            row_out.swap.eq(swap),
-            row_out.tag.eq(tag),
+            following.data.eq(masked(word.data, keep)),
+            following.format.eq(info.format),
+            following.swap.eq(swap),
+            following.tag.eq(tag),
             # After a stop nothing goes on, so rows may get lost here.
-            out.o.ready.eq(~self.waits_for_held),
-            self.row_valid.eq(out.o.valid & out.o.ready & ~self.stop),
-            self.row.eq(out.o.payload),
+            self.row_valid.eq(valid & ~waits & ~self.stop),
         ]
+        with m.If(~waits):
+            m.d.sync += [valid.eq(goes), self.row.eq(following)]
+        swaps = waits | (goes & swap)
+        m.d.sync += [self.swap.eq(swaps & self.held_next), waits.eq(swaps & ~self.held_next)]
         report_fault(m, self.fault, word, goes, keep, info.tag)
 
     def _elaborate_rests(
         self, m: Module, following: Value, present: Value, row: Signal, moves: Value
     ) -> Value:
-        """Whether the following visit's bank was visited too short ago.
+        """Whether the following visit's bank will rest in the next cycle: it was visited too short
+        ago.
 
         Only a visit of fewer than `re_latency` rows may be: afterwards its bank rests for the
         difference, counted while rows move on to the array. The last visits that ended are kept
@@ -240,14 +244,15 @@ class VisitControl(wiring.Component):
         """
         longest = self.re_latency - 1
         rests: Value = Cat(self.visit_end & (row < longest - at) for at in range(longest))
-        of, resting = present, []
+        of, resting = present, [rests[0] & (present == following)]
         for step in range(longest):
             bank_q = Signal(range(self.banks), name=f"rest_bank{step}", reset_less=True)
             rests_q = Signal(longest - step, name=f"rests{step}")
             with m.If(moves):
                 m.d.sync += [bank_q.eq(of), rests_q.eq(rests)]
-            resting.append(rests_q[0] & (bank_q == following))
             of, rests = bank_q, rests_q[1:]
+            still = Mux(moves, rests[0], rests_q[0]) if len(rests) else rests_q[0] & ~moves
+            resting.append(still & (bank_q == following))
         return Cat(resting).any()
 
 
@@ -271,10 +276,12 @@ class _Walk(wiring.Component):
     starts : In(1), a visit starts; only with `allowed`.
     last : In(LEVELS), levels at their last iteration in it.
     states : In, states of the banks.
+    stop : In(1), no visit may start.
+    rests : In(1), the bank of the next visit rests in the next cycle.
     bank : Out(range(banks)), bank of the next visit.
     overwrite : Out(1), its rows overwrite.
     new_block : Out(1), it is the first one with its held block.
-    allowed : Out(1), the bank's state allows it.
+    allowed : Out(1), the bank's state allows it, and it does not rest.
     """
 
     def __init__(self, *, banks: int) -> None:
@@ -285,6 +292,8 @@ class _Walk(wiring.Component):
                 "starts": In(1),
                 "last": In(LEVELS),
                 "states": In(data.ArrayLayout(BankState, banks)),
+                "stop": In(1),
+                "rests": In(1),
                 "bank": Out(range(banks)),
                 "overwrite": Out(1),
                 "new_block": Out(1, init=1),
@@ -318,7 +327,9 @@ class _Walk(wiring.Component):
             # Level 0 walks the rows of the visit, so it has come to its end before the next one.
             last.eq(self.last | 1),
             known.eq(self.info.valid & ~self.info.ready),
-            self.allowed.eq(known & ~moves_on & (self.states[self.bank] == wanted)),
+            self.allowed.eq(
+                known & ~moves_on & ~self.rests & ~self.stop & (self.states[self.bank] == wanted)
+            ),
         ]
         with m.If(started):
             below = Cat(last[:level].all() for level in range(LEVELS))

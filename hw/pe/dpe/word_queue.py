@@ -30,6 +30,7 @@ def note_layout(address_width: int) -> data.StructLayout:
         {
             "address": address_width,
             "last": LEVELS,  # levels at their last iteration
+            "k_last": 1,  # that of K is, or nothing walks K
             "cb": 6,
             "outside": 1,  # the address is not legal; data has no meaning
         }
@@ -71,7 +72,9 @@ class WordQueue(wiring.Component):
 
     def __init__(self, *, address_width: int, word_bytes: int) -> None:
         word = word_layout(address_width, word_bytes)
-        self.kept_layout = data.StructLayout({"address": address_width, "last": LEVELS, "cb": 6})
+        self.kept_layout = data.StructLayout(
+            {"address": address_width, "last": LEVELS, "k_last": 1, "cb": 6}
+        )
         self.answer_layout = answer_layout(word_bytes)
         super().__init__(
             {
@@ -108,7 +111,7 @@ class WordQueue(wiring.Component):
         at = self._place(m, taken, name="taken_at")
         kept = self._memory(m, "kept", self.kept_layout, noted, at)
         answer = self._memory(m, "answers", self.answer_layout, answered, at)
-        names = ("address", "last", "cb")
+        names = self.kept_layout.members
         m.d.comb += [
             *(kept[0][name].eq(self.notes.payload[name]) for name in names),
             answer[0].eq(self.answers.payload),
