@@ -62,22 +62,24 @@ class Shaper(wiring.Component):
         # The bucket before what left in the cycle before, and before it runs over: so `went`,
         # which comes late, meets no adder.
         gained, took = Signal(len(level) + 1), Signal()
-        left = Signal.like(gained)
+        left, coming = Signal.like(gained), Signal.like(gained)
+        one, two = Signal(), Signal()  # so many lines are in `gained`
         m.d.comb += [
             full.eq(
                 Mux(self.limit.burst < self.line_bytes, line, self.limit.burst << _PERIOD_LOG2)
             ),
             left.eq(Mux(took, gained - line, gained)),
             level.eq(Mux(left > full, full, left)),
-            self.may_go.eq(
-                unlimited | Mux(took, _reaches(gained, 2 * line), _reaches(gained, line))
-            ),
+            coming.eq(Mux(rate == 0, full, level + rate)),
+            self.may_go.eq(unlimited | Mux(took, two, one)),
         ]
-        m.d.sync += unlimited.eq(rate == 0)
-        with m.If(rate == 0):
-            m.d.sync += [gained.eq(full), took.eq(0)]
-        with m.Else():
-            m.d.sync += [gained.eq(level + rate), took.eq(self.went)]
+        m.d.sync += [
+            unlimited.eq(rate == 0),
+            gained.eq(coming),
+            one.eq(_reaches(coming, line)),
+            two.eq(_reaches(coming, 2 * line)),
+            took.eq(self.went & (rate != 0)),
+        ]
         return m
 
 

@@ -100,10 +100,10 @@ def test_faults_end_in_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_changes_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """What a parameter costs is the difference of two runs."""
-    change = ["--set", "pe.fi.reads_in_flight=16", "--compare"]
+    change = ["--set", "pe.fi.reads_in_flight=32", "--compare"]
     assert main(["synth", "--unit", "fi.reader.pool", "--no-place", "--no-picture", *change]) == 0
     shown = capsys.readouterr().out
-    assert "fi.reader.pool: cost of pe.fi.reads_in_flight=16" in shown
+    assert "fi.reader.pool: cost of pe.fi.reads_in_flight=32" in shown
     digest = get_config("fpga").digest()
     assert f"results: build/synth/fpga-{digest}" not in shown  # the change has its own folder
 
