@@ -175,10 +175,12 @@ class Core(wiring.Component):
 
     def _elaborate_traps(self, m: Module, stop: Signal) -> None:
         """Keep the first error, and stop for it, or when told to."""
-        unit, fault = self.unit, self.issue.fault
+        unit = self.unit
+        # A wrong beat stays where it is, so that the trap need not be told in the same cycle.
+        fault = Signal(self.issue.fault.shape())
         command = view(unit.current, Opcode.SIMD)
         trap = self.control.trap
-        m.d.sync += stop.eq(self.control.halt | trap.valid)
+        m.d.sync += [fault.eq(self.issue.fault), stop.eq(self.control.halt | trap.valid)]
         with m.If(~trap.valid & unit.running):
             for wrong, cause, info in (
                 (unit.illegal, Trap.ILLEGAL_FIELD, unit.bit),
