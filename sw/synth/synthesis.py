@@ -157,12 +157,15 @@ def _script(device: Device, *, has_verilog: bool) -> list[str]:
         *([f"read_verilog -sv {_MODULES}"] if has_verilog else []),
         f"{command} -run begin:map_ram",
         "tee -q -o coarse.json stat -json",
-        f"select t:{_MEMORY} t:$mul t:$macc_v2",
-        "write_json -selected arithmetic.json",
-        "select -clear",
+        # To be written at the end: writing sorts the design, after which abc9 has been seen to make
+        # a wire twice and give up.
+        "design -save coarse",
         f"{command} -run map_ram:",
         "tee -q -o stat.json stat -json",
         f"write_json {_NETLIST}",
+        "design -load coarse",
+        f"select t:{_MEMORY} t:$mul t:$macc_v2",
+        "write_json -selected arithmetic.json",
     ]
 
 
