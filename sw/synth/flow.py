@@ -17,6 +17,7 @@ from sw.synth.checks import (
     memory_faults,
     multiplier_faults,
 )
+from sw.synth.estimate import estimate_paths
 from sw.synth.memories import memory_uses
 from sw.synth.order import CHIP, Order
 from sw.synth.paths import critical_paths, port_delays
@@ -46,6 +47,9 @@ def run_flow(order: Order, console: Console) -> Report:
         synthesis = synthesise_netlist(netlist, order.device, progress=progress)
     with progress.phase(f"{name}: area by parts"):
         report = _examine(order, synthesis)
+    if order.with_estimate:
+        with progress.phase(f"{name}: estimate of paths"):
+            report.estimates = estimate_paths(synthesis.read_netlist())
     if order.with_placement and not capacity_faults(report.area, order.device):
         if report.area.multiplier <= order.device.multipliers:
             _add_placement(report, synthesis, progress)

@@ -55,6 +55,11 @@ class Netlist:
         return self._cell(cell).get("type", "")
 
     @property
+    def cells(self) -> dict[str, Any]:
+        """Every cell as Yosys writes it."""
+        return self._cells
+
+    @property
     def cell_types(self) -> dict[str, str]:
         """Name to type of every cell."""
         return {name: cell["type"] for name, cell in self._cells.items()}

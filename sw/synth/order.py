@@ -41,6 +41,7 @@ class Order:
     jobs: int = 1
     with_placement: bool = True
     with_picture: bool = True
+    with_estimate: bool = False
 
     @property
     def config(self) -> ChipConfig:

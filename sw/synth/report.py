@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sw.synth.area import Area
+from sw.synth.estimate import EstimatedPath
 from sw.synth.memories import MemoryUse
 from sw.synth.order import Order
 from sw.synth.paths import TimingPath
@@ -32,6 +33,7 @@ class Report:
     runs: Runs | None = None
     paths: list[TimingPath] = field(default_factory=list)
     ports: dict[str, float] = field(default_factory=dict)
+    estimates: list[EstimatedPath] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def utilisation(self, figure: str) -> float | None:
@@ -61,6 +63,7 @@ class Report:
             "clock": self._clock(),
             "paths": [path.to_dict() for path in self.paths],
             "ports_ns": self.ports,
+            "estimates": [path.to_dict() for path in self.estimates],
             "memories": [memory.to_dict() for memory in self.memories],
             "tree": self.tree.to_dict(),
             "faults": self.faults,

@@ -21,6 +21,7 @@ _WIDTH = 150
 _STEPS = 40
 _TREE_SHARE = 0.004
 _MEMORIES = 12
+_ESTIMATES = 25
 
 
 def show_report(report: Report, console: Console) -> None:
@@ -29,6 +30,8 @@ def show_report(report: Report, console: Console) -> None:
     _show_tree(report, console)
     if report.memories:
         _show_memories(report, console)
+    if report.estimates:
+        _show_estimates(report, console)
     for path in report.paths:
         _show_path(path, console)
     if report.ports:
@@ -90,6 +93,21 @@ def _show_memories(report: Report, console: Console) -> None:
     _print("memories, the largest first", table, console)
     if len(report.memories) > _MEMORIES:
         console.print(f"{len(report.memories) - _MEMORIES} smaller ones are in the JSON")
+
+
+def _show_estimates(report: Report, console: Console) -> None:
+    headings = ("ns", "LUTs", "carries", "ends", "from", "to")
+    table = _table(*headings, numbers=headings[:4])
+    for path in report.estimates[:_ESTIMATES]:
+        table.add_row(
+            f"{path.delay_ns:.1f}",
+            f"{path.luts}",
+            f"{path.carries}",
+            f"{path.ends:,}",
+            escape(path.start),
+            escape(path.end),
+        )
+    _print("paths from part to part by estimate, not placed, the slowest first", table, console)
 
 
 def _show_path(path: TimingPath, console: Console) -> None:

@@ -45,6 +45,10 @@ def command(
     picture: Annotated[
         bool, typer.Option("--picture/--no-picture", help="Draw the area by parts.")
     ] = True,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Show how long paths from part to part will be, unplaced."),
+    ] = False,
     list_units: Annotated[bool, typer.Option("--list", help="List the units.")] = False,
 ) -> None:
     """Synthesise, place and route for an FPGA; report area, clock and critical paths."""
@@ -67,6 +71,7 @@ def command(
             jobs=jobs or os.cpu_count() or 1,
             with_placement=placement,
             with_picture=picture,
+            with_estimate=estimate,
         )
         for name in _units(unit)
     ]
