@@ -58,11 +58,12 @@ def _draw_part(axes: Any, part: Part, depth: int, top: float, whole: int, colour
     """A part's box, and those of its parts to the right of it."""
     height = part.area.lut / whole
     axes.add_patch(_box(depth, top, height, colour))
-    if height >= _SMALLEST and depth > 0:
+    # The whole is narrow and named in the title, unless nothing stands beside it.
+    if height >= _SMALLEST and (depth > 0 or not part.parts):
         size = 11 if height > 0.025 else 8
         axes.text(
-            depth + 0.03, top + height / 2, _label(part), va="center", fontsize=size, color=_TEXT,
-            clip_on=True,
+            max(depth, 1 - _ROOT_WIDTH) + 0.03, top + height / 2, _label(part),
+            va="center", fontsize=size, color=_TEXT, clip_on=True,
         )  # fmt: skip
     for index, child in enumerate(part.parts):
         if child.area.lut == 0:

@@ -31,7 +31,8 @@ _REPORT, _LOG, _NETLIST, _PINS = "report.json", "nextpnr.log", "netlist.json", "
 TEXT_CONFIG = "chip.config"
 _UNIT_TOOLS = ("--placer", "heap", "--router", "router1")
 _CHIP_TOOLS = ("--placer", "static", "--router", "router1")
-"""A whole chip takes a quarter less wire with the static placer, and router2 does not end on it."""
+"""A whole chip takes a quarter less wire with the static placer; router2 does not end on it, nor on
+a reduction engine."""
 _PHASES = (
     (re.compile(r"Preparing to run"), "compiling nextpnr, once"),
     (re.compile(r"Info: (Packing|Placing|Routing)"), None),
