@@ -62,6 +62,8 @@ class BurstWalker(wiring.Component):
     -------
     burst : In(stream.Signature(burst_layout(id_width))).
     beat : Out(stream.Signature(beat_layout(id_width))).
+
+    Raises: ValueError when one of the memories ends inside a page of 4096 bytes.
     """
 
     def __init__(
@@ -74,6 +76,10 @@ class BurstWalker(wiring.Component):
         local_bytes: int,
         control_bytes: int,
     ) -> None:
+        amounts = {"sram": sram_bytes, "dram": dram_bytes, "local": local_bytes}
+        for name, amount in (amounts | {"control": control_bytes}).items():
+            if amount % (1 << _PAGE_BITS):
+                raise ValueError(f"{name}_bytes is {amount}; it must be a multiple of 4096.")
         self.control_bytes = control_bytes
         self.size = data_bytes.bit_length() - 1
         self.sizes = ((SRAM, sram_bytes), (DRAM, dram_bytes), (PE_WINDOWS, local_bytes))
@@ -87,36 +93,41 @@ class BurstWalker(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         now = Signal(self.burst.payload.shape())  # the burst, at the beat that is offered
-        first, valid = Signal(), Signal()
+        # The same for all beats, as no memory ends inside a page: found as the burst comes.
+        target = Signal(Target)
+        valid = Signal()
         m.d.comb += [
             self.beat.valid.eq(valid),
             self.beat.payload.id.eq(now.id),
             self.beat.payload.address.eq(now.addr),
-            self.beat.payload.target.eq(self._target(now, first)),
+            self.beat.payload.target.eq(target),
             self.beat.payload.last.eq(now.len == 0),
             self.burst.ready.eq(~valid | (self.beat.ready & self.beat.payload.last)),
         ]
         with m.If(self.burst.ready):
-            m.d.sync += [valid.eq(self.burst.valid), first.eq(1)]
+            m.d.sync += valid.eq(self.burst.valid)
             with m.If(self.burst.valid):
-                m.d.sync += now.eq(self.burst.payload)
+                m.d.sync += [
+                    now.eq(self.burst.payload),
+                    target.eq(self._target(self.burst.payload)),
+                ]
         with m.Elif(self.beat.ready):
             page = now.addr[:_PAGE_BITS]
             inside = Cat(now.size > bit for bit in range(_LARGEST_SIZE))  # bits below the beat's
-            m.d.sync += [now.len.eq(now.len - 1), first.eq(0), page.eq((page | inside) + 1)]
+            m.d.sync += [now.len.eq(now.len - 1), page.eq((page | inside) + 1)]
         return m
 
-    def _target(self, now: Any, first: Signal) -> Value:
-        """Where the offered beat goes."""
-        memory = Cat(exists(now.addr, *size) for size in self.sizes).any()
-        control = exists(now.addr, CONTROL, self.control_bytes)
-        single = first & (now.len == 0)
-        known = ((now.burst == AxiBurst.INCR.value) | single) & (now.size <= self.size)
+    def _target(self, burst: Any) -> Value:
+        """Where the beats of a burst go."""
+        memory = Cat(exists(burst.addr, *size) for size in self.sizes).any()
+        control = exists(burst.addr, CONTROL, self.control_bytes)
+        steps = (burst.burst == AxiBurst.INCR.value) | (burst.len == 0)
+        known = steps & (burst.size <= self.size)
         return Mux(
             ~(memory | control),
             Target.NOWHERE,
             Mux(
-                ~known | (control & (now.size != _CONTROL_SIZE)),
+                ~known | (control & (burst.size != _CONTROL_SIZE)),
                 Target.REFUSED,
                 Mux(control, Target.CONTROL, Target.MEMORY),
             ),

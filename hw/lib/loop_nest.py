@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nests of counted loops: `LoopNest` counts, `LoopOffset` keeps the sum of strides beside it."""
+"""Nests of counted loops: `LoopCounter` counts, `LoopOffset` keeps the sum of strides beside it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -12,10 +12,12 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LEVELS
 
-__all__ = ["LoopNest", "LoopOffset", "at_last_iteration", "at_level", "lowest", "selected"]
+__all__ = ["LoopCounter", "LoopOffset", "at_level", "lowest", "selected"]
 
 _NARROW = 4
 """Bits of a narrow offset."""
+_TAILS = 2
+"""Levels that a tail may shorten: 0 and 1."""
 
 
 def lowest(bits: Value) -> Value:
@@ -31,28 +33,6 @@ def selected(one_hot: Value, values: Iterable[Value]) -> Value:
 def at_level(flags: Value, level: Value) -> Value:
     """The flag of the tail's level; 0 for level 0, which no tail can have, and for no level."""
     return Cat(Const(0, 1), flags[1:], Const(0, 8 - LEVELS)).bit_select(level, 1)
-
-
-def at_last_iteration(
-    indices: Sequence[Value],
-    counts: data.View,
-    last: Value,
-    tail_level: Value,
-    tail_inner: Value,
-    tail_count: Value,
-) -> list[Value]:
-    """Whether each level's index has reached its count, as that is now.
-
-    While `tail_level` is at its last iteration (`last`), level `tail_inner` below it, 0 or 1,
-    counts to `tail_count` unless that is 0. Both counts are compared first: which of them holds is
-    known late. Each level looks at higher ones only, so that there is no loop.
-    """
-    reached = [index == counts[level] for level, index in enumerate(indices)]
-    for inner in range(2):
-        above = Cat(Const(0, inner + 1), last[inner + 1 :])
-        shortened = at_level(above, tail_level) & (tail_inner == inner) & (tail_count != 0)
-        reached[inner] = Mux(shortened, indices[inner] == tail_count, reached[inner])
-    return reached
 
 
 class LoopOffset(wiring.Component):
@@ -130,95 +110,71 @@ class LoopOffset(wiring.Component):
         return m
 
 
-class LoopNest(wiring.Component):
-    """Walks some levels of a loop nest and keeps its offset.
+class LoopCounter(wiring.Component):
+    """Counts the iterations of a loop nest.
 
     Operation
-        `start` puts all levels at their first iteration and the offset to `origin`. `step` goes to
-        the next iteration: the lowest walked level that is not at its last iteration moves on,
-        those below begin anew. A step after the last iteration returns all walked levels to their
-        first one and leaves the offset as it is.
-        Levels that are not walked keep their place; `others_last` says whether somebody else, who
-        walks them, is at their last iteration. While `tail_level` (above `tail_inner`) is at its
-        last iteration, level `tail_inner` (0 or 1) counts to `tail_count` instead of its count,
-        if `tail_count` is not 0.
+        `start` puts all levels at their first iteration. `step` goes to the next iteration: the
+        lowest level that is not at its last iteration moves on, those below begin anew. A step
+        after the last iteration returns to the first one.
+        While `tail_level` (above `tail_inner`) is at its last iteration, level `tail_inner` (0 or
+        1) counts to `tail_count` instead of its count, if `tail_count` is not 0.
         All configuration inputs stay as they are from `start` to the last step.
 
     Timing
-        One iteration per cycle.
-
-    Parameters
-    ----------
-    offset_width : bits of strides and offset, at least 2.
+        One iteration per cycle. Whether an index has reached its count is found as the index is
+        made, a cycle ahead: nothing is compared between a register and `last`. Both counts of a
+        level that a tail may shorten are compared, as which of them holds is known late.
 
     Members
     -------
     counts : In(ArrayLayout(16, LEVELS)), iterations of each level, at least 1.
-    strides : In(ArrayLayout(signed(offset_width), LEVELS)), added by one iteration of each level.
-    walks : In(LEVELS), levels to walk.
-    others_last : In(LEVELS), for levels that are not walked: at their last iteration.
     tail_level : In(3), level whose last iteration shortens level `tail_inner`.
     tail_inner : In(1), the level that is shortened.
     tail_count : In(16), its iterations then; 0: no difference.
-    start : In(1), begin at `origin` in the next cycle; wins over `step`.
-    origin : In(signed(offset_width)), first offset.
+    start : In(1), begin in the next cycle; wins over `step`.
     step : In(1), go to the next iteration.
-    offset : Out(signed(offset_width)), of the present iteration.
     last : Out(LEVELS), levels at their last iteration.
-    in_tail : Out(1), `tail_level` is at its last iteration.
-    end : Out(1), all walked levels are at their last iteration.
-
-    Raises: ValueError when `offset_width` is less than 2.
+    end : Out(1), all levels are.
     """
 
-    def __init__(self, *, offset_width: int) -> None:
-        self.sum = LoopOffset(offset_width=offset_width)
-        self.offset_width = offset_width
-        super().__init__(
-            {
-                "counts": In(data.ArrayLayout(unsigned(16), LEVELS)),
-                "strides": In(data.ArrayLayout(signed(offset_width), LEVELS)),
-                "walks": In(LEVELS),
-                "others_last": In(LEVELS),
-                "tail_level": In(3),
-                "tail_inner": In(1),
-                "tail_count": In(16),
-                "start": In(1),
-                "origin": In(signed(offset_width)),
-                "step": In(1),
-                "offset": Out(signed(offset_width)),
-                "last": Out(LEVELS),
-                "in_tail": Out(1),
-                "end": Out(1),
-            }
-        )
+    counts: In(data.ArrayLayout(unsigned(16), LEVELS))
+    tail_level: In(3)
+    tail_inner: In(1)
+    tail_count: In(16)
+    start: In(1)
+    step: In(1)
+    last: Out(LEVELS)
+    end: Out(1)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.sum = total = self.sum
-        indices = [Signal(16, name=f"index{level}") for level in range(LEVELS)]
-        reached = at_last_iteration(
-            indices, self.counts, self.last, self.tail_level, self.tail_inner, self.tail_count
-        )
+        full, short = Signal(LEVELS), Signal(_TAILS)  # the index is the count, or the tail's
         for level in range(LEVELS):
-            m.d.comb += self.last[level].eq(
-                Mux(self.walks[level], reached[level], self.others_last[level])
-            )
-        m.d.comb += [
-            total.strides.eq(self.strides),
-            total.start.eq(self.start),
-            total.origin.eq(self.origin),
-            total.step.eq(self.step),
-            total.goes_on.eq(self.walks & ~self.last),
-            self.offset.eq(total.offset),
-            self.end.eq(total.goes_on == 0),
-            self.in_tail.eq(at_level(self.last, self.tail_level)),
-        ]
-        for level in range(LEVELS):
-            # All levels below are at their last iteration: this one moves on or begins anew.
-            moves = self.step & self.walks[level] & ~total.goes_on[:level].any()
-            with m.If(self.start | (moves & self.last[level])):
-                m.d.sync += indices[level].eq(1)
-            with m.Elif(moves):
-                m.d.sync += indices[level].eq(indices[level] + 1)
+            at_last = full[level]
+            if level < _TAILS:
+                # Each level looks at higher ones only, so that there is no loop.
+                above = Cat(Const(0, level + 1), self.last[level + 1 :])
+                is_tail = at_level(above, self.tail_level) & (self.tail_inner == level)
+                shortened = is_tail & (self.tail_count != 0)
+                at_last = Mux(shortened, short[level], at_last)
+            m.d.comb += self.last[level].eq(at_last)
+            self._elaborate_level(m, level, full, short)
+        m.d.comb += self.end.eq(self.last.all())
         return m
+
+    def _elaborate_level(self, m: Module, level: int, full: Signal, short: Signal) -> None:
+        """The index of a level, which begins at 1, and what it has reached."""
+        index = Signal(16, name=f"index{level}")
+        moves = self.step & self.last[:level].all()  # on, or begins anew
+        begins = self.start | (moves & self.last[level])
+        with m.If(begins):
+            m.d.sync += index.eq(1)
+        with m.Elif(moves):
+            m.d.sync += index.eq(index + 1)
+        counts = [(full, self.counts[level])]
+        if level < _TAILS:
+            counts.append((short, self.tail_count))
+        for reached, count in counts:
+            with m.If(begins | moves):
+                m.d.sync += reached[level].eq(Mux(begins, count == 1, index + 1 == count))

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from hw.arch.commands import LEVELS
 from hw.iface.pe import CbRole
 from hw.lib.address_generator import AddressGenerator
-from hw.lib.loop_nest import LoopNest
+from hw.lib.loop_nest import LoopCounter, LoopOffset
 from tb.formal.common import ABC_BMC, Proof
 
 OFFSET_WIDTH = 4
@@ -20,31 +20,27 @@ OPEN_STEPS = 4
 
 
 class SmallNest:
-    """Any configuration of a loop nest with one or two iterations per level, and its indices.
+    """Any loop nest with one or two iterations per level, and its indices.
 
     The indices count in mixed radix on their own; the offset is their sum of strides, without the
-    memory of earlier offsets that the component uses.
+    memory of earlier offsets that `LoopOffset` uses.
     """
 
-    def __init__(self, proof: Proof, dut: wiring.Component) -> None:
+    def __init__(self, proof: Proof, counter: wiring.Component, offset: wiring.Component) -> None:
         m = proof.m
         twice = proof.constant(LEVELS, "twice")  # levels with two iterations
-        self.walks = proof.constant(LEVELS, "walks_of")
-        others_last = proof.constant(LEVELS, "others_last_of")
         strides = [proof.constant(signed(OFFSET_WIDTH), f"stride{k}") for k in range(LEVELS)]
         tail_level = proof.constant(3, "tail_level_of")
         tail_inner = proof.constant(1, "tail_inner_of")
         tail_count = proof.constant(1, "tail_count_of")
-        self.origin = proof.constant(signed(OFFSET_WIDTH), "origin_of")
+        origin = proof.constant(signed(OFFSET_WIDTH), "origin_of")
         m.d.comb += [
-            *(dut.counts[level].eq(1 + twice[level]) for level in range(LEVELS)),
-            *(dut.strides[level].eq(strides[level]) for level in range(LEVELS)),
-            dut.walks.eq(self.walks),
-            dut.others_last.eq(others_last),
-            dut.tail_level.eq(tail_level),
-            dut.tail_inner.eq(tail_inner),
-            dut.tail_count.eq(tail_count),
-            dut.origin.eq(self.origin),
+            *(counter.counts[level].eq(1 + twice[level]) for level in range(LEVELS)),
+            counter.tail_level.eq(tail_level),
+            counter.tail_inner.eq(tail_inner),
+            counter.tail_count.eq(tail_count),
+            *(offset.strides[level].eq(strides[level]) for level in range(LEVELS)),
+            offset.origin.eq(origin),
         ]
         self.index = Signal(LEVELS)
         self.last = Signal(LEVELS)
@@ -57,52 +53,52 @@ class SmallNest:
                     Cat(*tails).any() & (tail_inner == level) & (tail_count != 0)
                 )
                 at_end = at_end | shortened[level]  # one iteration is the only shorter count
-            m.d.comb += self.last[level].eq(Mux(self.walks[level], at_end, others_last[level]))
-        offset: Value = self.origin
+            m.d.comb += self.last[level].eq(at_end)
+        total: Value = origin
         for level in range(LEVELS):
-            offset = (offset + Mux(self.index[level], strides[level], 0))[:OFFSET_WIDTH].as_signed()
-        self.offset = offset
-        self.end = (self.walks & ~self.last) == 0
+            total = (total + Mux(self.index[level], strides[level], 0))[:OFFSET_WIDTH].as_signed()
+        self.offset = total
+        self.end = self.last.all()
 
     def follow(self, proof: Proof, start: Value, step: Value) -> None:
         """Count the indices: the lowest level that is not at its end moves, those below restart."""
-        goes_on = self.walks & ~self.last
         with proof.m.If(start):
             proof.m.d.sync += self.index.eq(0)
         with proof.m.Elif(step):
             for level in range(LEVELS):
-                with proof.m.If(self.walks[level] & (goes_on[:level] == 0)):
+                with proof.m.If(self.last[:level].all()):
                     following = Mux(self.last[level], 0, self.index[level] + 1)
                     proof.m.d.sync += self.index[level].eq(following)
-
-
-def add_nest(name: str) -> tuple[Proof, wiring.Component, SmallNest, Signal]:
-    """A loop nest that is started in the first cycle and stepped to its end."""
-    proof = Proof(name)
-    configuration = ("walks", "others_last", "tail_level", "tail_inner", "tail_count", "origin")
-    dut = proof.add(
-        LoopNest(offset_width=OFFSET_WIDTH),
-        driven=("counts", "strides", *configuration, "start", "step"),
-    )
-    nest = SmallNest(proof, dut)
-    step = Signal()
-    proof.m.d.comb += [
-        dut.start.eq(~proof.started),
-        step.eq(proof.started & ~nest.end),
-        dut.step.eq(step),
-    ]
-    nest.follow(proof, dut.start, step)
-    return proof, dut, nest, step
 
 
 @pytest.mark.slow
 def test_nest_keeps_the_sum_of_strides() -> None:
     """In every iteration of every nest the offset is origin + sum of index * stride."""
-    proof, dut, nest, _step = add_nest("loop_nest_offset")
+    proof = Proof("loop_nest_offset")
+    counter = proof.add(
+        LoopCounter(),
+        name="counter",
+        driven=("counts", "tail_level", "tail_inner", "tail_count", "start", "step"),
+    )
+    offset = proof.add(
+        LoopOffset(offset_width=OFFSET_WIDTH),
+        driven=("strides", "origin", "start", "step", "goes_on"),
+    )
+    nest = SmallNest(proof, counter, offset)
+    step = Signal()
+    proof.m.d.comb += [
+        counter.start.eq(~proof.started),
+        step.eq(proof.started & ~nest.end),
+        counter.step.eq(step),
+        offset.start.eq(counter.start),
+        offset.step.eq(step),
+        offset.goes_on.eq(~counter.last),
+    ]
+    nest.follow(proof, counter.start, step)
     with proof.m.If(proof.started):
-        proof.check(dut.offset == nest.offset, "offset is the sum")
-        proof.check(dut.last == nest.last, "levels at their last iteration")
-        proof.check(dut.end == nest.end, "end of the nest")
+        proof.check(offset.offset == nest.offset, "offset is the sum")
+        proof.check(counter.last == nest.last, "levels at their last iteration")
+        proof.check(counter.end == nest.end, "end of the nest")
     proof.reach(nest.end & (nest.index == 0b11111), "all levels went on", cycles=N_CYCLES)
     proof.prove(engine=ABC_BMC, bound=N_CYCLES)
 

@@ -90,11 +90,11 @@ class Control(wiring.Component):
             decoder.command.eq(self.current),
             decoder.program.eq(self.program),
             decoder.drain_program.eq(self.drain_program),
-            *(
-                getattr(self, name).eq(getattr(decoder, name))
-                for name in ("settings", "front", "drain")
-            ),
+            self.front.eq(decoder.front),
+            self.drain.eq(decoder.drain),
         ]
+        # They are known before `start`, and every beat depends on them.
+        m.d.sync += self.settings.eq(decoder.settings)
         m.d.sync += [flag.eq(0) for flag in (self.start, self.reads_a, self.reads_b)]
         with m.FSM():
             with m.State("IDLE"):

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from hw.arch.commands import LEVELS, LONG_BITS, BMode, Opcode
 from hw.arch.traps import Trap
 from hw.iface.command_view import view
-from hw.lib.loop_nest import LoopNest
+from hw.lib.loop_nest import LoopCounter
 from hw.pe.se.beat_reader import beat_layout
 from hw.pe.se.drain_program import DrainProgram
 from hw.pe.se.front import N_PARTIALS, SUM_DISTANCE, beat_info
@@ -97,7 +97,7 @@ class Issue(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.walk = walk = LoopNest(offset_width=2)
+        m.submodules.walk = walk = LoopCounter()
         m.submodules.held = held = HeldRow(sizes=self.sizes)
         goes = Signal()  # a beat is sent
         beat = Signal(16)  # of the row
@@ -110,15 +110,12 @@ class Issue(wiring.Component):
         self._elaborate_drain(m, held, beat)
         return m
 
-    def _elaborate_walk(self, m: Module, walk: LoopNest, goes: Signal, beat: Signal) -> None:
+    def _elaborate_walk(self, m: Module, walk: LoopCounter, goes: Signal, beat: Signal) -> None:
         """Where the next beat is in its row."""
         command = view(self.command, Opcode.SIMD)
-        n_beats = Signal.like(self.settings.n_beats)  # a sum; settled before the command starts
-        m.d.sync += n_beats.eq(self.settings.n_beats)
         m.d.comb += [
-            walk.counts[0].eq(n_beats),
+            walk.counts[0].eq(self.settings.n_beats),
             *(walk.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)),
-            walk.walks.eq(~0),
             walk.tail_level.eq(command.tail_level),
             walk.tail_inner.eq(1),
             walk.tail_count.eq(command.tail_count),
@@ -134,7 +131,7 @@ class Issue(wiring.Component):
         with m.If(self.stop):
             m.d.sync += self.running.eq(0)
 
-    def _elaborate_info(self, m: Module, walk: LoopNest, goes: Signal, beat: Signal) -> None:
+    def _elaborate_info(self, m: Module, walk: LoopCounter, goes: Signal, beat: Signal) -> None:
         """What goes along with the next beat: its place in its reduction and accumulation."""
         settings, info = self.settings, self.info
         n_left = Signal(16)
@@ -163,7 +160,9 @@ class Issue(wiring.Component):
                 first_iteration.eq(1),
             ]
 
-    def _elaborate_unpackers(self, m: Module, walk: LoopNest, held: HeldRow) -> dict[str, Unpacker]:
+    def _elaborate_unpackers(
+        self, m: Module, walk: LoopCounter, held: HeldRow
+    ) -> dict[str, Unpacker]:
         """Take the elements out of both operands' words, and look for faults."""
         command = view(self.command, Opcode.SIMD)
         settings = self.settings
@@ -219,7 +218,7 @@ class Issue(wiring.Component):
     def _elaborate_goes(
         self,
         m: Module,
-        walk: LoopNest,
+        walk: LoopCounter,
         held: HeldRow,
         goes: Signal,
     ) -> None:
@@ -260,7 +259,7 @@ class Issue(wiring.Component):
             m.d.comb += self.n_elements.eq(Mux(settings.drains, n_drained, n_sent))
 
     def _elaborate_b(
-        self, m: Module, walk: LoopNest, held: HeldRow, goes: Signal, b_there: Signal
+        self, m: Module, walk: LoopCounter, held: HeldRow, goes: Signal, b_there: Signal
     ) -> None:
         """When b is there, and when it is done with."""
         with m.Switch(self.settings.b_mode):

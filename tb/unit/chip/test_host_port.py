@@ -17,7 +17,7 @@ from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench, check_equal
 
-SRAM_BYTES, DRAM_BYTES, LOCAL_BYTES = 1 << 13, 1 << 14, 1 << 10
+SRAM_BYTES, DRAM_BYTES, LOCAL_BYTES = 1 << 13, 1 << 14, 1 << 12
 SHARES = {"none": 0.0, "sink": 0.5}
 
 
@@ -259,3 +259,11 @@ def test_slots_must_be_a_power_of_two() -> None:
             control_bits=12,
             read_slots=6,
         )
+
+
+@pytest.mark.parametrize("name", ["sram_bytes", "dram_bytes", "local_bytes"])
+def test_memories_end_with_a_page(name: str) -> None:
+    """Where a burst goes is found once, from its first address."""
+    sizes = dict.fromkeys(("sram_bytes", "dram_bytes", "local_bytes"), 4096) | {name: 2048}
+    with pytest.raises(ValueError, match=f"{name} is 2048; it must be a multiple of 4096"):
+        HostReader(link_bytes=16, id_width=4, control_bits=12, read_slots=4, **sizes)

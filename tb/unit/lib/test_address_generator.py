@@ -14,7 +14,7 @@ from cocotb.utils import get_sim_time
 from hw.arch.commands import LEVELS, NEVER
 from hw.iface.pe import CbRole
 from hw.lib.address_generator import AddressGenerator, address_layout, nest_layout
-from hw.lib.loop_nest import LoopNest
+from hw.lib.loop_nest import LoopOffset
 from sim.golden.address import Buffer, Nest, walk
 from tb.common.cb_table import CbPortModel, CbState
 from tb.common.payload import pack
@@ -405,7 +405,7 @@ def test_impossible_sizes_are_refused(change: dict[str, int], sentence: str) -> 
         AddressGenerator(**BUILDS["bytes"] | change)
 
 
-def test_loop_nest_refuses_narrow_offsets() -> None:
+def test_loop_offset_refuses_narrow_offsets() -> None:
     """An offset needs a sign."""
     with pytest.raises(ValueError, match="offset_width must be 2 bits or more, not 1"):
-        LoopNest(offset_width=1)
+        LoopOffset(offset_width=1)
