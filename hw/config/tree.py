@@ -127,11 +127,12 @@ class LsConfig:
     write_lanes: int = 0
     """The same for writes."""
     access_stage: bool = False
-    """Registers between the choice of an access and the banks: a faster clock, reads come later."""
+    """A register in each lane, which keeps an access until its bank is free: a faster clock, but
+    reads come later."""
 
     @property
     def latency(self) -> int:
-        """Cycles from the grant of a read to its response."""
+        """Cycles from the grant of a read to its response; with `access_stage` the fewest."""
         return 3 if self.access_stage else 2
 
     @property

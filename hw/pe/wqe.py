@@ -39,9 +39,9 @@ class WorkQueueEngine(wiring.Component):
 
     Timing
         First command: memory latency + 3 cycles after `start` for a short one (+ 3 for a long one).
-        Then one quad per cycle, so a short command per cycle, while n_lines * link_bytes / 16 quads
-        cover the memory's latency. No combinational path from inputs to outputs but from `halt` to
-        the valids and from `command.ready` to nothing.
+        Then one quad per cycle, and a cycle in which the command is taken: a short command in two
+        cycles, a long one in five, while n_lines * link_bytes / 16 quads cover the memory's
+        latency. No combinational path from inputs to outputs but from `halt` to the valids.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class WorkQueueEngine(wiring.Component):
         address = Signal(32)  # low bits of the next quad's, for traps
         n_collected, n_missing = Signal(2), Signal(2)  # quads of the command at hand
         complete = Signal()  # the command at hand is offered
-        taken, wants, collects = Signal(), Signal(), Signal()
+        taken, collects = Signal(), Signal()
         is_end, there, right = Signal(), Signal(), Signal()
         m.d.comb += [
             self.command.valid.eq(complete & ~self._stop),
@@ -228,9 +228,8 @@ class WorkQueueEngine(wiring.Component):
             ends.eq(taken & is_end),
             there.eq(quad_valid & (left != 0)),  # and the engine is not stopped
             right.eq(there & (errors == 0)),
-            # Whether the command is taken is known last, and then goes to all of its registers.
-            wants.eq(there & (~complete | (self.command.ready & ~is_end))),
-            collects.eq(right & (~complete | (self.command.ready & ~is_end))),
+            # Not while a command is being taken: that is known late, and has far to go.
+            collects.eq(right & ~complete),
             quad_ready.eq(collects),
         ]
         with m.If(taken):
@@ -256,14 +255,10 @@ class WorkQueueEngine(wiring.Component):
             ]
 
         line = address & ~(self.link_bytes - 1)
-        self._trap_when(m, wants & errors[1], Trap.MEMORY_POISON, line)
-        self._trap_when(m, wants & errors[0], Trap.MEMORY_ERROR, line)
-        self._trap_when(
-            m,
-            self._running & (left == 0) & (~complete | taken) & ~ends,
-            Trap.LIST_OVERRUN,
-            address,
-        )
+        self._trap_when(m, there & ~complete & errors[1], Trap.MEMORY_POISON, line)
+        self._trap_when(m, there & ~complete & errors[0], Trap.MEMORY_ERROR, line)
+        overrun = self._running & (left == 0) & ~complete
+        self._trap_when(m, overrun, Trap.LIST_OVERRUN, address)
         self._trap_when(m, begins & (self.start.payload.address[:4] != 0), Trap.ILLEGAL_FIELD, 0)
 
     def _trap_when(self, m: Module, condition: Value, cause: Trap, info: Any) -> None:

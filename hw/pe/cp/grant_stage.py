@@ -22,6 +22,9 @@ class GrantStage(wiring.Component):
            `ready`. The table shows one grant to all, so it is kept once.
         3. Dones go straight through.
 
+        The table's `grant.valid` is that of the acquire which it accepted in the cycle before, so
+        it says both.
+
     Timing
         Latency 1 from the table's acceptance and grant to the unit's. No combinational path from
         the table to acquires and grants of the units. At each port one acquire in 2 cycles at most.
@@ -52,12 +55,9 @@ class GrantStage(wiring.Component):
         m = Module()
         grant = Signal(CbGrant)
         m.d.sync += grant.eq(self.table[0].grant.payload)
-        for number, (unit, table) in enumerate(zip(self.ports, self.table, strict=True)):
-            accepted = Signal(name=f"accepted{number}")
-            m.d.sync += [
-                accepted.eq(table.acquire.valid & table.acquire.ready),
-                unit.grant.valid.eq(table.grant.valid),
-            ]
+        for unit, table in zip(self.ports, self.table, strict=True):
+            accepted = table.grant.valid
+            m.d.sync += unit.grant.valid.eq(accepted)
             m.d.comb += [
                 table.acquire.valid.eq(unit.acquire.valid & ~accepted),
                 table.acquire.payload.eq(unit.acquire.payload),

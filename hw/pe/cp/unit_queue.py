@@ -32,9 +32,9 @@ class UnitQueue(wiring.Component):
         5. `quiet` is high when nothing waits, runs, or is undelivered.
 
     Timing
-        Latency 1 from `issue` and `deliver` to `command` and from `completion` to `signal`; `quiet`
-        follows `idle` in the next cycle. `command` comes from registers, so `halt` is seen there in
-        the next cycle.
+        Latency 1 from `issue` and `deliver` to `command`, 2 from `completion` to `signal`; `quiet`
+        follows `idle` in the next cycle, a completion in the one behind that. `command` comes from
+        registers, so `halt` is seen there in the next cycle.
 
     Parameters
     ----------
@@ -92,13 +92,20 @@ class UnitQueue(wiring.Component):
         wiring.connect(m, wiring.flipped(self.signal), signals.o)
         n_running, was_idle = Signal(range(self.MAX_OPEN + 1)), Signal()
         starts, ends = Signal(), Signal()
+        completion = Signal.like(self.completion.payload)  # of the cycle before: a unit knows late
+        completed = Signal()
         announced = Signal()  # in the cycle before, and not in `n_waiting` yet
         self._elaborate_rows(m, starts, n_running + signals.level < self.MAX_OPEN)
-        m.d.sync += [was_idle.eq(self.idle), announced.eq(self.reserve & ~self.halt)]
+        m.d.sync += [
+            was_idle.eq(self.idle),
+            announced.eq(self.reserve & ~self.halt),
+            completed.eq(self.completion.valid),
+            completion.eq(self.completion.payload),
+        ]
         m.d.comb += [
-            ends.eq(self.completion.valid & (n_running != 0)),
-            signals.i.valid.eq(ends & self.completion.payload.signal_en),
-            signals.i.payload.eq(self.completion.payload),
+            ends.eq(completed & (n_running != 0)),
+            signals.i.valid.eq(ends & completion.signal_en),
+            signals.i.payload.eq(completion),
             self.full.eq(self.n_waiting + announced == self.depth),
             self.quiet.eq(
                 was_idle

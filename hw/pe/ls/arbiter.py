@@ -8,9 +8,30 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BankArbiter"]
+__all__ = ["BankArbiter", "check_lanes", "next_owner"]
 
 _FEW_LANES = 4  # so many are compared in pairs, in fewer lookup tables in a row
+
+
+def check_lanes(n_slots: int, n_banks: int, lanes: Sequence[int]) -> int:
+    """Number of lanes; ValueError with a sentence when an arbiter cannot have such."""
+    if n_slots < 1:
+        raise ValueError(f"n_slots is {n_slots}; it must be at least 1.")
+    if n_banks < 2 or n_banks & (n_banks - 1):
+        raise ValueError(f"n_banks is {n_banks}; it must be a power of two, at least 2.")
+    firsts = list(dict.fromkeys(lanes))
+    if len(lanes) != n_slots or firsts != list(range(len(firsts))):
+        raise ValueError(
+            f"lanes is {tuple(lanes)}; it must have a number for each of {n_slots} slots, "
+            "and new numbers must come in order."
+        )
+    return len(firsts)
+
+
+def next_owner(owner: Value, valid: Value) -> Value:
+    """The next slot in turn that wants an access, one-hot; 0 if none does."""
+    behind = valid & Cat(owner[:at].any() for at in range(len(owner)))
+    return Mux(behind.any(), _first(behind), _first(valid))
 
 
 class BankArbiter(wiring.Component):
@@ -49,21 +70,11 @@ class BankArbiter(wiring.Component):
     """
 
     def __init__(self, *, n_slots: int, n_banks: int, lanes: Sequence[int] | None = None) -> None:
-        if n_slots < 1:
-            raise ValueError(f"n_slots is {n_slots}; it must be at least 1.")
-        if n_banks < 2 or n_banks & (n_banks - 1):
-            raise ValueError(f"n_banks is {n_banks}; it must be a power of two, at least 2.")
         lanes = tuple(range(n_slots) if lanes is None else lanes)
-        firsts = list(dict.fromkeys(lanes))
-        if len(lanes) != n_slots or firsts != list(range(len(firsts))):
-            raise ValueError(
-                f"lanes is {lanes}; it must have a number for each of {n_slots} slots, "
-                "and new numbers must come in order."
-            )
+        self.n_lanes = check_lanes(n_slots, n_banks, lanes)
         self.n_slots = n_slots
         self.n_banks = n_banks
         self.lanes = lanes
-        self.n_lanes = len(firsts)
         super().__init__(
             {
                 "valid": In(n_slots),
@@ -118,9 +129,8 @@ class BankArbiter(wiring.Component):
             m.d.comb += self.owner[slot].eq(owner[at])
         if len(slots) > 1:
             valid = Cat(self.valid[slot] for slot in slots)
-            behind = valid & Cat(owner[:at].any() for at in range(len(slots)))
             with m.If(valid.any()):
-                m.d.sync += owner.eq(Mux(behind.any(), _first(behind), _first(valid)))
+                m.d.sync += owner.eq(next_owner(owner, valid))
         return owner
 
     def _meet_in_pairs(self, asks: list[Value], presses: list[Value]) -> list[Value]:

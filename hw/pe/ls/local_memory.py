@@ -15,6 +15,7 @@ from hw.lib.select import one_of
 from hw.pe.ls.arbiter import BankArbiter
 from hw.pe.ls.array import LsArray
 from hw.pe.ls.crossbar import bank_of
+from hw.pe.ls.held_arbiter import HeldArbiter
 
 __all__ = ["LocalMemory", "LsSlots", "SlotKind"]
 
@@ -50,21 +51,23 @@ class LocalMemory(wiring.Component):
     Operation: word `a` lies in bank XOR of all bank-index-wide groups of `a`, so streams of any
     power-of-two pitch walk the banks. A slot has its bank in the cycle in which `ready` answers
     its `valid`. Slots listed first come first; those that wait long come before them (see
-    `BankArbiter`), so none starves. There are no queues: a write that was accepted is seen by
-    every read accepted in a later cycle.
+    `BankArbiter`), so none starves. A write that was accepted is seen by every read accepted in a
+    later cycle.
 
     With `config.read_lanes` or `write_lanes` slots share so many lanes, dealt out in turn. Of the
     slots of a lane one has a word in a cycle: they take turns, and who was idle waits a cycle.
     With `config.two_port` reads and writes do not meet at all; a read in the very cycle in which
-    its word is written returns undefined data.
+    its word is written returns undefined data. With `config.access_stage` a lane keeps the access
+    that it has accepted until the older ones have left its bank (see `HeldArbiter`).
 
     Each byte has a parity bit, made when it is written and checked when it is read; `error` of the
     response has a bit for each wrong byte. Bytes never written have undefined parity.
 
-    Timing: reads of a slot return in order, exactly `config.latency` cycles after they were
-    accepted: 2, or 3 with `config.access_stage`, which delays reads and writes alike.
+    Timing: reads of a slot return in order, 2 cycles after they were accepted (`config.latency`).
+    With `config.access_stage` it is 3, and the cycles for which their bank is another's.
     Every slot (lane) can have a word in every cycle, and a held request waits at most `max_wait`
-    cycles. Combinational from all requests to all `ready`.
+    cycles. Combinational from all requests to all `ready`; with `config.access_stage` from a
+    slot's `valid` to its own.
 
     Parameters
     ----------
@@ -117,7 +120,6 @@ class LocalMemory(wiring.Component):
             raise ValueError("Slots must be of both kinds; local memory is read and written.")
         self.n_slots = sum(n_by_kind.values())
         self._kinds = [slot.kind for slot in slots for _ in range(slot.count)]
-        self._access = "sync" if config.access_stage else "comb"  # domain of what banks get
         self.lanes = self._deal(n_by_kind)
         self._arbiters = self._make_arbiters()
         layout = {group: range(n + 1) for group, n in n_by_group.items()}
@@ -142,10 +144,19 @@ class LocalMemory(wiring.Component):
             found.append(lanes.setdefault(place, len(lanes)))
         return tuple(found)
 
-    def _make_arbiters(self) -> dict[str, tuple[BankArbiter, list[int]]]:
+    def _make_arbiters(self) -> dict[str, tuple[BankArbiter | HeldArbiter, list[int]]]:
         """Arbiters with their slots: one, or one for each kind of access."""
-        kinds = self._kinds
-        groups = {"arbiter": list(range(len(kinds)))}
+        kinds, n_banks = self._kinds, self.config.banks
+        everybody = list(range(len(kinds)))
+        if self.config.access_stage:
+            writes = {
+                self.lanes[i]
+                for i in everybody
+                if self.config.two_port and kinds[i] is SlotKind.WRITE
+            }
+            held = HeldArbiter(n_banks=n_banks, lanes=self.lanes, writes=sorted(writes))
+            return {"arbiter": (held, everybody)}
+        groups = {"arbiter": everybody}
         if self.config.two_port:
             groups = {
                 f"{kind.value}_arbiter": [i for i, other in enumerate(kinds) if other is kind]
@@ -156,9 +167,7 @@ class LocalMemory(wiring.Component):
             lanes = [self.lanes[i] for i in slots]
             numbers = {lane: number for number, lane in enumerate(dict.fromkeys(lanes))}
             arbiter = BankArbiter(
-                n_slots=len(slots),
-                n_banks=self.config.banks,
-                lanes=[numbers[lane] for lane in lanes],
+                n_slots=len(slots), n_banks=n_banks, lanes=[numbers[lane] for lane in lanes]
             )
             arbiters[name] = arbiter, slots
         return arbiters
@@ -183,6 +192,7 @@ class LocalMemory(wiring.Component):
         )
         refused, granted = Signal(self.n_slots), Signal(self.n_slots)
         n_seen = dict.fromkeys(SlotKind, 0)
+        banks = {SlotKind.READ: array.r_bank, SlotKind.WRITE: array.w_bank}
         for name, (arbiter, slots) in self._arbiters.items():
             m.submodules[name] = arbiter
             members = [ports[i] for i in slots]
@@ -201,12 +211,16 @@ class LocalMemory(wiring.Component):
                     SlotKind.READ: self._elaborate_read,
                     SlotKind.WRITE: self._elaborate_write,
                 }[kind]
-                of_lane = [(members[n][1], arbiter.owner[n], arbiter.grant[n]) for n in numbers]
-                address = connect(m, array, n_seen[kind], of_lane, arbiter.has[lane])
+                went = arbiter.went if self.config.access_stage else arbiter.grant
+                of_lane = [(members[n][1], arbiter.owner[n], went[n]) for n in numbers]
+                load = arbiter.load[lane] if self.config.access_stage else None
+                m.d.comb += banks[kind][n_seen[kind]].eq(arbiter.has[lane])
+                address = connect(m, array, n_seen[kind], of_lane, load)
                 m.d.comb += arbiter.bank[lane].eq(bank_of(address, self.config.banks))
                 n_seen[kind] += 1
         if self.with_inject:
-            m.d[self._access] += array.inject.eq(self.inject)
+            domain = m.d.sync if self.config.access_stage else m.d.comb
+            domain += array.inject.eq(self.inject)
         self._elaborate_counts(m, ports, refused, granted)
         return m
 
@@ -216,22 +230,19 @@ class LocalMemory(wiring.Component):
         array: LsArray,
         at: int,
         slots: list[tuple[Any, Value, Value]],
-        bank: Value,
+        load: Value | None,
     ) -> Value:
-        """Connect a lane of reads; a slot's response comes `latency` cycles after its grant.
+        """Connect a lane of reads; a slot's response comes two cycles after its access.
 
         Returns the owner's address.
         """
         owner = [flag for _, flag, _ in slots]
         address = Signal.like(array.r_address[at], name=f"r_address{at}")
         m.d.comb += address.eq(one_of([port.request.payload for port, _, _ in slots], owner))
-        m.d[self._access] += [array.r_bank[at].eq(bank), array.r_address[at].eq(address)]
-        for number, (port, _, under_way) in enumerate(slots):
-            for cycle in range(self.config.latency - 1):
-                following = Signal(name=f"granted{at}_{number}_{cycle}")
-                m.d.sync += following.eq(under_way)
-                under_way = following
-            m.d.sync += port.response.valid.eq(under_way)
+        _access(m, load, array.r_address[at].eq(address))
+        for number, (port, _, went) in enumerate(slots):
+            under_way = Signal(name=f"under_way{at}_{number}")
+            m.d.sync += [under_way.eq(went), port.response.valid.eq(under_way)]
             m.d.comb += [
                 port.response.payload.data.eq(array.r_data[at]),
                 port.response.payload.error.eq(array.r_error[at]),
@@ -244,19 +255,20 @@ class LocalMemory(wiring.Component):
         array: LsArray,
         at: int,
         slots: list[tuple[Any, Value, Value]],
-        bank: Value,
+        load: Value | None,
     ) -> Value:
         """Connect a lane of writes; returns the owner's address."""
         owner = [flag for _, flag, _ in slots]
         requests = [port.request.payload for port, _, _ in slots]
         address = Signal.like(array.w_address[at], name=f"w_address{at}")
         m.d.comb += address.eq(one_of([request.address for request in requests], owner))
-        m.d[self._access] += [
-            array.w_bank[at].eq(bank),
+        _access(
+            m,
+            load,
             array.w_address[at].eq(address),
             array.w_data[at].eq(one_of([r.data for r in requests], owner)),
             array.w_mask[at].eq(one_of([r.strobe for r in requests], owner)),
-        ]
+        )
         return address
 
     def _elaborate_counts(
@@ -278,3 +290,12 @@ class LocalMemory(wiring.Component):
         ):
             members = [i for i, (slot, _) in enumerate(ports) if slot.kind is kind]
             m.d.sync += counter.eq(total(was_granted, members))
+
+
+def _access(m: Module, load: Value | None, *statements: Any) -> None:
+    """What a lane brings to the banks: in registers that load with `load`, or at once."""
+    if load is None:
+        m.d.comb += statements
+    else:
+        with m.If(load):
+            m.d.sync += statements
