@@ -17,9 +17,8 @@ from pathlib import Path
 from sim.build_cache import BuildCache, content_key
 from sim.toolchain import Toolchain, find_toolchain
 
-__all__ = ["BuildError", "VerilatorJob", "verilate"]
+__all__ = ["BuildError", "VerilatorJob", "verilate", "verilate_part"]
 
-_PREFIX = "Vtop"
 _FULL_DISK_BYTES = 1 << 20
 
 
@@ -46,6 +45,17 @@ class VerilatorJob:
     """Headers whose content is part of the key."""
     make_args: tuple[str, ...] = ()
     """Arguments for make on what Verilator wrote, such as `OPT_FAST=-O1`."""
+    prefix: str = "Vtop"
+    """Name of the model's class."""
+    parts: tuple[Path, ...] = ()
+    """What `verilate_part` gave, to compile against and link."""
+
+    def with_parts(self) -> tuple[str, ...]:
+        """Arguments for Verilator with those that link the parts, which are copied beside."""
+        libraries = [part.name for part in self.parts if part.suffix == ".a"]
+        if not libraries:
+            return self.args
+        return *self.args, "-LDFLAGS", " ".join(f"../{name}" for name in libraries)
 
     def key(self, toolchain: Toolchain) -> str:
         """Hash of all of it and of the tools."""
@@ -59,6 +69,8 @@ class VerilatorJob:
             *self.make_args,
             "sources",
             *(path.read_bytes() for path in sources),
+            *((self.prefix,) if self.prefix != "Vtop" else ()),
+            *(f"{path.parent.name}/{path.name}" for path in self.parts),  # named by content
             toolchain.identity,
         )
 
@@ -74,18 +86,49 @@ def verilate(job: VerilatorJob, cache: BuildCache, *, n_threads: int = 2) -> Pat
     toolchain = find_toolchain()
 
     def build(folder: Path) -> None:
-        for name, text in job.files.items():
-            (folder / name).write_text(text)
-        _run_verilator(job, toolchain, folder)
-        objects = folder / "obj"
+        objects = _translate(job, toolchain, folder)
         store = _runtime_objects(job, toolchain, cache, objects, n_threads)
         for path in store.iterdir():
             shutil.copy(path, objects / path.name)  # now newer than the makefile: make skips it
         _run_make(job, toolchain, objects, job.name, n_threads=n_threads)
         (objects / job.name).rename(folder / job.name)
         shutil.rmtree(objects)
+        for part in job.parts:
+            (folder / part.name).unlink()
 
     return cache.get(job.name, job.key(toolchain), build) / job.name
+
+
+def verilate_part(job: VerilatorJob, cache: BuildCache, *, n_threads: int = 2) -> tuple[Path, Path]:
+    """Header and static library of a model that others link, see `VerilatorJob.parts`.
+
+    Raises
+    ------
+    BuildError
+        As `verilate`.
+    """
+    toolchain = find_toolchain()
+    names = f"{job.prefix}.h", f"lib{job.prefix}.a"
+
+    def build(folder: Path) -> None:
+        objects = _translate(job, toolchain, folder)
+        _run_make(job, toolchain, objects, names[1], n_threads=n_threads)
+        for name in names:
+            (objects / name).rename(folder / name)
+        shutil.rmtree(objects)
+
+    folder = cache.get(job.name, job.key(toolchain), build)
+    return folder / names[0], folder / names[1]
+
+
+def _translate(job: VerilatorJob, toolchain: Toolchain, folder: Path) -> Path:
+    """Files of the job in `folder`, C++ and makefile in the folder that this returns."""
+    for name, text in job.files.items():
+        (folder / name).write_text(text)
+    for part in job.parts:
+        shutil.copy(part, folder / part.name)
+    _run_verilator(job, toolchain, folder)
+    return folder / "obj"
 
 
 def _run_verilator(job: VerilatorJob, toolchain: Toolchain, folder: Path) -> None:
@@ -95,16 +138,14 @@ def _run_verilator(job: VerilatorJob, toolchain: Toolchain, folder: Path) -> Non
     command = [
         toolchain.verilator,
         "--cc",
-        "--exe",
+        *(("--exe", "-o", job.name) if job.cxx_sources else ()),
         "--prefix",
-        _PREFIX,
+        job.prefix,
         "--top-module",
         job.top,
         "--Mdir",
         "obj",
-        "-o",
-        job.name,
-        *job.args,
+        *job.with_parts(),
         *(str(path.resolve()) for path in job.cxx_sources),
         *sources,
     ]
@@ -115,11 +156,11 @@ def _runtime_objects(
     job: VerilatorJob, toolchain: Toolchain, cache: BuildCache, objects: Path, n_threads: int
 ) -> Path:
     """Folder with the objects of Verilator's runtime for the flags of this job."""
-    classes = (objects / f"{_PREFIX}_classes.mk").read_text()
+    classes = (objects / f"{job.prefix}_classes.mk").read_text()
     switches = re.findall(r"^VM_\w+ = .*$", classes, flags=re.MULTILINE)
     section = classes.partition("VM_GLOBAL_FAST")[2]
     names = [f"{name}.o" for name in re.findall(r"^\t?\s+(\w+) \\$", section, flags=re.MULTILINE)]
-    makefile = (objects / f"{_PREFIX}.mk").read_text()
+    makefile = (objects / f"{job.prefix}.mk").read_text()
     flags = re.findall(r"^VM_USER_CFLAGS = \\\n(?:.+\\\n)*", makefile, flags=re.MULTILINE)
     key = content_key(*switches, *names, *flags, *job.make_args, toolchain.identity)
 
@@ -135,7 +176,7 @@ def _run_make(
     job: VerilatorJob, toolchain: Toolchain, objects: Path, *goals: str, n_threads: int
 ) -> None:
     """Compile goals of the makefile that Verilator wrote."""
-    command = ["make", f"-j{n_threads}", "-f", f"{_PREFIX}.mk", *job.make_args, *goals]
+    command = ["make", f"-j{n_threads}", "-f", f"{job.prefix}.mk", *job.make_args, *goals]
     _run(command, toolchain, objects, objects.parent / "make.log")
 
 

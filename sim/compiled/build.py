@@ -12,14 +12,15 @@ from pathlib import Path
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache, content_key
 from sim.compiled.dram import channel_rate
+from sim.compiled.tiles import split_tiles
 from sim.toolchain import processor_key
-from sim.verilate import VerilatorJob, verilate
+from sim.verilate import VerilatorJob, verilate, verilate_part
 
 __all__ = ["SimulatorBuild", "build_simulator", "chip_verilog"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).resolve().parent
-_TOP = "mtia_chip"
+_TOP, _TILE = "mtia_chip", "tile"
 
 # The data-flow optimiser makes the code of the engine's columns larger and half as fast.
 _NO_DFG = "-fno-dfg"
@@ -82,6 +83,7 @@ def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
         channels = [f"dram{number}" for number in range(config.dram.channels)]
     return "\n".join(
         [
+            "#pragma once",
             f"#define N_ELEMENTS {len(traces)}",
             "#define ELEMENTS(X) " + " ".join(f"X({t}, {i})" for i, t in enumerate(traces)),
             f"#define N_CHANNELS {len(channels)}",
@@ -97,6 +99,7 @@ def build_simulator(
     cache: BuildCache,
     *,
     grid: bool = False,
+    flat: bool = False,
     trace: bool = False,
     test: bool = False,
     quick: bool = False,
@@ -108,6 +111,9 @@ def build_simulator(
     ----------
     grid : bool
         The whole grid, not one element.
+    flat : bool
+        The grid as one model, to compare: otherwise the tile is a model of its own, which is built
+        once and runs for every place.
     trace : bool
         Able to write FST waveforms; slower.
     test : bool
@@ -124,34 +130,44 @@ def build_simulator(
     """
     progress(f"Verilog of {config.name} ...")
     text, verilog_seconds = chip_verilog(config, cache, grid=grid)
+    kinds = (("grid", grid), ("flat", flat), ("trace", trace), ("test", test), ("quick", quick))
+    name = "-".join([config.name, *(kind for kind, is_on in kinds if is_on)])
+    args = (
+        *(_TEST if test else _FAST),
+        *(("--trace-fst", "--trace-structs") if trace else ()),
+        *_LINT_OFF,
+        "--output-split",
+        "20000",
+    )
     # With -march=native the result runs on this kind of processor only.
-    defines = f"-DPROCESSOR_{processor_key()} "
-    defines += f"-DHOST_BYTES={config.pe.link_bytes} -DDRAM_BYTES={config.dram.bytes_per_cycle}"
-    defines += f" -DDRAM_RATE={channel_rate(config)}"
-    kinds = (("grid", grid), ("trace", trace), ("test", test), ("quick", quick))
+    cxx_flags = f"-fPIC -I.. -DPROCESSOR_{processor_key()}"
+    make_args = _QUICK_MAKE if quick else _MAKE
+    ports, parts = _chip_ports(config, grid=grid), ()
+    start = time.monotonic()
+    if grid and not flat:
+        split = split_tiles(text, top=_TOP, tile=_TILE, clock="clk")
+        progress(f"Verilator build of a tile of {config.name} ...")
+        tile = VerilatorJob(
+            name=f"{name}-tile",
+            top=_TILE,
+            prefix="Vtile",
+            files={f"{_TILE}.v": split.tile},
+            args=(*args, "-CFLAGS", cxx_flags),
+            make_args=make_args,
+        )
+        parts = verilate_part(tile, cache)
+        text, ports = split.shell, ports + split.header(_TOP)
     job = VerilatorJob(
-        name="-".join([config.name, *(kind for kind, is_on in kinds if is_on)]) + ".so",
+        name=f"{name}.so",
         top=_TOP,
-        files={f"{_TOP}.v": text, "chip_ports.h": _chip_ports(config, grid=grid)},
-        args=(
-            *(_TEST if test else _FAST),
-            *(("--trace-fst", "--trace-structs") if trace else ()),
-            *_LINT_OFF,
-            "--output-split",
-            "20000",
-            "-CFLAGS",
-            f"-fPIC -I.. {defines}",
-            "-LDFLAGS",
-            "-shared",
-        ),
+        files={f"{_TOP}.v": text, "chip_ports.h": ports},
+        args=(*args, "-CFLAGS", f"{cxx_flags} {_sizes(config)}", "-LDFLAGS", "-shared"),
         cxx_sources=(_HERE / "harness.cpp",),
-        cxx_depends=tuple(
-            _HERE / name for name in ("harness.h", "axi.h", "dram.h", "memory.h", "recorder.h")
-        ),
-        make_args=_QUICK_MAKE if quick else _MAKE,
+        cxx_depends=tuple(sorted(_HERE.glob("*.h"))),
+        make_args=make_args,
+        parts=parts,
     )
     progress(f"Verilator build of {config.name} ...")
-    start = time.monotonic()
     library = verilate(job, cache)
     elapsed = time.monotonic() - start
     stamp = library.with_name("seconds.json")
@@ -159,3 +175,13 @@ def build_simulator(
     if not from_cache:
         stamp.write_text(json.dumps(elapsed))
     return SimulatorBuild(library, verilog_seconds, json.loads(stamp.read_text()), from_cache)
+
+
+def _sizes(config: ChipConfig) -> str:
+    """What the harness must know of a member."""
+    sizes = {
+        "HOST_BYTES": config.pe.link_bytes,
+        "DRAM_BYTES": config.dram.bytes_per_cycle,
+        "DRAM_RATE": channel_rate(config),
+    }
+    return " ".join(f"-D{name}={value}" for name, value in sizes.items())

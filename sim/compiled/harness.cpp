@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "Vtop.h"
 #include "axi.h"
+#include "chip.h"
 #include "recorder.h"
 #include "verilated.h"
 #if VM_TRACE_FST
@@ -15,7 +15,7 @@ static constexpr int kNoAnswer = 16;
 
 struct Sim {
     VerilatedContext context;
-    std::unique_ptr<Vtop> top;
+    std::unique_ptr<ChipModel> chip;
     HostModel host;
     DramModel channels[N_CHANNELS];
     Recorder recorder;
@@ -34,20 +34,19 @@ struct Sim {
     }
 
     void clock() {
-        host.drive(*top);
-#define DRIVE_CHANNEL(name) channels[Channel_##name].drive(cycle), Port_##name::show(*top, channels[Channel_##name].pins);
+        Vtop& top = chip->top;
+        host.drive(top);
+#define DRIVE_CHANNEL(name) channels[Channel_##name].drive(cycle), Port_##name::show(top, channels[Channel_##name].pins);
         CHANNELS(DRIVE_CHANNEL)
 #undef DRIVE_CHANNEL
-        top->clk = 0;
-        top->eval();
+        chip->fall();
         dump(2 * cycle);
-        host.sample(*top);
-#define SAMPLE_CHANNEL(name) Port_##name::look(*top, channels[Channel_##name].pins), channels[Channel_##name].sample(cycle);
+        host.sample(top);
+#define SAMPLE_CHANNEL(name) Port_##name::look(top, channels[Channel_##name].pins), channels[Channel_##name].sample(cycle);
         CHANNELS(SAMPLE_CHANNEL)
 #undef SAMPLE_CHANNEL
-        if (recorder.on) recorder.sample(*top, cycle);
-        top->clk = 1;
-        top->eval();
+        if (recorder.on) recorder.sample(top, cycle);
+        chip->rise();
         dump(2 * cycle + 1);
         ++cycle;
         context.timeInc(2);
@@ -59,6 +58,7 @@ struct Sim {
     void finish_host() {
         for (uint64_t i = 0; host.busy() && i < kPatience; ++i) clock();
         if (host.busy()) host.give_up(kNoAnswer);
+        chip->pause();
     }
 
     // Cuts an access into bursts that stay inside 4 KiB. `start(first beat's address, bytes before the data, size, done)`
@@ -93,10 +93,10 @@ Sim* sim_create(uint64_t seed) {
 #if VM_TRACE_FST
     sim->context.traceEverOn(true);
 #endif
-    sim->top = std::make_unique<Vtop>(&sim->context);
-    sim->top->rst = 1;
+    sim->chip = std::make_unique<ChipModel>(&sim->context);
+    sim->chip->top.rst = 1;
     for (int i = 0; i < 8; ++i) sim->clock();
-    sim->top->rst = 0;
+    sim->chip->top.rst = 0;
     sim->clock();
     return sim;
 }
@@ -105,7 +105,7 @@ void sim_destroy(Sim* sim) {
 #if VM_TRACE_FST
     if (sim->trace) sim->trace->close();
 #endif
-    sim->top->final();
+    sim->chip->final();
     delete sim;
 }
 
@@ -188,9 +188,13 @@ void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes) {
 }
 
 int sim_run(Sim* sim, uint64_t n_cycles) {
-    for (uint64_t i = 0; i < n_cycles && !sim->top->irq; ++i) sim->clock();
-    return sim->top->irq;
+    const Vtop& top = sim->chip->top;
+    for (uint64_t i = 0; i < n_cycles && !top.irq; ++i) sim->clock();
+    sim->chip->pause();
+    return top.irq;
 }
+
+void sim_threads(Sim* sim, unsigned n_threads) { sim->chip->set_threads(n_threads); }
 
 uint64_t sim_cycles(const Sim* sim) { return sim->cycle; }
 
@@ -208,8 +212,9 @@ uint64_t sim_records(Sim* sim, SimRecord* records, uint64_t room) {
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to) {
 #if VM_TRACE_FST
     sim->trace = std::make_unique<VerilatedFstC>();
-    if (*scope) sim->trace->dumpvars(99, scope);  // the caller knows that there is such an instance
-    sim->top->trace(sim->trace.get(), 99);
+    const std::string full = ChipModel::trace_path(scope);
+    if (!full.empty()) sim->trace->dumpvars(99, full);  // the caller knows that there is such an instance
+    sim->chip->add_trace(sim->trace.get(), scope);
     sim->trace->open(path);
     sim->trace_from = from;
     sim->trace_to = to;

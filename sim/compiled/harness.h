@@ -33,6 +33,9 @@ void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes);
 int sim_run(Sim* sim, uint64_t n_cycles);
 uint64_t sim_cycles(const Sim* sim);
 
+// How many threads clock a grid's tiles, the caller's among them; at first one. Nothing else changes.
+void sim_threads(Sim* sim, unsigned n_threads);
+
 // What units and circular buffers did. `track` is a unit's code, `value` then its state | opcode << 4 | tag << 12; or 64 and
 // a CB's number, `value` then its fill | depth << 13 in 64-byte units.
 struct SimRecord {
@@ -46,6 +49,6 @@ struct SimRecord {
 void sim_record(Sim* sim, int on);
 uint64_t sim_records(Sim* sim, SimRecord* records, uint64_t room);
 
-// Waveform of cycles from..to below `scope` ("" for all); 1: no file or no tracing build.
+// Waveform of cycles from..to below instance `scope`, a path from the chip ("" for all); 1: no file or no tracing build.
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to);
 }

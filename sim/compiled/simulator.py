@@ -28,12 +28,15 @@ class CompiledSimulator:
         Built by `build_simulator`.
     seed : int
         Fills what nothing initialises, in test builds.
+    threads : int
+        Clock the tiles of a grid; results and cycles do not depend on it.
     """
 
-    def __init__(self, library: Path, *, seed: int = 1) -> None:
+    def __init__(self, library: Path, *, seed: int = 1, threads: int = 1) -> None:
         self._library = ctypes.CDLL(str(library))
         self._declare()
         self._sim = self._library.sim_create(seed)
+        self._library.sim_threads(self._sim, threads)
         self._log: TraceLog | None = None
 
     def _declare(self) -> None:
@@ -51,6 +54,7 @@ class CompiledSimulator:
             ("sim_dram_read", None, [sim, u64, data, u64]),
             ("sim_run", ctypes.c_int, [sim, u64]),
             ("sim_cycles", u64, [sim]),
+            ("sim_threads", None, [sim, ctypes.c_uint]),
             ("sim_trace", ctypes.c_int, [sim, text, text, u64, u64]),
             ("sim_record", None, [sim, ctypes.c_int]),
             ("sim_records", u64, [sim, ctypes.c_void_p, u64]),
@@ -145,10 +149,7 @@ class CompiledSimulator:
         AccessError
             If the build cannot trace, or the file cannot be written.
         """
-        top = "TOP.mtia_chip"
-        full = f"{top}.{scope.removeprefix('TOP.').removeprefix('mtia_chip').strip('.')}".rstrip(
-            "."
-        )
-        code = self._library.sim_trace(self._sim, str(path).encode(), full.encode(), first, last)
+        below = scope.removeprefix("TOP.").removeprefix("mtia_chip").strip(".")
+        code = self._library.sim_trace(self._sim, str(path).encode(), below.encode(), first, last)
         if code:
             raise AccessError(f"No waveform can be written to {path}.")

@@ -75,10 +75,14 @@ def open_grid(
     waves: Waves | None = None,
     test: bool = False,
     seed: int = 1,
+    threads: int = 1,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Grid:
-    """All elements of `config` in the compiled simulator; otherwise as `open_device`."""
-    grid, build = simulated_grid(config, waves=waves, test=test, seed=seed, progress=progress)
+    """All elements of `config` in the compiled simulator, on `threads` threads; otherwise as
+    `open_device`."""
+    grid, build = simulated_grid(
+        config, waves=waves, test=test, seed=seed, threads=threads, progress=progress
+    )
     grid.build = _cost(build)
     return grid
 

@@ -85,12 +85,25 @@ def simulated_grid(
     waves: Waves | None = None,
     test: bool = False,
     quick: bool = False,
+    flat: bool = False,
     seed: int = 1,
+    threads: int = 1,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Grid, SimulatorBuild]:
-    """As `simulated_chip`, with all elements of the member; `quick` as in `build_simulator`."""
+    """As `simulated_chip`, with all elements of the member.
+
+    `quick` and `flat` are as in `build_simulator`, `threads` as in `CompiledSimulator`.
+    """
     simulator, build = _simulator(
-        config, grid=True, waves=waves, test=test, quick=quick, seed=seed, progress=progress
+        config,
+        grid=True,
+        waves=waves,
+        test=test,
+        quick=quick,
+        flat=flat,
+        seed=seed,
+        threads=threads,
+        progress=progress,
     )
     grid = Grid(simulator, config)
     if test:
@@ -107,6 +120,8 @@ def _simulator(
     seed: int,
     progress: Callable[[str], None],
     quick: bool = False,
+    flat: bool = False,
+    threads: int = 1,
 ) -> tuple[CompiledSimulator, SimulatorBuild]:
     """Build the simulator of one element, or of the grid, and begin its waveform."""
     if waves is not None:
@@ -118,9 +133,10 @@ def _simulator(
         trace=waves is not None,
         test=test,
         quick=quick,
+        flat=flat,
         progress=progress,
     )
-    simulator = CompiledSimulator(build.library, seed=seed)
+    simulator = CompiledSimulator(build.library, seed=seed, threads=threads)
     if waves is not None:
         simulator.trace(waves.path, scope=waves.scope, first=waves.first, last=waves.last)
     return simulator, build

@@ -119,6 +119,9 @@ def command(
     grid: Annotated[
         bool, typer.Option("--grid", help="All elements of the member; without it only one.")
     ] = False,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=64, help="That simulate a grid.")
+    ] = 1,
 ) -> None:
     """Multiply two matrices on the chip: C[M,N] = convert(f(relu(A[M,K] @ B[K,N] + bias) * scale)).
 
@@ -139,6 +142,7 @@ def command(
             prepare_grid_gemm(member, left, right, finish=finish, where=place),
             waves,
             counters=perf is not None,
+            threads=threads,
         )
     else:
         job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
@@ -226,6 +230,8 @@ class _OnGrid:
     waves: Waves | None
     counters: bool
     """Whether somebody wants the elements' performance counters."""
+    threads: int
+    """That clock the simulated tiles."""
 
     @property
     def n_elements(self) -> int:
@@ -236,7 +242,7 @@ class _OnGrid:
         return self.job.problem
 
     def open(self, say: Callable[[str], None]) -> Grid:
-        return open_grid(self.member, waves=self.waves, progress=say)
+        return open_grid(self.member, waves=self.waves, threads=self.threads, progress=say)
 
     def run(self, chip: Grid, stall_limit: int, show: Callable[[int], None]) -> GemmRun:
         return run_grid_gemm(

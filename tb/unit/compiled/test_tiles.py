@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chip whose tile is a model of its own behaves as the same chip in one model."""
+
+import ctypes
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sim.build_cache import BuildCache
+from sim.compiled.tiles import TileSplit, split_tiles
+from sim.verilate import VerilatorJob, verilate, verilate_part
+from tb.common.seeds import python_rng
+
+HERE = Path(__file__).resolve().parent
+HARNESS = HERE.parents[2] / "sim" / "compiled"
+N_TILES = 3
+
+# Registered data from tile to tile, a wide one too, and `ready` that passes all tiles at once.
+TILE = r"""
+module \tile.add (a, b, sum);
+  input [23:0] a;
+  wire [23:0] a;
+  input [23:0] b;
+  wire [23:0] b;
+  output [23:0] sum;
+  wire [23:0] sum;
+  assign sum = a + b;
+endmodule
+
+module tile(clk, rst, place, x_i, x_o, wide__i, wide__o, ready_i, ready_o);
+  input clk;
+  wire clk;
+  input rst;
+  wire rst;
+  input [3:0] place;
+  wire [3:0] place;
+  input [23:0] x_i;
+  wire [23:0] x_i;
+  output [23:0] x_o;
+  reg [23:0] x_o;
+  input [99:0] wide__i;
+  wire [99:0] wide__i;
+  output [99:0] wide__o;
+  reg [99:0] wide__o;
+  input ready_i;
+  wire ready_i;
+  output ready_o;
+  wire ready_o;
+  wire [23:0] sum;
+  assign ready_o = ready_i ^ x_o[0];
+  \tile.add  \adder  (
+    .a(x_i),
+    .b({20'h0, place}),
+    .sum(sum)
+  );
+  always @(posedge clk) begin
+    if (rst) begin x_o <= 0; wide__o <= 0; end
+    else begin
+      if (ready_i) x_o <= sum ^ wide__i[99:76];
+      wide__o <= {wide__i[98:0], ready_o};
+    end
+  end
+endmodule
+"""
+
+
+def chip_text() -> str:
+    """The chip: tiles in a row, data from the first to the last, `ready` back."""
+    tiles = "".join(
+        f"""
+  tile tile0_{i}(
+    .clk(clk),
+    .rst(rst),
+    .place(4'd{3 * i + 1}),
+    .x_i(x{i}),
+    .x_o(x{i + 1}),
+    .wide__i(w{i}),
+    .wide__o(w{i + 1}),
+    .ready_i(r{i + 1}),
+    .ready_o(r{i})
+  );"""
+        for i in range(N_TILES)
+    )
+    nets = ", ".join(f"x{i}" for i in range(N_TILES + 1))
+    wide = ", ".join(f"w{i}" for i in range(N_TILES + 1))
+    ready = ", ".join(f"r{i}" for i in range(N_TILES + 1))
+    return f"""{TILE}
+module mtia_chip(clk, rst, x, ready, y, taken);
+  input clk;
+  input rst;
+  input [6:0] x;
+  input ready;
+  output [23:0] y;
+  output taken;
+  wire [23:0] {nets};
+  wire [99:0] {wide};
+  wire {ready};
+  assign x0 = {{17'h0, x}};
+  assign w0 = w{N_TILES} ^ {{r0, 99'h5}};
+  assign r{N_TILES} = ready;
+  assign y = x{N_TILES};
+  assign taken = r0;{tiles}
+endmodule
+"""
+
+
+def split(text: str) -> TileSplit:
+    """Cut the chip."""
+    return split_tiles(text, top="mtia_chip", tile="tile", clock="clk")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[int]]]:
+    """Runs both forms of the chip on inputs; gives the outputs of each cycle."""
+    folder = tmp_path_factory.mktemp("tiles")
+    cache = BuildCache(folder / "cache")
+    args = ("-Wno-WIDTH", "-CFLAGS", f"-fPIC -I.. -I{HARNESS}")
+    quick = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+
+    def build(name: str, verilog: str, ports: str, parts: tuple[Path, ...]) -> ctypes.CDLL:
+        job = VerilatorJob(
+            name=name,
+            top="mtia_chip",
+            files={"chip.v": verilog, "chip_ports.h": "#pragma once\n" + ports},
+            args=(*args, "-LDFLAGS", "-shared"),
+            cxx_sources=(HERE / "chip_bench.cpp",),
+            make_args=quick,
+            parts=parts,
+        )
+        return ctypes.CDLL(str(verilate(job, cache)))
+
+    text = chip_text()
+    cut = split(text)
+    tile = VerilatorJob(
+        name="tile",
+        top="tile",
+        prefix="Vtile",
+        files={"tile.v": cut.tile},
+        args=args,
+        make_args=quick,
+    )
+    forms = {
+        "flat": build("flat.so", text, "", ()),
+        "split": build("split.so", cut.shell, cut.header("mtia_chip"), verilate_part(tile, cache)),
+    }
+
+    def call(form: str, inputs: bytes, threads: int = 1) -> list[int]:
+        outputs = (ctypes.c_uint32 * len(inputs))()
+        forms[form].chip_run(threads, len(inputs), inputs, outputs)
+        return list(outputs)
+
+    yield call
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_split_is_flat_in_every_cycle(run: Callable[..., list[int]], threads: int) -> None:
+    """Would break if a value came a cycle late, or `ready` stopped at the first tile."""
+    inputs = python_rng(f"tiles{threads}").randbytes(3000)
+    flat = run("flat", inputs)
+    assert len(set(flat)) > 1000
+    assert run("split", inputs, threads) == flat
+
+
+def test_the_tile_takes_along_what_it_needs() -> None:
+    """Would break if a change of the chip built the tile anew, or a module were in neither."""
+    cut = split(chip_text())
+    assert r"module \tile.add" in cut.tile and "mtia_chip" not in cut.tile
+    assert r"\tile.add" not in cut.shell and "module mtia_chip" in cut.shell
+    assert cut.places == ("tile0_0", "tile0_1", "tile0_2")
+    assert "clk" not in cut.inputs and cut.outputs == ("x_o", "wide__o", "ready_o")
+
+
+def test_a_chip_without_tiles_is_refused() -> None:
+    """Would break if the harness were built for no tile, or missed one below another module."""
+    sentence = "Module 'tile' must have instances in module 'mtia_chip', and there only."
+    lonely = "module mtia_chip(clk);\n  input clk;\nendmodule\n"
+    hidden = "module row(clk);\n  input clk;\n  tile tile0_9(\n    .clk(clk)\n  );\nendmodule\n"
+    below = chip_text().replace("\nmodule mtia_chip", f"\n{hidden}\nmodule mtia_chip")
+    below = below.replace("  tile tile0_0(", "  row more(\n    .clk(clk)\n  );\n  tile tile0_0(")
+    for text in (lonely, below):
+        with pytest.raises(ValueError) as error:
+            split(text)
+        assert str(error.value) == sentence
