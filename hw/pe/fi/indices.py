@@ -23,7 +23,6 @@ __all__ = ["IndexReader", "IndexSlot", "list_layout", "row_layout"]
 
 _INDEX_BYTES = 4
 _WORDS_AHEAD = 4  # an answer is back in the queue 3 cycles after its request
-_LS_LATENCY = 2
 
 
 def list_layout() -> data.StructLayout:

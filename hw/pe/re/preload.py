@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,8 +14,8 @@ from hw.pe.re.sequencer import item_layout
 
 __all__ = ["PreloadPath"]
 
-_LS_LATENCY = 2
-"""Cycles from a granted request of local memory to its answer."""
+_MOST_UNDER_WAY = 3
+"""Words that local memory has accepted and not answered yet."""
 
 
 class PreloadPath(wiring.Component):
@@ -173,14 +173,17 @@ class PreloadPath(wiring.Component):
         with m.If(again):
             m.d.sync += n_asked.eq(0)
         # A word that lies outside is not read, so nothing goes on until the trap.
-        response, granted = self.ls_in.response, Signal(_LS_LATENCY)
+        response, accepted = self.ls_in.response, Signal()
+        n_under_way = Signal(range(_MOST_UNDER_WAY + 1))
         m.d.sync += [
             self.fault_outside.eq(there & outside),
             self.waits_ls.eq(asking.o.valid & ~asking.o.ready),
-            granted.eq(Cat(asking.o.valid & asking.o.ready, granted)),
         ]
+        with m.If(accepted != response.valid):
+            m.d.sync += n_under_way.eq(Mux(accepted, n_under_way + 1, n_under_way - 1))
         m.d.comb += [
-            self.reading.eq(asking.o.valid | granted.any()),
+            accepted.eq(asking.o.valid & asking.o.ready),
+            self.reading.eq(asking.o.valid | (n_under_way != 0)),
             self.fault_parity.eq(response.valid & response.payload.error.any()),
         ]
 

@@ -7,11 +7,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.commands import LEVELS, LONG_BITS, BMode, Opcode
+from hw.arch.commands import LONG_BITS, BMode, Opcode
 from hw.arch.traps import Trap
 from hw.iface.command_view import view
-from hw.lib.loop_nest import LoopCounter
 from hw.pe.se.beat_reader import beat_layout
+from hw.pe.se.beat_walk import BeatWalk
 from hw.pe.se.drain_program import DrainProgram
 from hw.pe.se.front import N_PARTIALS, SUM_DISTANCE, beat_info
 from hw.pe.se.held_row import HeldRow
@@ -97,7 +97,7 @@ class Issue(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.walk = walk = LoopCounter()
+        m.submodules.walk = walk = BeatWalk()
         m.submodules.held = held = HeldRow(sizes=self.sizes)
         goes = Signal()  # a beat is sent
         beat = Signal(16)  # of the row
@@ -110,28 +110,25 @@ class Issue(wiring.Component):
         self._elaborate_drain(m, held, beat)
         return m
 
-    def _elaborate_walk(self, m: Module, walk: LoopCounter, goes: Signal, beat: Signal) -> None:
+    def _elaborate_walk(self, m: Module, walk: BeatWalk, goes: Signal, beat: Signal) -> None:
         """Where the next beat is in its row."""
-        command = view(self.command, Opcode.SIMD)
         m.d.comb += [
-            walk.counts[0].eq(self.settings.n_beats),
-            *(walk.counts[level].eq(command[f"count{level}"]) for level in range(1, LEVELS)),
-            walk.tail_level.eq(command.tail_level),
-            walk.tail_inner.eq(1),
-            walk.tail_count.eq(command.tail_count),
+            walk.command.eq(self.command),
+            walk.n_beats.eq(self.settings.n_beats),
             walk.start.eq(self.start),
-            walk.step.eq(goes),
+            walk.stop.eq(self.stop),
+            walk.places.ready.eq(goes),
         ]
         with m.If(goes):
             m.d.sync += beat.eq(Mux(walk.last[0], 0, beat + 1))
-            with m.If(walk.end):
+            with m.If(walk.places.payload.end):
                 m.d.sync += self.running.eq(0)
         with m.If(self.start):
             m.d.sync += [self.running.eq(1), beat.eq(0)]
         with m.If(self.stop):
             m.d.sync += self.running.eq(0)
 
-    def _elaborate_info(self, m: Module, walk: LoopCounter, goes: Signal, beat: Signal) -> None:
+    def _elaborate_info(self, m: Module, walk: BeatWalk, goes: Signal, beat: Signal) -> None:
         """What goes along with the next beat: its place in its reduction and accumulation."""
         settings, info = self.settings, self.info
         n_left = Signal(16)
@@ -160,17 +157,15 @@ class Issue(wiring.Component):
                 first_iteration.eq(1),
             ]
 
-    def _elaborate_unpackers(
-        self, m: Module, walk: LoopCounter, held: HeldRow
-    ) -> dict[str, Unpacker]:
+    def _elaborate_unpackers(self, m: Module, walk: BeatWalk, held: HeldRow) -> dict[str, Unpacker]:
         """Take the elements out of both operands' words, and look for faults."""
         command = view(self.command, Opcode.SIMD)
         settings = self.settings
         keep = Const(-1, self.sizes.lanes)
         if self.sizes.with_fp:  # else rows are those of the reduction engine, always whole
             keep = Mux(walk.last[0], settings.tail_keep, keep)
-        from_memory = self.running & ~settings.from_re
-        uses_b = self.running & (settings.b_mode != BMode.NONE)
+        from_memory = walk.places.valid & ~settings.from_re
+        uses_b = walk.places.valid & (settings.b_mode != BMode.NONE)
         operands = [("b", self.b, settings.b_size, uses_b)]
         if self.sizes.with_fp:
             operands.insert(0, ("a", self.a, settings.a_size, from_memory))
@@ -192,7 +187,7 @@ class Issue(wiring.Component):
             first.eq(held.index * self.sizes.lanes),
             held.clear.eq(self.start),
             held.pair.eq(settings.b_pair),
-            held.i.valid.eq(self.b.valid & is_held & self.running & ~self.fault.valid),
+            held.i.valid.eq(self.b.valid & is_held & walk.places.valid & ~self.fault.valid),
             held.i.payload.eq(unpackers["b"].values),
         ]
         if self.sizes.with_fp:
@@ -218,7 +213,7 @@ class Issue(wiring.Component):
     def _elaborate_goes(
         self,
         m: Module,
-        walk: LoopCounter,
+        walk: BeatWalk,
         held: HeldRow,
         goes: Signal,
     ) -> None:
@@ -236,7 +231,7 @@ class Issue(wiring.Component):
             a_there.eq(Mux(settings.from_re, self.rows_in.valid, self.a.valid)),
             way_there.eq(Mux(settings.drains, self.drain_ready, self.room)),
             may_go.eq(
-                self.running
+                walk.places.valid
                 & b_there
                 & way_there
                 & ~(settings.spaced & (distance != 0))
@@ -249,8 +244,8 @@ class Issue(wiring.Component):
             self.rows_in.ready.eq((may_go & settings.from_re & walk.last[0]) | self.stop),
             self.valid.eq(goes & ~settings.drains),
             self.drain_valid.eq(goes & settings.drains),
-            self.waits_rows.eq(self.running & settings.from_re & ~self.rows_in.valid),
-            self.waits_room.eq(self.running & a_there & b_there & ~way_there),
+            self.waits_rows.eq(walk.places.valid & settings.from_re & ~self.rows_in.valid),
+            self.waits_room.eq(walk.places.valid & a_there & b_there & ~way_there),
         ]
         self._elaborate_b(m, walk, held, goes, b_there)
         n_drained = Mux(settings.integers, sizes.integer_lanes, sizes.config.drain_lanes)
@@ -259,7 +254,7 @@ class Issue(wiring.Component):
             m.d.comb += self.n_elements.eq(Mux(settings.drains, n_drained, n_sent))
 
     def _elaborate_b(
-        self, m: Module, walk: LoopCounter, held: HeldRow, goes: Signal, b_there: Signal
+        self, m: Module, walk: BeatWalk, held: HeldRow, goes: Signal, b_there: Signal
     ) -> None:
         """When b is there, and when it is done with."""
         with m.Switch(self.settings.b_mode):

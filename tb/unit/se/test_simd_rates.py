@@ -18,11 +18,11 @@ LANES, WORD = SHAPE.lanes, SHAPE.word_bytes
 needs_fp = cocotb.test(skip=not SHAPE.with_fp)
 OVERHEAD = 38
 """Cycles of a command beside its beats: start, reading, FP32 lanes, writing."""
-READ = 8
+READ = 7
 """Those of reading."""
 FUNCTION = 9
 STATISTIC = 3 * (LANES - 1).bit_length() + 20
-DRAIN_OVERHEAD = 14
+DRAIN_OVERHEAD = 15
 INTEGER_OVERHEAD = 10
 
 
