@@ -64,8 +64,8 @@ class Crossbar(wiring.Component):
     in which the memory offers it; one line per cycle to each memory and to each master.
     Combinational paths lead from a request to its `ready`, from a memory's answer to a master, and
     from a master's `ready` to it; the latter should come from a register. With `staged` requests
-    wait in two registers of each master before they meet, answers in one of each master: 3 cycles
-    in all, and only the path from a master's `ready` to an answer's remains.
+    wait in two registers of each master before they meet, answers in one of each memory and one of
+    each master: 4 cycles in all, and only the path from a master's `ready` to an answer's remains.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Crossbar(wiring.Component):
     link_bytes : bytes of a line.
     tag_widths : bits of each master's tags.
     targets : the memories by name.
-    staged : whether there are registers on the masters' side, too.
+    staged : whether there are registers on both sides of every choice.
 
     Members
     -------
@@ -99,7 +99,7 @@ class Crossbar(wiring.Component):
         self.link_bytes = link_bytes
         self.targets = dict(targets)
         self.staged = staged
-        self.latency = 3 if staged else 1
+        self.latency = 4 if staged else 1
         """Cycles that the way there and the way back add."""
         self.slave_tag_width = self.tag_width(tag_widths)
         slave = port(link_bytes=link_bytes, tag_width=self.slave_tag_width)
@@ -191,6 +191,10 @@ class Crossbar(wiring.Component):
         """The answers of one memory, a stream for each master."""
         low = self.slave_tag_width - (self.n_masters - 1).bit_length()
         response = slave.response
+        if self.staged:
+            m.submodules[f"{name}_answer"] = stage = PipeStage(shape=response.payload.shape())
+            wiring.connect(m, wiring.flipped(response), stage.i)
+            response = stage.o
         target = response.payload.tag[low:]
         streams = []
         for index in range(self.n_masters):

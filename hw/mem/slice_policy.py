@@ -44,6 +44,8 @@ class SlicePolicy(wiring.Component):
     inject_read, inject_write : Out(1), the fault's line is read; is written.
     clear_go, clearing : Out(1), a line is cleared; clearing is wanted or under way.
     fetching, injecting : Out(1), since the cycle after `fetch` or `inject_read`; the latter.
+    storing, zeroing : Out(1), `merge` or `inject_write`, and `clear_go`, from registers of their
+        own, as so many bits of data are selected by them.
     """
 
     def __init__(self) -> None:
@@ -74,6 +76,8 @@ class SlicePolicy(wiring.Component):
             "clearing",
             "fetching",
             "injecting",
+            "storing",
+            "zeroing",
         )
         super().__init__({name: In(1) for name in inputs} | {name: Out(1) for name in outputs})
 
@@ -90,11 +94,14 @@ class SlicePolicy(wiring.Component):
         ]
         with m.If(self.clear):
             m.d.sync += clear_wanted.eq(1)
+        m.d.sync += self.storing.eq(0)
         with m.FSM(name="state"):
             with m.State("SERVE"):
                 with m.If(self.filled):
+                    m.d.sync += self.storing.eq(1)
                     m.next = "STORE"
                 with m.Elif(clear_wanted & ~self.fetching):
+                    m.d.sync += self.zeroing.eq(1)
                     m.next = "CLEAR"
                 with m.If(~clear_wanted):
                     m.d.comb += self.take.eq(
@@ -112,7 +119,7 @@ class SlicePolicy(wiring.Component):
             with m.State("CLEAR"):
                 m.d.comb += self.clear_go.eq(1)
                 with m.If(self.clear_last):
-                    m.d.sync += clear_wanted.eq(0)
+                    m.d.sync += [clear_wanted.eq(0), self.zeroing.eq(0)]
                     m.next = "SERVE"
         return m
 

@@ -286,15 +286,14 @@ class SramSlice(wiring.Component):
         """Address, data and strobes of the chosen access."""
         write = self.write.request.payload
         clear_line = Signal(range(self.lines))
-        storing = policy.merge | policy.inject_write
         with m.If(policy.clear_go):
             m.d.sync += clear_line.eq(clear_line + 1)
         m.d.comb += [
             policy.clear_last.eq(clear_line == self.lines - 1),
-            array.write.eq(policy.write_go | storing | policy.clear_go),
+            array.write.eq(policy.write_go | policy.storing | policy.clear_go),
             array.en.eq(array.write | policy.read_go | policy.fetch | policy.inject_read),
             array.strobe.eq(write.strobe),
-            array.w_data.eq(Mux(storing, combining.data, write.data)),
+            array.w_data.eq(Mux(policy.storing, combining.data, write.data)),
             array.address.eq(combining.line),
         ]
         with m.If(policy.read_go):
@@ -305,7 +304,7 @@ class SramSlice(wiring.Component):
             m.d.comb += array.address.eq(self._line(self.inject.payload.address))
         with m.Elif(policy.clear_go):
             m.d.comb += array.address.eq(clear_line)
-        with m.If(policy.clear_go):
+        with m.If(policy.zeroing):
             m.d.comb += [array.w_data.eq(0), array.strobe.eq(-1)]
 
     def _elaborate_stored(

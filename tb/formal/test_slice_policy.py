@@ -54,6 +54,8 @@ def test_the_array_does_one_thing_at_a_time() -> None:
         "direct write",
     )
     proof.check(~dut.take | (dut.write_valid & dut.write_room), "taken write")
+    proof.check(dut.storing == (dut.merge | dut.inject_write), "data comes from the held line")
+    proof.check(dut.zeroing == dut.clear_go, "data is zero")
     # The memory's output register may change only where its answer has room.
     proof.check(~(dut.fetch | dut.inject_read) | dut.read_room, "room before every read")
     proof.reach(dut.inject_write & dut.write_valid & dut.read_valid, "a fault", cycles=14)

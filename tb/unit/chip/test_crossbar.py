@@ -134,7 +134,7 @@ async def one_master_gets_a_line_per_cycle(dut: Any) -> None:
     cycles = device.answers[1].cycles
     assert cycles[-1] - cycles[0] == n - 1
     # The memory answers in the cycle after that in which it is asked.
-    added = 3 if bench_parameters()["staged"] else 1
+    added = 4 if bench_parameters()["staged"] else 1
     assert cycles[0] - device.requests[1].cycles[0] == added + 1
 
 
