@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GEMM on a grid: every element computes a block of C from its rows of A and columns of B."""
+"""GEMM on a grid: every element, or every chain of them, computes a block of C."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,10 +15,11 @@ from sw.runtime.chip import JobResult
 from sw.runtime.finish import Finish, Vectors
 from sw.runtime.gemm import GemmRun, Placement, check_shapes, gemm_problem, store_operands
 from sw.runtime.grid import Grid, Place
+from sw.runtime.grid_split import GridSplit, choose_split, estimate, parts
 from sw.runtime.operands import DTYPES, format_of
 from sw.runtime.placement import ALIGN, allocate, clear_last_line
 
-__all__ = ["GridGemm", "prepare_grid_gemm", "run_grid_gemm", "split"]
+__all__ = ["GridGemm", "prepare_grid_gemm", "run_grid_gemm"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,37 +32,52 @@ class GridGemm:
     problem: GemmProblem
     plans: dict[Place, GemmPlan]
     vectors: Vectors
+    cut: GridSplit
 
     @property
     def lists(self) -> dict[Place, bytes]:
         """Command list of each element."""
         return {place: bytes(plan.commands) for place, plan in self.plans.items()}
 
-
-def split(size: int, tile: int, n_parts: int) -> list[tuple[int, int]]:
-    """Cut `size` rows or columns into at most `n_parts` runs of whole tiles, as equal as can be.
-
-    Gives first and length of each; only the last run may end within a tile.
-    """
-    n_tiles = -(-size // tile)
-    n_parts = min(n_parts, n_tiles)
-    bounds = [n_tiles * part // n_parts * tile for part in range(n_parts)] + [size]
-    return [(first, end - first) for first, end in zip(bounds, bounds[1:], strict=False)]
+    def k_runs(self, config: ChipConfig) -> list[tuple[int, int]]:
+        """First and length of the K of each element of a chain, in the order of the sums."""
+        return parts(config, self.problem, self.cut.k_parts)[2]
 
 
-def _part(problem: GemmProblem, rows: tuple[int, int], columns: tuple[int, int]) -> GemmProblem:
-    """The block of C with these rows and columns (first, number)."""
-    (row, m), (column, n) = rows, columns
+def _part(
+    problem: GemmProblem, rows: tuple[int, int], columns: tuple[int, int], k_run: tuple[int, int]
+) -> GemmProblem:
+    """The sums over these K of the block of C with these rows and columns (first, number)."""
+    (row, m), (column, n), (first, k) = rows, columns, k_run
+    size = problem.element_bytes
     return dataclasses.replace(
         problem,
         m=m,
         n=n,
-        a_address=problem.a_address + row * problem.a_pitch,
-        b_address=problem.b_address + column * problem.element_bytes,
+        k=k,
+        a_address=problem.a_address + row * problem.a_pitch + first * size,
+        b_address=problem.b_address + first * problem.b_pitch + column * size,
         c_address=problem.c_address + row * problem.c_pitch + column * problem.out_bytes,
         bias_address=problem.bias_address + 4 * column if problem.bias_address else 0,
         scales_address=problem.scales_address + 4 * column if problem.scales_address else 0,
+        from_north=first > 0,
+        to_south=first + k < problem.k,
     )
+
+
+def _plans(config: ChipConfig, whole: GemmProblem, cut: GridSplit) -> dict[Place, GemmPlan]:
+    """The plan of every element."""
+    rows, columns, k_runs = parts(config, whole, cut.k_parts)
+    return {
+        (chain * len(k_runs) + link, column): plan_gemm(
+            config.pe,
+            _part(whole, rows[chain], columns[column], k_runs[link]),
+            held_blocks=cut.held_blocks,
+        )
+        for chain in range(len(rows))
+        for link in range(len(k_runs))
+        for column in range(len(columns))
+    }
 
 
 def prepare_grid_gemm(
@@ -71,10 +87,12 @@ def prepare_grid_gemm(
     *,
     finish: Finish | None = None,
     where: str = "auto",
+    k_parts: int | None = None,
+    held_blocks: int = 0,
 ) -> GridGemm:
     """Place and plan a[M,K] @ b[K,N] for all elements of `config`; touches no device.
 
-    Rows of C are dealt to rows of the grid, columns to columns, in runs of whole tiles.
+    `sw.runtime.grid_split` chooses how it is cut, unless `k_parts` says so (with `held_blocks`).
 
     Raises
     ------
@@ -84,36 +102,36 @@ def prepare_grid_gemm(
     check_shapes(a, b)
     finish = finish or Finish()
     tile = config.pe.dpe.columns
-    rows = split(a.shape[0], config.pe.dpe.tile_rows, config.rows)
-    columns = split(b.shape[1], tile, config.cols)
 
-    def plan(spot: Placement) -> tuple[GemmProblem, dict[Place, GemmPlan]]:
+    def plan(spot: Placement, cut: GridSplit | None) -> GridGemm:
         shape, formats = (a.shape[0], b.shape[1], a.shape[1]), (format_of(a), format_of(b))
         whole = gemm_problem(shape, formats, finish, spot)
-        return whole, {
-            (row, column): plan_gemm(config.pe, _part(whole, rows[row], columns[column]))
-            for row in range(len(rows))
-            for column in range(len(columns))
-        }
+        whole.check(config.pe)
+        if cut is None:
+            memory = spot.memory or ("sram" if where == "auto" else where)
+            if k_parts is None:
+                cut = choose_split(config, whole, memory)
+            else:
+                cut = estimate(config, whole, memory, k_parts, held_blocks)
+        vectors = finish.vectors(whole.accumulator, whole.n, tile)
+        return GridGemm(a, b, spot, whole, _plans(config, whole, cut), vectors, cut)
 
     try:
-        whole, draft = plan(Placement(""))
-        vectors = finish.vectors(whole.accumulator, whole.n, tile)
-        longest = max(len(bytes(part.commands)) for part in draft.values())
+        draft = plan(Placement(""), None)
+        whole, vectors = draft.problem, draft.vectors
+        longest = max(len(commands) for commands in draft.lists.values())
         sizes = {
             "A": a.nbytes,
             "B": b.nbytes,
             "C": whole.m * whole.n * whole.out_bytes,
             "bias": 0 if vectors.bias is None else vectors.bias.nbytes,
             "scales": 0 if vectors.scales is None else vectors.scales.nbytes,
-            "the command lists": (longest // ALIGN + 1) * ALIGN * len(draft),
+            "the command lists": (longest // ALIGN + 1) * ALIGN * len(draft.plans),
         }
         memory, addresses = allocate(config, sizes, where)
-        spot = Placement(memory, *addresses.values())
-        whole, plans = plan(spot)
+        return plan(Placement(memory, *addresses.values()), draft.cut)
     except ValueError as error:
         raise UserError(str(error)) from None
-    return GridGemm(a, b, spot, whole, plans, vectors)
 
 
 def run_grid_gemm(
@@ -124,7 +142,8 @@ def run_grid_gemm(
     progress: Callable[[int], None] = lambda _: None,
     counters: bool = False,
 ) -> GemmRun:
-    """Run a prepared product; the result is what `run_gemm` gives, bit for bit.
+    """Run a prepared product; the result is what `run_gemm` gives, bit for bit, unless floats are
+    summed in chains: then it is the sum of the products of the K parts, from first to last.
 
     Parameters
     ----------
@@ -171,4 +190,6 @@ def _figures(grid: Grid, job: GridGemm, result: JobResult) -> dict[str, Any]:
         "macs": problem.macs, "peak_macs_per_cycle": peak,
         "utilisation": problem.macs / (cycles * peak),
         "grid": [config.rows, config.cols],
+        "k_parts": job.cut.k_parts, "held_blocks": job.cut.held_blocks,
+        "expected_cycles": job.cut.cycles,
     }  # fmt: skip

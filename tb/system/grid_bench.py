@@ -16,14 +16,22 @@ from hw.config import (
     SeConfig,
     SramConfig,
 )
-from sim.golden.dot import gemm_golden
+from sim.golden.chain import chain_golden
 from sw.kernels.command_list import CommandList
 from sw.runtime.grid import Grid
 from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm
 from tb.common.seeds import numpy_rng
 from tb.system.test_gemm import TYPES, bits
 
-__all__ = ["LISTS", "check_product", "commands", "copies", "copy_list", "small_grid"]
+__all__ = [
+    "LISTS",
+    "chain_golden",
+    "check_product",
+    "commands",
+    "copies",
+    "copy_list",
+    "small_grid",
+]
 
 LISTS = 0x30000
 """Where tests on `tiny` store command lists."""
@@ -67,15 +75,27 @@ def small_grid(rows: int, columns: int, *, slices: int, channels: int) -> ChipCo
 
 
 def check_product(
-    grid: Grid, shape: tuple[int, int, int], dtype: np.dtype, where: str = "auto", **options: bool
+    grid: Grid,
+    shape: tuple[int, int, int],
+    dtype: np.dtype,
+    where: str = "auto",
+    *,
+    k_parts: int | None = None,
+    held_blocks: int = 0,
+    counters: bool = False,
 ) -> dict:
     """A product of random bits on all elements, compared with the golden model bit for bit."""
     m, n, k = shape
     fmt = next(fmt for fmt, known in TYPES.items() if known == dtype)
     rng = numpy_rng(f"grid{shape}{fmt}{where}")
     a, b = bits(rng, (m, k), fmt), bits(rng, (k, n), fmt)
-    run = run_grid_gemm(grid, prepare_grid_gemm(grid.config, a, b, where=where), **options)
-    golden = gemm_golden(a, b, fmt_a=fmt, fmt_b=fmt, chunk=grid.config.pe.dpe.chunk)
+    job = prepare_grid_gemm(
+        grid.config, a, b, where=where, k_parts=k_parts, held_blocks=held_blocks
+    )
+    run = run_grid_gemm(grid, job, counters=counters)
+    golden = chain_golden(
+        a, b, job.k_runs(grid.config), fmt_a=fmt, fmt_b=fmt, chunk=grid.config.pe.dpe.chunk
+    )
     assert np.array_equal(run.c.view(np.uint32), golden.view(np.uint32))
     return run.perf
 

@@ -20,7 +20,8 @@ from sw.runtime.finish import Finish
 from sw.runtime.functional import FunctionalChip
 from sw.runtime.gemm import prepare_gemm, run_gemm
 from sw.runtime.grid import Grid, Place
-from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm, split
+from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm
+from sw.runtime.grid_split import split
 from sw.runtime.simulated import simulated_grid
 from tb.common.seeds import bench_seed, numpy_rng
 from tb.system.grid_bench import LISTS, check_product, commands, copies, copy_list

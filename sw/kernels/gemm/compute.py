@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that multiply, finish and store one region of C."""
 
-from hw.arch.commands import Destination, Opcode, SimdSource
+from hw.arch.commands import NEVER, Destination, Opcode, SimdSource, Source
 from sw.kernels.gemm.epilogue import PROGRAM
 from sw.kernels.gemm.load import CB_A, CB_B, CB_VECTORS
 from sw.kernels.gemm.sizes import UNIT, Sizes
 from sw.kernels.gemm.spans import Span
 
-__all__ = ["CB_OUT", "drain", "finish", "multiply", "store"]
+__all__ = ["CB_OUT", "drain", "finish", "multiply", "multiply_held", "store"]
 
 CB_OUT = 2
 
@@ -63,20 +63,43 @@ def multiply(
     }
 
 
+def multiply_held(
+    sizes: Sizes, rows: Span, columns: Span, part: range, *, is_last: bool
+) -> tuple[Opcode, Fields]:
+    """One MML over a row of blocks: A stays to its end, B until the last row has passed."""
+    opcode, fields = multiply(sizes, rows, columns, part, columns.count)
+    a_step, b_step = sizes.a_step_bytes(rows.size), sizes.b_step_bytes(columns.tiles)
+    panel = len(part) * b_step
+    fields |= {
+        "a_stride3": a_step // sizes.word,
+        "a_adv_level": 5,
+        "a_adv": len(part) * a_step // UNIT,
+        "b_stride3": b_step // sizes.word,
+    }
+    # In the last row each panel is given up as soon as it was used.
+    b_last = {"b_adv_level": 4, "b_adv": panel // UNIT}
+    return opcode, fields | (
+        b_last if is_last else {"b_adv_level": NEVER, "b_stride4": panel // sizes.word}
+    )
+
+
 def drain(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
     """Banks to row-major result blocks in local memory, or row by row to the SIMD engine."""
     fields: Fields = {
         "count0": min(rows.size, sizes.tile),
         "count1": rows.tiles,
         "count2": columns.tiles,
-        "count3": rows.count,
-        "count4": columns.count,
+        **_blocks(sizes, rows, columns),
         "bank_stride1": 1,
         "bank_stride2": rows.tiles % sizes.pe.re.banks,
         "m_level": 1,
         "m_tail": rows.last,
         "format": sizes.problem.accumulator,
     }
+    if sizes.problem.from_north:
+        fields["source"] = Source.NORTH
+    if sizes.problem.to_south:
+        return Opcode.DRAIN, fields | {"destination": Destination.SOUTH}
     if sizes.problem.uses_engine:
         return Opcode.DRAIN, fields | {"destination": Destination.SE}
     pitch = sizes.out_pitch_bytes(columns) // sizes.word
@@ -85,6 +108,12 @@ def drain(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
         "stride1": sizes.tile * pitch,
         **_out(sizes, rows, columns),
     }
+
+
+def _blocks(sizes: Sizes, rows: Span, columns: Span) -> Fields:
+    """Blocks of a region in their order: columns of blocks, or rows where B is held."""
+    inner, outer = (columns, rows) if sizes.held_blocks else (rows, columns)
+    return {"count3": inner.count, "count4": outer.count}
 
 
 def _out(sizes: Sizes, rows: Span, columns: Span) -> Fields:
@@ -108,8 +137,7 @@ def finish(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
         "count0": sizes.tile,
         "count1": rows.size,
         "count2": columns.tiles,
-        "count3": rows.count,
-        "count4": columns.count,
+        **_blocks(sizes, rows, columns),
         "stride1": sizes.out_pitch_bytes(columns) // sizes.word,
         **_out(sizes, rows, columns),
     }
@@ -131,6 +159,8 @@ def store(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
     """Result blocks to memory."""
     p = sizes.problem
     block = sizes.out_block_bytes(rows, columns) // UNIT
+    steps = [(rows.count, rows.size * p.c_pitch), (columns.count, columns.size * p.out_bytes)]
+    inner, outer = reversed(steps) if sizes.held_blocks else steps
     return Opcode.DMA_OUT, {
         "mem_addr": p.c_address + rows.start * p.c_pitch + columns.start * p.out_bytes,
         "count0": columns.size * p.out_bytes,
@@ -138,10 +168,10 @@ def store(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
         "count1": rows.size,
         "mem_stride1": p.c_pitch,
         "stride1": sizes.out_pitch_bytes(columns),
-        "count2": rows.count,
-        "mem_stride2": rows.size * p.c_pitch,
-        "count3": columns.count,
-        "mem_stride3": columns.size * p.out_bytes,
+        "count2": inner[0],
+        "mem_stride2": inner[1],
+        "count3": outer[0],
+        "mem_stride3": outer[1],
         "cb": CB_OUT,
         "step_level": 2,
         "adv_level": 2,

@@ -5,7 +5,7 @@ from hw.arch.commands import Opcode
 from hw.arch.units import Unit
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
-from sw.kernels.gemm.compute import CB_OUT, drain, finish, multiply, store
+from sw.kernels.gemm.compute import CB_OUT, drain, finish, multiply, multiply_held, store
 from sw.kernels.gemm.load import CB_A, CB_B, CB_VECTORS, fetch_a, fetch_b, fetch_vectors
 from sw.kernels.gemm.problem import GemmPlan, GemmProblem
 from sw.kernels.gemm.sizes import UNIT, Sizes
@@ -17,9 +17,11 @@ __all__ = ["plan_gemm"]
 class _Planner:
     """Puts the commands of all regions into one list."""
 
-    def __init__(self, pe: PeConfig, problem: GemmProblem, load_first: bool) -> None:
+    def __init__(
+        self, pe: PeConfig, problem: GemmProblem, load_first: bool, held_blocks: int
+    ) -> None:
         self.problem, self.load_first = problem, load_first
-        self.sizes = Sizes(pe, problem)
+        self.sizes = Sizes(pe, problem, held_blocks=held_blocks)
         self.commands = CommandList()
 
     def _add(self, command: tuple[Opcode, dict[str, int]]) -> None:
@@ -45,13 +47,15 @@ class _Planner:
     def finish_and_store(self, rows: Span, columns: Span) -> None:
         """What happens to the banks of a region."""
         self._add(drain(self.sizes, rows, columns))
+        if self.problem.to_south:
+            return
         if self.problem.uses_engine:
             self._add(finish(self.sizes, rows, columns))
         self._add(store(self.sizes, rows, columns))
 
     def load_vectors(self, columns: Span) -> None:
         """Bias and factors; before B, whose command occupies the same queue to its end."""
-        if self.problem.epilogue.n_vectors:
+        if self.problem.uses_engine and self.problem.epilogue.n_vectors:
             self._add(fetch_vectors(self.sizes, columns))
 
     def region(self, rows: Span, columns: Span) -> None:
@@ -68,6 +72,16 @@ class _Planner:
         self.finish_and_store(rows, columns)
         for count in blocks[1:]:
             self._add(multiply(sizes, rows, columns, whole, count))
+
+    def held(self, rows: Span, columns: Span) -> None:
+        """The commands of one region whose B is held."""
+        sizes, whole = self.sizes, self.sizes.k_parts[0]
+        self._add(fetch_a(sizes, rows, columns, whole))
+        self._add(fetch_b(sizes, rows, columns, whole))
+        self.finish_and_store(rows, columns)
+        for row in range(rows.count):
+            is_last = row == rows.count - 1
+            self._add(multiply_held(sizes, rows, columns, whole, is_last=is_last))
 
     def long_k(self, rows: Span, columns: Span) -> None:
         """A region whose K has more steps than a level counts: block by block, part by part."""
@@ -86,6 +100,8 @@ class _Planner:
         self.set_up()
         sizes = self.sizes
         add = self.region if len(sizes.k_parts) == 1 else self.long_k
+        if sizes.held_blocks:
+            add = self.held
         for rows in spans(self.problem.m, sizes.m_tiles * sizes.tile, sizes.tile, MOST):
             most = min(MOST // rows.count, sizes.most_column_blocks)
             for columns in spans(self.problem.n, sizes.n_tiles * sizes.tile, sizes.tile, most):
@@ -98,14 +114,17 @@ class _Planner:
             block_columns=sizes.n_tiles * sizes.tile,
             k_chunk_steps=sizes.chunk,
             resident=sizes.resident,
+            held_blocks=sizes.held_blocks,
         )
 
 
-def plan_gemm(pe: PeConfig, problem: GemmProblem, *, load_first: bool = False) -> GemmPlan:
+def plan_gemm(
+    pe: PeConfig, problem: GemmProblem, *, load_first: bool = False, held_blocks: int = 0
+) -> GemmPlan:
     """Return the command list that computes `problem` on one element.
 
     With `load_first` the multiplication starts only when all operands are in local memory (to
-    measure it alone); they must fit.
+    measure it alone); they must fit. `held_blocks` is that of `Sizes`.
 
     Raises
     ------
@@ -114,7 +133,7 @@ def plan_gemm(pe: PeConfig, problem: GemmProblem, *, load_first: bool = False) -
         the epilogue makes no sense, or the member lacks what it takes; one sentence.
     """
     problem.check(pe)
-    planner = _Planner(pe, problem, load_first)
+    planner = _Planner(pe, problem, load_first, held_blocks)
     if load_first and not planner.sizes.operands_fit():
         raise ValueError(
             "The operands do not fit into local memory, so they cannot be loaded first."

@@ -32,6 +32,10 @@ class GemmProblem:
     no bias."""
     scales_address: int = 0
     """N FP32 values, and room for a whole tile's."""
+    from_north: bool = False
+    """Sums of the northern neighbour are added, in the same order of rows."""
+    to_south: bool = False
+    """Sums go to the southern neighbour; nothing is finished or stored here."""
 
     @property
     def element_bytes(self) -> int:
@@ -56,7 +60,7 @@ class GemmProblem:
     @property
     def uses_engine(self) -> bool:
         """Whether results pass the SIMD engine."""
-        return self.epilogue.uses_engine(self.accumulator)
+        return not self.to_south and self.epilogue.uses_engine(self.accumulator)
 
     @property
     def macs(self) -> int:
@@ -91,3 +95,4 @@ class GemmPlan:
     block_columns: int
     k_chunk_steps: int
     resident: bool
+    held_blocks: int

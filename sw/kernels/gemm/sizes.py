@@ -16,14 +16,24 @@ UNIT = 64
 class Sizes:
     """Sizes shared by all regions of one problem.
 
+    Parameters
+    ----------
+    pe : PeConfig
+        The element.
+    problem : GemmProblem
+        What to compute.
+    held_blocks : int
+        Column blocks whose B stays in local memory while all rows pass; see `most_held_blocks`.
+        0: operands are fetched for one column of blocks at a time.
+
     Raises
     ------
     ValueError
         If one block of results takes more than a quarter of local memory.
     """
 
-    def __init__(self, pe: PeConfig, problem: GemmProblem) -> None:
-        self.pe, self.problem = pe, problem
+    def __init__(self, pe: PeConfig, problem: GemmProblem, *, held_blocks: int = 0) -> None:
+        self.pe, self.problem, self.held_blocks = pe, problem, held_blocks
         self.word = pe.ls.word_bytes
         self.tile = pe.dpe.columns
         self.step_elements = self.word // problem.element_bytes
@@ -61,16 +71,41 @@ class Sizes:
                 f" ({size} bytes)."
             )
         self._place_vectors()
-        left = size - self.out_bytes - self.vector_bytes
         a_step, b_step = self.a_step_bytes(rows), self.b_step_bytes(self.n_tiles)
         panel = self.k_steps * b_step
+        if self.held_blocks:
+            self._hold(block, a_step, panel)
+        else:
+            self._share(rows, a_step, b_step, panel)
+        wanted = max(1, 256 // self.word)
+        self.chunk = max(1, min(wanted, self.k_steps, self.a_bytes // (3 * a_step)))
+
+    def _share(self, rows: int, a_step: int, b_step: int, panel: int) -> None:
+        """B of one column of blocks at a time, all of it if that fits."""
+        left = self.pe.ls.size_bytes - self.out_bytes - self.vector_bytes
         fits = panel + min(panel, 4 * b_step) <= left // 2
         self.resident = self.problem.m > rows and fits and len(self.k_parts) == 1
         b_bytes = min(2 * panel, left * 5 // 8) if self.resident else left // 2
         self.b_bytes = b_bytes // UNIT * UNIT
         self.a_bytes = (left - self.b_bytes) // UNIT * UNIT
-        wanted = max(1, 256 // self.word)
-        self.chunk = max(1, min(wanted, self.k_steps, self.a_bytes // (3 * a_step)))
+
+    def _hold(self, block: int, a_step: int, panel: int) -> None:
+        """B of `held_blocks` columns of blocks; A of one row of blocks, and some of the next."""
+        size, self.resident = self.pe.ls.size_bytes, False
+        if self.problem.to_south:
+            self.out_bytes = 0
+        self.most_column_blocks = self.held_blocks
+        self.b_bytes = self.held_blocks * panel
+        least = self._least_a_bytes(a_step)
+        if size - self.out_bytes - self.b_bytes < least:
+            self.out_bytes = block
+        self.a_bytes = (size - self.out_bytes - self.b_bytes) // UNIT * UNIT
+        if self.vector_bytes or len(self.k_parts) > 1 or self.a_bytes < least:
+            raise ValueError(f"B of {self.held_blocks} column blocks does not fit.")
+
+    def _least_a_bytes(self, a_step: int) -> int:
+        """A of a row of blocks, and as much as is fetched at once of the next."""
+        return (self.k_steps + min(self.k_steps, max(1, 256 // self.word))) * a_step
 
     def _place_vectors(self) -> None:
         """Room for bias and factors: those of two regions, so that the next region's are fetched
@@ -83,6 +118,16 @@ class Sizes:
         blocks = math.ceil(self.problem.n / (self.n_tiles * self.tile))
         self.most_column_blocks = max(1, min(self.pe.ls.size_bytes // 32 // block, blocks))
         self.vector_bytes = 2 * self.most_column_blocks * block
+
+    def most_held_blocks(self) -> int:
+        """The most column blocks whose B can be held, up to all; 0 where holding is no use."""
+        if self.vector_bytes or len(self.k_parts) > 1:
+            return 0
+        rows, columns = self.m_tiles * self.tile, self.n_tiles * self.tile
+        block = rows * columns * self.problem.out_bytes
+        panel = self.k_steps * self.b_step_bytes(self.n_tiles)
+        left = self.pe.ls.size_bytes - block - self._least_a_bytes(self.a_step_bytes(rows))
+        return max(0, min(left // panel, math.ceil(self.problem.n / columns)))
 
     def operands_fit(self) -> bool:
         """Whether all of A and B fit into their circular buffers, as one block."""

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure the grid of a member: an empty job, matrix products, and how fast the simulator is.
+
+Cycles are the hardware's, from the write that starts a job to its completion as the host sees it.
+Results are compared with NumPy (of floats every 16th row, bit for bit). The table also goes to
+`build/results/grid-MEMBER.json`, with the reasons for which multipliers waited. The exit code is 1
+when a result is wrong.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hw.arch.commands import Opcode
+from hw.arch.formats import Format
+from hw.config import ConfigError, get_config
+from scripts.cycle_record import check_cycles
+from sim.golden.chain import chain_golden
+from sw.errors import UserError
+from sw.kernels.command_list import CommandList
+from sw.runtime.device import open_grid
+from sw.runtime.finish import Finish
+from sw.runtime.grid import Grid
+from sw.runtime.grid_gemm import GridGemm, prepare_grid_gemm, run_grid_gemm
+
+__all__ = ["Product", "Result", "main", "measure"]
+
+FOLDER = Path(__file__).resolve().parents[1] / "build" / "results"
+_CHECKED_ROWS = 16
+"""Of floats one row of so many is checked: the golden model takes minutes for a large product."""
+_STALL_LIMIT = 20_000
+
+
+@dataclass(frozen=True)
+class Product:
+    """A[m,k] times B[k,n] in a format, and what becomes of it."""
+
+    m: int
+    n: int
+    k: int
+    fmt: Format = Format.INT8
+    out: Format | None = None
+
+    @property
+    def name(self) -> str:
+        """As the table shows it."""
+        end = "" if self.out is None else f" -> {self.out.name}"
+        return f"{self.m}x{self.n}x{self.k} {self.fmt.name}{end}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one row showed."""
+
+    name: str
+    is_exact: bool
+    perf: dict[str, Any]
+    khz: float
+    """Simulated cycles per millisecond while the job ran."""
+    waits: dict[str, float] = field(default_factory=dict)
+    """Shares of the job's cycles, mean of all elements, by what multipliers did or waited for."""
+
+
+def _products(config: str, everything: bool) -> list[Product]:
+    """What to multiply on a member."""
+    if get_config(config).pe.dpe.columns < 32:
+        return [Product(64, 64, 512), Product(64, 64, 64), Product(64, 64, 256, Format.FP16)]
+    found = [
+        Product(512, 512, 512),
+        Product(512, 512, 512, out=Format.INT8),
+        Product(1024, 1024, 1024),
+        Product(2048, 2048, 2048),
+        Product(512, 512, 512, Format.FP16),
+    ]
+    return found + ([Product(2048, 2048, 2048, Format.FP16)] if everything else [])
+
+
+def measure(grid: Grid, product: Product) -> Result:
+    """Run one product, compare with NumPy."""
+    rng = np.random.default_rng(1)
+    a, b = (_random(rng, shape, product.fmt) for shape in (
+        (product.m, product.k), (product.k, product.n))
+    )  # fmt: skip
+    finish = Finish()
+    if product.out is not None:
+        finish = Finish(out=product.out, scale=2.0**-7 / product.k**0.5)
+    job = prepare_grid_gemm(grid.config, a, b, finish=finish, where="sram")
+    clock = _Clock(grid)
+    run = run_grid_gemm(grid, job, stall_limit=_STALL_LIMIT, counters=True)
+    perf = dict(run.perf)
+    elements = perf.pop("elements")
+    return Result(
+        product.name,
+        _is_exact(grid, job, run.c, product),
+        perf,
+        clock.khz,
+        _waits(elements, run.perf["cycles"]),
+    )
+
+
+class _Clock:
+    """Times the simulator between a job's start and end."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.khz, self._run = 0.0, grid.port.run
+        self._port = grid.port
+        grid.port.run = self._timed  # type: ignore[method-assign]
+
+    def _timed(self, n_cycles: int) -> bool:
+        cycles, began = self._port.cycles, time.monotonic()
+        try:
+            return self._run(n_cycles)
+        finally:
+            elapsed = max(time.monotonic() - began, 1e-9)
+            self.khz = (self._port.cycles - cycles) / elapsed / 1000
+
+
+def _waits(elements: dict[str, dict[str, int]], cycles: int) -> dict[str, float]:
+    """Mean over the elements of each counter of the dot-product engine, as a share of the job."""
+    names = [name for name in next(iter(elements.values())) if name.startswith("dpe.")]
+    names = [name for name in names if name == "dpe.busy" or "wait" in name]
+    shares = {
+        name: sum(counters[name] for counters in elements.values()) / len(elements) / cycles
+        for name in names
+    }
+    return {name: round(share, 4) for name, share in shares.items() if share > 0.0005}
+
+
+def _is_exact(grid: Grid, job: GridGemm, c: NDArray[Any], product: Product) -> bool:
+    if not product.fmt.is_float:
+        sums = (job.a.astype(np.float64) @ job.b.astype(np.float64)).astype(np.int64)
+        sums = sums.astype(np.int32)
+        if product.out is not None:
+            scale = np.float32(2.0**-7 / product.k**0.5)
+            return np.array_equal(c, np.clip(np.rint(sums.astype(np.float32) * scale), -128, 127))
+        return np.array_equal(c, sums)
+    golden = chain_golden(
+        job.a[::_CHECKED_ROWS], job.b, job.k_runs(grid.config),
+        fmt_a=product.fmt, fmt_b=product.fmt, chunk=grid.config.pe.dpe.chunk,
+    )  # fmt: skip
+    return c[::_CHECKED_ROWS].tobytes() == golden.tobytes()
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, int], fmt: Format) -> NDArray[Any]:
+    """All integers, or floats over some binades."""
+    if fmt.is_float:
+        return (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(np.float16)
+    return rng.integers(-128, 128, shape).astype(np.int8)
+
+
+def empty_job(grid: Grid) -> Result:
+    """A job without commands on all elements."""
+    made = CommandList()
+    made.add(Opcode.END)
+    places = [(row, col) for row in range(grid.config.rows) for col in range(grid.config.cols)]
+    clock = _Clock(grid)
+    result = grid.run_job(0, dict.fromkeys(places, bytes(made)))
+    perf = {"cycles": result.cycles, "harness_cycles": result.harness_cycles}
+    return Result("empty job", True, perf, clock.khz)
+
+
+def _show(config: str, results: list[Result], grid: Grid) -> None:
+    """The table."""
+    build = grid.build
+    made = f"Verilog {build['verilog_seconds']:.0f} s, Verilator {build['build_seconds']:.0f} s"
+    table = Table(title=f"grid of {config} ({made})", box=box.SIMPLE_HEAD)
+    table.add_column("M x N x K", no_wrap=True)
+    for head in ("bits", "cycles", "of peak", "model", "K parts", "held", "kHz"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("multipliers, % of the job's cycles")
+    for result in results:
+        perf = result.perf
+        is_product = "k_parts" in perf
+        waits = sorted(result.waits.items(), key=lambda item: -item[1])
+        table.add_row(
+            result.name,
+            "exact" if result.is_exact else "[red]WRONG[/]",
+            f"{perf['cycles']:,}",
+            f"{100 * perf['utilisation']:.1f} %" if is_product else "",
+            f"{100 * (perf['expected_cycles'] / perf['cycles'] - 1):+.0f} %" if is_product else "",
+            str(perf.get("k_parts", "")),
+            str(perf.get("held_blocks", "")),
+            f"{result.khz:.2f}",
+            ", ".join(f"{name.removeprefix('dpe.')} {100 * share:.1f}" for name, share in waits),
+        )
+    console = Console()
+    console.width = max(console.width, 150)
+    console.print(table)
+
+
+def main() -> int:
+    """Measure, show, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default="mtia100")
+    parser.add_argument("--all", action="store_true", help="the FP16 product of 2048, too")
+    parser.add_argument("--only", metavar="TEXT", help="products whose name holds this")
+    parser.add_argument("--threads", type=int, default=1, help="that simulate the tiles")
+    arguments = parser.parse_args()
+    try:
+        products = _products(arguments.config, arguments.all)
+        grid = open_grid(get_config(arguments.config), threads=arguments.threads)
+    except (ConfigError, UserError) as error:
+        raise SystemExit(str(error)) from None
+    results = [empty_job(grid)]
+    for product in products:
+        if arguments.only is None or arguments.only in product.name:
+            results.append(measure(grid, product))
+            print(f"{results[-1].name}: {results[-1].perf['cycles']:,} cycles", flush=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    text = json.dumps([asdict(result) for result in results], indent=2)
+    (FOLDER / f"grid-{arguments.config}.json").write_text(text + "\n")
+    _show(arguments.config, results, grid)
+    moved = check_cycles(
+        {f"{arguments.config} grid: {result.name}": result.perf["cycles"] for result in results}
+    )
+    return int(moved > 0 or not all(result.is_exact for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

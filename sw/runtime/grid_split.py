@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a product is cut for a grid: rows, columns and K among elements, and what each keeps.
+
+Columns of C are dealt to columns of the grid. Rows of the grid form chains of `k_parts` elements,
+from north to south: each chain has some rows of C, and each element of it some of K. Sums go down
+the chain over the reduction links, and the last element finishes and stores them.
+
+The choice follows a model: a product takes as long as its slowest part, which is multiplying, or
+what all elements read and write together, or what one of them does; and before that the operands of
+the first block must come, behind it the last block must leave.
+"""
+
+import dataclasses
+import math
+
+from hw.config import ChipConfig
+from sw.kernels.gemm import GemmProblem
+from sw.kernels.gemm.sizes import Sizes
+
+__all__ = ["GridSplit", "choose_split", "estimate", "parts", "split"]
+
+_LATENCY = 60
+"""Cycles from the start of a job to the first operand, and from the last store to its report."""
+_HOP = 20
+"""Cycles by which an element of a chain is behind its northern neighbour."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GridSplit:
+    """A cut of a product."""
+
+    k_parts: int
+    """Elements of a chain."""
+    held_blocks: int
+    """Column blocks whose B an element holds, see `sw.kernels.gemm.sizes.Sizes`."""
+    cycles: int
+    """What the model expects."""
+
+
+def split(size: int, tile: int, n_parts: int) -> list[tuple[int, int]]:
+    """Cut `size` rows or columns into at most `n_parts` runs of whole tiles, as equal as can be.
+
+    Gives first and length of each; only the last run may end within a tile.
+    """
+    n_tiles = -(-size // tile)
+    n_parts = min(n_parts, n_tiles)
+    bounds = [n_tiles * part // n_parts * tile for part in range(n_parts)] + [size]
+    return [(first, end - first) for first, end in zip(bounds, bounds[1:], strict=False)]
+
+
+def parts(
+    config: ChipConfig, problem: GemmProblem, k_parts: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]], list[tuple[int, int]]]:
+    """First and length of each run of rows, columns and K, with chains of `k_parts` elements."""
+    k_tile = config.pe.ls.word_bytes // problem.element_bytes
+    k_runs = split(problem.k, k_tile, k_parts)
+    rows = split(problem.m, config.pe.dpe.tile_rows, config.rows // len(k_runs))
+    return rows, split(problem.n, config.pe.dpe.columns, config.cols), k_runs
+
+
+def choose_split(config: ChipConfig, problem: GemmProblem, memory: str) -> GridSplit:
+    """The cut that the model expects to be the fastest; of equal ones that with short chains."""
+    lengths = [length for length in range(1, config.rows + 1) if config.rows % length == 0]
+    found = []
+    for k_parts in lengths:
+        most = _largest(config, problem, k_parts)
+        held = Sizes(config.pe, most).most_held_blocks() if most.m and most.n else 0
+        found += [estimate(config, problem, memory, k_parts, 0)]
+        found += [estimate(config, problem, memory, k_parts, held)] if held else []
+    return min(found, key=lambda cut: (cut.cycles, cut.k_parts, cut.held_blocks))
+
+
+def estimate(
+    config: ChipConfig, problem: GemmProblem, memory: str, k_parts: int, held_blocks: int
+) -> GridSplit:
+    """What the model expects of one cut."""
+    part = _largest(config, problem, k_parts)
+    rows, columns, k_runs = parts(config, problem, k_parts)
+    n_elements = len(rows) * len(columns) * len(k_runs)
+    sizes = Sizes(config.pe, part, held_blocks=held_blocks)
+    row_blocks = math.ceil(part.m / (sizes.m_tiles * sizes.tile))
+    column_blocks = math.ceil(part.n / (sizes.n_tiles * sizes.tile))
+    a_times, b_times = column_blocks, 1 if sizes.resident else row_blocks
+    if held_blocks:
+        a_times, b_times = math.ceil(column_blocks / held_blocks), 1
+    a_bytes, b_bytes = (size * part.k * part.element_bytes for size in (part.m, part.n))
+    read = a_times * a_bytes + b_times * b_bytes
+    written = part.m * part.n * part.out_bytes
+    link = config.pe.link_bytes
+    bandwidth = config.sram.slices * config.sram.bytes_per_cycle
+    if memory == "dram":
+        bandwidth = config.dram.total_bytes_per_cycle
+    tiles = math.ceil(part.m / sizes.tile) * math.ceil(part.n / sizes.tile)
+    work = tiles * sizes.tile * sizes.k_steps
+    traffic = (read * n_elements + written * n_elements // len(k_runs)) / bandwidth
+    # The first block is multiplied as its operands come, the last one leaves by itself.
+    first = (a_bytes // row_blocks + b_bytes // column_blocks) * n_elements / bandwidth
+    fill = max(0, first - work // (row_blocks * column_blocks))
+    last = written // (row_blocks * column_blocks) / link
+    cycles = max(work + fill + last, traffic, read / link, written / link)
+    return GridSplit(
+        k_parts=len(k_runs),
+        held_blocks=held_blocks,
+        cycles=round(cycles) + 2 * _LATENCY + _HOP * (len(k_runs) - 1),
+    )
+
+
+def _largest(config: ChipConfig, problem: GemmProblem, k_parts: int) -> GemmProblem:
+    """What the element with the most work does."""
+    rows, columns, k_runs = parts(config, problem, k_parts)
+    m, n, k = (max(length for _, length in runs) for runs in (rows, columns, k_runs))
+    return dataclasses.replace(problem, m=m, n=n, k=k)

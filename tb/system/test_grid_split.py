@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products whose K is cut among a chain of elements, and whose B stays in local memory."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from hw.arch.formats import Format
+from hw.config import PRESETS
+from sw.errors import UserError
+from sw.kernels.gemm import GemmProblem
+from sw.runtime.finish import Finish
+from sw.runtime.functional import FunctionalChip
+from sw.runtime.gemm import prepare_gemm, run_gemm
+from sw.runtime.grid import Grid
+from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm
+from sw.runtime.grid_split import choose_split, estimate, parts
+from sw.runtime.simulated import simulated_grid
+from tb.common.seeds import bench_seed, numpy_rng
+from tb.system.grid_bench import check_product
+from tb.system.test_gemm import TYPES
+
+CONFIG = PRESETS["tiny"]
+INT8 = np.dtype(np.int8)
+CUTS = [(1, 1), (1, 2), (2, 0), (2, 1), (2, 3)]
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[Grid]:
+    """One chip for all: each test must leave it usable."""
+    device, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+    yield device
+    device.port.close()
+
+
+@pytest.mark.parametrize(("k_parts", "held_blocks"), CUTS)
+@pytest.mark.parametrize("dtype", list(TYPES.values()), ids=str)
+def test_every_cut_is_exact(grid: Grid, dtype: np.dtype, k_parts: int, held_blocks: int) -> None:
+    """Ragged edges on every side; would break if elements of a chain sent and took their sums in
+    different orders, or B were given up before the last row of blocks."""
+    cut = {"k_parts": k_parts, "held_blocks": held_blocks}
+    for shape in ((33, 41, 70), (64, 64, 64), (9, 9, 9), (100, 60, 40)):
+        check_product(grid, shape, dtype, **cut)
+
+
+@pytest.mark.parametrize(("k_parts", "held_blocks"), CUTS)
+def test_the_end_of_a_chain_finishes(grid: Grid, k_parts: int, held_blocks: int) -> None:
+    """Would break if an element in the middle scaled or rounded its part of the sum."""
+    rng = numpy_rng("finish")
+    a, b = (rng.integers(-128, 128, size).astype(np.int8) for size in ((40, 70), (70, 50)))
+    finish = Finish(out=Format.INT8, scale=0.001, relu=True)
+    job = prepare_grid_gemm(CONFIG, a, b, finish=finish, k_parts=k_parts, held_blocks=held_blocks)
+    alone = run_gemm(FunctionalChip(CONFIG), prepare_gemm(CONFIG, a, b, finish=finish))
+    assert np.array_equal(run_grid_gemm(grid, job).c, alone.c)
+    assert len(np.unique(alone.c)) > 20
+
+
+def test_bias_is_added_once(grid: Grid) -> None:
+    """Would break if every element of a chain added the bias."""
+    rng = numpy_rng("bias")
+    a, b = (rng.integers(-128, 128, size).astype(np.int8) for size in ((40, 70), (70, 50)))
+    bias = rng.integers(-5000, 5000, 50).astype(np.int32)
+    job = prepare_grid_gemm(CONFIG, a, b, finish=Finish(bias=bias), k_parts=2)
+    assert job.cut.k_parts == 2
+    expected = a.astype(np.int32) @ b.astype(np.int32) + bias
+    assert np.array_equal(run_grid_gemm(grid, job).c, expected)
+
+
+def test_what_does_not_fit_is_not_held() -> None:
+    """Would break if operands overwrote each other in local memory."""
+    a, b = np.zeros((64, 512), np.int8), np.zeros((512, 64), np.int8)
+    with pytest.raises(UserError) as error:
+        prepare_grid_gemm(CONFIG, a, b, k_parts=1, held_blocks=2)
+    assert str(error.value) == "B of 2 column blocks does not fit."
+
+
+def problem(m: int, n: int, k: int, fmt: Format) -> GemmProblem:
+    """A product with operands somewhere."""
+    size = fmt.n_bytes
+    return GemmProblem(
+        m=m, n=n, k=k, a_format=fmt, b_format=fmt, a_address=0, b_address=0, c_address=0,
+        a_pitch=k * size, b_pitch=n * size, c_pitch=4 * n,
+    )  # fmt: skip
+
+
+def test_large_products_are_cut_along_k() -> None:
+    """On `mtia100` memory feeds half of the multipliers when every element fetches its rows and
+    columns; a chain of eight fetches an eighth."""
+    member = PRESETS["mtia100"]
+    for fmt, macs in ((Format.INT8, 65536), (Format.FP16, 32768)):
+        whole = problem(2048, 2048, 2048, fmt)
+        cut = choose_split(member, whole, "sram")
+        assert (cut.k_parts, cut.held_blocks > 0) == (8, True)
+        assert whole.macs / macs / cut.cycles > 0.95
+        assert whole.macs / macs / estimate(member, whole, "sram", 1, 0).cycles < 0.55
+
+
+@pytest.mark.parametrize("k_parts", [1, 2, 4, 8])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (31, 33, 17), (2048, 2048, 2048)], ids=str)
+def test_parts_cover_everything_once(shape: tuple[int, int, int], k_parts: int) -> None:
+    """Would break if some sum were left out, or an element needed more rows than there are."""
+    member = PRESETS["mtia100"]
+    runs = parts(member, problem(*shape, Format.INT8), k_parts)
+    for size, found in zip(shape, runs, strict=True):
+        covered = [place for first, length in found for place in range(first, first + length)]
+        assert covered == list(range(size))
+    assert len(runs[0]) * len(runs[2]) <= member.rows and len(runs[1]) <= member.cols
