@@ -160,7 +160,13 @@ def _script(device: Device, *, has_verilog: bool) -> list[str]:
         # To be written at the end: writing sorts the design, after which abc9 has been seen to make
         # a wire twice and give up.
         "design -save coarse",
-        f"{command} -run map_ram:",
+        f"{command} -run map_ram:map_luts",
+        # What stands there, but for the delay of a wire.
+        "check -latchonly -assert",
+        "techmap -map +/lattice/latches_map.v",
+        f"abc9 -maxlut 4 -W {device.wire_ps}",
+        "clean",
+        f"{command} -run map_cells:",
         "tee -q -o stat.json stat -json",
         f"write_json {_NETLIST}",
         "design -load coarse",
