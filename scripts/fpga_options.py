@@ -8,8 +8,6 @@ Each row is one `mtia synth --unit UNIT --set ... --compare`.
 """
 
 import argparse
-import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hw.config import ConfigError, get_config
-from hw.fpga.devices import DEFAULT_DEVICE, get_device
-from sw.errors import UserError
-from sw.files import write_atomic
+from hw.config import get_config
+from hw.fpga.devices import get_device
+from scripts.fpga_table import run_table
 from sw.synth.area import AREA_TITLES
 from sw.synth.flow import run_flow, unmodified
 from sw.synth.order import Order
@@ -86,7 +83,9 @@ def _figures(report: Report) -> dict[str, Any]:
     return {**report.area.to_dict(), "median_mhz": mhz}
 
 
-def _show(rows: list[dict[str, Any]], title: str, console: Console) -> None:
+def _show(rows: list[dict[str, Any]], arguments: argparse.Namespace, console: Console) -> None:
+    """The table."""
+    title = f"cost of options of {arguments.config} on {arguments.target}, each alone"
     numbers = (*AREA_TITLES.values(), "MHz without", "with")
     table = Table("option", "unit", title=title, box=box.SIMPLE_HEAD)
     for heading in numbers:
@@ -106,25 +105,13 @@ def _show(rows: list[dict[str, Any]], title: str, console: Console) -> None:
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Cost of the options of an FPGA member.")
-    parser.add_argument("--config", default="fpga")
-    parser.add_argument("--target", default=DEFAULT_DEVICE)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    arguments = parser.parse_args()
-    console = Console()
-    try:
-        rows = [_measure(option, arguments, console) for option in OPTIONS]
-    except (ConfigError, UserError) as error:
-        print(f"fpga_options: {error}", file=sys.stderr)
-        return 1
-    title = f"cost of options of {arguments.config} on {arguments.target}, each alone"
-    _show(rows, title, console)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(arguments.json, json.dumps(rows, indent=2) + "\n")
-    return 0
+    return run_table(
+        "fpga_options",
+        "Cost of the options of an FPGA member.",
+        lambda arguments, console: [_measure(option, arguments, console) for option in OPTIONS],
+        _show,
+        dict,
+    )
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ operand buffers.
 """
 
 import argparse
-import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,10 +22,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hw.config import ConfigError, get_config
-from hw.fpga.devices import DEFAULT_DEVICE, get_device
-from sw.errors import UserError
-from sw.files import write_atomic
+from hw.config import get_config
+from hw.fpga.devices import get_device
+from scripts.fpga_table import run_table
 from sw.synth.flow import run_flow
 from sw.synth.order import Order
 from sw.synth.report import Report
@@ -130,7 +127,8 @@ def _own(unit: str, arguments: argparse.Namespace, console: Console) -> ComputeP
     )
 
 
-def _show(rows: list[ComputePathFigures], console: Console) -> None:
+def _show(rows: list[ComputePathFigures], _arguments: argparse.Namespace, console: Console) -> None:
+    """The table."""
     table = Table("compute path", "what", title="LUT4 + FF per MAC on the LFE5U-85F-6")
     table.box = box.SIMPLE_HEAD
     for heading in ("MACs", "LUT4+FF/MAC", "LUT4/MAC", "FF/MAC", "CCU2C/MAC", "DSP/MAC", "MHz"):
@@ -155,25 +153,16 @@ def _show(rows: list[ComputePathFigures], console: Console) -> None:
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Our compute path beside its rivals.")
-    parser.add_argument("--config", default="fpga")
-    parser.add_argument("--target", default=DEFAULT_DEVICE)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    arguments = parser.parse_args()
-    console = Console()
-    try:
-        rows = [*(_own(unit, arguments, console) for unit in _OURS), *RIVALS]
-    except (ConfigError, UserError) as error:
-        print(f"fpga_rivals: {error}", file=sys.stderr)
-        return 1
-    _show(rows, console)
-    if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps([{**asdict(row), "per_mac": row.per_mac} for row in rows], indent=2)
-        write_atomic(arguments.json, text + "\n")
-    return 0
+    return run_table(
+        "fpga_rivals",
+        "Our compute path beside its rivals.",
+        lambda arguments, console: [
+            *(_own(unit, arguments, console) for unit in _OURS),
+            *RIVALS,
+        ],
+        _show,
+        lambda row: {**asdict(row), "per_mac": row.per_mac},
+    )
 
 
 if __name__ == "__main__":
