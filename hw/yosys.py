@@ -5,10 +5,11 @@ Yosys prints on stdout, numbers names across all its runs and cannot share a pro
 matplotlib, so no other module loads it.
 """
 
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from hw.process import run_lines
 
 __all__ = ["YosysError", "run_yosys"]
 
@@ -37,30 +38,12 @@ def run_yosys(
     YosysError
         When a command fails.
     """
-    lines: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-c", _SCRIPT, *commands],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                lines.append(line)
-                if on_line is not None:
-                    on_line(line.rstrip())
-        except BaseException:  # also on Ctrl-C
-            process.kill()
-            raise
-    text = "".join(lines)
-    if process.returncode < 0:
-        raise YosysError(f"it was ended by signal {-process.returncode}.")
-    if process.returncode != 0:
+    code, lines = run_lines([sys.executable, "-c", _SCRIPT, *commands], folder, on_line)
+    if code < 0:
+        raise YosysError(f"it was ended by signal {-code}.")
+    if code != 0:
         raise YosysError(_fault(lines))
-    return text
+    return "".join(lines)
 
 
 def _fault(lines: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from hw.fpga.devices import Device
+from hw.process import run_lines
 from sim.build_cache import content_key
 from sw.errors import UserError
 from sw.synth.progress import Progress
@@ -207,24 +208,8 @@ def run_tool(
     module = _PACKAGE.replace("-", "_")
     script = f"import sys, {module} as m; sys.exit(m.run_{name}(sys.argv[1:]))"
     command = [native] if native else [sys.executable, "-c", script]
-    lines: list[str] = []
-    with subprocess.Popen(
-        [*command, *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                lines.append(line)
-                on_line(line)
-        except BaseException:  # also on Ctrl-C
-            process.kill()
-            raise
-    return process.returncode, "".join(lines)
+    code, lines = run_lines([*command, *arguments], folder, on_line)
+    return code, "".join(lines)
 
 
 def nextpnr_version() -> str:
