@@ -12,7 +12,7 @@ from pathlib import Path
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache, content_key
 from sim.compiled.dram import channel_rate
-from sim.compiled.tiles import split_tiles
+from sim.compiled.tiles import TileSplit, split_tiles
 from sim.toolchain import processor_key
 from sim.verilate import VerilatorJob, verilate, verilate_part
 
@@ -27,6 +27,8 @@ _NO_DFG = "-fno-dfg"
 _FAST = (_NO_DFG, "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert")
 _TEST = (_NO_DFG, "-O3", "--x-assign", "unique", "--x-initial", "unique", "--assert")
 _MAKE = ("OPT_FAST=-O3 -march=native", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+# Beside the tiles the rest of a grid takes little time to run, but long to compile.
+_SHELL_MAKE = ("OPT_FAST=-O1 -march=native", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 _QUICK_MAKE = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 _LINT_OFF = ("-Wno-WIDTH", "-Wno-CASEINCOMPLETE", "-Wno-UNSIGNED", "-Wno-CMPCONST")
 
@@ -132,36 +134,21 @@ def build_simulator(
     text, verilog_seconds = chip_verilog(config, cache, grid=grid)
     kinds = (("grid", grid), ("flat", flat), ("trace", trace), ("test", test), ("quick", quick))
     name = "-".join([config.name, *(kind for kind, is_on in kinds if is_on)])
-    args = (
-        *(_TEST if test else _FAST),
-        *(("--trace-fst", "--trace-structs") if trace else ()),
-        *_LINT_OFF,
-        "--output-split",
-        "20000",
-    )
-    # With -march=native the result runs on this kind of processor only.
-    cxx_flags = f"-fPIC -I.. -DPROCESSOR_{processor_key()}"
+    args = _verilator_args(trace=trace, test=test)
     make_args = _QUICK_MAKE if quick else _MAKE
     ports, parts = _chip_ports(config, grid=grid), ()
     start = time.monotonic()
     if grid and not flat:
         split = split_tiles(text, top=_TOP, tile=_TILE, clock="clk")
         progress(f"Verilator build of a tile of {config.name} ...")
-        tile = VerilatorJob(
-            name=f"{name}-tile",
-            top=_TILE,
-            prefix="Vtile",
-            files={f"{_TILE}.v": split.tile},
-            args=(*args, "-CFLAGS", cxx_flags),
-            make_args=make_args,
-        )
-        parts = verilate_part(tile, cache)
+        parts = verilate_part(_tile_job(name, split, args, make_args), cache)
         text, ports = split.shell, ports + split.header(_TOP)
+        make_args = _QUICK_MAKE if quick else _SHELL_MAKE
     job = VerilatorJob(
         name=f"{name}.so",
         top=_TOP,
         files={f"{_TOP}.v": text, "chip_ports.h": ports},
-        args=(*args, "-CFLAGS", f"{cxx_flags} {_sizes(config)}", "-LDFLAGS", "-shared"),
+        args=(*args, "-CFLAGS", f"{_cxx_flags()} {_sizes(config)}", "-LDFLAGS", "-shared"),
         cxx_sources=(_HERE / "harness.cpp",),
         cxx_depends=tuple(sorted(_HERE.glob("*.h"))),
         make_args=make_args,
@@ -175,6 +162,36 @@ def build_simulator(
     if not from_cache:
         stamp.write_text(json.dumps(elapsed))
     return SimulatorBuild(library, verilog_seconds, json.loads(stamp.read_text()), from_cache)
+
+
+def _verilator_args(*, trace: bool, test: bool) -> tuple[str, ...]:
+    """Arguments that all models of a build share."""
+    return (
+        *(_TEST if test else _FAST),
+        *(("--trace-fst", "--trace-structs") if trace else ()),
+        *_LINT_OFF,
+        "--output-split",
+        "20000",
+    )
+
+
+def _cxx_flags() -> str:
+    # With -march=native the result runs on this kind of processor only.
+    return f"-fPIC -I.. -DPROCESSOR_{processor_key()}"
+
+
+def _tile_job(
+    name: str, split: TileSplit, args: tuple[str, ...], make_args: tuple[str, ...]
+) -> VerilatorJob:
+    """The model of a grid's tile."""
+    return VerilatorJob(
+        name=f"{name}-tile",
+        top=_TILE,
+        prefix="Vtile",
+        files={f"{_TILE}.v": split.tile},
+        args=(*args, "-CFLAGS", _cxx_flags()),
+        make_args=make_args,
+    )
 
 
 def _sizes(config: ChipConfig) -> str:

@@ -141,6 +141,7 @@ def run_grid_gemm(
     stall_limit: int = 20_000,
     progress: Callable[[int], None] = lambda _: None,
     counters: bool = False,
+    with_data: bool = True,
 ) -> GemmRun:
     """Run a prepared product; the result is what `run_gemm` gives, bit for bit, unless floats are
     summed in chains: then it is the sum of the products of the K parts, from first to last.
@@ -155,6 +156,9 @@ def run_grid_gemm(
         See `Grid.run_job`.
     counters : bool
         Read the performance counters of all elements, which takes longer than a small product.
+    with_data : bool
+        Without it operands are whatever is in memory, and the result stays there: cycles do not
+        depend on values, and the host's accesses take longer than the product.
 
     Raises
     ------
@@ -163,11 +167,13 @@ def run_grid_gemm(
     """
     spot, problem = job.spot, job.problem
     c_bytes = problem.m * problem.n * problem.out_bytes
-    store_operands(grid.port, spot, (job.a, job.b, job.vectors.bias, job.vectors.scales))
-    clear_last_line(grid.port, spot.c, c_bytes)
+    if with_data:
+        store_operands(grid.port, spot, (job.a, job.b, job.vectors.bias, job.vectors.scales))
+        clear_last_line(grid.port, spot.c, c_bytes)
     result = grid.run_job(spot.commands, job.lists, stall_limit=stall_limit, progress=progress)
     dtype = DTYPES[problem.out_format]
-    c = np.frombuffer(grid.port.read(spot.c, c_bytes), dtype).reshape(problem.m, problem.n)
+    data = grid.port.read(spot.c, c_bytes) if with_data else bytes(c_bytes)
+    c = np.frombuffer(data, dtype).reshape(problem.m, problem.n)
     figures = _figures(grid, job, result)
     if counters:
         figures["elements"] = {

@@ -39,9 +39,8 @@ def grid() -> Iterator[Grid]:
 def test_every_cut_is_exact(grid: Grid, dtype: np.dtype, k_parts: int, held_blocks: int) -> None:
     """Ragged edges on every side; would break if elements of a chain sent and took their sums in
     different orders, or B were given up before the last row of blocks."""
-    cut = {"k_parts": k_parts, "held_blocks": held_blocks}
     for shape in ((33, 41, 70), (64, 64, 64), (9, 9, 9), (100, 60, 40)):
-        check_product(grid, shape, dtype, **cut)
+        check_product(grid, shape, dtype, k_parts=k_parts, held_blocks=held_blocks)
 
 
 @pytest.mark.parametrize(("k_parts", "held_blocks"), CUTS)
