@@ -2,14 +2,15 @@
 """A chip whose tile is a model of its own behaves as the same chip in one model."""
 
 import ctypes
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pywellen
 
 from sim.build_cache import BuildCache
 from sim.compiled.tiles import TileSplit, split_tiles
+from sim.toolchain import has_fst_headers
 from sim.verilate import VerilatorJob, verilate, verilate_part
 from tb.common.seeds import python_rng
 
@@ -111,48 +112,50 @@ def split(text: str) -> TileSplit:
     return split_tiles(text, top="mtia_chip", tile="tile", clock="clk")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[int]]]:
-    """Runs both forms of the chip on inputs; gives the outputs of each cycle."""
-    folder = tmp_path_factory.mktemp("tiles")
-    cache = BuildCache(folder / "cache")
-    args = ("-Wno-WIDTH", "-CFLAGS", f"-fPIC -I.. -I{HARNESS}")
-    quick = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
+ARGS = ("-Wno-WIDTH", "-CFLAGS", f"-fPIC -I.. -I{HARNESS}")
+QUICK = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0")
 
-    def build(name: str, verilog: str, ports: str, parts: tuple[Path, ...]) -> ctypes.CDLL:
-        job = VerilatorJob(
-            name=name,
-            top="mtia_chip",
-            files={"chip.v": verilog, "chip_ports.h": "#pragma once\n" + ports},
-            args=(*args, "-LDFLAGS", "-shared"),
-            cxx_sources=(HERE / "chip_bench.cpp",),
-            make_args=quick,
-            parts=parts,
+
+def build(cache: BuildCache, *, is_split: bool, trace: bool = False) -> ctypes.CDLL:
+    """The chip in one of its forms."""
+    args = (*(("--trace-fst",) if trace else ()), *ARGS)
+    text, ports, parts = chip_text(), "", ()
+    if is_split:
+        cut = split(text)
+        tile = VerilatorJob(
+            name="tile",
+            top="tile",
+            prefix="Vtile",
+            files={"tile.v": cut.tile},
+            args=args,
+            make_args=QUICK,
         )
-        return ctypes.CDLL(str(verilate(job, cache)))
-
-    text = chip_text()
-    cut = split(text)
-    tile = VerilatorJob(
-        name="tile",
-        top="tile",
-        prefix="Vtile",
-        files={"tile.v": cut.tile},
-        args=args,
-        make_args=quick,
+        text, ports = cut.shell, cut.header("mtia_chip")
+        parts = verilate_part(tile, cache)
+    job = VerilatorJob(
+        name="chip.so",
+        top="mtia_chip",
+        files={"chip.v": text, "chip_ports.h": "#pragma once\n" + ports},
+        args=(*args, "-LDFLAGS", "-shared"),
+        cxx_sources=(HERE / "chip_bench.cpp",),
+        make_args=QUICK,
+        parts=parts,
     )
-    forms = {
-        "flat": build("flat.so", text, "", ()),
-        "split": build("split.so", cut.shell, cut.header("mtia_chip"), verilate_part(tile, cache)),
-    }
+    return ctypes.CDLL(str(verilate(job, cache)))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[int]]:
+    """Runs both forms of the chip on inputs; gives the outputs of each cycle."""
+    cache = BuildCache(tmp_path_factory.mktemp("tiles"))
+    forms = {"flat": build(cache, is_split=False), "split": build(cache, is_split=True)}
 
     def call(form: str, inputs: bytes, threads: int = 1) -> list[int]:
         outputs = (ctypes.c_uint32 * len(inputs))()
         forms[form].chip_run(threads, len(inputs), inputs, outputs)
         return list(outputs)
 
-    yield call
-    shutil.rmtree(folder)
+    return call
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -162,6 +165,22 @@ def test_split_is_flat_in_every_cycle(run: Callable[..., list[int]], threads: in
     flat = run("flat", inputs)
     assert len(set(flat)) > 1000
     assert run("split", inputs, threads) == flat
+
+
+@pytest.mark.skipif(not has_fst_headers(), reason="Verilator's FST writer needs two headers")
+def test_a_waveform_holds_what_was_asked_for(tmp_path: Path) -> None:
+    """Would break if one tile could not be looked at alone, or the chip around it was missing."""
+    library = build(BuildCache(tmp_path / "cache"), is_split=True, trace=True)
+    for scope, there, absent in (
+        ("tile0_1.adder", {"tile0_1.tile.adder.sum"}, {"tile0_1.tile.x_o", "TOP.mtia_chip.y"}),
+        ("tile0_1", {"tile0_1.tile.adder.sum", "tile0_1.tile.x_o"}, {"tile0_0.tile.x_o"}),
+        ("", {"tile0_0.tile.x_o", "tile0_2.tile.x_o", "TOP.mtia_chip.y"}, set()),
+    ):
+        path = tmp_path / "dump.fst"
+        library.chip_trace(str(path).encode(), scope.encode(), 20)
+        found = {var.full_name for var in pywellen.Waveform(str(path)).all_vars()}
+        assert there <= found, found
+        assert not absent & found
 
 
 def test_the_tile_takes_along_what_it_needs() -> None:
