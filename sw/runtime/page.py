@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A page of control registers: registers by name, counters, the debug port."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from hw.arch import address_map
 from hw.arch.csr import COUNTERS, Register, counter_offset
@@ -47,14 +47,14 @@ class RegisterPage:
                 f" ({wanted:08x})."
             )
 
-    def counters(self) -> dict[str, int | None]:
-        """All performance counters, read as one snapshot."""
+    def counters(self, names: Collection[str] | None = None) -> dict[str, int | None]:
+        """Performance counters, all or those of these names, read as one snapshot."""
         self.set_register("SNAPSHOT", 1)
         values: dict[str, int | None] = {}
-        for counter in COUNTERS:
-            address = self._base + counter_offset(counter.name)
+        for name in [counter.name for counter in COUNTERS] if names is None else names:
+            address = self._base + counter_offset(name)
             low, high = self.port.read_register(address), self.port.read_register(address + 4)
-            values[counter.name] = low | high << 32
+            values[name] = low | high << 32
         return values
 
     def debug_word(self, space: int, index: int, word: int) -> int:

@@ -321,13 +321,16 @@ class DotProductEngine(wiring.Component):
     ) -> None:
         """Trap, idle, and what triage shows."""
         trap, status = self.control.trap, self.control.status
-        # Each word is looked at as if it were the fault, since whether it is one is known late.
+        # Each word is looked at as if it were the fault, since whether it is one is known late; so
+        # what the loader found waits a cycle, and then says which of the two is told.
+        loaded = Signal.like(loader.fault)
+        m.d.sync += loaded.eq(loader.fault)
         with m.If(~trap.valid):
             m.d.sync += [
-                trap.valid.eq(loader.fault.valid | visits.fault.valid),
+                trap.valid.eq(loaded.valid | visits.fault.valid),
                 trap.opcode.eq(Opcode.MML),
                 *(
-                    trap[name].eq(Mux(loader.fault.valid, loader.fault[name], visits.fault[name]))
+                    trap[name].eq(Mux(loaded.valid, loaded[name], visits.fault[name]))
                     for name in ("cause", "tag", "info")
                 ),
             ]

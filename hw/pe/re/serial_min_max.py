@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ class SerialMinMax(wiring.Component):
     Operation: from the cycle after `start` on it looks at the values of `row` one after the other,
     which stays until `done`. `o` stays until the next row's values come.
 
-    Timing: `done` n_valid + 2 cycles after `start`.
+    Timing: `done` n_valid + 3 cycles after `start`.
 
     Numerics: see `RowMinMax`.
 
@@ -60,9 +60,15 @@ class SerialMinMax(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         n_looked, count = Signal.like(self.n_valid), Signal.like(self.n_valid)
-        looked, first, is_nan = Signal(), Signal(), Signal()
-        value = Signal(32, reset_less=True)
-        more = Signal()
+        more, is_nan = Signal(), Signal()
+        # In two steps: a value, and what orders it.
+        value, chosen, chosen_first = Signal(32, reset_less=True), Signal(), Signal()
+        found, looked, first, nan = (
+            Signal(signed(32), reset_less=True),
+            Signal(),
+            Signal(),
+            Signal(),
+        )
         m.d.comb += more.eq(self.busy & (n_looked != count))
         with m.If(self.start):
             m.d.sync += [self.busy.eq(1), n_looked.eq(0), count.eq(self.n_valid)]
@@ -72,16 +78,14 @@ class SerialMinMax(wiring.Component):
             m.d.sync += n_looked.eq(n_looked + 1)
         m.d.sync += [
             value.eq(self.row.word_select(n_looked[: (self.columns - 1).bit_length()], 32)),
-            first.eq(n_looked == 0),
-            looked.eq(more),
-            self.done.eq(looked & ~more),
-        ]
-        low, high, found = Signal(signed(32)), Signal(signed(32)), Signal(signed(32))
-        nan = self.is_float & fp32_is_nan(value)
-        m.d.comb += [
+            Cat(first, chosen_first).eq(Cat(chosen_first, n_looked == 0)),
+            Cat(looked, chosen).eq(Cat(chosen, more)),
+            self.done.eq(looked & ~chosen),
             found.eq(ordered_bits(value, self.is_float)),
-            self.o.eq(pair_bits((low, high), self.is_float, is_nan)),
+            nan.eq(self.is_float & fp32_is_nan(value)),
         ]
+        low, high = Signal(signed(32)), Signal(signed(32))
+        m.d.comb += self.o.eq(pair_bits((low, high), self.is_float, is_nan))
         with m.If(looked):
             m.d.sync += is_nan.eq(nan | (is_nan & ~first))
             with m.If(first | (found < low)):

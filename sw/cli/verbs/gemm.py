@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtia gemm`: C = A @ B with everything that may follow it, on one element or on the grid."""
 
-import dataclasses
 import enum
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -17,19 +14,15 @@ from rich.console import Console
 from hw.arch.commands import Function
 from hw.arch.formats import Format
 from hw.config import ChipConfig, get_config
-from sim.waves import write_save_file
 from sw.cli.files import check_outputs, load_array, waves_wanted
+from sw.cli.gemm_task import OnElement, OnGrid, run_task
 from sw.cli.options import CONFIG, DEVICE, TRACE
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
-from sw.kernels.gemm import GemmProblem
-from sw.runtime.chip import Chip
-from sw.runtime.device import DeviceName, open_device, open_grid
-from sw.runtime.gemm import Finish, GemmJob, GemmRun, as_operand, prepare_gemm, run_gemm
-from sw.runtime.grid import Grid
-from sw.runtime.grid_gemm import GridGemm, prepare_grid_gemm, run_grid_gemm
-from sw.runtime.simulated import Waves
-from sw.runtime.tracing import recorded
+from sw.report.page import check_folder, write_report
+from sw.runtime.device import DeviceName
+from sw.runtime.gemm import Finish, as_operand, prepare_gemm
+from sw.runtime.grid_gemm import prepare_grid_gemm
 
 __all__ = ["command"]
 
@@ -116,6 +109,10 @@ def command(
         typer.Option("--stall-limit", min=1000, help="Cycles without progress that are a hang."),
     ] = 20_000,
     trace: TRACE = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="Write a page about the run, DIR/index.html."),
+    ] = None,
     grid: Annotated[
         bool, typer.Option("--grid", help="All elements of the member; without it only one.")
     ] = False,
@@ -135,25 +132,28 @@ def command(
     finish = _finish(out, bias, relu, scale, activation)
     waves = waves_wanted()
     check_outputs([output, perf, trace, waves.path if waves else None])
+    _check_report(report, device)
     if grid:
         _check_grid(member, device, preload, trace)
-        task: _OnGrid | _OnElement = _OnGrid(
+        task: OnGrid | OnElement = OnGrid(
             member,
             prepare_grid_gemm(member, left, right, finish=finish, where=place),
             waves,
             counters=perf is not None,
             threads=threads,
+            report=report is not None,
         )
     else:
         job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
-        task = _OnElement(member, device, job, waves, trace)
-    run, extra = _run(Console(stderr=True), task, stall_limit)
+        task = OnElement(member, device, job, waves, trace, report=report is not None)
+    run, extra, record = run_task(Console(stderr=True), task, stall_limit)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
     figures = {**run.perf, **extra}
     if perf is not None:
         write_atomic(perf, json.dumps(figures, indent=2) + "\n")
-    print(_summary(figures, output))
+    page = None if record is None or report is None else write_report(record, report)
+    print(_summary(figures, output, page))
 
 
 def _finish(
@@ -187,6 +187,14 @@ def _scale(text: str) -> float | NDArray[Any]:
         raise UserError(f"--scale is {text}; it must be a number or a .npy file.") from None
 
 
+def _check_report(folder: Path | None, device: DeviceName) -> None:
+    """Refuse a page that could not be made."""
+    if folder is not None:
+        if device is not DeviceName.RTL:
+            raise UserError("--report needs --device rtl; the functional device has no time.")
+        check_folder(folder)
+
+
 def _check_grid(member: ChipConfig, device: DeviceName, preload: bool, trace: Path | None) -> None:
     """Refuse what the whole grid cannot do."""
     if member.n_pes == 1:
@@ -198,90 +206,7 @@ def _check_grid(member: ChipConfig, device: DeviceName, preload: bool, trace: Pa
             raise UserError(f"{name} is for one element; leave it or --grid out.")
 
 
-@dataclasses.dataclass(frozen=True)
-class _OnElement:
-    """A product on one element."""
-
-    member: ChipConfig
-    device: DeviceName
-    job: GemmJob
-    waves: Waves | None
-    trace: Path | None
-    n_elements: ClassVar = 1
-
-    @property
-    def problem(self) -> GemmProblem:
-        return self.job.plan.problem
-
-    def open(self, say: Callable[[str], None]) -> Chip:
-        return open_device(self.device, self.member, waves=self.waves, progress=say)
-
-    def run(self, chip: Chip, stall_limit: int, show: Callable[[int], None]) -> GemmRun:
-        with recorded(chip, self.trace):
-            return run_gemm(chip, self.job, stall_limit=stall_limit, progress=show)
-
-
-@dataclasses.dataclass(frozen=True)
-class _OnGrid:
-    """A product on all elements."""
-
-    member: ChipConfig
-    job: GridGemm
-    waves: Waves | None
-    counters: bool
-    """Whether somebody wants the elements' performance counters."""
-    threads: int
-    """That clock the simulated tiles."""
-
-    @property
-    def n_elements(self) -> int:
-        return self.member.n_pes
-
-    @property
-    def problem(self) -> GemmProblem:
-        return self.job.problem
-
-    def open(self, say: Callable[[str], None]) -> Grid:
-        return open_grid(self.member, waves=self.waves, threads=self.threads, progress=say)
-
-    def run(self, chip: Grid, stall_limit: int, show: Callable[[int], None]) -> GemmRun:
-        return run_grid_gemm(
-            chip, self.job, stall_limit=stall_limit, progress=show, counters=self.counters
-        )
-
-
-def _run(console: Console, task: Any, stall_limit: int) -> tuple[GemmRun, dict[str, Any]]:
-    """Open the device, run, and time it."""
-    problem, waves = task.problem, task.waves
-    peak = task.n_elements * task.member.pe.dpe.macs_per_cycle(problem.element_bytes)
-    floor = max(problem.macs // peak, 1)
-    with console.status("starting ...") as status:
-        chip = task.open(status.update)
-        start, began = time.monotonic(), chip.port.cycles
-
-        def show(cycles: int) -> None:
-            rate = (chip.port.cycles - began) / max(time.monotonic() - start, 1e-9) / 1000
-            share = min(100 * cycles / floor, 99)
-            status.update(f"{cycles:,} cycles, about {share:.0f} % ({rate:.0f} kHz)")
-
-        try:
-            status.update("running ...")
-            run = task.run(chip, stall_limit, show)
-        finally:
-            cycles, elapsed = chip.port.cycles - began, time.monotonic() - start
-            chip.port.close()
-            if waves is not None and waves.path.is_file():  # also of a run that failed
-                console.print(f"{waves.path} {write_save_file(waves.path)}")
-    has_time = run.job.cycles is not None
-    return run, {
-        "simulated_khz": cycles / elapsed / 1000 if has_time else None,
-        "simulation_seconds": elapsed,
-        "simulated_cycles": cycles if has_time else None,
-        **chip.build,
-    }
-
-
-def _summary(figures: dict[str, Any], output: Path) -> str:
+def _summary(figures: dict[str, Any], output: Path, page: Path | None) -> str:
     what = (
         f"{figures['m']} x {figures['n']} x {figures['k']} {figures['dtype_a']} to"
         f" {figures['out']} on {figures['config']} from {figures['place'].upper()}"
@@ -292,4 +217,5 @@ def _summary(figures: dict[str, Any], output: Path) -> str:
         f"{what}: {figures['cycles']:,} cycles,"
         f" {100 * figures['utilisation']:.1f} % of {figures['peak_macs_per_cycle']} MAC/cycle"
         f" ({figures['simulated_khz']:.0f} kHz) -> {output}"
+        + (f", {page}" if page is not None else "")
     )

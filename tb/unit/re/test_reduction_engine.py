@@ -34,7 +34,7 @@ from tb.unit.re.plans import BANK_UNITS, ROW_WORDS, Plan, random_drain
 PARAMETERS = bench_parameters()
 FORMATS = (Format.INT32, Format.FP32) if PARAMETERS.get("with_fp") else (Format.INT32,)
 ROW_CYCLES, DRAIN_OVERHEAD, PRELOAD_OVERHEAD, SERIAL_OVERHEAD = (
-    (2, 12, 15, 4) if PARAMETERS.get("row_in_memory") else (1, 10, 13, 3)
+    (2, 12, 15, 5) if PARAMETERS.get("row_in_memory") else (1, 10, 13, 4)
 )
 needs_links = cocotb.test(skip=not PARAMETERS.get("with_links"))
 
