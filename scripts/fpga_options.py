@@ -65,6 +65,7 @@ def _measure(option: Option, arguments: argparse.Namespace, console: Console) ->
         changes=option.changes,
         seeds=arguments.seeds,
         jobs=arguments.jobs,
+        with_placement=not arguments.no_place,
         with_picture=False,
     )
     with_it, without = run_flow(order, console), run_flow(unmodified(order), console)

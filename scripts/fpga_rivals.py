@@ -110,6 +110,7 @@ def _own(unit: str, arguments: argparse.Namespace, console: Console) -> ComputeP
         unit=unit,
         seeds=arguments.seeds,
         jobs=arguments.jobs,
+        with_placement=not arguments.no_place,
         aim_mhz=100.0,
         with_picture=False,
     )

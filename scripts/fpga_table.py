@@ -38,6 +38,9 @@ def run_table(
     parser.add_argument("--config", default="fpga")
     parser.add_argument("--target", default=DEFAULT_DEVICE)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument(
+        "--no-place", action="store_true", help="areas alone, in a fraction of the time"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
