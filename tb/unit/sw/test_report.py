@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mtia gemm --report`: windows are exact, the page stands alone and shows the run's numbers."""
+
+import base64
+import dataclasses
+import xml.etree.ElementTree as ElementTree
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.arch.units import State, Unit
+from hw.config import PRESETS
+from sim.trace.log import EVENT, unit_value
+from sw.cli.app import main
+from sw.report.activity import N_UNITS, Activity, ActivityLog
+from sw.report.page import check_folder, report_page, write_report
+from sw.report.png import shade_uri
+from sw.report.roofs import roofline
+from sw.report.svg import bytes_text, ticks
+from tb.common.seeds import numpy_rng
+from tb.unit.sw.report_page import made_up, number, read_page
+
+TINY = PRESETS["tiny"]
+RUNS = {
+    "element": made_up(TINY, is_grid=False),
+    "element, DRAM": made_up(TINY, is_grid=False, place="dram"),
+    "grid": made_up(TINY, is_grid=True),
+    "64 elements": made_up(PRESETS["mtia100"], is_grid=True, cycles=100_000, place="dram"),
+    "short": made_up(PRESETS["fpga"], is_grid=False, cycles=4),
+}
+
+
+def slow_fold(events: np.ndarray, n_elements: int, end: int) -> np.ndarray:
+    """Cycle by cycle: the state of each element's unit, by another way than the fold's."""
+    states = np.zeros((n_elements, N_UNITS, end), np.int64)
+    for time, value, track in events.tolist():
+        if track % 128 < N_UNITS:
+            states[track // 128, track % 128, time:] = value & 0xF
+    return states
+
+
+def windows_of(activity: Activity, states: np.ndarray, origin: int) -> np.ndarray:
+    """`activity.cycles` as `slow_fold` has it."""
+    edges = origin + activity.edges
+    counts = [
+        [(states[..., a:b] == state).sum(axis=2) for a, b in zip(edges, edges[1:], strict=False)]
+        for state in range(len(State))
+    ]
+    return np.array(counts).transpose(2, 3, 0, 1)
+
+
+@pytest.mark.parametrize("end", [300, 512, 513, 5000])
+def test_windows_are_exact(end: int) -> None:
+    """Random changes in random batches, over and under the most windows; would break if a state
+    were counted in the wrong window, twice, or not over the edge of a batch."""
+    rng = numpy_rng(f"windows {end}")
+    n_events, n_elements, start = 400, 3, 40
+    events = np.zeros(n_events, EVENT)
+    events["time"] = np.sort(rng.integers(start, start + end, n_events))
+    events["track"] = 128 * rng.integers(0, n_elements, n_events) + rng.choice(
+        [*range(N_UNITS), 64, 70], n_events
+    )
+    events["value"] = rng.integers(0, State.HALTED + 1, n_events) | 77 << 4
+    last = start + end
+    log = ActivityLog("x", n_elements=n_elements, keep_events=False)
+    for batch in np.split(events, np.sort(rng.integers(0, n_events, 7))):
+        log.add(batch)
+    log.end(last)
+    activity, states = log.activity(), slow_fold(events, n_elements, last)
+    at_work = np.flatnonzero((states != State.IDLE).any(axis=(0, 1)))
+    origin, length = int(at_work[0]), int(at_work[-1] + 1 - at_work[0])
+    assert activity.length == length
+    assert activity.cycles.shape[-1] <= 512
+    expected = windows_of(activity, states, origin)
+    assert np.array_equal(activity.cycles[:, :, 1:], expected[:, :, 1:])
+
+
+def test_events_are_kept_for_a_trace_too() -> None:
+    """Would break if `--trace` beside `--report` gave an empty file."""
+    for keep in (True, False):
+        log = ActivityLog("x", n_elements=1, keep_events=keep)
+        log.add(np.array([(5, unit_value(State.BUSY, 1, 2), Unit.DPE)], EVENT))
+        log.end(9)
+        assert log.events.size == keep
+        assert log.last_time == 9
+        assert log.activity().total(0, Unit.DPE, State.BUSY) == 4
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_page_stands_alone(name: str) -> None:
+    """Would break if the page asked the network for anything, or a drawing were no XML."""
+    page = read_page(text := report_page(RUNS[name]))
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert "@import" not in text and "url(http" not in text
+    body = text.removeprefix("<!doctype html>\n")
+    for part in body.split("<svg ")[1:]:
+        ElementTree.fromstring("<svg " + part[: part.index("</svg>")] + "</svg>")
+    assert "prefers-color-scheme: dark" in text
+    assert "nan" not in body.split("</style>")[1]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_page_shows_the_run(name: str) -> None:
+    """Would break if a number of the summary were of something else."""
+    run = RUNS[name]
+    page, cycles = read_page(report_page(run)), run.figures["cycles"]
+    assert number(page.cell("summary", "cycles")) == cycles
+    assert number(page.cell("summary", "ideal cycles")) == cycles // 4
+    assert number(page.cell("summary", "of peak")) == 25.0
+    speed = run.config.pe.dpe.macs_per_cycle() * run.n_elements / 4
+    assert number(page.cell("summary", "MAC per cycle")) == speed
+    assert number(page.cell("units", "DPE", 1)) == 25.0
+    assert number(page.cell("units", "DPE", 2)) == 25.0
+    assert number(page.cell("units", "DPE", -1)) == 50.0
+    ways = {row[0]: number(row[2]) for row in page.tables["ways"][1:]}
+    line = run.config.pe.link_bytes
+    if run.is_grid:
+        ports = "memory ports of all elements"
+        assert ways == {
+            f"{ports}, reads": 30 * line * run.n_elements,
+            f"{ports}, writes": 10 * line * run.n_elements,
+        }
+    else:
+        assert ways["SRAM, reads"] == 31 * line
+        assert ways["DRAM channel, writes"] == 8
+        assert ways["memory port, reads"] == 30 * line
+
+
+def test_roofs_are_those_of_the_configuration() -> None:
+    """By hand, for `tiny`; would break if one element were given the bandwidth of all slices."""
+    grid, element = roofline(RUNS["grid"]), roofline(RUNS["element, DRAM"])
+    assert [(s.name, s.bytes_per_cycle) for s in grid.slopes] == [("SRAM", 64), ("DRAM", 8)]
+    assert [(s.name, s.bytes_per_cycle) for s in element.slopes] == [("SRAM", 16), ("DRAM", 8)]
+    assert (grid.peak, element.peak) == (256, 64)
+    assert element.n_bytes == 40 * 16
+    assert element.intensity == 64 * 250 / 640
+    assert element.roof == 64 and element.limit == "the multipliers"
+    more = dataclasses.replace(element, intensity=4.0)
+    assert more.roof == 32 and more.limit == "DRAM bandwidth"
+
+
+def test_page_tells_when_records_and_counters_differ() -> None:
+    """Would break if a page passed that contradicts itself."""
+    run = RUNS["grid"]
+    assert not run.differences()
+    assert "agree in every cycle" in report_page(run)
+    wrong = {**run.counters, (1, 0): {**run.counters[1, 0], "dpe.busy": 7}}
+    page = report_page(dataclasses.replace(run, counters=wrong))
+    assert "differ: DPE.BUSY of element (1, 0)." in page
+
+
+def test_an_element_without_work_is_blank() -> None:
+    """A small product leaves elements out; would break if their old counters were shown."""
+    run = RUNS["grid"]
+    some = dataclasses.replace(run, counters={(0, 0): run.counters[0, 0]})
+    assert some.port_bytes("read") == 30 * 16
+    assert "1 of 4" in report_page(some)
+
+
+def test_shades_are_a_png() -> None:
+    """Decoded by hand; would break if rows or opacity were mixed up."""
+    shares = np.array([[0.0, 0.5, 1.0], [1.5, 0.2, 0.0]])
+    data = base64.b64decode(shade_uri(shares, (1, 2, 3)).split(",")[1])
+    assert data[16:24] == bytes((0, 0, 0, 3, 0, 0, 0, 2))
+    at = data.index(b"IDAT")
+    pixels = zlib.decompress(data[at + 4 : at + 4 + int.from_bytes(data[at - 4 : at])])
+    assert [row[0] for row in (pixels[:13], pixels[13:])] == [0, 0]
+    assert list(pixels[4:13:4]) == [0, 128, 255]
+    assert list(pixels[17:26:4]) == [255, 51, 0]
+
+
+def test_small_texts() -> None:
+    """Units and round numbers, at their limits."""
+    texts = [bytes_text(n).replace("\N{NO-BREAK SPACE}", " ") for n in (0, 1023, 1024, 102400)]
+    assert texts == ["0 B", "1,023 B", "1.0 KiB", "100 KiB"]
+    assert ticks(3) == [0, 1, 2, 3]
+    assert ticks(1234) == [0, 500, 1000]
+
+
+def test_page_is_written_whole(tmp_path: Path) -> None:
+    """In a folder that is made, and again over the old page."""
+    for _ in range(2):
+        path = write_report(RUNS["element"], tmp_path / "a" / "b")
+        assert path.read_text().endswith("</html>\n")
+        assert [file.name for file in path.parent.iterdir()] == ["index.html"]
+    check_folder(tmp_path / "a" / "b")
+    check_folder(tmp_path / "new" / "folder")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--report", "a.npy"), "--report is a.npy, but a.npy is a file; it must be a folder."),
+        (("--report", "a.npy/x"), "--report is a.npy/x, but a.npy is a file; it must be a folder."),
+        (("--report", "x", "--device", "functional"), "--report needs --device rtl"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(
+    options: tuple[str, ...],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one sentence, before anything is built or run."""
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.ones((4, 4), np.int8))
+    code = main(["gemm", "a.npy", "a.npy", "-o", "c.npy", "--config", "tiny", *options])
+    error = capsys.readouterr().err
+    assert code != 0 and sentence in error and error.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy"]
