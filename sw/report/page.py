@@ -2,10 +2,11 @@
 """The page as a whole, and the file."""
 
 import html
+import os
 from pathlib import Path
 
 from sw.errors import UserError
-from sw.files import write_folder
+from sw.files import check_writable, write_folder
 from sw.report.heat_map import heat_maps, unit_table
 from sw.report.record import RunRecord
 from sw.report.roof_chart import roof_section
@@ -53,14 +54,16 @@ def check_folder(folder: Path) -> None:
 
     Raises
     ------
-    UserError
-        If `folder` is a file, or lies in one.
+    UserError, OSError
+        If `folder` is a file, or lies in one, or nothing can be written there.
     """
-    for path in (folder, *folder.parents):
-        if path.exists():
-            if not path.is_dir():
-                raise UserError(f"--report is {folder}, but {path} is a file; it must be a folder.")
-            return
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"--report is {folder}, but {there} is a file; it must be a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(13, "Permission denied", os.fspath(there))
+    if there == folder:
+        check_writable(folder / PAGE_NAME)
 
 
 def write_report(run: RunRecord, folder: Path) -> Path:

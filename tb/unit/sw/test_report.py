@@ -194,7 +194,8 @@ def test_page_is_written_whole(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (("--report", "a.npy"), "--report is a.npy, but a.npy is a file; it must be a folder."),
-        (("--report", "a.npy/x"), "--report is a.npy/x, but a.npy is a file; it must be a folder."),
+        (("--report", "a.npy/x"), "--report is a.npy/x, but {}/a.npy is a file; it must be"),
+        (("--report", "."), "index.html"),
         (("--report", "x", "--device", "functional"), "--report needs --device rtl"),
     ],
 )
@@ -208,7 +209,8 @@ def test_a_page_that_cannot_be_is_refused(
     """In one sentence, before anything is built or run."""
     monkeypatch.chdir(tmp_path)
     np.save("a.npy", np.ones((4, 4), np.int8))
+    (tmp_path / "index.html").mkdir()
     code = main(["gemm", "a.npy", "a.npy", "-o", "c.npy", "--config", "tiny", *options])
     error = capsys.readouterr().err
-    assert code != 0 and sentence in error and error.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy"]
+    assert code != 0 and sentence.format(tmp_path) in error and error.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "index.html"]
