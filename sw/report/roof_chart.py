@@ -11,6 +11,8 @@ __all__ = ["roof_section"]
 
 _WIDTH, _HEIGHT = 900, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 20, 48
+_WORDS = 150
+"""About the width of a line's words."""
 
 
 class _Axes:
@@ -19,7 +21,7 @@ class _Axes:
     def __init__(self, model: Roofline) -> None:
         ridges = [model.peak / slope.bytes_per_cycle for slope in model.slopes]
         xs = [*ridges, model.intensity, model.best_intensity]
-        self.low = math.floor(math.log2(min(xs))) - 1
+        self.low = math.floor(math.log2(min(xs))) - 2
         self.high = math.ceil(math.log2(max(xs))) + 1
         least = min(2.0**self.low * slope.bytes_per_cycle for slope in model.slopes)
         self.bottom = math.floor(math.log2(max(min(least, model.speed / 2), 2**-6)))
@@ -95,11 +97,24 @@ def _slope(axes: _Axes, model: Roofline, slope: Slope) -> str:
     kind = "roof" if slope.is_used else "roof unused"
     line = tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=kind)
     angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
-    # Beside the run's own words, not across them.
-    far = max((0.25, 0.75), key=lambda part: abs(x1 + part * (x2 - x1) - axes.x(model.intensity)))
-    turn = f"translate({x1 + far * (x2 - x1):.1f} {y1 + far * (y2 - y1):.1f}) rotate({angle:.1f})"
+    x, y = _clear_place(axes, model, (x1, y1), (x2, y2))
+    turn = f"translate({x:.1f} {y:.1f}) rotate({angle:.1f})"
     words = f"{slope.name} {slope.bytes_per_cycle:g} B/cycle"
     return line + tag("text", words, y=-7, transform=turn, class_="middle")
+
+
+def _clear_place(
+    axes: _Axes, model: Roofline, start: tuple[float, float], end: tuple[float, float]
+) -> tuple[float, float]:
+    """Where on a slope its words are as far as can be from the run's, and do not hang over."""
+    run_x, run_y = axes.x(model.intensity) + _WORDS / 2, axes.y(model.speed) + 18
+    length = math.hypot(end[0] - start[0], end[1] - start[1])
+    edge = min(0.5, 0.6 * _WORDS / length)
+    places = [
+        (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
+        for part in (edge, 0.5, 1 - edge)
+    ]
+    return max(places, key=lambda at: abs(at[0] - run_x) / 3 + abs(at[1] - run_y))
 
 
 def _peak(axes: _Axes, model: Roofline) -> str:
