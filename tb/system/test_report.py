@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports of the RTL: recorded states add up to the counters, the page shows what the run says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.config import PRESETS
+from sw.cli.gemm_task import OnElement, OnGrid
+from sw.report.page import report_page
+from sw.report.record import PAGE_COUNTERS
+from sw.runtime.device import DeviceName
+from sw.runtime.gemm import prepare_gemm
+from sw.runtime.grid_gemm import prepare_grid_gemm
+from sw.runtime.simulated import simulated_chip, simulated_grid
+from tb.common.seeds import bench_seed, numpy_rng
+from tb.unit.sw.report_page import number, read_page
+
+CONFIG = PRESETS["tiny"]
+
+
+def operands(m: int, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two INT8 matrices."""
+    rng = numpy_rng(f"report {m} {n} {k}")
+    a, b = (rng.integers(-128, 128, size).astype(np.int8) for size in ((m, k), (k, n)))
+    return a, b
+
+
+@pytest.mark.parametrize("place", ["sram", "dram"])
+def test_page_of_one_element(place: str, tmp_path: Path) -> None:
+    """With a trace beside it; would break if a number on the page were not the run's."""
+    chip, _ = simulated_chip(CONFIG, test=True, seed=bench_seed())
+    a, b = operands(24, 40, 48)
+    trace = tmp_path / "run.pftrace"
+    job = prepare_gemm(CONFIG, a, b, where=place)
+    task = OnElement(CONFIG, DeviceName.RTL, job, None, trace, report=True)
+    run, record = task.run(chip, 20_000, lambda _: None)
+    chip.port.close()
+    assert record is not None and record.differences() == []
+    assert np.array_equal(run.c, a.astype(np.int32) @ b.astype(np.int32))
+    assert trace.stat().st_size > 0
+    page, perf = read_page(report_page(record)), run.perf
+    assert number(page.cell("summary", "cycles")) == perf["cycles"]
+    assert number(page.cell("summary", "ideal cycles")) == 24 * 40 * 48 / 64
+    assert number(page.cell("summary", "of peak")) == pytest.approx(
+        100 * perf["utilisation"], abs=0.051
+    )
+    ways = {row[0]: number(row[2]) for row in page.tables["ways"][1:]}
+    moved = perf["bytes"]
+    assert ways == {
+        "memory port, reads": moved["link_in"], "memory port, writes": moved["link_out"],
+        "SRAM, reads": moved["sram_read"], "SRAM, writes": moved["sram_write"],
+        "DRAM channel, reads": moved["dram_read"], "DRAM channel, writes": moved["dram_write"],
+    }  # fmt: skip
+    assert (ways["DRAM channel, reads"] > 0) == (place == "dram")
+    busy = 100 * perf["counters"]["dpe.busy"] / perf["cycles"]
+    assert number(page.cell("units", "DPE", 1)) == pytest.approx(busy, abs=0.051)
+
+
+def test_page_of_a_grid() -> None:
+    """Every state of every unit of every element; would break if elements were mixed up, or a
+    counter were read of the wrong one."""
+    grid, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+    a, b = operands(40, 24, 96)
+    found = []
+    for counters in (True, False):
+        job = prepare_grid_gemm(CONFIG, a, b)
+        task = OnGrid(CONFIG, job, None, counters=counters, threads=1, report=True)
+        run, record = task.run(grid, 20_000, lambda _: None)
+        assert record is not None and record.differences() == []
+        assert np.array_equal(run.c, a.astype(np.int32) @ b.astype(np.int32))
+        found.append(record)
+    grid.port.close()
+    whole, few = found
+    assert len({tuple(values.items()) for values in whole.counters.values()}) > 1
+    assert all(tuple(values) == PAGE_COUNTERS for values in few.counters.values())
+    page = read_page(report_page(few))
+    assert number(page.cell("summary", "cycles")) == few.cycles
+    writes = [row[2] for row in page.tables["ways"] if row[0].endswith("writes")]
+    assert number(writes[0]) >= 40 * 24 * 4
