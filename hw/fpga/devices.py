@@ -34,10 +34,6 @@ class Device:
     synth_command: str = "synth_ecp5 -abc9 -nowidelut"
     """Yosys's command that maps a design to the family. Functions of five inputs and more from the
     slices' multiplexers would cost a tenth to a third more LUTs for no speed."""
-    wire_ps: int = 1_000
-    """What the mapper to LUTs takes for the way to each of them: about what it is in a full device.
-    Yosys's own figure of 300 lets a path have 13 LUTs as long as a block RAM is slower than them;
-    this one makes it 11, for a thousandth more LUTs."""
     family: str = "ecp5"
     """As `Emission.target` names it."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from amaranth.hdl import Elaboratable
 
 from hw.fpga.devices import Device
-from hw.fpga.netlist import TOP, FpgaNetlist, fpga_netlist
+from hw.fpga.netlist import TOP, CombinationalLoop, FpgaNetlist, fpga_netlist
 from hw.yosys import YosysError, run_yosys
 from sim.build_cache import BuildCache, content_key
 from sw.errors import UserError
@@ -27,6 +27,7 @@ __all__ = [
     "CACHE_BYTES",
     "SynthesisError",
     "Synthesis",
+    "make_netlist",
     "synthesise",
     "synthesise_netlist",
 ]
@@ -45,7 +46,7 @@ _LATCH = re.compile(r"Latch inferred for signal `\\?([^']+)'")
 
 
 class SynthesisError(UserError):
-    """Yosys refuses the design."""
+    """Amaranth or Yosys refuses the design."""
 
 
 class Synthesis:
@@ -121,11 +122,24 @@ def synthesise(
     Raises
     ------
     SynthesisError
-        When Yosys refuses the design.
+        When Amaranth or Yosys refuses the design.
     """
-    return synthesise_netlist(
-        fpga_netlist(component, family=device.family), device, progress=progress, cache=cache
-    )
+    netlist = make_netlist(component, device)
+    return synthesise_netlist(netlist, device, progress=progress, cache=cache)
+
+
+def make_netlist(component: Elaboratable, device: Device) -> FpgaNetlist:
+    """The component as Yosys reads it.
+
+    Raises
+    ------
+    SynthesisError
+        When Amaranth finds a combinational loop.
+    """
+    try:
+        return fpga_netlist(component, family=device.family)
+    except CombinationalLoop as error:
+        raise SynthesisError(str(error)) from None
 
 
 def synthesise_netlist(
@@ -160,13 +174,7 @@ def _script(device: Device, *, has_verilog: bool) -> list[str]:
         # To be written at the end: writing sorts the design, after which abc9 has been seen to make
         # a wire twice and give up.
         "design -save coarse",
-        f"{command} -run map_ram:map_luts",
-        # What stands there, but for the delay of a wire.
-        "check -latchonly -assert",
-        "techmap -map +/lattice/latches_map.v",
-        f"abc9 -maxlut 4 -W {device.wire_ps}",
-        "clean",
-        f"{command} -run map_cells:",
+        f"{command} -run map_ram:",
         "tee -q -o stat.json stat -json",
         f"write_json {_NETLIST}",
         "design -load coarse",
