@@ -9,6 +9,7 @@ right. Units receive the small class (or plain integers) they need, never the wh
 import dataclasses
 import hashlib
 import json
+import math
 from typing import Any
 
 __all__ = [
@@ -376,6 +377,10 @@ class ChipConfig:
         for name in ("rows", "cols"):
             value = getattr(self, name)
             _check(1 <= value <= 16, f"{name} is {value}; it must be from 1 to 16.")
+        _check(
+            math.isfinite(self.clock_mhz) and self.clock_mhz > 0,
+            f"clock_mhz is {self.clock_mhz:g}; it must be a finite number above 0.",
+        )
         self.pe.validate()
         self.sram.validate()
         self.dram.validate()
