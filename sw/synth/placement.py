@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +44,7 @@ _PHASES = (
     (re.compile(r"Info:\s+\d+ \|\s+\d+\s+\d+ \|[^|]*\|\s+(\d+)\|"), "routing, {} arcs left"),
     (re.compile(r"Info: Running (router\S+|main analytical placer)"), None),
 )
+OnStart = Callable[[subprocess.Popen[str]], None]
 _UNPLACEABLE = re.compile(r"ERROR: (.*)")
 _LOOP = re.compile(r"(?:timing|combinational|combinatorial) loop", re.IGNORECASE)
 
@@ -139,8 +141,11 @@ def place(
         When nextpnr cannot place or route the design.
     """
 
+    running = _Running()
+
     def one(seed: int) -> Placement:
-        return Placement(seed, _cached_run(synthesis, device, seed, mhz, pins, progress))
+        folder = _cached_run(synthesis, device, seed, mhz, pins, progress, running.add)
+        return Placement(seed, folder)
 
     with concurrent.futures.ThreadPoolExecutor(max(1, min(jobs, len(seeds)))) as pool:
         runs = [pool.submit(one, seed) for seed in seeds]
@@ -148,7 +153,31 @@ def place(
             return Runs(tuple(run.result() for run in runs))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            running.kill()  # who leaves the pool waits for its threads, and they for these
             raise
+
+
+class _Running:
+    """Programs that threads wait for, which all end when the first of them fails, or on Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._programs: list[subprocess.Popen[str]] = []
+        self._is_over = False
+
+    def add(self, program: subprocess.Popen[str]) -> None:
+        """A program has begun."""
+        with self._lock:
+            self._programs.append(program)
+            if self._is_over:
+                program.kill()
+
+    def kill(self) -> None:
+        """End all, those too that are yet to begin."""
+        with self._lock:
+            self._is_over = True
+            for program in self._programs:
+                program.kill()
 
 
 def _cached_run(
@@ -158,6 +187,7 @@ def _cached_run(
     mhz: float,
     pins: str | None,
     progress: Progress | None,
+    on_start: OnStart,
 ) -> Path:
     """The folder of one run."""
     arguments = [
@@ -181,11 +211,11 @@ def _cached_run(
         except OSError:  # a file system without links
             shutil.copyfile(synthesis.netlist, folder / _NETLIST)
         (folder / _PINS).write_text(pins or "")
-        code, text = run_tool("nextpnr_ecp5", arguments, folder, on_line)
+        code, text = run_tool("nextpnr_ecp5", arguments, folder, on_line, on_start)
         (folder / _LOG).write_text(text)
         (folder / _NETLIST).unlink()
         if code != 0:
-            reason = f"it was ended by signal {-code}." if code < 0 else _reason(text)
+            reason = f"it was ended by signal {-code}." if code < 0 else _reason(text, code)
             raise PlacementError(
                 f"nextpnr cannot place the design on {device.name} with seed {seed}: {reason}"
             )
@@ -195,7 +225,11 @@ def _cached_run(
 
 
 def run_tool(
-    name: str, arguments: Sequence[str], folder: Path, on_line: Callable[[str], None]
+    name: str,
+    arguments: Sequence[str],
+    folder: Path,
+    on_line: Callable[[str], None],
+    on_start: OnStart | None = None,
 ) -> tuple[int, str]:
     """Run a program of the nextpnr package in `folder`; exit code and all that it printed.
 
@@ -208,7 +242,7 @@ def run_tool(
     module = _PACKAGE.replace("-", "_")
     script = f"import sys, {module} as m; sys.exit(m.run_{name}(sys.argv[1:]))"
     command = [native] if native else [sys.executable, "-c", script]
-    code, lines = run_lines([*command, *arguments], folder, on_line)
+    code, lines = run_lines([*command, *arguments], folder, on_line, on_start)
     return code, "".join(lines)
 
 
@@ -235,7 +269,8 @@ def _phase(line: str) -> str | None:
     return None
 
 
-def _reason(text: str) -> str:
+def _reason(text: str, code: int) -> str:
     """Why nextpnr gave up."""
     errors = _UNPLACEABLE.findall(text)
-    return errors[-1] if errors else text.strip()[-300:]
+    last = errors[-1] if errors else text.strip()[-300:]
+    return last or f"it ended with exit code {code} and said nothing."
