@@ -6,9 +6,10 @@ from pathlib import Path
 
 from sw.synth.placement import Placement, PlacementError, run_tool
 
-__all__ = ["bitstream"]
+__all__ = ["BITSTREAM_FILES", "bitstream"]
 
 _NAME = "chip"
+BITSTREAM_FILES = (f"{_NAME}.config", f"{_NAME}.bit")
 
 
 def bitstream(placement: Placement) -> dict[str, str | bytes]:
@@ -22,10 +23,11 @@ def bitstream(placement: Placement) -> dict[str, str | bytes]:
     assert placement.text_config is not None
     text = placement.text_config.read_text()
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / f"{_NAME}.config").write_text(text)
-        arguments = ["--compress", f"{_NAME}.config", f"{_NAME}.bit"]
+        config, bit = (Path(folder) / name for name in BITSTREAM_FILES)
+        config.write_text(text)
+        arguments = ["--compress", *BITSTREAM_FILES]
         code, output = run_tool("ecppack", arguments, Path(folder), lambda line: None)
         if code != 0:
             raise PlacementError(f"ecppack refuses the configuration: {output.strip()[-300:]}")
-        bits = (Path(folder) / f"{_NAME}.bit").read_bytes()
-    return {f"{_NAME}.config": text, f"{_NAME}.bit": bits}
+        bits = bit.read_bytes()
+    return dict(zip(BITSTREAM_FILES, (text, bits), strict=True))

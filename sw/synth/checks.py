@@ -13,6 +13,7 @@ from sw.synth.memories import LARGE_DEPTH, LARGE_MEMORY_BITS, MemoryUse
 __all__ = [
     "capacity_faults",
     "clock_faults",
+    "clock_notes",
     "latch_faults",
     "loop_faults",
     "memory_faults",
@@ -111,4 +112,14 @@ def clock_faults(median_mhz: float | None, config: ChipConfig, unit: str) -> lis
     return [
         f"{unit} reaches {median_mhz:.1f} MHz (median of all seeds); {config.name!r} states"
         f" clock_mhz={config.clock_mhz:g}."
+    ]
+
+
+def clock_notes(median_mhz: float | None, config: ChipConfig, unit: str) -> list[str]:
+    """A placed unit without a path from register to register says nothing about the clock."""
+    if median_mhz is not None:
+        return []
+    return [
+        f"{unit} has no path from register to register, so nothing shows that it reaches"
+        f" clock_mhz={config.clock_mhz:g} of {config.name!r}."
     ]

@@ -9,12 +9,13 @@ those that a good placement gives a net of so many readers.
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from sw.errors import UserError
 from sw.synth.netlist import Netlist
 
-__all__ = ["EstimatedPath", "estimate_paths", "wire_ns"]
+__all__ = ["EstimateError", "EstimatedPath", "estimate_paths", "wire_ns"]
 
 _LUT_NS = 0.24
 _CLOCK_TO_OUTPUT_NS = {"TRELLIS_FF": 0.53, "MULT18X18D": 3.0, "DP16KD": 5.7, "PDPW16KD": 5.7}
@@ -26,6 +27,13 @@ _INTO_CARRY_NS = 0.45
 _ADDRESSES = ("RAD",)
 """Inputs through which a LUT RAM is read; the others are written with the clock."""
 _CLOCKS = ("CLK", "WCK", "CLKA", "CLKB", "CLK0", "CLK1", "CLK2", "CLK3")
+
+
+_STATIONS = 6
+
+
+class EstimateError(UserError):
+    """Paths have no end; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,13 @@ def wire_ns(n_readers: int) -> float:
 
 
 def estimate_paths(netlist: Netlist, *, depth: int = 3) -> list[EstimatedPath]:
-    """The slowest path for each pair of parts, the slowest first; a part has `depth` names."""
+    """The slowest path for each pair of parts, the slowest first; a part has `depth` names.
+
+    Raises
+    ------
+    EstimateError
+        When cells need one another's outputs in the same cycle.
+    """
     timing = _Timing(netlist)
     found: dict[tuple[str, str], EstimatedPath] = {}
     counts: dict[tuple[str, str], int] = {}
@@ -130,7 +144,13 @@ class _Timing:
             }
             for name, cell in self._cells.items()
         }
-        return TopologicalSorter(graph).static_order()
+        try:
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            way = ", ".join(error.args[1][:_STATIONS])
+            raise EstimateError(
+                f"There is no estimate of paths, for cells need one another's outputs: {way}."
+            ) from None
 
     def _visit(self, name: str) -> None:
         """Find the latest ways to a cell's outputs."""

@@ -6,85 +6,128 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from hw.fpga.netlist import fpga_netlist
 from sw.files import write_folder
-from sw.synth.bitstream import bitstream
+from sw.synth.bitstream import BITSTREAM_FILES, bitstream
 from sw.synth.checks import (
     capacity_faults,
     clock_faults,
+    clock_notes,
     latch_faults,
     loop_faults,
     memory_faults,
     multiplier_faults,
 )
-from sw.synth.estimate import estimate_paths
+from sw.synth.estimate import EstimateError, estimate_paths
 from sw.synth.memories import memory_uses
 from sw.synth.order import CHIP, Order
 from sw.synth.paths import critical_paths, port_delays
 from sw.synth.picture import draw_tree
-from sw.synth.placement import Runs, nextpnr_version, place
+from sw.synth.placement import PlacementError, Runs, nextpnr_version, place
 from sw.synth.progress import Progress
 from sw.synth.report import Report
-from sw.synth.synthesis import Synthesis, synthesise_netlist
+from sw.synth.synthesis import (
+    Synthesis,
+    SynthesisError,
+    make_netlist,
+    synthesise_netlist,
+)
 from sw.synth.tree import area_tree
 
-__all__ = ["run_flow", "unmodified"]
+__all__ = ["RESULT_FILES", "run_flow", "unmodified"]
+
+_REPORT, _PICTURE = "report.json", "area.png"
+RESULT_FILES = (_REPORT, _PICTURE, *BITSTREAM_FILES)
+"""All that a run may leave in its folder."""
 
 
 def run_flow(order: Order, console: Console) -> Report:
     """Everything that `order` asks for; files are left in `order.folder`.
 
+    What an earlier run left there goes first, so that nothing of two runs stands side by side.
+
     Raises
     ------
     UserError, ConfigError
-        When a design or a tool stands in the way. What the checks find is in the report.
+        When a tool is missing. What the checks find, and why a tool refuses the design, is in the
+        report.
     """
     progress = Progress(console)
-    name = f"{order.config.name} {order.unit}"
-    with progress.phase(f"{name}: netlist"):
-        netlist = fpga_netlist(order.component(), family=order.device.family)
-    with progress.phase(f"{name}: synthesis"):
-        synthesis = synthesise_netlist(netlist, order.device, progress=progress)
-    with progress.phase(f"{name}: area by parts"):
-        report = _examine(order, synthesis)
-    if order.with_estimate:
-        with progress.phase(f"{name}: estimate of paths"):
-            report.estimates = estimate_paths(synthesis.read_netlist())
-    if order.with_placement and not capacity_faults(report.area, order.device):
-        if report.area.multiplier <= order.device.multipliers:
-            _add_placement(report, synthesis, progress)
+    for name in RESULT_FILES:
+        (order.folder / name).unlink(missing_ok=True)
+    report = Report(order=order, tools=_tools())
+    try:
+        synthesis = _synthesise(order, progress)
+    except SynthesisError as error:
+        report.faults.append(str(error))
+    else:
+        with progress.phase(f"{_name(order)}: area by parts"):
+            _examine(report, synthesis)
+        _follow_paths(report, synthesis, progress)
     _write(report, progress)
     return report
 
 
-def _examine(order: Order, synthesis: Synthesis) -> Report:
+def _name(order: Order) -> str:
+    return f"{order.config.name} {order.unit}"
+
+
+def _tools() -> dict[str, str]:
+    """Names and versions."""
+    yosys = f"pyosys {importlib.metadata.version('pyosys')}"
+    return {"yosys": yosys, "nextpnr": nextpnr_version()}
+
+
+def _synthesise(order: Order, progress: Progress) -> Synthesis:
+    """The netlist of the device's cells."""
+    with progress.phase(f"{_name(order)}: netlist"):
+        netlist = make_netlist(order.component(), order.device)
+    with progress.phase(f"{_name(order)}: synthesis"):
+        return synthesise_netlist(netlist, order.device, progress=progress)
+
+
+def _examine(report: Report, synthesis: Synthesis) -> None:
     """What the netlist alone tells."""
-    config, device, area = order.config, order.device, synthesis.area
+    order, area = report.order, synthesis.area
     netlist = synthesis.read_netlist()
-    memories = memory_uses(synthesis, netlist.cell_types)
-    return Report(
-        order=order,
-        area=area,
-        memories=memories,
-        tree=area_tree(netlist, depth=order.tree_depth, name=order.unit),
-        tools={
-            "yosys": f"pyosys {importlib.metadata.version('pyosys')}",
-            "nextpnr": nextpnr_version(),
-        },
-        faults=[
-            *latch_faults(synthesis.coarse_cells),
-            *loop_faults(synthesis.log),
-            *memory_faults(memories),
-            *multiplier_faults(area, synthesis.soft_products, config, device),
-            *capacity_faults(area, device),
-        ],
-    )
+    report.netlist, report.area = synthesis.key, area
+    report.memories = memory_uses(synthesis, netlist.cell_types)
+    report.tree = area_tree(netlist, depth=order.tree_depth, name=order.unit)
+    report.faults += [
+        *_timing_faults(synthesis),
+        *memory_faults(report.memories),
+        *multiplier_faults(area, synthesis.soft_products, order.config, order.device),
+        *capacity_faults(area, order.device),
+    ]
+
+
+def _timing_faults(synthesis: Synthesis) -> list[str]:
+    """What leaves paths without an end."""
+    return [*latch_faults(synthesis.coarse_cells), *loop_faults(synthesis.log)]
+
+
+def _follow_paths(report: Report, synthesis: Synthesis, progress: Progress) -> None:
+    """Estimate and placement, where the design allows them."""
+    order, area = report.order, report.area
+    if _timing_faults(synthesis):
+        return
+    if order.with_estimate:
+        with progress.phase(f"{_name(order)}: estimate of paths"):
+            try:
+                report.estimates = estimate_paths(synthesis.read_netlist())
+            except EstimateError as error:
+                report.notes.append(str(error))
+    fits = not capacity_faults(area, order.device) and area.multiplier <= order.device.multipliers
+    if order.with_placement and fits:
+        try:
+            _add_placement(report, synthesis, progress)
+        except PlacementError as error:
+            report.faults.append(str(error))
 
 
 def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> None:
     """Place and route, and what that tells."""
     order = report.order
-    with progress.phase(f"{order.config.name} {order.unit}: place and route"):
+    with progress.phase(f"{_name(order)}: place and route"):
         runs = place(
             synthesis,
             order.device,
@@ -99,6 +142,7 @@ def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> 
     report.ports = port_delays(runs.typical.report)
     report.faults += loop_faults("", _loops(runs))
     report.faults += clock_faults(runs.median_mhz, order.config, _title(order))
+    report.notes += clock_notes(runs.median_mhz, order.config, _title(order))
 
 
 def _loops(runs: Runs) -> list[str]:
@@ -112,15 +156,25 @@ def _title(order: Order) -> str:
 
 def _write(report: Report, progress: Progress) -> None:
     """Leave the files."""
-    order = report.order
-    files: dict[str, str | bytes] = {"report.json": report.to_json()}
-    if order.with_picture:
-        files["area.png"] = draw_tree(report.tree, order)
+    files: dict[str, str | bytes] = {}
+    if report.order.with_picture and report.tree is not None:
+        files[_PICTURE] = draw_tree(report.tree, report.order)
     if report.runs is not None and report.runs.typical.text_config is not None:
-        best = max(report.runs.placements, key=lambda run: run.slowest_mhz or 0.0)
-        with progress.phase(f"{order.config.name} {order.unit}: bitstream"):
-            files |= bitstream(best)
-    write_folder(order.folder, files)
+        files |= _bits(report, report.runs, progress)
+    files = {_REPORT: report.to_json(), **files}
+    write_folder(report.order.folder, files)
+    report.files = tuple(sorted(files))
+
+
+def _bits(report: Report, runs: Runs, progress: Progress) -> dict[str, str | bytes]:
+    """The bitstream of the best run; its fault if there is none."""
+    best = max(runs.placements, key=lambda run: run.slowest_mhz or 0.0)
+    with progress.phase(f"{_name(report.order)}: bitstream"):
+        try:
+            return bitstream(best)
+        except PlacementError as error:
+            report.faults.append(str(error))
+            return {}
 
 
 def unmodified(order: Order) -> Order:

@@ -9,7 +9,7 @@ from amaranth.hdl import Elaboratable
 from hw.chip.scan_shell import ScanShell
 from hw.config import ChipConfig
 from hw.config.override import overridden
-from hw.fpga.devices import Device
+from hw.fpga.devices import DEFAULT_DEVICE, Device
 from hw.fpga.pins import scan_shell_pins
 from hw.fpga.units import get_unit
 
@@ -51,7 +51,7 @@ class Order:
     @property
     def mhz(self) -> float:
         """Clock at which nextpnr aims."""
-        return self.aim_mhz or _AIM * self.config.clock_mhz
+        return _AIM * self.config.clock_mhz if self.aim_mhz is None else self.aim_mhz
 
     @property
     def is_chip(self) -> bool:
@@ -70,10 +70,14 @@ class Order:
 
     @property
     def folder(self) -> Path:
-        """Where its results go."""
+        """Where its results go: of the member, its changes and its device each their own."""
         config = self.config
-        name = f"{config.name}-{config.digest()}" if self.changes else config.name
-        return RESULTS / name / self.unit
+        words = [config.name]
+        if self.changes:
+            words.append(config.digest())
+        if self.device.name != DEFAULT_DEVICE:
+            words.append(self.device.name)
+        return RESULTS / "-".join(words) / self.unit
 
     def component(self) -> Elaboratable:
         """The design; the chip stands behind a scan chain, for it has more ports than pins."""

@@ -26,15 +26,21 @@ class Report:
     """The result of one order."""
 
     order: Order
-    area: Area
-    memories: list[MemoryUse]
-    tree: Part
     tools: dict[str, str]
+    netlist: str | None = None
+    """Key of the netlist from which all of it comes; None where synthesis failed."""
+    area: Area = field(default_factory=Area)
+    memories: list[MemoryUse] = field(default_factory=list)
+    tree: Part | None = None
     runs: Runs | None = None
     paths: list[TimingPath] = field(default_factory=list)
     ports: dict[str, float] = field(default_factory=dict)
     estimates: list[EstimatedPath] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What one should know, but is no fault."""
+    files: tuple[str, ...] = ()
+    """What was left in the order's folder."""
 
     def utilisation(self, figure: str) -> float | None:
         """Per cent of the device that a figure is; None where the device has no number of it."""
@@ -53,6 +59,7 @@ class Report:
             "target": order.device.name,
             "part": order.device.part,
             "tools": self.tools,
+            "netlist": self.netlist,
             "area": self.area.to_dict(),
             "per_cent": {
                 name: round(share, 2)
@@ -65,8 +72,9 @@ class Report:
             "ports_ns": self.ports,
             "estimates": [path.to_dict() for path in self.estimates],
             "memories": [memory.to_dict() for memory in self.memories],
-            "tree": self.tree.to_dict(),
+            "tree": self.tree and self.tree.to_dict(),
             "faults": self.faults,
+            "notes": self.notes,
         }
 
     def to_json(self) -> str:

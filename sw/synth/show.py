@@ -12,6 +12,7 @@ from rich.table import Table
 from sw.synth.area import AREA_TITLES
 from sw.synth.paths import Step, TimingPath
 from sw.synth.report import Report
+from sw.synth.tree import Part
 
 __all__ = ["show_comparison", "show_limits", "show_report", "show_summary"]
 
@@ -27,7 +28,8 @@ _ESTIMATES = 25
 def show_report(report: Report, console: Console) -> None:
     """Figures, parts, memories and paths of one design."""
     show_summary([report], console)
-    _show_tree(report, console)
+    if report.tree is not None:
+        _show_tree(report.tree, console)
     if report.memories:
         _show_memories(report, console)
     if report.estimates:
@@ -50,6 +52,8 @@ def show_summary(reports: Sequence[Report], console: Console) -> None:
 
 def _row(report: Report) -> list[str]:
     cells = [escape(report.order.unit)]
+    if report.netlist is None:
+        return [*cells, *("-" for _ in (*AREA_TITLES, *_CLOCKS))]
     for figure in AREA_TITLES:
         share = report.utilisation(figure)
         text = f"{getattr(report.area, figure):,}"
@@ -62,9 +66,8 @@ def _mhz(values: Sequence[float | None]) -> list[str]:
     return ["-" if value is None else f"{value:.1f}" for value in values]
 
 
-def _show_tree(report: Report, console: Console) -> None:
+def _show_tree(tree: Part, console: Console) -> None:
     """Parts that are worth a line."""
-    tree = report.tree
     table = _table("part", *_FIGURES, numbers=_FIGURES)
     for depth, part in tree.walk():
         if part.area.lut + part.area.ff >= _TREE_SHARE * (tree.area.lut + tree.area.ff):
@@ -168,7 +171,9 @@ def show_limits(reports: Sequence[Report], console: Console) -> None:
 
 
 def show_comparison(changed: Report, plain: Report, console: Console) -> None:
-    """What the changes of a member cost."""
+    """What the changes of a member cost; nothing where one of the two has no netlist."""
+    if None in (changed.netlist, plain.netlist):
+        return
     names = ", ".join(changed.order.changes)
     numbers = ("without", "with", "difference")
     table = _table("figure", *numbers, numbers=numbers)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtia synth`: a unit, or the chip, through the open FPGA flow."""
 
+import math
 import os
 import sys
 from typing import Annotated
@@ -9,10 +10,12 @@ import typer
 from rich.console import Console
 
 from hw.config import get_config
+from hw.config.override import overridden
 from hw.fpga.devices import DEFAULT_DEVICE, get_device
 from hw.fpga.units import UNITS
 from sw.errors import UserError
 from sw.synth.flow import run_flow, unmodified
+from sw.synth.names import unit_names
 from sw.synth.order import CHIP, Order
 from sw.synth.report import Report
 from sw.synth.show import show_comparison, show_limits, show_report, show_summary
@@ -25,7 +28,8 @@ def command(
     config: Annotated[str, typer.Option("--config", help="Member, see 'mtia configs'.")] = "fpga",
     target: Annotated[str, typer.Option("--target", help="Device.")] = DEFAULT_DEVICE,
     unit: Annotated[
-        str, typer.Option("--unit", help="A unit, several with commas, or 'all'; see --list.")
+        str,
+        typer.Option("--unit", help="Units with commas, 'chip', 'all'; see --list."),
     ] = CHIP,
     seeds: Annotated[int, typer.Option("--seeds", help="Place and route with seeds 1 to n.")] = 1,
     changes: Annotated[
@@ -38,7 +42,9 @@ def command(
     mhz: Annotated[
         float | None, typer.Option("--freq", help="Clock in MHz that nextpnr aims at.")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", help="Seeds at a time.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", help="Seeds at a time; as many as processors.")
+    ] = None,
     placement: Annotated[
         bool, typer.Option("--place/--no-place", help="Place and route after synthesis.")
     ] = True,
@@ -56,31 +62,47 @@ def command(
     if list_units:
         _list(console)
         return
-    if seeds < 1:
-        raise UserError(f"--seeds is {seeds}; it must be at least 1.")
+    _check(seeds, jobs, mhz)
     if compare and not changes:
         raise UserError("--compare shows what --set costs; give at least one --set.")
+    member = get_config(config)
     orders = [
         Order(
-            member=get_config(config),
+            member=member,
             device=get_device(target),
             unit=name,
             changes=tuple(changes or ()),
             seeds=seeds,
             aim_mhz=mhz,
-            jobs=jobs or os.cpu_count() or 1,
+            jobs=os.cpu_count() or 1 if jobs is None else jobs,
             with_placement=placement,
             with_picture=picture,
             with_estimate=estimate,
         )
-        for name in _units(unit)
+        for name in unit_names(unit, overridden(member, changes or ()))
     ]
     CACHE.prune(keep_bytes=CACHE_BYTES)
-    reports = [_run(order, compare, console, is_alone=len(orders) == 1) for order in orders]
+    reports: list[Report] = []
+    faults: list[str] = []
+    for order in orders:
+        report, found = _run(order, compare, console, is_alone=len(orders) == 1)
+        reports.append(report)
+        faults += found
     if len(orders) > 1:
         show_summary(reports, console)
         show_limits(reports, console)
-    _tell_faults(reports)
+    for note in dict.fromkeys(note for report in reports for note in report.notes):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    _tell_faults(faults)
+
+
+def _check(seeds: int, jobs: int | None, mhz: float | None) -> None:
+    """Refuse numbers that mean nothing."""
+    for name, value in (("--seeds", seeds), ("--jobs", jobs)):
+        if value is not None and value < 1:
+            raise UserError(f"{name} is {value}; it must be at least 1.")
+    if mhz is not None and not (math.isfinite(mhz) and mhz > 0):
+        raise UserError(f"--freq is {mhz:g}; it must be a finite number above 0.")
 
 
 def _list(console: Console) -> None:
@@ -90,28 +112,25 @@ def _list(console: Console) -> None:
     console.print("a.b is part b of unit a, to any depth", highlight=False)
 
 
-def _units(text: str) -> list[str]:
-    if text == "all":
-        return list(UNITS)
-    return [name.strip() for name in text.split(",")]
-
-
-def _run(order: Order, compare: bool, console: Console, *, is_alone: bool) -> Report:
-    """One order, and the member without changes where a comparison is wanted."""
+def _run(
+    order: Order, compare: bool, console: Console, *, is_alone: bool
+) -> tuple[Report, list[str]]:
+    """One order, and the member without changes where a comparison is wanted; all their faults."""
     report = run_flow(order, console)
     if is_alone:
         show_report(report, console)
     folder = os.path.relpath(order.folder)
-    names = ", ".join(sorted(path.name for path in order.folder.iterdir()))
+    names = ", ".join(report.files)
     console.print(f"results: {folder}: {names}", highlight=False, soft_wrap=True)
-    if compare:
-        show_comparison(report, run_flow(unmodified(order), console), console)
-    return report
+    if not compare:
+        return report, report.faults
+    plain = run_flow(unmodified(order), console)
+    show_comparison(report, plain, console)
+    return report, [*report.faults, *(f"Without --set: {fault}" for fault in plain.faults)]
 
 
-def _tell_faults(reports: list[Report]) -> None:
+def _tell_faults(faults: list[str]) -> None:
     """Say what is wrong, and fail."""
-    faults = [fault for report in reports for fault in report.faults]
     for fault in dict.fromkeys(faults):
         print(f"mtia synth: {fault}", file=sys.stderr)
     if faults:

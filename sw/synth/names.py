@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Units by name, as the command line gives them."""
+
+import difflib
+
+from hw.config import ChipConfig, ConfigError
+from hw.fpga.units import UNITS, get_unit
+from sw.synth.order import CHIP
+
+__all__ = ["ALL", "unit_names"]
+
+ALL = "all"
+"""In place of the name of every unit; the chip is none."""
+
+
+def unit_names(text: str, config: ChipConfig) -> list[str]:
+    """The units of a list with commas, each once.
+
+    Raises
+    ------
+    ConfigError
+        When one of them is not there.
+    """
+    words = [word.strip() for word in text.split(",")]
+    names = [name for word in words for name in (UNITS if word == ALL else [word])]
+    names = list(dict.fromkeys(names))
+    for name in names:
+        _check(name, config)
+    return names
+
+
+def _check(name: str, config: ChipConfig) -> None:
+    if name in (CHIP, *UNITS):
+        return
+    if name.partition(".")[0] in UNITS:
+        get_unit(config, name)  # parts are known only to the unit
+        return
+    known = [ALL, CHIP, *UNITS]
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ConfigError(f"There is no unit {name!r}; there are {', '.join(known)}.{hint}")

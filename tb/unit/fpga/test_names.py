@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists of units on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from hw.config import ConfigError, get_config
+from hw.fpga.units import UNITS
+from sw.cli.app import main
+from sw.synth.names import unit_names
+
+_CONFIG = get_config("fpga")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("wqe", ["wqe"]),
+        ("all", list(UNITS)),
+        ("chip, wqe", ["chip", "wqe"]),
+        ("wqe,wqe,fi.reader,wqe", ["wqe", "fi.reader"]),
+        ("chip,all", ["chip", *UNITS]),
+        ("wqe,all", ["wqe", *(name for name in UNITS if name != "wqe")]),
+    ],
+)
+def test_lists_are_resolved(text: str, names: list[str]) -> None:
+    """A unit that runs twice costs its time twice, and has two rows."""
+    assert unit_names(text, _CONFIG) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("wqe,dep", r"no unit 'dep'; there are all, chip, cp, wqe, .* Did you mean 'dpe'"),
+        ("chp", "Did you mean 'chip'"),
+        ("wqe,", "There is no unit ''"),
+        ("fi.readr", "There is no unit 'fi.readr' in 'fi'; .* Did you mean 'fi.reader'"),
+        ("chip.wqe", "There is no unit 'chip.wqe'; there are all, chip"),
+    ],
+)
+def test_slips_get_a_sentence(text: str, words: str) -> None:
+    """With all that there is, the whole and every unit too."""
+    with pytest.raises(ConfigError, match=words):
+        unit_names(text, _CONFIG)
+
+
+def test_all_names_are_known_before_the_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip in the last name must not cost the run of the first."""
+    monkeypatch.setattr("sw.synth.order.RESULTS", tmp_path)
+    monkeypatch.setattr("sw.cli.verbs.synth.run_flow", None)
+    assert main(["synth", "--unit", "wqe,fi.readr"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mtia: There is no unit 'fi.readr'")
