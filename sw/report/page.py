@@ -79,6 +79,7 @@ def _section(title: str, content: str) -> str:
 def _cycles(run: RunRecord) -> str:
     """Maps of a grid's elements, then all units."""
     words = "Share of the job's cycles" + (", mean of all elements." if run.is_grid else ".")
+    words += " A neighbour is the unit at the other end, or the next element on a reduction link."
     units = tag("h3", "All units") + tag("p", words) + unit_table(run)
     return (heat_maps(run) if run.is_grid else "") + units
 
