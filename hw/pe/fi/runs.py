@@ -201,9 +201,12 @@ class RunSource(wiring.Component):
         return indices.rows
 
     def _elaborate_nest(self, m: Module, command: _Fields, generator: AddressGenerator) -> None:
-        """Level 0 is left to the splitter, so the generator does not see it."""
+        """Level 0 is left to the splitter, so the generator does not see it.
+
+        From registers: the command has been there for a cycle when it starts.
+        """
         nest = generator.nest.payload
-        m.d.comb += [
+        m.d.sync += [
             nest.offset.eq(command["offset"]),
             nest.cb.eq(command["cb"]),
             nest.step_level.eq(_at_least_1(command["step_level"])),
@@ -216,7 +219,7 @@ class RunSource(wiring.Component):
             nest.tail_adv.eq(Mux(command["tail_count"] != 0, command["tail_adv"], 0)),
         ]
         for level in range(1, LEVELS):
-            m.d.comb += [
+            m.d.sync += [
                 nest.counts[level].eq(command[f"count{level}"]),
                 nest.strides[level].eq(command[f"stride{level}"]),
             ]
