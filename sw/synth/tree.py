@@ -8,6 +8,7 @@ that part; what comes from several and goes to several, for the part in which th
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from sw.synth.netlist import Netlist
 
 __all__ = ["Part", "area_tree"]
 
+_NUMBER = re.compile(r"\$\d+$")
+"""What Amaranth appends to a name that something else in the same part has."""
+
 
 @dataclass
 class Part:
@@ -26,6 +30,11 @@ class Part:
     name: str
     area: Area = field(default_factory=Area)
     parts: list["Part"] = field(default_factory=list)
+
+    @property
+    def own_area(self) -> Area:
+        """What of it is in none of its parts."""
+        return self.area - sum((part.area for part in self.parts), Area())
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, "Part"]]:
         """It and all below it, with their depths, in the order of a table."""
@@ -61,9 +70,16 @@ def _part(path: str, name: str, cells: dict[str, Counter[str]]) -> Part:
         for scope in cells
         if scope and scope.startswith(prefix) and "." not in scope.removeprefix(prefix)
     ]
-    parts = [_part(scope, scope.removeprefix(prefix), cells) for scope in below]
+    names = _plain([scope.removeprefix(prefix) for scope in below])
+    parts = [_part(scope, name, cells) for scope, name in zip(below, names, strict=True)]
     area = Area.of_cells(cells.get(path, Counter()))
     return Part(name, area, sorted(parts, key=lambda part: -part.area.lut))
+
+
+def _plain(names: list[str]) -> list[str]:
+    """Names without numbers, as long as they stay apart."""
+    short = [_NUMBER.sub("", name) for name in names]
+    return [s if short.count(s) == 1 else name for s, name in zip(short, names, strict=True)]
 
 
 def _owners(netlist: Netlist) -> dict[str, str]:

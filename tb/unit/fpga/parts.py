@@ -9,7 +9,17 @@ from amaranth.lib.wiring import In, Out
 
 from hw.lib.emit_once import current_emission
 
-__all__ = ["LATCH", "LOOP", "PLAIN", "ByVerilog", "DeepTable", "Multiplier", "Pair", "Pins"]
+__all__ = [
+    "LATCH",
+    "LOOP",
+    "PLAIN",
+    "ByVerilog",
+    "Chooser",
+    "DeepTable",
+    "Multiplier",
+    "Pair",
+    "Pins",
+]
 
 _HEAD = "module part(input clk, input [7:0] a, output reg [7:0] y);\n"
 LATCH = f"{_HEAD} always @* if (a[0]) y = a;\nendmodule"
@@ -45,6 +55,19 @@ class Multiplier(wiring.Component):
         for index in range(self._count):
             left = self.a.word_select(index, 8)
             m.d.sync += self.y.word_select(index, 16).eq(left * self.b)
+        return m
+
+
+class Chooser(wiring.Component):
+    """One of sixteen bytes; multiplexers of the slices suit it."""
+
+    i: In(128)
+    index: In(4)
+    y: Out(8)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.d.sync += self.y.eq(self.i.word_select(self.index, 8))
         return m
 
 

@@ -13,6 +13,7 @@ from sw.synth.area import Area
 from sw.synth.checks import (
     capacity_faults,
     clock_faults,
+    clock_notes,
     latch_faults,
     loop_faults,
     memory_faults,
@@ -123,3 +124,10 @@ def test_a_missed_clock_is_found() -> None:
     assert fault == ("Unit wqe reaches 59.9 MHz (median of all seeds); 'fpga' states clock_mhz=60.")
     assert clock_faults(60.0, _CONFIG, "Unit wqe") == []
     assert clock_faults(None, _CONFIG, "Unit wqe") == []
+
+
+def test_no_path_is_a_note() -> None:
+    """A unit without registers is legal, but says nothing about the clock."""
+    (note,) = clock_notes(None, _CONFIG, "Unit wqe")
+    assert note.startswith("Unit wqe has no path from register to register, so nothing shows")
+    assert clock_notes(10.0, _CONFIG, "Unit wqe") == []

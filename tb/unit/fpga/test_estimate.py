@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hw.fpga.netlist import TOP
-from sw.synth.estimate import EstimatedPath, estimate_paths, wire_ns
+from sw.synth.estimate import EstimatedPath, EstimateError, estimate_paths, wire_ns
 from sw.synth.netlist import Netlist
 
 LUT, FF, CARRY, OUT_OF_CARRY = 0.24, 0.53, 0.45, 0.44
@@ -95,3 +95,13 @@ def test_the_slowest_of_a_pair_stands_for_all(tmp_path: Path) -> None:
     }
     (path,) = estimate(tmp_path, cells, {"a.x": 2, "b.y": 5, "b.z": 6})
     assert (path.end, path.luts, path.ends) == ("b.y", 1, 2)
+
+
+def test_cells_in_a_ring_get_a_sentence(tmp_path: Path) -> None:
+    """A path along them has no end."""
+    cells = {
+        "one": cell("LUT4", {"A": [2]}, {"Z": [3]}),
+        "two": cell("LUT4", {"A": [3]}, {"Z": [2]}),
+    }
+    with pytest.raises(EstimateError, match="cells need one another's outputs: (one|two), "):
+        estimate(tmp_path, cells, {})
