@@ -63,12 +63,8 @@ class SerialMinMax(wiring.Component):
         more, is_nan = Signal(), Signal()
         # In two steps: a value, and what orders it.
         value, chosen, chosen_first = Signal(32, reset_less=True), Signal(), Signal()
-        found, looked, first, nan = (
-            Signal(signed(32), reset_less=True),
-            Signal(),
-            Signal(),
-            Signal(),
-        )
+        found, nan = Signal(signed(32), reset_less=True), Signal()
+        looked, first = Signal(), Signal()
         m.d.comb += more.eq(self.busy & (n_looked != count))
         with m.If(self.start):
             m.d.sync += [self.busy.eq(1), n_looked.eq(0), count.eq(self.n_valid)]
