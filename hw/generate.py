@@ -21,10 +21,14 @@ from hw.memory_map import memory_map
 from hw.verilog_text import join_next_state, mark_module
 from hw.yosys import YosysError, run_yosys
 
-__all__ = ["TOP_MODULE", "WRITING_PASSES", "emit_verilog", "rtl_files"]
+__all__ = ["SIMULATION_PASSES", "TOP_MODULE", "WRITING_PASSES", "emit_verilog", "rtl_files"]
 
 WRITING_PASSES = ("proc -nomux -norom", "memory_collect")
 """Yosys's passes between Amaranth's netlist and Verilog that reads, and simulates, well."""
+
+SIMULATION_PASSES = ("proc -nomux -norom -noopt", "memory_collect")
+"""The same without Yosys's simplification, which takes a mask apart into its bits: of an array with
+ECC Verilator makes a sixth of the C++."""
 
 TOP_MODULE = "mtia_chip"
 """Name of the chip's module in Verilog."""
@@ -55,7 +59,7 @@ def emit_verilog(
         if key == name or key in collected.rtlil and key in collected.verilog:
             raise ValueError(f"Module name {key!r} is used twice in one design.")
     netlist = "\n".join([*collected.rtlil.values(), top])
-    if tuple(passes) != WRITING_PASSES:
+    if tuple(passes) not in (WRITING_PASSES, SIMULATION_PASSES):
         return _yosys_verilog(netlist, passes, "\n".join(collected.verilog.values()))
     text = _yosys_verilog(netlist, passes)
     for key, boundary in collected.boundaries.items():

@@ -214,6 +214,20 @@ def _describe(origin: tuple[Any, ...]) -> str:
     return f"{factory.__name__}({', '.join(arguments)}){suffix}"
 
 
+def _mark_used(part: Any) -> None:
+    """Of all components under one key only the first is elaborated; keep Amaranth from warning about
+    the others, and about the parts that they were made with."""
+    if isinstance(part, Elaboratable):
+        if not part._MustUse__used:
+            part._MustUse__used = True
+            _mark_used(vars(part))
+    elif isinstance(part, dict):
+        _mark_used(list(part.values()))
+    elif isinstance(part, list | tuple):
+        for inner in part:
+            _mark_used(inner)
+
+
 class EmitOnce(wiring.Component):
     """A component that appears once in the Verilog, however many instances there are.
 
@@ -258,9 +272,7 @@ class EmitOnce(wiring.Component):
         self.own_inputs = tuple(own_inputs)
         self.origin = (factory, parameters, boundary, self.own_inputs)
         self.component = factory(**parameters)
-        # Of all components under one key only the first is elaborated; keep Amaranth from warning
-        # about the others.
-        self.component._MustUse__used = True
+        _mark_used(self.component)
         super().__init__(self.component.signature)
         for name in self.own_inputs:
             if name not in self.signature.members:

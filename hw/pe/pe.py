@@ -154,7 +154,7 @@ class ProcessingElement(wiring.Component):
         reads, writes = FabricInterface.tag_widths(
             reads_in_flight=config.fi.reads_in_flight, writes_in_flight=config.fi.writes_in_flight
         )
-        lists = WorkQueueEngine(link_bytes=config.link_bytes).tag_width
+        lists = WorkQueueEngine.tag_bits()
         return {"memory_read": reads, "memory_write": writes, "list_read": lists}
 
     def elaborate(self, platform: Any) -> Module:

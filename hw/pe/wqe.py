@@ -15,6 +15,8 @@ from hw.iface.pe import TrapReport
 
 __all__ = ["ListStart", "WorkQueueEngine"]
 
+_N_LINES = 4
+
 
 class ListStart(data.Struct):
     """Where a command list lies."""
@@ -60,7 +62,7 @@ class WorkQueueEngine(wiring.Component):
     Raises: ValueError when a parameter is out of range.
     """
 
-    def __init__(self, *, link_bytes: int, n_lines: int = 4) -> None:
+    def __init__(self, *, link_bytes: int, n_lines: int = _N_LINES) -> None:
         if link_bytes not in (16, 32, 64, 128, 256):
             raise ValueError(
                 "WorkQueueEngine link_bytes must be a power of two from 16 to 256, "
@@ -72,7 +74,7 @@ class WorkQueueEngine(wiring.Component):
             )
         self.link_bytes = link_bytes
         self.n_lines = n_lines
-        self.tag_width = (n_lines - 1).bit_length()
+        self.tag_width = self.tag_bits(n_lines)
         self.line_log2 = link_bytes.bit_length() - 1
         super().__init__(
             {
@@ -84,6 +86,11 @@ class WorkQueueEngine(wiring.Component):
                 "trap": Out(TrapReport),
             }
         )
+
+    @staticmethod
+    def tag_bits(n_lines: int = _N_LINES) -> int:
+        """Bits of a tag of `memory`."""
+        return (n_lines - 1).bit_length()
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

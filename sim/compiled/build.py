@@ -60,7 +60,7 @@ def chip_verilog(config: ChipConfig, cache: BuildCache, *, grid: bool = False) -
     def emit(folder: Path) -> None:
         # Only a miss needs the RTL; a cached simulator starts without loading it.
         from hw.chip.top import OneElementChip
-        from hw.generate import emit_verilog
+        from hw.generate import SIMULATION_PASSES, WRITING_PASSES, emit_verilog
         from hw.grid.chip import GridChip
         from hw.lib.emit_once import Boundary
 
@@ -68,7 +68,8 @@ def chip_verilog(config: ChipConfig, cache: BuildCache, *, grid: bool = False) -
         chip = (
             GridChip(config, tile_boundary=Boundary.NO_INLINE) if grid else OneElementChip(config)
         )
-        text = emit_verilog(chip, name=_TOP)
+        passes = SIMULATION_PASSES if grid else WRITING_PASSES
+        text = emit_verilog(chip, name=_TOP, passes=passes)
         (folder / f"{_TOP}.v").write_text(text)
         (folder / "seconds.json").write_text(json.dumps(time.monotonic() - start))
 
