@@ -215,8 +215,8 @@ def _describe(origin: tuple[Any, ...]) -> str:
 
 
 def _mark_used(part: Any) -> None:
-    """Of all components under one key only the first is elaborated; keep Amaranth from warning about
-    the others, and about the parts that they were made with."""
+    """Keep Amaranth from warning about a component that is not elaborated, and about its parts: of all
+    under one key only the first is."""
     if isinstance(part, Elaboratable):
         if not part._MustUse__used:
             part._MustUse__used = True
