@@ -215,7 +215,7 @@ def _describe(origin: tuple[Any, ...]) -> str:
 
 
 def _mark_used(part: Any) -> None:
-    """Keep Amaranth from warning about a component that is not elaborated, and about its parts: of all
+    """Keep Amaranth from warning about a component and its parts that are not elaborated: of all
     under one key only the first is."""
     if isinstance(part, Elaboratable):
         if not part._MustUse__used:
