@@ -13,7 +13,7 @@ from hw.arch.address_map import ADDRESS_BITS, DRAM, PE_WINDOWS, SRAM, Region
 from hw.arch.interleave import Interleave
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobinArbiter
-from hw.lib.elastic import PipeStage, SkidBuffer
+from hw.lib.elastic import PingPongBuffer, PipeStage, SkidBuffer
 from hw.net.fold import line_number
 
 __all__ = ["Crossbar", "Target", "element_targets", "exists"]
@@ -64,8 +64,8 @@ class Crossbar(wiring.Component):
     in which the memory offers it; one line per cycle to each memory and to each master.
     Combinational paths lead from a request to its `ready`, from a memory's answer to a master, and
     from a master's `ready` to it; the latter should come from a register. With `staged` requests
-    wait in two registers of each master before they meet, answers in one of each memory and one of
-    each master: 4 cycles in all, and only the path from a master's `ready` to an answer's remains.
+    wait in two registers of each master before they meet, answers in one of each memory and two of
+    each master: 4 cycles in all, and no path leads from one side to the other.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ class Crossbar(wiring.Component):
         m.submodules[f"answers{index}"] = arbiter
         answer = arbiter.o
         if self.staged:
-            m.submodules[f"answer{index}"] = stage = PipeStage(shape=shape)
+            m.submodules[f"answer{index}"] = stage = PingPongBuffer(shape=shape)
             wiring.connect(m, arbiter.o, stage.i)
             answer = stage.o
         wiring.connect(m, answer, wiring.flipped(master.response))

@@ -208,7 +208,7 @@ class AddressGenerator(wiring.Component):
             settled = Signal()
             m.d.sync += settled.eq(~begin & ~load)
         self._elaborate_acquire(m, walk, begin)
-        may_ask = steps_left & settled & ~self.stop
+        may_ask = steps_left & settled
         present = self._elaborate_grant(m, may_ask, steps_left, offered, asked, granted, load)
         first = self._elaborate_inside(m, walk, granted, inside_busy, load, room)
         self._elaborate_addresses(m, walk, present, inside_busy, first, room, out)

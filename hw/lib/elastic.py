@@ -9,6 +9,7 @@ stage         path valid and payload  path of ready       words held
 ============  ======================  ==================  ===========
 PipeStage     registered              combinational       1
 SkidBuffer    registered              registered          2
+PingPong...   chosen by a register    registered          2
 StreamFifo    registered              registered          depth
 ============  ======================  ==================  ===========
 """
@@ -19,7 +20,7 @@ from amaranth.hdl import Module, Mux, Shape, ShapeLike, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["PipeStage", "SkidBuffer", "StreamFifo"]
+__all__ = ["PingPongBuffer", "PipeStage", "SkidBuffer", "StreamFifo"]
 
 
 class PipeStage(wiring.Component):
@@ -108,6 +109,56 @@ class SkidBuffer(wiring.Component):
         # Whatever is there is copied, so that what enables the register waits for nobody.
         with m.If(~spare_valid):
             m.d.sync += spare.eq(self.i.payload)
+        return m
+
+
+class PingPongBuffer(wiring.Component):
+    """Two registers between two streams that cut every path and keep full throughput.
+
+    Operation: words go into the two registers in turn, and leave them in turn. So whether the sink
+    stalls, which may be known late, decides of three flags only, while in a `SkidBuffer` it enables
+    every bit of the payload. The price is a selection in front of `o.payload`.
+
+    Timing: latency 1; one word per cycle. No combinational path.
+
+    Parameters
+    ----------
+    shape : shape of the payload.
+
+    Members
+    -------
+    i : In(stream.Signature(shape)), words to delay.
+    o : Out(stream.Signature(shape)), the same words.
+    """
+
+    latency = 1
+    """Cycles from a transfer at `i` to the first cycle in which the word is at `o`."""
+
+    def __init__(self, *, shape: ShapeLike) -> None:
+        self.shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        words = [Signal(self.shape, name=f"word{place}") for place in range(2)]
+        newest, oldest = Signal(), Signal()  # place of the next word to come, and to leave
+        full, arrives, leaves = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(~full),
+            arrives.eq(self.i.valid & ~full),
+            leaves.eq(self.o.valid & self.o.ready),
+            Value.cast(self.o.payload).eq(Mux(oldest, *map(Value.cast, reversed(words)))),
+        ]
+        m.d.sync += [
+            newest.eq(newest ^ arrives),
+            oldest.eq(oldest ^ leaves),
+            self.o.valid.eq(arrives | full | (self.o.valid & ~leaves)),
+            full.eq(Mux(full, ~leaves, arrives & self.o.valid & ~leaves)),
+        ]
+        for place, word in enumerate(words):
+            # Whatever is there is copied, so that what enables the register waits for nobody.
+            with m.If((newest == place) & ~full):
+                m.d.sync += word.eq(self.i.payload)
         return m
 
 

@@ -5,7 +5,7 @@ from hw.lib.arbiter import AgedPriority, PriorityArbiter, RoundRobin, RoundRobin
 from hw.lib.counters import EventCounters
 from hw.lib.credit import CreditCounter
 from hw.lib.ecc import SecdedDecoder, SecdedEncoder
-from hw.lib.elastic import PipeStage, SkidBuffer, StreamFifo
+from hw.lib.elastic import PingPongBuffer, PipeStage, SkidBuffer, StreamFifo
 from hw.lib.sram import DualPortSram, Sram
 
 __all__ = ["RESOURCE_POINTS"]
@@ -15,6 +15,7 @@ _EVENTS = tuple(f"event{index}" for index in range(16))
 RESOURCE_POINTS = {
     "PipeStage, 64 bits": lambda: PipeStage(shape=64),
     "SkidBuffer, 64 bits": lambda: SkidBuffer(shape=64),
+    "PingPongBuffer, 64 bits": lambda: PingPongBuffer(shape=64),
     "StreamFifo, 64 bits x 16": lambda: StreamFifo(shape=64, depth=16),
     "StreamFifo, 64 bits x 512, block": lambda: StreamFifo(shape=64, depth=512, block=True),
     "RoundRobin, 8": lambda: RoundRobin(n_requests=8),

@@ -7,12 +7,13 @@ import pytest
 from amaranth.hdl import Mux, Signal
 from amaranth.lib import wiring
 
-from hw.lib.elastic import PipeStage, SkidBuffer, StreamFifo
+from hw.lib.elastic import PingPongBuffer, PipeStage, SkidBuffer, StreamFifo
 from tb.formal.common import Proof
 
 STAGES: dict[str, tuple[Callable[[], wiring.Component], int]] = {
     "pipe_stage": (lambda: PipeStage(shape=2), 1),
     "skid_buffer": (lambda: SkidBuffer(shape=2), 2),
+    "ping_pong_buffer": (lambda: PingPongBuffer(shape=2), 2),
     "fifo_1": (lambda: StreamFifo(shape=2, depth=1), 1),
     "fifo_3": (lambda: StreamFifo(shape=2, depth=3), 3),
     "fifo_4": (lambda: StreamFifo(shape=2, depth=4), 4),
@@ -21,7 +22,7 @@ STAGES: dict[str, tuple[Callable[[], wiring.Component], int]] = {
 }
 """Each stage and the words that it holds at most."""
 
-FULL_SPEED = ("pipe_stage", "skid_buffer", "fifo_3", "fifo_4", "fifo_block_3")
+FULL_SPEED = ("pipe_stage", "skid_buffer", "ping_pong_buffer", "fifo_3", "fifo_4", "fifo_block_3")
 """Those that promise a word per cycle."""
 
 

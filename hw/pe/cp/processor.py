@@ -86,7 +86,7 @@ class CommandProcessor(wiring.Component):
     wqe_trap : In(TrapReport), wqe_idle : In(1), wqe_halt : Out(1), the work-queue engine's.
     debug_select : In(32), debug_data : Out(32), see `DebugPort`.
     bank_states : In(ArrayLayout(BankState, banks)), for the debug port.
-    progress : Out(32), changes with every cycle of useful work.
+    progress : Out(32), counts cycles of useful work, two cycles after them.
     trace : Out(TracePort()), what units and buffers do, for whoever records it.
     counter_enable, counter_clear, snapshot : In(1); counter_index, counter_word : In;
         counter_data : Out(32); event_<name> : In; see `CounterFile`.
@@ -331,7 +331,7 @@ class CommandProcessor(wiring.Component):
                 m.d.comb += getattr(file, event_name(name)).eq(getattr(self, event_name(name)))
         works = Signal()
         busy = Cat(status.state == State.BUSY for status in self._statuses.values())
-        m.d.comb += works.eq(issues | self._dispatcher.ran | busy.any())
+        m.d.sync += works.eq(issues | self._dispatcher.ran | busy.any())
         with m.If(works):
             m.d.sync += self.progress.eq(self.progress + 1)
 

@@ -205,7 +205,9 @@ class RunSource(wiring.Component):
 
         From registers: the command has been there for a cycle when it starts.
         """
-        nest = generator.nest.payload
+        fixed = {"tail_inner": 1}  # from reset on: otherwise a register would have to hold it
+        nest = Signal(generator.nest.payload.shape(), init=fixed)
+        m.d.comb += generator.nest.payload.eq(nest)
         m.d.sync += [
             nest.offset.eq(command["offset"]),
             nest.cb.eq(command["cb"]),
@@ -214,7 +216,6 @@ class RunSource(wiring.Component):
             nest.need.eq(command["need"]),
             nest.adv.eq(command["adv"]),
             nest.tail_level.eq(command["tail_level"]),
-            nest.tail_inner.eq(1),
             nest.tail_count.eq(Mux(command["tail_inner"], command["tail_count"], 0)),
             nest.tail_adv.eq(Mux(command["tail_count"] != 0, command["tail_adv"], 0)),
         ]

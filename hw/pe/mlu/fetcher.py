@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.iface.pe import LsReadPort
 from hw.lib.compare import not_below
-from hw.lib.elastic import PipeStage, SkidBuffer, StreamFifo
+from hw.lib.elastic import SkidBuffer, StreamFifo
 from hw.pe.fi.lanes import below
 from hw.pe.mlu.geometry import MluGeometry
 
@@ -176,7 +176,7 @@ class WordFetcher(wiring.Component):
         m.submodules.answers = answers = StreamFifo(
             shape=response.payload.shape(), depth=_WORDS_AHEAD
         )
-        m.submodules.head = head = PipeStage(shape=self.geometry.word_layout)
+        m.submodules.head = head = SkidBuffer(shape=self.geometry.word_layout)
         wiring.connect(m, wiring.flipped(self.words), head.o)
         size = self.geometry.word_bytes
         used = Signal(size)

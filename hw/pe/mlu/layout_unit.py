@@ -231,14 +231,15 @@ class _Core(wiring.Component):
                 control.fault.info.eq(Cat(Const(0, self.geometry.word_log2), word.address)),
             ]
         reports = reporters[0].pending | reporters[1].pending
+        # The sender's is a register of its own, as it is far away.
+        stopping = control.stop & ~sender.stop
         m.d.comb += [
             fetcher.stop.eq(control.stop),
             fetcher.step_room.eq(reporters[0].room),
-            sender.stop.eq(control.stop),
             sender.step_room.eq(reporters[1].room),
             control.ends.eq(sender.ends),
             control.step_done.eq(reporters[0].step.valid | reporters[1].step.valid),
-            control.transfers.eq(fetcher.moving | sender.moving | reports),
+            control.transfers.eq(fetcher.moving | sender.moving | reports | stopping),
             control.progress.moves.eq(sender.sent),
             control.progress.lacks_ls.eq(fetcher.blocked | sender.blocked),
             control.progress.lacks_dpe.eq(sender.waits_for_dpe),
@@ -247,5 +248,7 @@ class _Core(wiring.Component):
             control.tag.eq(runs.tag),
             control.cb.eq(Mux(runs.waits_for_room, runs.target_cb, runs.source_cb)),
             self.event_words.eq(sender.sent),
-            self.awake.eq(control.running | reports),  # reads are of a command that runs
+            # Reads are of a command that runs.
+            self.awake.eq(control.running | reports | stopping),
         ]
+        m.d.sync += sender.stop.eq(control.stop)

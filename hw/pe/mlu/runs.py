@@ -161,7 +161,7 @@ class LayoutRuns(wiring.Component):
         )
         m.d.comb += [
             elements.eq(self.geometry.n_nibbles >> command.element),
-            self.started.eq(starts & self.command.valid & ~self.stop),
+            self.started.eq(starts & ~self.stop),
             self.command.ready.eq(starts),
             self.waits_for_data.eq(walks["source"].waiting),
             self.waits_for_room.eq(walks["target"].waiting),

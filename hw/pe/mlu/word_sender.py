@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import LayoutTarget
 from hw.iface.pe import LsWritePort
-from hw.lib.elastic import SkidBuffer
+from hw.lib.elastic import PingPongBuffer
 from hw.pe.mlu.geometry import MluGeometry
 
 __all__ = ["WordSender"]
@@ -69,7 +69,7 @@ class WordSender(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.buffer = buffer = SkidBuffer(shape=self.geometry.out_layout)
+        m.submodules.buffer = buffer = PingPongBuffer(shape=self.geometry.out_layout)
         m.d.comb += [
             buffer.i.payload.eq(self.words.payload),
             buffer.i.valid.eq(self.words.valid & self.step_room & ~self.stop),

@@ -72,6 +72,12 @@ def settings_layout(sizes: Sizes) -> data.StructLayout:
     )
 
 
+def _fixed_settings(sizes: Sizes) -> dict[str, int]:
+    """What every command asks for, as others do not start; from reset on, so that no register of it
+    is needed."""
+    return {} if sizes.with_fp else dict.fromkeys(("from_re", "drains", "elements"), 1)
+
+
 class ProgramRules(wiring.Component):
     """Which combination of a program's fields the engine does not have.
 
@@ -147,7 +153,7 @@ class Decoder(wiring.Component):
                 "program": In(LONG_BITS),
                 "drain_program": In(DrainProgram),
                 "filled": In(1),
-                "settings": Out(settings_layout(sizes)),
+                "settings": Out(settings_layout(sizes), init=_fixed_settings(sizes)),
                 "front": Out(front_config()),
                 "drain": Out(DrainSettings),
                 "illegal": Out(1),
@@ -186,12 +192,10 @@ class Decoder(wiring.Component):
         ]
         if self.sizes.with_fp:
             m.d.comb += [settings.from_re.eq(from_re), settings.drains.eq(drains)]
-        else:  # others do not start
+        else:
             m.d.comb += [
-                settings.from_re.eq(1),
-                settings.drains.eq(1),
+                *(settings[name].eq(1) for name in _fixed_settings(self.sizes)),
                 settings.b_mode.eq(Mux(program.held, BMode.HELD, BMode.NONE)),
-                settings.elements.eq(1),
             ]
 
     def _elaborate_operands(self, m: Module, command: data.View, program: data.View) -> None:

@@ -9,7 +9,7 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.lib.elastic import PipeStage, SkidBuffer, StreamFifo
+from hw.lib.elastic import PingPongBuffer, PipeStage, SkidBuffer, StreamFifo
 from tb.common.payload import random_bits, unpack
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
@@ -28,6 +28,7 @@ def stages() -> dict[str, Any]:
     return {
         "pipe": PipeStage(shape=Payload),
         "skid": SkidBuffer(shape=Payload),
+        "pingpong": PingPongBuffer(shape=Payload),
         "fifo1": StreamFifo(shape=Payload, depth=1),
         "fifo2": StreamFifo(shape=Payload, depth=2),
         "fifo5": StreamFifo(shape=Payload, depth=5),
@@ -39,7 +40,7 @@ def stages() -> dict[str, Any]:
 
 THROUGHPUT = {"fifo1": (1, 2), "block2": (2, 3)}
 """Words in cycles of the stages that do not reach one word per cycle."""
-CAPACITY = {"pipe": 1, "skid": 2, "fifo1": 1, "fifo2": 2, "fifo5": 5} | {
+CAPACITY = {"pipe": 1, "skid": 2, "pingpong": 2, "fifo1": 1, "fifo2": 2, "fifo5": 5} | {
     "block2": 2,
     "block3": 3,
     "block16": 16,
