@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.lib.elastic import SkidBuffer
+from hw.lib.elastic import PingPongBuffer
 from hw.pe.fi.fetcher import N_READ_SLOTS, beat_layout
 from hw.pe.fi.geometry import FiGeometry
 from hw.pe.fi.lanes import below, shift_down
@@ -61,7 +61,7 @@ class LineAssembler(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.joined = joined = SkidBuffer(shape=self._joined_layout)
+        m.submodules.joined = joined = PingPongBuffer(shape=self._joined_layout)
         beat = self.beats.payload
         complete = Signal()  # the beat has its words
         m.d.comb += [
