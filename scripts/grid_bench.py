@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure the grid of a member: an empty job, matrix products, and how fast the simulator is.
+"""Measure the grid of a member: an empty job, gathers, products, how fast the simulator is.
 
 Cycles are the hardware's, from the write that starts a job to its completion as the host sees it.
 Results are compared with NumPy (of floats every 16th row, bit for bit). The table also goes to
@@ -25,6 +25,8 @@ from hw.arch.commands import Opcode
 from hw.arch.formats import Format
 from hw.config import ConfigError, get_config
 from scripts.cycle_record import check_cycles
+from scripts.grid_gather import run_gather
+from scripts.grid_products import SETS, Product, products, roof_cycles
 from sim.golden.chain import chain_golden
 from sw.errors import UserError
 from sw.kernels.command_list import CommandList
@@ -32,30 +34,15 @@ from sw.runtime.device import open_grid
 from sw.runtime.finish import Finish
 from sw.runtime.grid import Grid
 from sw.runtime.grid_gemm import GridGemm, prepare_grid_gemm, run_grid_gemm
+from sw.runtime.operands import DTYPES
 
-__all__ = ["Product", "Result", "main", "measure"]
+__all__ = ["Result", "main", "measure"]
 
 FOLDER = Path(__file__).resolve().parents[1] / "build" / "results"
 _CHECKED_ROWS = 16
 """Of floats one row of so many is checked: the golden model takes minutes for a large product."""
 _STALL_LIMIT = 20_000
-
-
-@dataclass(frozen=True)
-class Product:
-    """A[m,k] times B[k,n] in a format, and what becomes of it."""
-
-    m: int
-    n: int
-    k: int
-    fmt: Format = Format.INT8
-    out: Format | None = None
-
-    @property
-    def name(self) -> str:
-        """As the table shows it."""
-        end = "" if self.out is None else f" -> {self.out.name}"
-        return f"{self.m}x{self.n}x{self.k} {self.fmt.name}{end}"
+_ROW_BYTES = (128, 256)
 
 
 @dataclass(frozen=True)
@@ -72,20 +59,6 @@ class Result:
     """Shares of the job's cycles, mean of all elements, by what multipliers did or waited for."""
 
 
-def _products(config: str, everything: bool) -> list[Product]:
-    """What to multiply on a member."""
-    if get_config(config).pe.dpe.columns < 32:
-        return [Product(64, 64, 512), Product(64, 64, 64), Product(64, 64, 256, Format.FP16)]
-    found = [
-        Product(512, 512, 512),
-        Product(512, 512, 512, out=Format.INT8),
-        Product(1024, 1024, 1024),
-        Product(2048, 2048, 2048),
-        Product(512, 512, 512, Format.FP16),
-    ]
-    return found + ([Product(2048, 2048, 2048, Format.FP16)] if everything else [])
-
-
 def measure(grid: Grid, product: Product, *, with_data: bool = True) -> Result:
     """Run one product, compare with NumPy."""
     rng = np.random.default_rng(1)
@@ -94,13 +67,20 @@ def measure(grid: Grid, product: Product, *, with_data: bool = True) -> Result:
     finish = Finish()
     if product.out is not None:
         finish = Finish(out=product.out, scale=2.0**-7 / product.k**0.5)
-    job = prepare_grid_gemm(grid.config, a, b, finish=finish, where="sram")
+    job = prepare_grid_gemm(grid.config, a, b, finish=finish, where=product.where)
     with _Clock(grid) as clock:
         run = run_grid_gemm(grid, job, stall_limit=_STALL_LIMIT, counters=True, with_data=with_data)
-    perf = dict(run.perf)
+    perf = dict(run.perf) | {"roof_cycles": roof_cycles(grid.config, product)}
     waits = _waits(perf.pop("elements"), run.perf["cycles"])
     is_exact = _is_exact(grid, job, run.c, product) if with_data else None
     return Result(product.name, is_exact, perf, clock.khz, waits)
+
+
+def gather(grid: Grid, row_bytes: int) -> Result:
+    """All elements gather random rows of a table in SRAM."""
+    with _Clock(grid) as clock:
+        perf, is_exact = run_gather(grid, row_bytes=row_bytes)
+    return Result(f"gather of {row_bytes} B rows", is_exact, perf, clock.khz)
 
 
 class _Clock:
@@ -160,7 +140,8 @@ def _is_exact(grid: Grid, job: GridGemm, c: NDArray[Any], product: Product) -> b
 def _random(rng: np.random.Generator, shape: tuple[int, int], fmt: Format) -> NDArray[Any]:
     """All integers, or floats over some binades."""
     if fmt.is_float:
-        return (rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)).astype(np.float16)
+        values = rng.standard_normal(shape) * 2.0 ** rng.integers(-6, 6, shape)
+        return values.astype(DTYPES[fmt])
     return rng.integers(-128, 128, shape).astype(np.int8)
 
 
@@ -181,7 +162,7 @@ def _show(config: str, results: list[Result], grid: Grid) -> None:
     made = f"Verilog {build['verilog_seconds']:.0f} s, Verilator {build['build_seconds']:.0f} s"
     table = Table(title=f"grid of {config} ({made})", box=box.SIMPLE_HEAD)
     table.add_column("M x N x K", no_wrap=True)
-    for head in ("bits", "cycles", "of peak", "model", "K parts", "held", "kHz"):
+    for head in ("bits", "cycles", "of peak", "of roof", "model", "K parts", "held", "kHz"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("multipliers, % of the job's cycles")
     for result in results:
@@ -193,6 +174,7 @@ def _show(config: str, results: list[Result], grid: Grid) -> None:
             {None: "", True: "exact", False: "[red]WRONG[/]"}[result.is_exact],
             f"{perf['cycles']:,}",
             f"{100 * perf['utilisation']:.1f} %" if is_product else "",
+            f"{100 * perf['roof_cycles'] / perf['cycles']:.1f} %" if "roof_cycles" in perf else "",
             f"{100 * (perf['expected_cycles'] / perf['cycles'] - 1):+.0f} %" if is_product else "",
             str(perf.get("k_parts", "")),
             str(perf.get("held_blocks", "")),
@@ -204,23 +186,39 @@ def _show(config: str, results: list[Result], grid: Grid) -> None:
     console.print(table)
 
 
+def _sets(names: str | None, columns: int) -> tuple[str, ...]:
+    """The sets of products that are asked for."""
+    if names is None:
+        return ("tiny",) if columns < 32 else ("square",)
+    chosen = tuple(SETS) if names == "all" else tuple(names.split(","))
+    for name in chosen:
+        if name not in SETS:
+            raise UserError(f"There is no set {name!r}; there are {', '.join(SETS)}, and all.")
+    return chosen
+
+
 def main() -> int:
     """Measure, show, judge."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="mtia100")
-    parser.add_argument("--all", action="store_true", help="the FP16 product of 2048, too")
+    parser.add_argument(
+        "--sets",
+        help=f"of products, with commas: {', '.join(SETS)}, all; square if not given, or tiny",
+    )
     parser.add_argument("--only", metavar="TEXT", help="products whose name holds this")
     parser.add_argument("--no-data", action="store_true", help="cycles only, of whatever is there")
     parser.add_argument("--threads", type=int, default=1, help="that simulate the tiles")
     arguments = parser.parse_args()
     try:
-        products = _products(arguments.config, arguments.all)
-        grid = open_grid(get_config(arguments.config), threads=arguments.threads)
+        config = get_config(arguments.config)
+        chosen = products(_sets(arguments.sets, config.pe.dpe.columns))
+        grid = open_grid(config, threads=arguments.threads)
     except (ConfigError, UserError) as error:
         raise SystemExit(str(error)) from None
     results = [empty_job(grid)]
     print(f"empty job: {results[0].perf['cycles']} cycles", flush=True)
-    for product in products:
+    results += [gather(grid, row_bytes) for row_bytes in _ROW_BYTES]
+    for product in chosen:
         if arguments.only is None or arguments.only in product.name:
             results.append(measure(grid, product, with_data=not arguments.no_data))
             print(f"{results[-1].name}: {results[-1].perf['cycles']:,} cycles", flush=True)

