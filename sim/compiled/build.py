@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.arch.traffic import side_shapes
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache, content_key
 from sim.compiled.dram import channel_rate
@@ -79,9 +80,11 @@ def chip_verilog(config: ChipConfig, cache: BuildCache, *, grid: bool = False) -
 
 def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
     """C++ header that lists the ports of which a chip has several."""
-    traces, channels = ["trace"], ["dram"]
+    traces, channels, sides, rows = ["trace"], ["dram"], [], range(0)
     if grid:
-        places = [(row, column) for row in range(config.rows) for column in range(config.cols)]
+        sides = side_shapes(rows=config.rows, columns=config.cols, n_slices=config.sram.slices)
+        rows = range(config.rows)
+        places = [(row, column) for row in rows for column in range(config.cols)]
         traces = [f"trace{row}_{column}" for row, column in places]
         channels = [f"dram{number}" for number in range(config.dram.channels)]
     return "\n".join(
@@ -89,6 +92,9 @@ def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
             "#pragma once",
             f"#define N_ELEMENTS {len(traces)}",
             "#define ELEMENTS(X) " + " ".join(f"X({t}, {i})" for i, t in enumerate(traces)),
+            "#define SIDES(X) " + " ".join(f"X(lanes_{s.name.lower()}, {s.number})" for s in sides),
+            f"#define N_ROWS {len(rows)}",
+            "#define ROWS(X) " + " ".join(f"X(links{row}, {row})" for row in rows),
             f"#define N_CHANNELS {len(channels)}",
             "#define CHANNELS(X) " + " ".join(f"X({name})" for name in channels),
             "enum { " + ", ".join(f"Channel_{name}" for name in channels) + " };",

@@ -202,7 +202,7 @@ void sim_record(Sim* sim, int on) {
     if (on)
         sim->recorder.start();
     else
-        sim->recorder.on = false;
+        sim->recorder.stop();
 }
 
 uint64_t sim_records(Sim* sim, SimRecord* records, uint64_t room) {

@@ -128,11 +128,13 @@ class CompiledSimulator:
 
     def record(self, log: TraceLog | None) -> None:
         """From now on put what units and buffers do into `log`; None: complete it and stop."""
+        self._library.sim_record(self._sim, 0)
         self._collect()
         if self._log is not None:
             self._log.end(self.cycles)
         self._log = log
-        self._library.sim_record(self._sim, log is not None)
+        if log is not None:
+            self._library.sim_record(self._sim, 1)
 
     def _collect(self) -> None:
         """Move what was recorded into the log."""
