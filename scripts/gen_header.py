@@ -25,6 +25,12 @@ from hw.arch.csr import (
     JobState,
 )
 from hw.arch.formats import Format
+from hw.arch.traffic import (
+    ELEMENT_TRAFFIC,
+    SIDE_NAMES,
+    SIDE_PAGE_BITS,
+    element_traffic_offset,
+)
 from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
 from sw.files import write_atomic
@@ -96,6 +102,18 @@ def header() -> str:
                     f"{COUNTER_BASE + 8 * index:#05x}",
                 )
                 for index, counter in enumerate(COUNTERS)
+            ),
+            "/* Traffic counters of a grid: in an element's page, and in page TRAFFIC by side. */",
+            *_defines(
+                (
+                    f"MTIA_TRAFFIC_{counter.name.upper().replace('.', '_')}",
+                    f"{element_traffic_offset(counter.name):#05x}",
+                )
+                for counter in ELEMENT_TRAFFIC
+            ),
+            *_defines(
+                (f"MTIA_TRAFFIC_SIDE_{name}", f"{number << SIDE_PAGE_BITS:#05x}")
+                for number, name in enumerate(SIDE_NAMES)
             ),
             _HELPERS,
             "#endif",
