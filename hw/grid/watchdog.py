@@ -56,10 +56,7 @@ class Watchdog(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         quiet = Signal(_LIMIT_BITS)
-        row, column = (
-            Signal(range(self.rows)),
-            Signal(range(self.columns)),
-        )  # of the first that works
+        row, column = Signal(8), Signal(8)  # of the first element that works
         for place in reversed(range(self.rows * self.columns)):
             with m.If(self.works[place]):
                 m.d.comb += [row.eq(place // self.columns), column.eq(place % self.columns)]

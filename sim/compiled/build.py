@@ -112,6 +112,7 @@ def build_simulator(
     trace: bool = False,
     test: bool = False,
     quick: bool = False,
+    savable: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SimulatorBuild:
     """Build (or find) the simulator of `config`.
@@ -129,6 +130,8 @@ def build_simulator(
         Assertions on, and everything uninitialised filled from the seed.
     quick : bool
         Compiled in a third of the time, runs at a third of the speed: for what runs once, briefly.
+    savable : bool
+        Able to write its state to a file and to go on from there.
     progress : Callable[[str], None]
         Told what is going on, one sentence a stage.
 
@@ -139,9 +142,10 @@ def build_simulator(
     """
     progress(f"Verilog of {config.name} ...")
     text, verilog_seconds = chip_verilog(config, cache, grid=grid)
-    kinds = (("grid", grid), ("flat", flat), ("trace", trace), ("test", test), ("quick", quick))
-    name = "-".join([config.name, *(kind for kind, is_on in kinds if is_on)])
-    args = _verilator_args(trace=trace, test=test)
+    kinds = {"grid": grid, "flat": flat, "trace": trace, "test": test, "quick": quick}
+    kinds["savable"] = savable
+    name = "-".join([config.name, *(kind for kind, is_on in kinds.items() if is_on)])
+    args = _verilator_args(trace=trace, test=test, savable=savable)
     make_args = _QUICK_MAKE if quick else _MAKE
     ports, parts = _chip_ports(config, grid=grid), ()
     start = time.monotonic()
@@ -171,11 +175,12 @@ def build_simulator(
     return SimulatorBuild(library, verilog_seconds, json.loads(stamp.read_text()), from_cache)
 
 
-def _verilator_args(*, trace: bool, test: bool) -> tuple[str, ...]:
+def _verilator_args(*, trace: bool, test: bool, savable: bool) -> tuple[str, ...]:
     """Arguments that all models of a build share."""
     return (
         *(_TEST if test else _FAST),
         *(("--trace-fst", "--trace-structs") if trace else ()),
+        *(("--savable", "-CFLAGS", "-DSAVABLE") if savable else ()),
         *_LINT_OFF,
         "--output-split",
         "20000",

@@ -11,6 +11,7 @@ from hw.arch.commands import Opcode
 from hw.arch.csr import COUNTERS
 from hw.arch.units import State, Unit
 from hw.config import PRESETS
+from sim.compiled import CompiledSimulator, StateError
 from sim.trace.grid_log import LANE_WINDOW
 from sim.trace.reader import ElementTrace, read_processes
 from sw.runtime.grid import Grid
@@ -146,3 +147,12 @@ def test_slow_work_is_no_hang(grid: Grid) -> None:
     lists = dict.fromkeys(PLACES, copy_list(0, 0x5000, 8, n_times=100))
     result = grid.run_job(LISTS, lists, stall_limit=150)
     assert result.cycles is not None and result.cycles > 10 * 150
+
+
+def test_a_build_that_cannot_save_says_so(grid: Grid, tmp_path: Path) -> None:
+    """Saving takes a build of its own (`test_saved_state.py`)."""
+    assert isinstance(grid.port, CompiledSimulator)
+    for access in (grid.port.save, grid.port.restore):
+        with pytest.raises(StateError) as error:
+            access(tmp_path / "state")
+        assert str(error.value) == "This simulator was not built to save its state."
