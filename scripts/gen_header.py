@@ -104,22 +104,20 @@ def header() -> str:
                 for index, counter in enumerate(COUNTERS)
             ),
             "/* Traffic counters of a grid: in an element's page, and in page TRAFFIC by side. */",
-            *_defines(
-                (
-                    f"MTIA_TRAFFIC_{counter.name.upper().replace('.', '_')}",
-                    f"{element_traffic_offset(counter.name):#05x}",
-                )
-                for counter in ELEMENT_TRAFFIC
-            ),
-            *_defines(
-                (f"MTIA_TRAFFIC_SIDE_{name}", f"{number << SIDE_PAGE_BITS:#05x}")
-                for number, name in enumerate(SIDE_NAMES)
-            ),
+            *_defines(_traffic()),
             _HELPERS,
             "#endif",
             "",
         ]
     )
+
+
+def _traffic() -> Iterator[tuple[str, str]]:
+    for counter in ELEMENT_TRAFFIC:
+        name = f"MTIA_TRAFFIC_{counter.name.upper().replace('.', '_')}"
+        yield name, f"{element_traffic_offset(counter.name):#05x}"
+    for number, side in enumerate(SIDE_NAMES):
+        yield f"MTIA_TRAFFIC_SIDE_{side}", f"{number << SIDE_PAGE_BITS:#05x}"
 
 
 def _fields() -> Iterator[tuple[str, int]]:

@@ -88,21 +88,22 @@ class GridChip(wiring.Component):
                     for number, side in self._channels.items()
                 },
                 "irq": Out(1),
-                **{
-                    f"trace{row}_{column}": Out(TracePort())
-                    for row in range(geometry.rows)
-                    for column in range(geometry.columns)
-                },
-                **{
-                    f"lanes_{side.name.lower()}": part.signature.members["trace"]
-                    for side, part in self._sides.items()
-                },
-                **{
-                    f"links{row}": Out(LinkTrace(columns=geometry.columns))
-                    for row in range(geometry.rows)
-                },
+                **self._trace_members(),
             }
         )
+
+    def _trace_members(self) -> dict[str, Any]:
+        """What elements, lanes and links show to whoever records them."""
+        rows, columns = self.geometry.rows, self.geometry.columns
+        places = [(row, column) for row in range(rows) for column in range(columns)]
+        return {
+            **{f"trace{row}_{column}": Out(TracePort()) for row, column in places},
+            **{
+                f"lanes_{side.name.lower()}": part.signature.members["trace"]
+                for side, part in self._sides.items()
+            },
+            **{f"links{row}": Out(LinkTrace(columns=columns)) for row in range(rows)},
+        }
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
