@@ -36,7 +36,7 @@ class RegisterFile(wiring.Component):
     ----------
     registers : the registers, as `hw.arch.csr` lists them.
     with_counters : whether there are performance counters to show.
-    with_traffic : whether there are traffic counters of an element as well.
+    with_traffic : whether, beside those, there are traffic counters of an element.
     live : names of `rw` registers that do not show what was written but `<name>_read`.
 
     Members
@@ -44,7 +44,8 @@ class RegisterFile(wiring.Component):
     port : In(ControlPort).
     counter_index, counter_word : Out, counter to show. counter_data : In(32), its word, up to 16
         cycles later.
-    traffic_index : Out, traffic counter to show. traffic_data : In(32), its value, as late.
+    traffic_index : Out, traffic counter to show. traffic_data : In(32), its value, as late. Only
+        `with_traffic`.
     written : Out(32). <name>_write : Out(1). <name> : Out(32). <name>_read : In(32).
     """
 
@@ -64,10 +65,11 @@ class RegisterFile(wiring.Component):
             "counter_index": Out(range(len(COUNTERS))),
             "counter_word": Out(1),
             "counter_data": In(32),
-            "traffic_index": Out(range(len(ELEMENT_TRAFFIC))),
-            "traffic_data": In(TRAFFIC_BITS),
             "written": Out(32),
         }
+        if with_traffic:
+            members["traffic_index"] = Out(range(len(ELEMENT_TRAFFIC)))
+            members["traffic_data"] = In(TRAFFIC_BITS)
         for register in self.registers:
             name = register.name.lower()
             if register.access != "ro":
@@ -88,10 +90,11 @@ class RegisterFile(wiring.Component):
             self.port.read.ready.eq(~busy),
             self.counter_index.eq((offset - COUNTER_BASE)[3:]),
             self.counter_word.eq(offset[2]),
-            self.traffic_index.eq((offset - TRAFFIC_BASE)[2:]),
             self.port.answer.valid.eq(busy & (left == 0)),
             self.port.answer.payload.eq(self._value(m, offset)),
         ]
+        if self.with_traffic:
+            m.d.comb += self.traffic_index.eq((offset - TRAFFIC_BASE)[2:])
         with m.If(self.port.read.valid & ~busy):
             m.d.sync += [busy.eq(1), offset.eq(self.port.read.payload), left.eq(_READ_CYCLES)]
         with m.Elif(left != 0):
@@ -126,12 +129,11 @@ class RegisterFile(wiring.Component):
                 shown = f"{name}_read" if hasattr(self, f"{name}_read") else name
                 with m.Case(register.offset >> 2):
                     m.d.comb += value.eq(getattr(self, shown))
-            with m.Default():
-                for is_there, first, end, shown in (
-                    (self.with_counters, COUNTER_BASE, _COUNTER_END, self.counter_data),
-                    (self.with_traffic, TRAFFIC_BASE, _TRAFFIC_END, self.traffic_data),
-                ):
-                    if is_there:
-                        with m.If((offset >= first) & (offset < end)):
-                            m.d.comb += value.eq(shown)
+            if self.with_counters:
+                with m.Default():
+                    with m.If((offset >= COUNTER_BASE) & (offset < _COUNTER_END)):
+                        m.d.comb += value.eq(self.counter_data)
+                    if self.with_traffic:
+                        with m.If((offset >= TRAFFIC_BASE) & (offset < _TRAFFIC_END)):
+                            m.d.comb += value.eq(self.traffic_data)
         return value

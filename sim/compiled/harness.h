@@ -51,10 +51,10 @@ struct SimRecord {
 void sim_record(Sim* sim, int on);
 uint64_t sim_records(Sim* sim, SimRecord* records, uint64_t room);
 
-// The whole state, to and from a file. `build` names the build; a file of another one is refused. 1: no such file, 2: another
-// build's, 3: this build cannot. Waveforms and records go on as they were.
-int sim_save(Sim* sim, const char* path, const char* build);
-int sim_restore(Sim* sim, const char* path, const char* build);
+// The whole state, to and from a file; 1: it cannot be opened, 2: this build cannot. A file that the same build has not written
+// ends the process. Waveforms and records go on as they were.
+int sim_save(Sim* sim, const char* path);
+int sim_restore(Sim* sim, const char* path);
 
 // Waveform of cycles from..to below instance `scope`, a path from the chip ("" for all); 1: no file or no tracing build.
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to);

@@ -12,7 +12,7 @@ from sim.trace.log import EVENT, TraceLog
 __all__ = ["AccessError", "CompiledSimulator", "StateError"]
 
 _NO_ANSWER = 16
-_OTHER_BUILD, _NOT_SAVABLE = 2, 3
+_NOT_SAVABLE = 2
 _RESPONSES = {2: "SLVERR", 3: "DECERR"}
 
 
@@ -43,7 +43,7 @@ class CompiledSimulator:
         self._sim = self._library.sim_create(seed)
         self._library.sim_threads(self._sim, threads)
         self._log: TraceLog | None = None
-        self._build = library.parent.name  # by its content
+        self._stamp = b"\n" + library.parent.name.encode()  # named by its content
 
     def _declare(self) -> None:
         u32, u64, sim = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
@@ -64,8 +64,8 @@ class CompiledSimulator:
             ("sim_trace", ctypes.c_int, [sim, text, text, u64, u64]),
             ("sim_record", None, [sim, ctypes.c_int]),
             ("sim_records", u64, [sim, ctypes.c_void_p, u64]),
-            ("sim_save", ctypes.c_int, [sim, text, text]),
-            ("sim_restore", ctypes.c_int, [sim, text, text]),
+            ("sim_save", ctypes.c_int, [sim, text]),
+            ("sim_restore", ctypes.c_int, [sim, text]),
         ):
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
@@ -159,8 +159,10 @@ class CompiledSimulator:
         StateError
             If the build is not `savable`, or the file cannot be written.
         """
-        code = self._library.sim_save(self._sim, str(path).encode(), self._build.encode())
+        code = self._library.sim_save(self._sim, str(path).encode())
         self._check_state(code, f"No state can be written to {path}.")
+        with path.open("ab") as file:
+            file.write(self._stamp)
 
     def restore(self, path: Path) -> None:
         """Go on from a state that a simulator of the same build wrote, in this process or another.
@@ -171,14 +173,15 @@ class CompiledSimulator:
             If the build is not `savable`, or the file cannot be read, or is of another build.
         """
         self._collect()
-        code = self._library.sim_restore(self._sim, str(path).encode(), self._build.encode())
+        # Verilator would end the process over such a file, and create one that is not there.
+        if not path.is_file() or not _ends_with(path, self._stamp):
+            raise StateError(f"{path} is no state that this build of the simulator has saved.")
+        code = self._library.sim_restore(self._sim, str(path).encode())
         self._check_state(code, f"No state can be read from {path}.")
 
     def _check_state(self, code: int, otherwise: str) -> None:
         if code == _NOT_SAVABLE:
             raise StateError("This simulator was not built to save its state.")
-        if code == _OTHER_BUILD:
-            raise StateError("The state was saved by another build of the simulator.")
         if code:
             raise StateError(otherwise)
 
@@ -194,3 +197,10 @@ class CompiledSimulator:
         code = self._library.sim_trace(self._sim, str(path).encode(), below.encode(), first, last)
         if code:
             raise AccessError(f"No waveform can be written to {path}.")
+
+
+def _ends_with(path: Path, stamp: bytes) -> bool:
+    """Whether a file's last bytes are these."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - len(stamp), 0))
+        return file.read() == stamp

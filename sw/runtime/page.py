@@ -51,13 +51,13 @@ class RegisterPage:
                 f" ({wanted:08x})."
             )
 
-    def counters(
-        self, names: Collection[str] | None = None, *, freeze: bool = True
-    ) -> dict[str, int | None]:
-        """Performance counters, all or those of these names, read as one snapshot; that taken last,
-        as by GRID_SNAPSHOT, if nothing is frozen anew."""
-        if freeze:
-            self.set_register("SNAPSHOT", 1)
+    def counters(self, names: Collection[str] | None = None) -> dict[str, int | None]:
+        """Performance counters, all or those of these names, read as one snapshot."""
+        self.set_register("SNAPSHOT", 1)
+        return self.frozen_counters(names)
+
+    def frozen_counters(self, names: Collection[str] | None = None) -> dict[str, int | None]:
+        """The same as they were when they were frozen last, as by GRID_SNAPSHOT."""
         values: dict[str, int | None] = {}
         for name in [counter.name for counter in COUNTERS] if names is None else names:
             address = self._base + counter_offset(name)
