@@ -25,6 +25,12 @@ from hw.arch.csr import (
     JobState,
 )
 from hw.arch.formats import Format
+from hw.arch.traffic import (
+    ELEMENT_TRAFFIC,
+    SIDE_NAMES,
+    SIDE_PAGE_BITS,
+    element_traffic_offset,
+)
 from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
 from sw.files import write_atomic
@@ -97,11 +103,21 @@ def header() -> str:
                 )
                 for index, counter in enumerate(COUNTERS)
             ),
+            "/* Traffic counters of a grid: in an element's page, and in page TRAFFIC by side. */",
+            *_defines(_traffic()),
             _HELPERS,
             "#endif",
             "",
         ]
     )
+
+
+def _traffic() -> Iterator[tuple[str, str]]:
+    for counter in ELEMENT_TRAFFIC:
+        name = f"MTIA_TRAFFIC_{counter.name.upper().replace('.', '_')}"
+        yield name, f"{element_traffic_offset(counter.name):#05x}"
+    for number, side in enumerate(SIDE_NAMES):
+        yield f"MTIA_TRAFFIC_SIDE_{side}", f"{number << SIDE_PAGE_BITS:#05x}"
 
 
 def _fields() -> Iterator[tuple[str, int]]:

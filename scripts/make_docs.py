@@ -21,6 +21,7 @@ from hw.arch.csr import (
     ControlPage,
     counter_offset,
 )
+from hw.arch.traffic import ELEMENT_TRAFFIC, element_traffic_offset, side_shapes
 from hw.arch.traps import TRAP_TEXT, Trap
 from hw.arch.units import State, Unit
 from sw.files import write_atomic
@@ -89,6 +90,7 @@ def register_page() -> str:
                     for page, what in (
                         (ControlPage.GRID, "the chip's own registers"),
                         (ControlPage.SELECTED, "those of all selected elements, to write only"),
+                        (ControlPage.TRAFFIC, "traffic counters of the sides, to read only"),
                         (
                             ControlPage.ELEMENTS,
                             "element (0, 0); row r, column c 0x10000 r + 0x1000 c"
@@ -118,6 +120,7 @@ def register_page() -> str:
                 ("offset", "counter", "what it counts"),
                 ((f"0x{counter_offset(c.name):03x}", f"`{c.name}`", c.doc) for c in COUNTERS),
             ),
+            *_traffic_section(),
             "## Trap causes\n",
             _table(
                 ("code", "cause", "what happened"),
@@ -127,6 +130,31 @@ def register_page() -> str:
             _table(("code", "unit"), ((int(unit), unit.name) for unit in Unit)),
             _table(("code", "state"), ((int(state), state.name) for state in State)),
         ]
+    )
+
+
+def _traffic_section() -> Iterator[str]:
+    """Counters of a grid's lanes, memories and links."""
+    yield "## Traffic counters of a grid\n"
+    yield (
+        "32 bits each, read as SNAPSHOT or GRID_SNAPSHOT has frozen them. In an element's page,"
+        " counted since its last job started:\n"
+    )
+    rows = ((element_traffic_offset(c.name), c) for c in ELEMENT_TRAFFIC)
+    yield _table(
+        ("offset", "counter", "what it counts"),
+        ((f"0x{offset:03x}", f"`{counter.name}`", counter.doc) for offset, counter in rows),
+    )
+    yield (
+        "In page TRAFFIC side W begins at 0x000, E at 0x400, N at 0x800 and S at 0xc00. A side has"
+        " a counter for each of its lanes, the host's last, of flits that passed the lane's end:"
+        " all of kind `read`, then `line`, `write` and `ack`. Behind them each of its memories has"
+        " four, of accesses that it took. Those of side W of a grid of 2 x 2 with 4 slices:\n"
+    )
+    shape = side_shapes(rows=2, columns=2, n_slices=4)[0]
+    yield _table(
+        ("offset", "counter"),
+        ((f"0x{4 * index:03x}", f"`{name}`") for index, name in enumerate(shape.counters)),
     )
 
 

@@ -180,6 +180,8 @@ class ControlPage(enum.IntEnum):
     """`GRID_REGISTERS`."""
     SELECTED = 1
     """`ELEMENT_REGISTERS` of all elements that GRID_ROWS and GRID_COLS select; writes only."""
+    TRAFFIC = 2
+    """Counters of the sides, `hw.arch.traffic`; reads only."""
     ELEMENTS = 0x100
     """`ELEMENT_REGISTERS` and counters of the element in row r and column c, at page 0x100 + 16 r +
     c."""
@@ -207,6 +209,10 @@ ELEMENT_REGISTERS: dict[str, Register] = {
                " each ends in ERROR with cause ABORTED"),
             _R("JOB_QUEUE", 0x0C8, "ro", "jobs that wait or run, up to two"),
             _R("ERROR_JOB", 0x0CC, "ro", "number of the job that the error registers tell of"),
+            _R("WAIT_UNIT", 0x0D0, "ro", "unit | opcode << 8 | tag << 16 of the first unit that"
+               " waits, live"),
+            _R("WAIT_STATE", 0x0D4, "ro", "the state that it is in, so what it waits for; 0: none"
+               " waits"),
         )
     },
 }  # fmt: skip
@@ -231,6 +237,13 @@ GRID_REGISTERS: dict[str, Register] = {
                " still works for that job"),
             _R("GRID_PROGRESS", 0x120, "ro", "changes whenever any unit of any element does useful"
                " work (wraps)"),
+            _R("GRID_SNAPSHOT", 0x124, "wo", "write 1: copy all counters of all elements and sides"
+               " at once, as SNAPSHOT does; write 2: set the sides' traffic counters to zero"),
+            _R("GRID_WATCHDOG", 0x128, "rw", "cycles without progress, while an element has a job,"
+               " after which GRID_HANG is set and the interrupt raised; 0: never. A write clears"
+               " GRID_HANG"),
+            _R("GRID_HANG", 0x12C, "ro", "first element that had not completed when the watchdog"
+               " expired: row | column << 8 | 1 << 31; its WAIT registers say more"),
             _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended raises the interrupt", _ALL),
             *(
                 register

@@ -9,12 +9,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import COUNTER_BASE, COUNTERS, Register
+from hw.arch.traffic import ELEMENT_TRAFFIC, TRAFFIC_BASE, TRAFFIC_BITS
 from hw.iface.control import ControlPort
 
 __all__ = ["RegisterFile"]
 
 _READ_CYCLES = 16  # covers the way to a counter or a debug word and back
 _COUNTER_END = COUNTER_BASE + 8 * len(COUNTERS)
+_TRAFFIC_END = TRAFFIC_BASE + 4 * len(ELEMENT_TRAFFIC)
+assert _COUNTER_END <= TRAFFIC_BASE
 
 
 class RegisterFile(wiring.Component):
@@ -24,7 +27,7 @@ class RegisterFile(wiring.Component):
     register that is not `ro` raises `<name>_write` for a cycle, with the data in `written`; `rw`
     registers keep the data as well, in `<name>`, which starts with their reset value. Reads show
     `<name>_read`; a `rw` register shows what it keeps unless `live` names it. Offsets from
-    `COUNTER_BASE` on show performance counters.
+    `COUNTER_BASE` on show performance counters, those from `TRAFFIC_BASE` on traffic counters.
 
     Timing: a write strobe comes 1 cycle after the write was taken, an answer `_READ_CYCLES` + 1
     cycles after the read.
@@ -33,6 +36,7 @@ class RegisterFile(wiring.Component):
     ----------
     registers : the registers, as `hw.arch.csr` lists them.
     with_counters : whether there are performance counters to show.
+    with_traffic : whether, beside those, there are traffic counters of an element.
     live : names of `rw` registers that do not show what was written but `<name>_read`.
 
     Members
@@ -40,6 +44,8 @@ class RegisterFile(wiring.Component):
     port : In(ControlPort).
     counter_index, counter_word : Out, counter to show. counter_data : In(32), its word, up to 16
         cycles later.
+    traffic_index : Out, traffic counter to show. traffic_data : In(32), its value, as late. Only
+        `with_traffic`.
     written : Out(32). <name>_write : Out(1). <name> : Out(32). <name>_read : In(32).
     """
 
@@ -48,10 +54,11 @@ class RegisterFile(wiring.Component):
         *,
         registers: Collection[Register],
         with_counters: bool = True,
+        with_traffic: bool = False,
         live: tuple[str, ...] = (),
     ) -> None:
         self.registers = tuple(registers)
-        self.with_counters = with_counters
+        self.with_counters, self.with_traffic = with_counters, with_traffic
         self.live = live
         members: dict[str, Any] = {
             "port": In(ControlPort()),
@@ -60,6 +67,9 @@ class RegisterFile(wiring.Component):
             "counter_data": In(32),
             "written": Out(32),
         }
+        if with_traffic:
+            members["traffic_index"] = Out(range(len(ELEMENT_TRAFFIC)))
+            members["traffic_data"] = In(TRAFFIC_BITS)
         for register in self.registers:
             name = register.name.lower()
             if register.access != "ro":
@@ -83,6 +93,8 @@ class RegisterFile(wiring.Component):
             self.port.answer.valid.eq(busy & (left == 0)),
             self.port.answer.payload.eq(self._value(m, offset)),
         ]
+        if self.with_traffic:
+            m.d.comb += self.traffic_index.eq((offset - TRAFFIC_BASE)[2:])
         with m.If(self.port.read.valid & ~busy):
             m.d.sync += [busy.eq(1), offset.eq(self.port.read.payload), left.eq(_READ_CYCLES)]
         with m.Elif(left != 0):
@@ -121,4 +133,7 @@ class RegisterFile(wiring.Component):
                 with m.Default():
                     with m.If((offset >= COUNTER_BASE) & (offset < _COUNTER_END)):
                         m.d.comb += value.eq(self.counter_data)
+                    if self.with_traffic:
+                        with m.If((offset >= TRAFFIC_BASE) & (offset < _TRAFFIC_END)):
+                            m.d.comb += value.eq(self.traffic_data)
         return value

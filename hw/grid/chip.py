@@ -17,8 +17,9 @@ from hw.grid.link_guard import LINKS
 from hw.grid.side import GridSide
 from hw.grid.tap import Tap
 from hw.grid.tile import LANES, Tile
+from hw.grid.traffic import moves
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
-from hw.iface.trace import TracePort
+from hw.iface.trace import LinkTrace, TracePort
 from hw.lib.emit_once import Boundary, EmitOnce
 from hw.net.sides import hops, is_of_rows
 
@@ -32,7 +33,7 @@ class GridChip(wiring.Component):
     sub-grids through the control registers, waits for `irq`, and reads the results.
 
     Timing: a cycle per lane stage; docs/grid.md has the latency of an access. Every output comes
-    from a register but for `ready` of the host's channels.
+    from a register but for `ready` of the host's channels, `lanes` and `links`.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ class GridChip(wiring.Component):
     host : In(Axi4Port), `link_bytes` wide. dram0, ... : Out(Axi4Port), the DRAM channels.
     irq : Out(1), high while a job that GRID_WAIT names is done.
     trace0_0, ... : Out(TracePort()), what the elements' units and buffers do, by row and column.
+    lanes_w, ... : Out(LaneTrace), what passes on the lanes of each side.
+    links0, ... : Out(LinkTrace), what passes on the reduction links from the tiles of each row.
 
     Raises: ConfigError when the configuration cannot be built.
     """
@@ -68,6 +71,7 @@ class GridChip(wiring.Component):
             n_positions=geometry.n_positions,
             config_id=int(config.digest(), 16),
             count_width=sum(len(side.corrected) for side in self._sides.values()),
+            n_sides=len(self._sides),
         )
         channels = [
             (number, side)
@@ -84,20 +88,32 @@ class GridChip(wiring.Component):
                     for number, side in self._channels.items()
                 },
                 "irq": Out(1),
-                **{
-                    f"trace{row}_{column}": Out(TracePort())
-                    for row in range(geometry.rows)
-                    for column in range(geometry.columns)
-                },
+                **self._trace_members(),
             }
         )
+
+    def _trace_members(self) -> dict[str, Any]:
+        """What elements, lanes and links show to whoever records them."""
+        rows, columns = self.geometry.rows, self.geometry.columns
+        places = [(row, column) for row in range(rows) for column in range(columns)]
+        return {
+            **{f"trace{row}_{column}": Out(TracePort()) for row, column in places},
+            **{
+                f"lanes_{side.name.lower()}": part.signature.members["trace"]
+                for side, part in self._sides.items()
+            },
+            **{f"links{row}": Out(LinkTrace(columns=columns)) for row in range(rows)},
+        }
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.host_port = self._host
         m.submodules.control = self._control
-        for side, part in self._sides.items():
-            m.submodules[f"side_{side.name.lower()}"] = part
+        for number, (side, part) in enumerate(self._sides.items()):
+            name = side.name.lower()
+            m.submodules[f"side_{name}"] = part
+            wiring.connect(m, part.trace, wiring.flipped(getattr(self, f"lanes_{name}")))
+            wiring.connect(m, self._control.traffic[number], part.traffic)
         for number, side in self._channels.items():
             axi = getattr(side, f"axi{number}")
             wiring.connect(m, axi, wiring.flipped(getattr(self, f"dram{number}")))
@@ -183,6 +199,12 @@ class GridChip(wiring.Component):
             for name, place in (("in_north", (row - 1, column)), ("in_west", (row, column - 1))):
                 if place in tiles:
                     wiring.connect(m, getattr(tiles[place], LINKS[name]), getattr(tile, name))
+            trace = getattr(self, f"links{row}")
+            for way, link in (("south", tile.out_south), ("east", tile.out_east)):
+                m.d.comb += [
+                    getattr(trace, f"{way}_moves")[column].eq(moves(link)),
+                    getattr(trace, f"{way}_waits")[column].eq(link.valid & ~link.ready),
+                ]
 
 
 def _chain(m: Module, end: Any, ins: list[Any], outs: list[Any]) -> None:

@@ -8,11 +8,15 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, PAGE_BITS, ControlPage
+from hw.arch.interleave import N_SIDES
+from hw.arch.traffic import SIDE_PAGE_BITS, SIDE_TRAFFIC_MOST, TRAFFIC_BITS
 from hw.chip.control import IDENTITY
 from hw.chip.memory_control import elaborate_memory_control, memory_control_members
 from hw.chip.registers import RegisterFile
 from hw.grid.control_flits import Report, access_layout, check_grid, report_layout
 from hw.grid.jobs import GridJobs
+from hw.grid.traffic import TrafficCounters, TrafficPort
+from hw.grid.watchdog import Watchdog
 from hw.iface.control import ControlPort
 
 __all__ = ["GRID_CONTROL_BITS", "GridControl"]
@@ -21,6 +25,7 @@ GRID_CONTROL_BITS = PAGE_BITS + 9
 """Bits of an offset into the control region: pages up to those of the elements."""
 
 _START = ELEMENT_REGISTERS["JOB_START"].offset
+_SNAPSHOT, _SNAPSHOT_ALL = ELEMENT_REGISTERS["SNAPSHOT"], GRID_REGISTERS["GRID_SNAPSHOT"]
 _JOB_AT = 8  # bit of JOB_START at which the job's number begins
 
 
@@ -31,11 +36,13 @@ class GridControl(wiring.Component):
     its row; a write to page SELECTED goes along all selected rows at once, to the selected columns.
     JOB_START there starts a job on them: `GridJobs` follows it. One that `GridJobs` does not allow
     is dropped, as is one on the page of a single element. `irq` is high while a job that GRID_WAIT
-    names is done. Pages of elements that do not exist read zero.
+    names is done, and when the watchdog has expired. GRID_SNAPSHOT goes to the sides and, as
+    SNAPSHOT, along all rows. Pages of elements that do not exist read zero.
 
     Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
-    the element's answer is back. Lanes always have room for an access, as registers take a write in
-    every cycle and only one read is under way.
+    the element's answer is back, one of page TRAFFIC after 3 cycles. A snapshot is taken at a side
+    1 cycle after its write, at an element when that has gone along the row. Lanes always have room
+    for an access, as registers take a write in every cycle and only one read is under way.
 
     Parameters
     ----------
@@ -43,6 +50,7 @@ class GridControl(wiring.Component):
     n_positions : positions of a mask.
     config_id : value of the CONFIG register.
     count_width : bits of what one cycle may add to an ECC count.
+    n_sides : sides that have traffic counters.
 
     Members
     -------
@@ -51,18 +59,27 @@ class GridControl(wiring.Component):
     up : In(stream.Signature(report_layout(n_positions))).array(rows), their reports.
     irq : Out(1).
     moved : In(rows), an element of the row makes progress.
+    traffic : Out(TrafficPort()).array(n_sides), traffic counters of the sides.
     Others: see `memory_control_members`.
 
     Raises: ValueError when a parameter is out of range.
     """
 
     def __init__(
-        self, *, rows: int, columns: int, n_positions: int, config_id: int, count_width: int
+        self,
+        *,
+        rows: int,
+        columns: int,
+        n_positions: int,
+        config_id: int,
+        count_width: int,
+        n_sides: int,
     ) -> None:
         check_grid("GridControl", rows=rows, columns=columns, n_positions=n_positions)
         for name, value, least, most in (
             ("config_id", config_id, 0, (1 << 32) - 1),
             ("count_width", count_width, 1, 32),
+            ("n_sides", n_sides, 1, N_SIDES),
         ):
             if not least <= value <= most:
                 raise ValueError(f"GridControl {name} must be {least} to {most}, not {value!r}.")
@@ -80,6 +97,7 @@ class GridControl(wiring.Component):
                 "up": In(stream.Signature(report)).array(rows),
                 "irq": Out(1),
                 "moved": In(rows),
+                "traffic": Out(TrafficPort()).array(n_sides),
                 **memory_control_members(count_width),
             }
         )
@@ -91,12 +109,12 @@ class GridControl(wiring.Component):
             rows=self.rows, columns=self.columns, n_positions=self.n_positions
         )
         elaborate_memory_control(m, self, registers)
-        progress = Signal(32)
         self._access = Signal(access_layout(self.n_positions))
         self._written, self._asked = Signal(self.rows), Signal(self.rows)  # by whom it is meant
         self._elaborate_writes(m, registers, jobs)
         self._elaborate_reads(m, registers)
         self._elaborate_lanes(m)
+        self._elaborate_progress(m, registers, jobs)
         for up, report in zip(self.up, jobs.reports, strict=True):
             m.d.comb += [
                 report.valid.eq(up.valid),
@@ -111,10 +129,7 @@ class GridControl(wiring.Component):
             registers.grid_done_read.eq(jobs.done),
             registers.grid_failed_read.eq(jobs.failed),
             registers.grid_refused_read.eq(jobs.refused),
-            registers.grid_progress_read.eq(progress),
-            self.irq.eq((jobs.done & registers.grid_wait).any()),
         ]
-        m.d.sync += progress.eq(progress + self.moved.any())
         for job in range(N_JOBS):
             m.d.comb += [
                 getattr(registers, f"job{job}_pending_read").eq(jobs.pending[job]),
@@ -123,24 +138,41 @@ class GridControl(wiring.Component):
             ]
         return m
 
+    def _elaborate_progress(self, m: Module, registers: RegisterFile, jobs: GridJobs) -> None:
+        """Whether anything moves, and who is told when jobs end or nothing does."""
+        m.submodules.watchdog = watchdog = Watchdog(rows=self.rows, columns=self.columns)
+        progress = Signal(32)
+        m.d.sync += progress.eq(progress + self.moved.any())
+        m.d.comb += [
+            registers.grid_progress_read.eq(progress),
+            registers.grid_hang_read.eq(watchdog.hang),
+            watchdog.limit.eq(registers.grid_watchdog),
+            watchdog.restart.eq(registers.grid_watchdog_write),
+            watchdog.works.eq(jobs.busy),
+            watchdog.moved.eq(self.moved.any()),
+            self.irq.eq((jobs.done & registers.grid_wait).any() | watchdog.hang.valid),
+        ]
+
     def _elaborate_writes(self, m: Module, registers: RegisterFile, jobs: GridJobs) -> None:
         """Writes to the chip's registers, and what must not be sent on."""
         write = self.port.write
         page, offset = write.payload.offset[PAGE_BITS:], write.payload.offset[:PAGE_BITS]
-        selected, is_start = Signal(), Signal()
+        selected, is_start, snaps = Signal(), Signal(), Signal()
+        data = write.payload.data
         started = selected & jobs.may_start  # a start is for `jobs` to know, so only on SELECTED
         m.d.comb += [
             registers.port.write.valid.eq(write.valid & (page == ControlPage.GRID)),
             registers.port.write.payload.offset.eq(offset),
-            registers.port.write.payload.data.eq(write.payload.data),
+            registers.port.write.payload.data.eq(data),
             selected.eq(page == ControlPage.SELECTED),
-            is_start.eq((offset == _START) & write.payload.data[0]),
+            is_start.eq((offset == _START) & data[0]),
             jobs.start.rows.eq(registers.grid_rows),
             jobs.start.columns.eq(registers.grid_cols),
-            jobs.start.job.eq(write.payload.data[_JOB_AT:]),
+            jobs.start.job.eq(data[_JOB_AT:]),
             jobs.go.eq(write.valid & is_start & selected),
+            snaps.eq((page == ControlPage.GRID) & (offset == _SNAPSHOT_ALL.offset) & data[0]),
             self._written.eq(
-                Mux(selected, registers.grid_rows, self._rows(page))
+                (Mux(selected, registers.grid_rows, self._rows(page)) | snaps.replicate(self.rows))
                 & (write.valid & (~is_start | started)).replicate(self.rows)
             ),
         ]
@@ -149,9 +181,9 @@ class GridControl(wiring.Component):
         access = self._access
         with m.If(write.valid):
             m.d.comb += [
-                access.mask.eq(columns),
-                access.offset.eq(offset),
-                access.data.eq(write.payload.data),
+                access.mask.eq(Mux(snaps, (1 << self.columns) - 1, columns)),
+                access.offset.eq(Mux(snaps, _SNAPSHOT.offset, offset)),
+                access.data.eq(data),
             ]
         with m.Else():
             m.d.comb += [
@@ -166,8 +198,9 @@ class GridControl(wiring.Component):
         page = read.payload[PAGE_BITS:]
         rows = self._rows(page)
         exists = rows.any() & (self._columns(page)[: self.columns] != 0)
-        own, none = registers.port, Signal()
-        asks = Signal()
+        own, none, asks = registers.port, Signal(), Signal()
+        counts = Signal()
+        is_counted, count = self._elaborate_traffic(m, registers, counts)
         m.d.comb += [
             asks.eq(read.valid & ~self.port.write.valid),
             own.read.payload.eq(read.payload[:PAGE_BITS]),
@@ -181,6 +214,9 @@ class GridControl(wiring.Component):
                 with m.Elif(asks & exists):
                     m.d.comb += [self._asked.eq(rows), read.ready.eq(1)]
                     m.next = "WAIT"
+                with m.Elif(asks & (page == ControlPage.TRAFFIC)):
+                    m.d.comb += [counts.eq(1), read.ready.eq(1)]
+                    m.next = "WAIT"
                 with m.Elif(asks):
                     m.d.comb += [none.eq(1), read.ready.eq(1)]
             with m.State("WAIT"):
@@ -188,12 +224,34 @@ class GridControl(wiring.Component):
                     m.next = "REST"
         told = [up.payload for up in self.up]
         found = Cat(up.valid & (up.payload.kind == Report.ANSWER) for up in self.up)
-        m.d.comb += answer.valid.eq(own.answer.valid | found.any() | none)
+        m.d.comb += answer.valid.eq(own.answer.valid | found.any() | is_counted | none)
         with m.If(own.answer.valid):
             m.d.comb += answer.payload.eq(own.answer.payload)
+        with m.If(is_counted):
+            m.d.comb += answer.payload.eq(count)
         for hit, report in zip(found, told, strict=True):
             with m.If(hit):
                 m.d.comb += answer.payload.eq(report.data)
+
+    def _elaborate_traffic(
+        self, m: Module, registers: RegisterFile, counts: Value
+    ) -> tuple[Value, Value]:
+        """Traffic counters of the sides: when the one that was read is there, and its value."""
+        offset, index = self.port.read.payload, Signal(range(SIDE_TRAFFIC_MOST))
+        side, due = Signal(range(N_SIDES)), Signal(1 + TrafficCounters.latency)
+        m.d.sync += due.eq(Cat(counts, due[:-1]))
+        with m.If(counts):
+            m.d.sync += [index.eq(offset[2:SIDE_PAGE_BITS]), side.eq(offset[SIDE_PAGE_BITS:])]
+        value = Signal(TRAFFIC_BITS)
+        for number, port in enumerate(self.traffic):
+            m.d.comb += [
+                port.freeze.eq(registers.grid_snapshot_write & registers.written[0]),
+                port.clear.eq(registers.grid_snapshot_write & registers.written[1]),
+                port.index.eq(index),
+            ]
+            with m.If(side == number):
+                m.d.comb += value.eq(port.value)
+        return due[-1], value
 
     def _elaborate_lanes(self, m: Module) -> None:
         """Send what is written or asked."""

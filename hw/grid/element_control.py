@@ -8,11 +8,16 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS
-from hw.arch.csr import ELEMENT_REGISTERS, N_JOBS
+from hw.arch.csr import ELEMENT_REGISTERS, N_JOBS, JobState
+from hw.arch.traffic import ELEMENT_TRAFFIC
+from hw.arch.units import Unit
 from hw.chip.element_control import ElementControl
 from hw.chip.job_machine import JobMachine
 from hw.chip.registers import RegisterFile
 from hw.grid.control_flits import ended_layout
+from hw.grid.first_waiting import FirstWaiting
+from hw.grid.traffic import TrafficCounters
+from hw.iface.trace import UnitTrace
 from hw.lib.elastic import StreamFifo
 
 __all__ = ["JOBS_QUEUED", "GridElementControl"]
@@ -30,7 +35,7 @@ class GridElementControl(ElementControl):
     same cause: their operands may be its results. An abort is kept until the job that runs, or that
     is about to, has failed. The error registers keep what they hold until
     the next job starts. A start while `JOBS_QUEUED` jobs are there is ignored; the grid's control
-    starts none then.
+    starts none then. Traffic counters begin with each job, as performance counters do.
 
     Timing: a job leaves on `job` 5 cycles after the write to JOB_START was taken, at a settled
     element that has no other. It is reported 1 cycle after its end, those that fail with it in the
@@ -41,17 +46,21 @@ class GridElementControl(ElementControl):
     row, column : In(4), the element's place; constant.
     ended : Out(stream.Signature(ended_layout())), jobs that ended.
     moved : Out(1), PROGRESS changed.
+    units : In(UnitTrace).array(units), what each unit is doing.
+    traffic : In(len(ELEMENT_TRAFFIC)), what passes at the element's taps and links.
     Others: see `ElementControl`.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            registers=RegisterFile(registers=ELEMENT_REGISTERS.values()),
+            registers=RegisterFile(registers=ELEMENT_REGISTERS.values(), with_traffic=True),
             members={
                 "row": In(4),
                 "column": In(4),
                 "ended": Out(stream.Signature(ended_layout())),
                 "moved": Out(1),
+                "units": In(UnitTrace).array(Unit.CP),
+                "traffic": In(len(ELEMENT_TRAFFIC)),
             },
         )
 
@@ -61,7 +70,26 @@ class GridElementControl(ElementControl):
         seen = Signal()
         m.d.sync += seen.eq(self.progress[0])
         m.d.comb += self.moved.eq(self.progress[0] ^ seen)
+        m.submodules.first = first = FirstWaiting()
+        m.d.comb += [mine.eq(theirs) for mine, theirs in zip(first.units, self.units, strict=True)]
+        m.d.comb += [
+            self.registers.wait_unit_read.eq(first.command),
+            self.registers.wait_state_read.eq(first.state),
+        ]
         return m
+
+    def _elaborate_job(self, m: Module, jobs: JobMachine) -> None:
+        """Job registers and the first error; traffic of the job."""
+        super()._elaborate_job(m, jobs)
+        registers = self.registers
+        m.submodules.traffic = traffic = TrafficCounters(names=[c.name for c in ELEMENT_TRAFFIC])
+        m.d.comb += [
+            traffic.events.eq(self.traffic),
+            traffic.port.freeze.eq(self.snapshot),
+            traffic.port.clear.eq(jobs.element_reset & (jobs.state == JobState.RUNNING)),
+            traffic.port.index.eq(registers.traffic_index),
+            registers.traffic_data.eq(traffic.port.value),
+        ]
 
     def _elaborate_start(self, m: Module, jobs: JobMachine) -> None:
         """Take jobs from the queue; a failed one takes those behind it along."""

@@ -2,6 +2,7 @@
 """What the parts of a grid must agree on: shape, lanes, tags, and which memory is where."""
 
 from hw.arch.interleave import Interleave
+from hw.arch.traffic import SideShape, side_shapes
 from hw.chip.host_port import HostPort
 from hw.config.tree import ChipConfig, ConfigError
 from hw.net.flits import LaneShapes
@@ -71,6 +72,11 @@ class GridGeometry:
     def n_lanes(self, side: Side) -> int:
         """Lanes of a side, with the host's, which is the last."""
         return n_lanes(side, rows=self.rows, columns=self.columns) + 1
+
+    def side_shape(self, side: Side) -> SideShape:
+        """What there is to count at a side."""
+        shapes = side_shapes(rows=self.rows, columns=self.columns, n_slices=self.sram.n_slices)
+        return shapes[side]
 
     def nodes(self, side: Side) -> tuple[int, ...]:
         """Slices of a side, in the order of their numbers there."""

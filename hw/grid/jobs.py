@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which elements work for which job of a grid, and since when."""
 
+import functools
+import operator
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
@@ -50,6 +52,7 @@ class GridJobs(wiring.Component):
     start : In(grid_start_layout). may_start : Out(1), for it. go : In(1), start it.
     reports : In(stream.Signature(report_layout)).array(rows), always ready.
     pending : Out(9).array(N_JOBS), elements that still work.
+    busy : Out(rows * columns), elements that work for some job, row by row.
     cycles : Out(48).array(N_JOBS).
     done, failed : Out(N_JOBS), jobs that ended, that failed somewhere, since they were started.
     refused : Out(1), the last `go` started nothing.
@@ -69,6 +72,7 @@ class GridJobs(wiring.Component):
                 "go": In(1),
                 "reports": In(report).array(rows),
                 "pending": Out(9).array(N_JOBS),
+                "busy": Out(rows * columns),
                 "cycles": Out(_CYCLE_BITS).array(N_JOBS),
                 "done": Out(N_JOBS),
                 "failed": Out(N_JOBS),
@@ -96,6 +100,7 @@ class GridJobs(wiring.Component):
                 & ~(wanted & (full | Array(works)[number])).any()
             ),
             starts.eq(self.go & self.may_start),
+            self.busy.eq(functools.reduce(operator.or_, works)),
         ]
         with m.If(self.go):
             m.d.sync += self.refused.eq(~self.may_start)

@@ -5,12 +5,14 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import DRAM, SRAM
+from hw.arch.traffic import MEMORY_EVENTS
 from hw.chip.crossbar import Crossbar, Target, exists
 from hw.chip.dram_bridge import DramBridge
 from hw.grid.geometry import GridGeometry
+from hw.grid.traffic import moves
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.mem.sram_slice import SramSlice
 from hw.net.fold import line_number, slice_number
@@ -39,6 +41,7 @@ class MemoryNode(wiring.Component):
     axi : Out(Axi4Port), the channel; only if `has_channel`.
     inject : In(stream.Signature(EccFault)), a fault for whichever slice; taken at once by others.
     clear, clearing, corrected, uncorrected : see `SramSlice`.
+    accesses : Out(len(MEMORY_EVENTS)), accesses that slice and channel take in this cycle.
 
     Raises: ValueError for a slice that is not there.
     """
@@ -68,6 +71,7 @@ class MemoryNode(wiring.Component):
             members["axi"] = self._dram.signature.members["axi"]
         for name in ("inject", "clear", "clearing", "corrected", "uncorrected"):
             members[name] = self._sram.signature.members[name]
+        members["accesses"] = Out(len(MEMORY_EVENTS))
         super().__init__(members)
 
     def _bridge(self, tags: dict[str, int]) -> DramBridge:
@@ -93,6 +97,7 @@ class MemoryNode(wiring.Component):
             targets["dram"] = Target(
                 region=DRAM, size_bytes=config.dram.size_bytes, interleave=geometry.dram
             )
+        taken = {}
         for kind, port in (("read", MemoryReadPort), ("write", MemoryWritePort)):
             outer = getattr(self, kind)
             crossbar = Crossbar(
@@ -106,6 +111,8 @@ class MemoryNode(wiring.Component):
             wiring.connect(m, crossbar.sram, getattr(self._sram, kind))
             if self._dram is not None:
                 wiring.connect(m, crossbar.dram, getattr(self._dram, kind))
+            taken |= {f"{n}_{kind}": moves(getattr(crossbar, n).request) for n in targets}
+        m.d.comb += self.accesses.eq(Cat(taken.get(name, 0) for name in MEMORY_EVENTS))
         self._elaborate_sram(m)
         return m
 

@@ -3,15 +3,18 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import DRAM
+from hw.arch.traffic import LANE_KINDS
 from hw.chip.crossbar import exists
 from hw.chip.memory_control import connect_memories
 from hw.grid.geometry import GridGeometry
 from hw.grid.memory_node import MemoryNode
+from hw.grid.traffic import TrafficCounters, TrafficPort, moves
+from hw.iface.trace import LaneTrace
 from hw.mem.sram_slice import EccFault
 from hw.net.crosspoint import CrosspointSwitch
 from hw.net.flits import Answer
@@ -41,6 +44,8 @@ class GridSide(wiring.Component):
     line, ack : Out(stream.Signature(flit)).array(lanes), to the lanes.
     axi0, ... : Out(Axi4Port), DRAM channels by their number.
     inject, clear, clearing, corrected, uncorrected : of all slices together, see `MemoryNode`.
+    traffic : In(TrafficPort()), counters of lanes and memories, see `GridGeometry.side_shape`.
+    trace : Out(LaneTrace), what passes on the lanes.
 
     Raises: ValueError for a side without memories.
     """
@@ -89,6 +94,8 @@ class GridSide(wiring.Component):
                 "clearing": first.signature.members["clearing"],
                 "corrected": Out(range(count + 1)),
                 "uncorrected": Out(range(count + 1)),
+                "traffic": In(TrafficPort()),
+                "trace": Out(LaneTrace(n_lanes=self.n_lanes)),
             }
         )
 
@@ -103,7 +110,24 @@ class GridSide(wiring.Component):
         self._elaborate_answers(m, "line", "read", self._read_tag)
         self._elaborate_answers(m, "ack", "write", self._write_tag)
         connect_memories(m, self, list(self.nodes.values()))
+        self._elaborate_traffic(m)
         return m
+
+    def _elaborate_traffic(self, m: Module) -> None:
+        """Count and show what passes."""
+        names = self.geometry.side_shape(self.side).counters
+        m.submodules.traffic = traffic = TrafficCounters(names=names)
+        wiring.connect(m, wiring.flipped(self.traffic), traffic.port)
+        passing = []
+        for kind in LANE_KINDS:
+            lanes, passes = getattr(self, kind), getattr(self.trace, f"{kind}_moves")
+            waits = getattr(self.trace, f"{kind}_waits")
+            m.d.comb += [
+                passes.eq(Cat(moves(lane) for lane in lanes)),
+                waits.eq(Cat(lane.valid & ~lane.ready for lane in lanes)),
+            ]
+            passing.append(passes)
+        m.d.comb += traffic.events.eq(Cat(passing, (n.accesses for n in self.nodes.values())))
 
     def _elaborate_requests(self, m: Module, kind: str, shape: Any, tag: Any) -> None:
         """Requests of one kind, from the lanes to the memories."""

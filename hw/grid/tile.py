@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, DomainRenamer, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arch.traffic import ELEMENT_TRAFFIC, LANE_KINDS
 from hw.chip.element import ELEMENT_DOMAIN, elaborate_controlled_element
 from hw.config.tree import ChipConfig
 from hw.grid.control_flits import access_layout, report_layout
@@ -15,6 +16,7 @@ from hw.grid.element_control import GridElementControl
 from hw.grid.geometry import GridGeometry
 from hw.grid.link_guard import LINKS, LinkGuard
 from hw.grid.tap import Tap
+from hw.grid.traffic import moves
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.net.lane_hop import LaneHop
 from hw.net.merge_hop import MergeHop
@@ -73,9 +75,12 @@ class Tile(wiring.Component):
         elaborate_controlled_element(m, self._pe, control)
         m.d.comb += [control.row.eq(self.row), control.column.eq(self.column)]
         wiring.connect(m, self._pe.trace, wiring.flipped(self.trace))
+        units = zip(control.units, self._pe.trace.units, strict=True)
+        m.d.comb += [mine.eq(theirs) for mine, theirs in units]
         self._elaborate_links(m, control)
         self._elaborate_control(m, control)
-        self._elaborate_memory(m)
+        taps = self._elaborate_memory(m)
+        self._elaborate_traffic(m, control, taps)
         # Signals to other elements and access to local memory from outside: not on lanes yet.
         m.d.comb += self._pe.remote_signal.ready.eq(1)
         return m
@@ -123,8 +128,18 @@ class Tile(wiring.Component):
             self.moved_o.eq(node.moved_o),
         ]
 
-    def _elaborate_memory(self, m: Module) -> None:
-        """The element's memory ports, and the stages of the lanes."""
+    def _elaborate_traffic(self, m: Module, control: GridElementControl, taps: dict) -> None:
+        """What the element's counters of lanes and links count."""
+        passing = {
+            f"{kind}.{side.name.lower()}": moves(taps[kind][number])
+            for number, side in enumerate(self.geometry.sides)
+            for kind in LANE_KINDS
+        }
+        passing |= {"link.south": moves(self.out_south), "link.east": moves(self.out_east)}
+        m.d.comb += control.traffic.eq(Cat(passing.get(c.name, 0) for c in ELEMENT_TRAFFIC))
+
+    def _elaborate_memory(self, m: Module) -> dict[str, Any]:
+        """The element's memory ports, and the stages of the lanes; the taps' streams by lane."""
         geometry, pe = self.geometry, self._pe
         m.submodules.reads = reads = Tap(
             geometry=geometry, port=MemoryReadPort, tag_widths=geometry.read_masters
@@ -147,6 +162,7 @@ class Tile(wiring.Component):
             for name, direction in LANES.items():
                 add = self._add_up if direction == "up" else self._add_down
                 add(m, name, number, side, ports[name][number])
+        return ports
 
     def _hop(self, m: Module, name: str, number: int, side: Side, hop: Any) -> Any:
         m.submodules[f"{name}_{side.name.lower()}"] = hop

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an element shows to whoever records its work; nothing in the element depends on it."""
+"""What elements and lanes show to whoever records them; nothing in the chip depends on it."""
 
 from amaranth.hdl import unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
+from hw.arch.traffic import LANE_KINDS
 from hw.arch.units import Unit
 
-__all__ = ["BufferTrace", "TracePort", "UnitTrace"]
+__all__ = ["BufferTrace", "LaneTrace", "LinkTrace", "TracePort", "UnitTrace"]
 
 
 class UnitTrace(data.Struct):
@@ -39,5 +40,46 @@ class TracePort(wiring.Signature):
             {
                 "units": Out(UnitTrace).array(Unit.CP),
                 "buffer": Out(stream.Signature(BufferTrace, always_ready=True)),
+            }
+        )
+
+
+class LaneTrace(wiring.Signature):
+    """What passes on the lanes of a side, seen from the side.
+
+    Operation
+        For each kind of lane, a bit for each lane: a flit passes in this cycle, or it waits.
+
+    Parameters
+    ----------
+    n_lanes : int
+        Lanes of the side.
+    """
+
+    def __init__(self, *, n_lanes: int) -> None:
+        super().__init__(
+            {f"{kind}_{what}": Out(n_lanes) for kind in LANE_KINDS for what in ("moves", "waits")}
+        )
+
+
+class LinkTrace(wiring.Signature):
+    """What passes on the reduction links that leave a row's tiles, seen from the chip.
+
+    Operation
+        For each direction, a bit for each column: a row of accumulators passes in this cycle, or it
+        waits.
+
+    Parameters
+    ----------
+    columns : int
+        Tiles of the row.
+    """
+
+    def __init__(self, *, columns: int) -> None:
+        super().__init__(
+            {
+                f"{way}_{what}": Out(columns)
+                for way in ("south", "east")
+                for what in ("moves", "waits")
             }
         )

@@ -3,13 +3,14 @@
 
 from sim.compiled.build import SimulatorBuild, build_simulator
 from sim.compiled.dram import DramTiming, lpddr5
-from sim.compiled.simulator import AccessError, CompiledSimulator
+from sim.compiled.simulator import AccessError, CompiledSimulator, StateError
 
 __all__ = [
     "AccessError",
     "CompiledSimulator",
     "DramTiming",
     "SimulatorBuild",
+    "StateError",
     "build_simulator",
     "lpddr5",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hw.arch.traffic import side_shapes
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache, content_key
 from sim.compiled.dram import channel_rate
@@ -79,9 +80,11 @@ def chip_verilog(config: ChipConfig, cache: BuildCache, *, grid: bool = False) -
 
 def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
     """C++ header that lists the ports of which a chip has several."""
-    traces, channels = ["trace"], ["dram"]
+    traces, channels, sides, rows = ["trace"], ["dram"], [], range(0)
     if grid:
-        places = [(row, column) for row in range(config.rows) for column in range(config.cols)]
+        sides = side_shapes(rows=config.rows, columns=config.cols, n_slices=config.sram.slices)
+        rows = range(config.rows)
+        places = [(row, column) for row in rows for column in range(config.cols)]
         traces = [f"trace{row}_{column}" for row, column in places]
         channels = [f"dram{number}" for number in range(config.dram.channels)]
     return "\n".join(
@@ -89,6 +92,9 @@ def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
             "#pragma once",
             f"#define N_ELEMENTS {len(traces)}",
             "#define ELEMENTS(X) " + " ".join(f"X({t}, {i})" for i, t in enumerate(traces)),
+            "#define SIDES(X) " + " ".join(f"X(lanes_{s.name.lower()}, {s.number})" for s in sides),
+            f"#define N_ROWS {len(rows)}",
+            "#define ROWS(X) " + " ".join(f"X(links{row}, {row})" for row in rows),
             f"#define N_CHANNELS {len(channels)}",
             "#define CHANNELS(X) " + " ".join(f"X({name})" for name in channels),
             "enum { " + ", ".join(f"Channel_{name}" for name in channels) + " };",
@@ -106,6 +112,7 @@ def build_simulator(
     trace: bool = False,
     test: bool = False,
     quick: bool = False,
+    savable: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SimulatorBuild:
     """Build (or find) the simulator of `config`.
@@ -123,6 +130,8 @@ def build_simulator(
         Assertions on, and everything uninitialised filled from the seed.
     quick : bool
         Compiled in a third of the time, runs at a third of the speed: for what runs once, briefly.
+    savable : bool
+        Able to write its state to a file and to go on from there.
     progress : Callable[[str], None]
         Told what is going on, one sentence a stage.
 
@@ -133,9 +142,10 @@ def build_simulator(
     """
     progress(f"Verilog of {config.name} ...")
     text, verilog_seconds = chip_verilog(config, cache, grid=grid)
-    kinds = (("grid", grid), ("flat", flat), ("trace", trace), ("test", test), ("quick", quick))
-    name = "-".join([config.name, *(kind for kind, is_on in kinds if is_on)])
-    args = _verilator_args(trace=trace, test=test)
+    kinds = {"grid": grid, "flat": flat, "trace": trace, "test": test, "quick": quick}
+    kinds["savable"] = savable
+    name = "-".join([config.name, *(kind for kind, is_on in kinds.items() if is_on)])
+    args = _verilator_args(trace=trace, test=test, savable=savable)
     make_args = _QUICK_MAKE if quick else _MAKE
     ports, parts = _chip_ports(config, grid=grid), ()
     start = time.monotonic()
@@ -165,11 +175,12 @@ def build_simulator(
     return SimulatorBuild(library, verilog_seconds, json.loads(stamp.read_text()), from_cache)
 
 
-def _verilator_args(*, trace: bool, test: bool) -> tuple[str, ...]:
+def _verilator_args(*, trace: bool, test: bool, savable: bool) -> tuple[str, ...]:
     """Arguments that all models of a build share."""
     return (
         *(_TEST if test else _FAST),
         *(("--trace-fst", "--trace-structs") if trace else ()),
+        *(("--savable", "-CFLAGS", "-DSAVABLE") if savable else ()),
         *_LINT_OFF,
         "--output-split",
         "20000",

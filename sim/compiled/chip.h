@@ -133,6 +133,17 @@ public:
     void final() { top.final(); }
 #endif
 
+#if SAVABLE
+    // Everything, see state.h.
+    template <typename Archive>
+    void sync_state(Archive& archive) {
+        archive.model(top);
+#if N_TILES
+        for (auto& tile : m_tiles) archive.model(tile->model());
+#endif
+    }
+#endif
+
     void set_threads(unsigned n_threads) { m_workers.set_threads(n_threads); }
     // Between runs the threads shall not spin.
     void pause() { m_workers.pause(); }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "memory.h"
+#include "state.h"
 
 // What a channel's port shows and is given, without the port's name.
 struct DramPins {
@@ -108,6 +109,14 @@ public:
         if (pins.wvalid && pins.wready) write_beat();
         if (pins.arvalid && pins.arready) m_reads.push_back(burst(pins.araddr, pins.arlen, pins.arid, cycle));
         if (pins.awvalid && pins.awready) m_writes.push_back(burst(pins.awaddr, pins.awlen, pins.awid, cycle));
+    }
+
+    // Everything, see state.h.
+    template <typename Archive>
+    void sync_state(Archive& archive) {
+        sync_all(archive, m_reads, m_writes, m_stores, m_acks, m_banks, m_moving, m_moves_store, m_draining);
+        sync_all(archive, m_bus_cycle, m_next_refresh, m_round, m_due, m_credit, m_read_beat, pins, timing);
+        memory.sync_state(archive);
     }
 
 private:

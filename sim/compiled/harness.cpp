@@ -10,6 +10,9 @@
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
 #endif
+#if SAVABLE
+#include "verilated_save.h"
+#endif
 
 static constexpr int kNoAnswer = 16;
 
@@ -202,12 +205,56 @@ void sim_record(Sim* sim, int on) {
     if (on)
         sim->recorder.start();
     else
-        sim->recorder.on = false;
+        sim->recorder.stop();
 }
 
 uint64_t sim_records(Sim* sim, SimRecord* records, uint64_t room) {
     return records ? sim->recorder.take(records, room) : sim->recorder.size();
 }
+
+#if SAVABLE
+struct Saver {
+    static constexpr bool kSaves = true;
+    VerilatedSave& file;
+    void bytes(const void* data, size_t n_bytes) { file.write(data, n_bytes); }
+    template <typename Model>
+    void model(Model& model) { file << model; }
+};
+struct Restorer {
+    static constexpr bool kSaves = false;
+    VerilatedRestore& file;
+    void bytes(void* data, size_t n_bytes) { file.read(data, n_bytes); }
+    template <typename Model>
+    void model(Model& model) { file >> model; }
+};
+
+// The host has nothing under way between two calls, so it has no state.
+template <typename Archive>
+static void sync_state(Sim* sim, Archive archive) {
+    sim->chip->sync_state(archive);
+    for (auto& channel : sim->channels) channel.sync_state(archive);
+    sync(archive, sim->cycle);
+}
+
+int sim_save(Sim* sim, const char* path) {
+    VerilatedSave file;
+    file.open(path);
+    if (!file.isOpen()) return 1;
+    sync_state(sim, Saver{file});
+    return 0;
+}
+
+int sim_restore(Sim* sim, const char* path) {
+    VerilatedRestore file;
+    file.open(path);
+    if (!file.isOpen()) return 1;
+    sync_state(sim, Restorer{file});
+    return 0;
+}
+#else
+int sim_save(Sim*, const char*) { return 2; }
+int sim_restore(Sim*, const char*) { return 2; }
+#endif
 
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to) {
 #if VM_TRACE_FST

@@ -37,7 +37,9 @@ uint64_t sim_cycles(const Sim* sim);
 void sim_threads(Sim* sim, unsigned n_threads);
 
 // What units and circular buffers did. `track` is a unit's code, `value` then its state | opcode << 4 | tag << 12; or 64 and
-// a CB's number, `value` then its fill | depth << 13 in 64-byte units.
+// a CB's number, `value` then its fill | depth << 13 in 64-byte units. Element n of a grid has tracks from 128 n on. Lanes and
+// links have tracks from 65536 on, see lane_recorder.h; `value` is then the cycles of a window in which something passed | those
+// in which something waited << 16, and `cycle` the window's first.
 struct SimRecord {
     uint64_t cycle;
     uint32_t value;
@@ -48,6 +50,11 @@ struct SimRecord {
 // returns how many there are.
 void sim_record(Sim* sim, int on);
 uint64_t sim_records(Sim* sim, SimRecord* records, uint64_t room);
+
+// The whole state, to and from a file; 1: it cannot be opened, 2: this build cannot. A file that the same build has not written
+// ends the process. Waveforms and records go on as they were.
+int sim_save(Sim* sim, const char* path);
+int sim_restore(Sim* sim, const char* path);
 
 // Waveform of cycles from..to below instance `scope`, a path from the chip ("" for all); 1: no file or no tracing build.
 int sim_trace(Sim* sim, const char* path, const char* scope, uint64_t from, uint64_t to);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records what the elements' units and circular buffers do, as changes.
+// Records what the elements' units and circular buffers do, as changes, and how much lanes and links carry.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -9,6 +9,7 @@
 
 #include "Vtop.h"
 #include "harness.h"
+#include "lane_recorder.h"
 
 // Verilator writes the second of two underscores as its code.
 #define TRACE(name, signal) top.name##___05F##signal
@@ -26,7 +27,12 @@ public:
 
     void start() {
         for (auto& units : m_last) units.fill(0);  // IDLE: a unit at work is recorded in the first cycle
+        m_lanes.start();
         on = true;
+    }
+    void stop() {
+        if (on) m_lanes.flush(m_records);
+        on = false;
     }
 
     void sample(const Vtop& top, uint64_t cycle) {
@@ -37,6 +43,7 @@ public:
     if (TRACE(name, buffer___05Fvalid)) sample_buffer(cycle, element, TRACE(name, buffer___05Fpayload));
         ELEMENTS(SAMPLE_ELEMENT)
 #undef SAMPLE_ELEMENT
+        m_lanes.sample(top, cycle, m_records);
     }
 
     // Moves the oldest records out.
@@ -50,6 +57,7 @@ public:
 
 private:
     using Units = std::array<uint32_t, kUnits>;
+    LaneRecorder m_lanes;
     Units m_last[N_ELEMENTS] = {};
 
     void sample_units(uint64_t cycle, uint32_t element, const Units& now) {

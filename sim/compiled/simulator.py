@@ -9,14 +9,19 @@ import numpy as np
 from sim.compiled.dram import DramTiming
 from sim.trace.log import EVENT, TraceLog
 
-__all__ = ["AccessError", "CompiledSimulator"]
+__all__ = ["AccessError", "CompiledSimulator", "StateError"]
 
 _NO_ANSWER = 16
+_NOT_SAVABLE = 2
 _RESPONSES = {2: "SLVERR", 3: "DECERR"}
 
 
 class AccessError(RuntimeError):
     """The chip refused a host access."""
+
+
+class StateError(RuntimeError):
+    """A state cannot be saved or restored."""
 
 
 class CompiledSimulator:
@@ -38,6 +43,7 @@ class CompiledSimulator:
         self._sim = self._library.sim_create(seed)
         self._library.sim_threads(self._sim, threads)
         self._log: TraceLog | None = None
+        self._stamp = b"\n" + library.parent.name.encode()  # named by its content
 
     def _declare(self) -> None:
         u32, u64, sim = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
@@ -58,6 +64,8 @@ class CompiledSimulator:
             ("sim_trace", ctypes.c_int, [sim, text, text, u64, u64]),
             ("sim_record", None, [sim, ctypes.c_int]),
             ("sim_records", u64, [sim, ctypes.c_void_p, u64]),
+            ("sim_save", ctypes.c_int, [sim, text]),
+            ("sim_restore", ctypes.c_int, [sim, text]),
         ):
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
@@ -128,11 +136,13 @@ class CompiledSimulator:
 
     def record(self, log: TraceLog | None) -> None:
         """From now on put what units and buffers do into `log`; None: complete it and stop."""
+        self._library.sim_record(self._sim, 0)
         self._collect()
         if self._log is not None:
             self._log.end(self.cycles)
         self._log = log
-        self._library.sim_record(self._sim, log is not None)
+        if log is not None:
+            self._library.sim_record(self._sim, 1)
 
     def _collect(self) -> None:
         """Move what was recorded into the log."""
@@ -140,6 +150,40 @@ class CompiledSimulator:
             records = np.empty(self._library.sim_records(self._sim, None, 0), EVENT)
             self._library.sim_records(self._sim, records.ctypes.data, records.size)
             self._log.add(records)
+
+    def save(self, path: Path) -> None:
+        """Write the whole state, DRAM too, to a file.
+
+        Raises
+        ------
+        StateError
+            If the build is not `savable`, or the file cannot be written.
+        """
+        code = self._library.sim_save(self._sim, str(path).encode())
+        self._check_state(code, f"No state can be written to {path}.")
+        with path.open("ab") as file:
+            file.write(self._stamp)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a state that a simulator of the same build wrote, in this process or another.
+
+        Raises
+        ------
+        StateError
+            If the build is not `savable`, or the file cannot be read, or is of another build.
+        """
+        self._collect()
+        # Verilator would end the process over such a file, and create one that is not there.
+        if not path.is_file() or not _ends_with(path, self._stamp):
+            raise StateError(f"{path} is no state that this build of the simulator has saved.")
+        code = self._library.sim_restore(self._sim, str(path).encode())
+        self._check_state(code, f"No state can be read from {path}.")
+
+    def _check_state(self, code: int, otherwise: str) -> None:
+        if code == _NOT_SAVABLE:
+            raise StateError("This simulator was not built to save its state.")
+        if code:
+            raise StateError(otherwise)
 
     def trace(self, path: Path, *, scope: str = "", first: int = 0, last: int = 2**63) -> None:
         """Write an FST waveform of cycles `first` to `last` below instance `scope`.
@@ -153,3 +197,10 @@ class CompiledSimulator:
         code = self._library.sim_trace(self._sim, str(path).encode(), below.encode(), first, last)
         if code:
             raise AccessError(f"No waveform can be written to {path}.")
+
+
+def _ends_with(path: Path, stamp: bytes) -> bool:
+    """Whether a file's last bytes are these."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - len(stamp), 0))
+        return file.read() == stamp

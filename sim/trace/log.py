@@ -13,6 +13,7 @@ methods as things happen, with a time that never goes back:
 A state holds until the next one of the same unit; repeating it changes nothing.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -20,7 +21,15 @@ from numpy.typing import NDArray
 
 from hw.arch.units import State, Unit
 
-__all__ = ["BUFFER_TRACK", "EVENT", "TraceLog", "TraceSource", "buffer_value", "unit_value"]
+__all__ = [
+    "BUFFER_TRACK",
+    "EVENT",
+    "TeeLog",
+    "TraceLog",
+    "TraceSource",
+    "buffer_value",
+    "unit_value",
+]
 
 EVENT = np.dtype([("time", "<u8"), ("value", "<u4"), ("track", "<u4")])
 """One change. Track: a unit's code, or `BUFFER_TRACK` and a CB's number."""
@@ -100,10 +109,35 @@ class TraceLog:
         self._collect()
         return np.concatenate([np.empty(0, EVENT), *self._pieces])
 
+    def parts(self) -> Iterator["TraceLog"]:
+        """The logs of single elements, of which this one is made."""
+        yield self
+
     def _collect(self) -> None:
         if self._new:
             self._pieces.append(np.array(self._new, EVENT))
             self._new = []
+
+
+class TeeLog(TraceLog):
+    """Passes on to several logs what a device has recorded, and keeps nothing."""
+
+    def __init__(self, logs: Sequence[TraceLog]) -> None:
+        super().__init__(logs[0].name, time_unit=logs[0].time_unit)
+        self._logs = tuple(logs)
+
+    def _put(self, time: int, track: int, value: int) -> None:
+        self.add(np.array([(time, value, track)], EVENT))
+
+    def add(self, events: NDArray[np.void]) -> None:
+        """Take events that a device has recorded by itself, an array of `EVENT`."""
+        for log in self._logs:
+            log.add(events)
+
+    def end(self, time: int) -> None:
+        """What has not ended yet ends at `time`."""
+        for log in self._logs:
+            log.end(time)
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 from hw.arch.units import State
 from sim.trace.writer import COMMAND_CATEGORY, STATE_CATEGORY
 
-__all__ = ["ElementTrace", "Slice", "read_trace"]
+__all__ = ["ElementTrace", "Slice", "read_processes", "read_trace"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Slice:
 
 @dataclasses.dataclass
 class ElementTrace:
-    """One element, as a trace file shows it."""
+    """One element, side, or all reduction links, as a trace file shows it."""
 
     name: str = ""
     description: str = ""
@@ -39,7 +39,7 @@ class ElementTrace:
     fills: dict[str, list[tuple[int, int]]] = dataclasses.field(
         default_factory=dict[str, list[tuple[int, int]]]
     )
-    """Counter's name, `CB n fill`, to its (time, value) pairs."""
+    """Counter's name, `CB n fill` or that of a lane, to its (time, value) pairs."""
 
     @property
     def span(self) -> tuple[int, int]:
@@ -79,53 +79,67 @@ class _Names:
         self.categories |= {item.iid: item.name for item in data.event_categories}
 
 
+class _Tracks:
+    """Tracks by their numbers: whose they are, and what they are called."""
+
+    def __init__(self) -> None:
+        self.processes: dict[int, ElementTrace] = {}
+        self.owners: dict[int, ElementTrace] = {}
+        self.names: dict[int, str] = {}
+
+    def learn(self, descriptor: Any) -> None:
+        """Take what a packet says of a process or a track."""
+        if descriptor.HasField("process"):
+            found = ElementTrace(descriptor.process.process_name, descriptor.description)
+            self.processes[descriptor.uuid] = found
+            return
+        found = self.processes[descriptor.parent_uuid]
+        self.owners[descriptor.uuid], self.names[descriptor.uuid] = found, descriptor.name
+        if descriptor.HasField("counter"):
+            found.fills[descriptor.name] = []
+        else:
+            found.commands[descriptor.name], found.states[descriptor.name] = [], []
+
+
 def read_trace(path: Path) -> ElementTrace:
-    """Read a file that `write_trace` wrote.
+    """Read the first element of a file that `write_trace` wrote; see `read_processes`."""
+    return read_processes(path)[0]
+
+
+def read_processes(path: Path) -> list[ElementTrace]:
+    """Read a file that `write_trace` wrote: its elements, sides and links.
 
     Raises
     ------
     ValueError
         If slices do not nest, or the file is not a trace.
     """
-    trace, found, names = Trace(), ElementTrace(), _Names()
+    trace, tracks, names = Trace(), _Tracks(), _Names()
     try:
         trace.ParseFromString(path.read_bytes())
     except Exception as error:  # protobuf's own class differs between its implementations
         raise ValueError(f"{path} is not a trace file.") from error
-    tracks: dict[int, str] = {}
     open_slices: dict[int, list[tuple[str, str, int, int | None]]] = {}
     for packet in trace.packet:
         names.learn(packet.interned_data)
         if packet.HasField("track_descriptor"):
-            _describe(found, tracks, packet.track_descriptor)
+            tracks.learn(packet.track_descriptor)
         elif packet.HasField("track_event"):
-            _event(found, names, tracks, open_slices, packet)
+            _event(tracks, names, open_slices, packet)
     if any(open_slices.values()):
         raise ValueError(f"{path} has slices that do not end.")
-    return found
-
-
-def _describe(found: ElementTrace, tracks: dict[int, str], descriptor: Any) -> None:
-    if descriptor.HasField("process"):
-        found.name = descriptor.process.process_name
-        found.description = descriptor.description
-        return
-    tracks[descriptor.uuid] = descriptor.name
-    if descriptor.HasField("counter"):
-        found.fills[descriptor.name] = []
-    else:
-        found.commands[descriptor.name], found.states[descriptor.name] = [], []
+    return list(tracks.processes.values())
 
 
 def _event(
-    found: ElementTrace,
+    tracks: _Tracks,
     names: _Names,
-    tracks: dict[int, str],
     open_slices: dict[int, list[tuple[str, str, int, int | None]]],
     packet: Any,
 ) -> None:
     event, time = packet.track_event, packet.timestamp
-    track, stack = tracks[event.track_uuid], open_slices.setdefault(event.track_uuid, [])
+    found, track = tracks.owners[event.track_uuid], tracks.names[event.track_uuid]
+    stack = open_slices.setdefault(event.track_uuid, [])
     if event.type == TrackEvent.TYPE_COUNTER:
         found.fills[track].append((time, event.counter_value))
     elif event.type == TrackEvent.TYPE_SLICE_BEGIN:

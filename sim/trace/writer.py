@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes a log as a file for Perfetto's viewer.
 
-One process for the element. Each unit has a track with two layers of slices: the commands, named by
-their mnemonic with the tag as an argument, and in them the states, named as in `hw.arch.units`.
-Each circular buffer has a counter track with its fill. The viewer knows no cycles: one of them is a
-nanosecond in the file.
+One process for each element. Each unit has a track with two layers of slices: the commands, named
+by their mnemonic with the tag as an argument, and in them the states, named as in `hw.arch.units`.
+Each circular buffer has a counter track with its fill. A grid has a process for each side and one
+for the reduction links, with counter tracks for what passes on a lane and what waits there. The
+viewer knows no cycles: one of them is a nanosecond in the file.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from perfetto.trace_builder.proto_builder import StreamingTraceProtoBuilder
 from hw.arch.commands import COMMANDS
 from hw.arch.units import State
 from sim.trace.activity import BufferSample, Span, buffer_samples, mnemonic, unit_spans
+from sim.trace.grid_log import LANE_WINDOW, GridTraceLog, LaneGroup, LaneSeries
 from sim.trace.log import BUFFER_TRACK, TraceLog
 
 __all__ = ["COMMAND_CATEGORY", "STATE_CATEGORY", "write_trace"]
@@ -29,10 +31,11 @@ __all__ = ["COMMAND_CATEGORY", "STATE_CATEGORY", "write_trace"]
 COMMAND_CATEGORY, STATE_CATEGORY = "command", "state"
 
 _PROCESS = 1
-"""Track of the element; the others lie `_FIRST_TRACK` higher than in the log."""
+"""Track of a process; the others lie `_FIRST_TRACK` higher than in the log."""
 _FIRST_TRACK = 16
+_PROCESS_TRACKS = 1 << 12
+"""Tracks of a process; those of the next one follow."""
 _SEQUENCE = 1
-_PID = 1
 _CLEARED = TracePacket.SEQ_INCREMENTAL_STATE_CLEARED
 _NEEDED = TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
 _TAG_NAME = 1
@@ -40,20 +43,58 @@ _TAG_NAME = 1
 
 def write_trace(log: TraceLog, path: Path) -> None:
     """Write everything in `log` to `path`, usually called `*.pftrace`."""
-    spans, samples = list(unit_spans(log)), list(buffer_samples(log))
     with path.open("wb") as file:
         writer = _Writer(file)
-        writer.names(spans)
-        writer.process(log)
-        for unit, _ in groupby(spans, key=lambda span: span.unit):
-            writer.track(unit, unit.name, f"Unit {unit.name}: commands, and in them states.")
-        for cb, depths in sorted(_depths(samples).items()):
-            shown = " or ".join(map(str, depths))
-            writer.buffer_track(cb, f"64-byte units, committed and not released; depth {shown}.")
-        for span_group in _commands(spans):
-            writer.command(span_group)
-        for sample in samples:
-            writer.fill(sample)
+        writer.names(opcode for part in log.parts() for opcode in _opcodes(part))
+        for part in log.parts():
+            _write_element(writer, part)
+        if isinstance(log, GridTraceLog):
+            for group in log.lanes():
+                _write_lanes(writer, group, log.time_unit)
+
+
+def _write_element(writer: "_Writer", log: TraceLog) -> None:
+    """An element's units and buffers."""
+    spans, samples = list(unit_spans(log)), list(buffer_samples(log))
+    writer.process(log.name, f"One element of {log.name}.", log.time_unit)
+    for unit, _ in groupby(spans, key=lambda span: span.unit):
+        writer.track(unit, unit.name, f"Unit {unit.name}: commands, and in them states.")
+    for cb, depths in sorted(_depths(samples).items()):
+        shown = " or ".join(map(str, depths))
+        words = f"64-byte units, committed and not released; depth {shown}."
+        writer.counter_track(BUFFER_TRACK + cb, f"CB {cb} fill", words, "x 64 B")
+    for span_group in _commands(spans):
+        writer.command(span_group)
+    for sample in samples:
+        writer.value(BUFFER_TRACK + sample.cb, sample.time, sample.fill)
+
+
+def _write_lanes(writer: "_Writer", group: LaneGroup, time_unit: str) -> None:
+    """The lanes of a side, or the reduction links."""
+    if not group.lanes:
+        return
+    writer.process(group.name, f"What passes and what waits: {group.name}.", time_unit)
+    for number, lane in enumerate(group.lanes):
+        _write_lane(writer, 2 * number, lane)
+
+
+def _write_lane(writer: "_Writer", track: int, lane: LaneSeries) -> None:
+    """One of them: how much passed, and, if it ever did, how much waited."""
+    ways = [("", "passed", lane.moves), (" waits", "waited", lane.waits)]
+    for shift, (more, verb, values) in enumerate(ways):
+        if not values.any():
+            continue
+        words = f"Cycles of each {LANE_WINDOW} in which something {verb}."
+        writer.counter_track(track + shift, lane.name + more, words, f"of {LANE_WINDOW} cycles")
+        for time, value in zip(lane.times.tolist(), values.tolist(), strict=True):
+            writer.value(track + shift, time, value)
+
+
+def _opcodes(log: TraceLog) -> Iterator[int]:
+    """Every opcode that an element's units worked at."""
+    events = log.events
+    units = events["value"][events["track"] < BUFFER_TRACK]
+    yield from sorted(set((units >> 4 & 0xFF).tolist()) - {0})
 
 
 def _depths(samples: Iterable[BufferSample]) -> dict[int, list[int]]:
@@ -91,6 +132,7 @@ class _Writer:
     def __init__(self, file: IO[bytes]) -> None:
         self._builder = StreamingTraceProtoBuilder(file)
         self._iids: dict[str, int] = {}
+        self._pid = 0
 
     def _packet(self, flags: int = _NEEDED) -> Any:
         packet = self._builder.create_packet()
@@ -98,12 +140,17 @@ class _Writer:
         packet.sequence_flags = flags
         return packet
 
-    def names(self, spans: list[Span]) -> None:
+    @property
+    def _base(self) -> int:
+        """What the numbers of the process's tracks begin with."""
+        return (self._pid - 1) * _PROCESS_TRACKS
+
+    def names(self, opcodes: Iterable[int]) -> None:
         """Every name that events refer to."""
         packet = self._packet(_CLEARED | _NEEDED)
         data = packet.interned_data
         names = [command.name for command in COMMANDS.values()]
-        names += [mnemonic(span.opcode) for span in spans]
+        names += [mnemonic(opcode) for opcode in opcodes]
         names += [state.name for state in State]
         for name in dict.fromkeys(names):
             self._iids[name] = len(self._iids) + 1
@@ -114,36 +161,37 @@ class _Writer:
         data.debug_annotation_names.add(iid=_TAG_NAME, name="tag")
         self._builder.write_packet(packet)
 
-    def process(self, log: TraceLog) -> None:
-        """The element."""
+    def process(self, name: str, description: str, time_unit: str) -> None:
+        """A process, to which the tracks that follow belong."""
+        self._pid += 1
         packet = self._packet()
         track = packet.track_descriptor
-        track.uuid = _PROCESS
-        track.process.pid = _PID
-        track.process.process_name = log.name
-        track.process.process_labels.append(f"1 ns = 1 {log.time_unit}")
+        track.uuid = self._base + _PROCESS
+        track.process.pid = self._pid
+        track.process.process_name = name
+        track.process.process_labels.append(f"1 ns = 1 {time_unit}")
         track.description = (
-            f"One element of {log.name}. Time counts {log.time_unit}s: what the viewer shows as one"
-            f" nanosecond is one {log.time_unit}."
+            f"{description} Time counts {time_unit}s: what the viewer shows as one"
+            f" nanosecond is one {time_unit}."
         )
         track.child_ordering = TrackDescriptor.EXPLICIT
         self._builder.write_packet(packet)
 
     def track(self, track: int, name: str, description: str) -> None:
-        """A track of slices below the element."""
+        """A track of slices below the process."""
         packet = self._described(track, name, description)
         self._builder.write_packet(packet)
 
-    def buffer_track(self, cb: int, description: str) -> None:
-        """A counter below the element."""
-        packet = self._described(BUFFER_TRACK + cb, f"CB {cb} fill", description)
-        packet.track_descriptor.counter.unit_name = "x 64 B"
+    def counter_track(self, track: int, name: str, description: str, unit: str) -> None:
+        """A counter below the process."""
+        packet = self._described(track, name, description)
+        packet.track_descriptor.counter.unit_name = unit
         self._builder.write_packet(packet)
 
     def _described(self, track: int, name: str, description: str) -> Any:
         packet = self._packet()
-        packet.track_descriptor.uuid = _FIRST_TRACK + track
-        packet.track_descriptor.parent_uuid = _PROCESS
+        packet.track_descriptor.uuid = self._base + _FIRST_TRACK + track
+        packet.track_descriptor.parent_uuid = self._base + _PROCESS
         packet.track_descriptor.name = name
         packet.track_descriptor.description = description
         packet.track_descriptor.sibling_order_rank = track
@@ -166,7 +214,7 @@ class _Writer:
         packet = self._packet()
         packet.timestamp = time
         packet.track_event.type = kind
-        packet.track_event.track_uuid = _FIRST_TRACK + track
+        packet.track_event.track_uuid = self._base + _FIRST_TRACK + track
         return packet
 
     def _begin(self, span: Span, name: str, category: str) -> Any:
@@ -178,8 +226,8 @@ class _Writer:
     def _end(self, span: Span) -> None:
         self._builder.write_packet(self._event(span.end, span.unit, TrackEvent.TYPE_SLICE_END))
 
-    def fill(self, sample: BufferSample) -> None:
-        """One value of a buffer's counter."""
-        packet = self._event(sample.time, BUFFER_TRACK + sample.cb, TrackEvent.TYPE_COUNTER)
-        packet.track_event.counter_value = sample.fill
+    def value(self, track: int, time: int, value: int) -> None:
+        """One value of a counter."""
+        packet = self._event(time, track, TrackEvent.TYPE_COUNTER)
+        packet.track_event.counter_value = value
         self._builder.write_packet(packet)

@@ -13,6 +13,7 @@ from hw.config import ChipConfig
 from sim.waves import write_save_file
 from sw.kernels.gemm import GemmProblem
 from sw.report.activity import ActivityLog
+from sw.report.lanes import LINK_COUNTERS
 from sw.report.record import PAGE_COUNTERS, RunRecord
 from sw.runtime.chip import Chip
 from sw.runtime.device import DeviceName, open_device, open_grid
@@ -20,7 +21,8 @@ from sw.runtime.gemm import GemmJob, GemmRun, run_gemm
 from sw.runtime.grid import Grid
 from sw.runtime.grid_gemm import GridGemm, run_grid_gemm
 from sw.runtime.simulated import Waves
-from sw.runtime.tracing import recorded
+from sw.runtime.tracing import GridTrace, recorded
+from sw.runtime.traffic import read_traffic
 
 __all__ = ["OnElement", "OnGrid", "run_task"]
 
@@ -51,7 +53,7 @@ class OnElement:
         self, chip: Chip, stall_limit: int, show: Callable[[int], None]
     ) -> tuple[GemmRun, RunRecord | None]:
         """Run, and record."""
-        log = _log(self.member, 1, self.trace) if self.report else None
+        log = ActivityLog(self.member.name, n_elements=1) if self.report else None
         with recorded(chip, self.trace, log):
             run = run_gemm(chip, self.job, stall_limit=stall_limit, progress=show)
         if log is None:
@@ -71,6 +73,8 @@ class OnGrid:
     """Whether somebody wants all performance counters of the elements."""
     threads: int
     """That clock the simulated tiles."""
+    trace: Path | None
+    grid_trace: GridTrace
     report: bool
     """Whether somebody wants a record of the run."""
 
@@ -92,8 +96,9 @@ class OnGrid:
         self, chip: Grid, stall_limit: int, show: Callable[[int], None]
     ) -> tuple[GemmRun, RunRecord | None]:
         """Run, and record."""
-        log = _log(self.member, self.n_elements, None) if self.report else None
-        with recorded(chip, None, log):
+        size = self.n_elements
+        log = ActivityLog(self.member.name, n_elements=size) if self.report else None
+        with recorded(chip, self.trace, log, self.grid_trace):
             run = run_grid_gemm(
                 chip, self.job, stall_limit=stall_limit, progress=show, counters=self.counters
             )
@@ -102,11 +107,10 @@ class OnGrid:
         # All counters of 64 elements take longer to read than most products.
         names = None if self.counters else PAGE_COUNTERS
         counters = {place: chip.element(place).counters(names) for place in self.job.plans}
-        return run, RunRecord(self.member, run.perf, counters, log.activity(), is_grid=True)
-
-
-def _log(member: ChipConfig, n_elements: int, trace: Path | None) -> ActivityLog:
-    return ActivityLog(member.name, n_elements=n_elements, keep_events=trace is not None)
+        links = None if self.counters else LINK_COUNTERS
+        traffic = read_traffic(chip, self.job.plans, links)
+        activity = log.activity()
+        return run, RunRecord(self.member, run.perf, counters, activity, True, traffic)
 
 
 def run_task(

@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.arch.units import State, Unit
-from sim.trace.log import BUFFER_TRACK, TraceLog
+from sim.trace.grid_log import ELEMENT_TRACKS, LANE_TRACK
+from sim.trace.log import TraceLog
 
 __all__ = ["N_UNITS", "Activity", "ActivityLog"]
 
 N_UNITS = int(Unit.CP)
 """Units that have a state of their own."""
-_ELEMENT_TRACKS = 128
-"""Tracks of an element in the compiled simulator's records; element 0 comes first."""
 _N_STATES = len(State)
 _N_WINDOWS = 512
 """Windows at most; when a run outgrows them, neighbours are added up in pairs."""
@@ -68,15 +67,10 @@ class ActivityLog(TraceLog):
         See `TraceLog`.
     n_elements : int
         Elements that are recorded.
-    keep_events : bool
-        Keep the events of the first element, too, for a trace file.
     """
 
-    def __init__(
-        self, name: str, *, n_elements: int, keep_events: bool, time_unit: str = "cycle"
-    ) -> None:
+    def __init__(self, name: str, *, n_elements: int, time_unit: str = "cycle") -> None:
         super().__init__(name, time_unit=time_unit)
-        self._keep_events = keep_events
         self._n_elements = n_elements
         self._origin: int | None = None
         self._window = 1
@@ -87,13 +81,11 @@ class ActivityLog(TraceLog):
 
     def add(self, events: NDArray[np.void]) -> None:
         """Take events that a device has recorded by itself, an array of `EVENT`."""
-        if self._keep_events:
-            super().add(events)
-        elif events.size:
-            self._time = max(self._time, int(events["time"][-1]))
+        if events.size:
+            self._time = max(self._time, int(events["time"].max()))
         track = events["track"].astype(np.int64)
-        is_unit = track % _ELEMENT_TRACKS < min(N_UNITS, BUFFER_TRACK)
-        units = track // _ELEMENT_TRACKS * N_UNITS + track % _ELEMENT_TRACKS
+        is_unit = (track % ELEMENT_TRACKS < N_UNITS) & (track < LANE_TRACK)
+        units = track // ELEMENT_TRACKS * N_UNITS + track % ELEMENT_TRACKS
         self._take(
             units[is_unit],
             events["time"][is_unit].astype(np.int64),

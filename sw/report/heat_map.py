@@ -9,7 +9,7 @@ from sw.report.record import WAITS, Place, RunRecord
 from sw.report.states import COLOURS, WORDS
 from sw.report.svg import percent, picture, tag
 
-__all__ = ["grid_map", "heat_maps", "unit_table"]
+__all__ = ["grid_map", "ground", "heat_maps", "unit_table"]
 
 _MARGIN, _TITLE = 22, 24
 _STRONGEST = 0.75
@@ -100,15 +100,14 @@ def _unit_row(run: RunRecord, unit: Unit, states: list[State]) -> str:
     """One unit; the rest of its time it had no command."""
     shares = [run.unit_share(unit, state) for state in states]
     cells = [
-        tag("td", percent(share), style=_ground(state, share))
+        tag("td", percent(share), style=ground(COLOURS[state].removeprefix("c-"), share))
         for state, share in zip(states, shares, strict=True)
     ]
     rest = tag("td", percent(1 - sum(shares)))
     return tag("tr", tag("th", unit.name, scope="row"), *cells, rest)
 
 
-def _ground(state: State, share: float) -> str:
-    """A cell's colour."""
-    colour = COLOURS[state].removeprefix("c-")
-    part = 100 * _STRONGEST * share
+def ground(colour: str, share: float) -> str:
+    """The style of a table's cell in a colour of the page, the stronger, the larger the share."""
+    part = 100 * _STRONGEST * min(share, 1.0)
     return f"background:color-mix(in srgb, var(--{colour}) {part:.1f}%, transparent)"

@@ -8,6 +8,7 @@ from typing import Any
 from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 from sw.report.activity import Activity
+from sw.runtime.traffic import GridTraffic
 
 __all__ = ["PAGE_COUNTERS", "WAITS", "Place", "RunRecord"]
 
@@ -40,6 +41,8 @@ class RunRecord:
     """Of all elements, row by row."""
     is_grid: bool
     """Whether all elements of the member ran, not one."""
+    traffic: GridTraffic | None = None
+    """Of a grid, what its lanes, memories and links carried."""
 
     @property
     def cycles(self) -> int:

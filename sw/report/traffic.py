@@ -2,6 +2,7 @@
 """The section that shows how many bytes went where, as far as there are counters."""
 
 from sw.report.heat_map import grid_map
+from sw.report.lanes import lane_section
 from sw.report.record import Place, RunRecord
 from sw.report.roofs import Slope, roofline
 from sw.report.svg import bytes_text, percent, table, tag
@@ -11,9 +12,9 @@ __all__ = ["Way", "memory_rows", "traffic", "ways"]
 Way = tuple[str, int, float, str]
 """Name, bytes, most bytes per cycle, counter."""
 
-_NOT_COUNTED = (
-    "No counter exists for the lanes, sides, slices, DRAM channels and reduction links of a grid:"
-    " they are not shown; nor are command lists, which work-queue engines read by themselves."
+_LISTS_TOO = (
+    "Lanes and memories carry command lists as well, which work-queue engines read by themselves;"
+    " an element's port does not count them."
 )
 
 
@@ -23,7 +24,9 @@ def traffic(run: RunRecord) -> str:
     head = ["way", "bytes", "bytes exactly", "bytes per cycle", "of its bandwidth", "counter"]
     parts = [table(head, rows, class_="figures", id="ways")]
     if run.is_grid:
-        parts += [_maps(run), tag("p", _NOT_COUNTED, class_="note")]
+        parts.append(_maps(run))
+    if run.traffic is not None:
+        parts += [lane_section(run, run.traffic), tag("p", _LISTS_TOO, class_="note")]
     return "".join(parts)
 
 
@@ -53,8 +56,15 @@ def _memories(run: RunRecord) -> list[Way]:
 def memory_rows(run: RunRecord) -> list[list[str]]:
     """Bytes read and written of each memory, for the summary.
 
-    In a grid all operands and results lie in one memory, so what the elements' ports carry is its.
+    In a grid all operands and results lie in one memory; without traffic counters, what the
+    elements' ports carry is its.
     """
+    if run.traffic is not None:
+        line = run.config.pe.link_bytes
+        return [
+            [name, *(bytes_text(run.traffic.total(f"{key}_{w}") * line) for w in ("read", "write"))]
+            for name, key in (("SRAM", "sram"), ("DRAM", "dram"))
+        ]
     if not run.is_grid:
         counted = {name: n_bytes for name, n_bytes, _, _ in _memories(run)}
         return [

@@ -13,16 +13,18 @@ from hw.arch.csr import (
     ControlPage,
     JobState,
 )
+from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
 from sw.runtime.port import HostPort
-from sw.runtime.triage import triage
+from sw.runtime.triage import command_text, triage
 
 __all__ = ["Grid", "Place"]
 
+_FREEZE, _RESTART = 1, 2  # what GRID_SNAPSHOT does
 Place = tuple[int, int]
 """Row and column of an element."""
 
@@ -135,21 +137,19 @@ class Grid(RegisterPage):
         JobError
             If an element reports a trap; the sentence begins with its place.
         JobHang
-            If no element makes progress.
+            If no element makes progress: the chip's watchdog expired.
         """
         self.prepare(base, lists)
+        self.set_register("GRID_WATCHDOG", stall_limit)
+        self.set_register("GRID_SNAPSHOT", _RESTART)
         began = self.port.cycles
         self._start(0)
-        # One register of the chip: those of all elements take more cycles than a small job.
-        last, quiet_since = self.register("GRID_PROGRESS"), self.port.cycles
         while not self.port.run(max(stall_limit // 2, 1)):
-            now = self.register("GRID_PROGRESS")
-            if now != last:
-                last, quiet_since = now, self.port.cycles
-            elif self.port.cycles - quiet_since >= stall_limit:
-                self._hang(lists, stall_limit)
             progress(self.port.cycles - began)
         harness_cycles = self.port.cycles - began
+        self.set_register("GRID_SNAPSHOT", _FREEZE)
+        if self.register("JOB0_PENDING"):
+            self._hang(lists, stall_limit)
         self._raise_error(lists, 0)
         status = self.element(next(iter(lists))).register("JOB_STATUS")
         return JobResult(status, self.job_cycles(), harness_cycles)
@@ -157,6 +157,18 @@ class Grid(RegisterPage):
     def job_cycles(self, job: int = 0) -> int:
         """Cycles of a running or ended job."""
         return self.register(f"JOB{job}_CYCLES_LO") | self.register(f"JOB{job}_CYCLES_HI") << 32
+
+    def _first_stuck(self) -> str:
+        """Which element the watchdog has named, and what that waits for."""
+        hang = self.register("GRID_HANG")
+        place = (hang & 0xFF, hang >> 8 & 0xFF)
+        command = self.element(place).register("WAIT_UNIT")
+        state = self.element(place).register("WAIT_STATE")
+        if state == State.IDLE:
+            return f"Element {place} has not completed; none of its units waits."
+        words = command_text(command >> 8 & 0xFF, command >> 16)
+        unit = Unit(command & 0xFF).name
+        return f"Element {place} has not completed: {unit} is in {State(state).name}, {words}."
 
     def _hang(self, places: Mapping[Place, bytes], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
@@ -166,9 +178,11 @@ class Grid(RegisterPage):
             + triage(self.config, self.element((row, column)).debug_word)
             for row, column in stuck
         ]
+        first = self._first_stuck()
+        self.set_register("GRID_WATCHDOG", 0)  # its interrupt would hide that of the abort
         self.selected.set_register("JOB_ABORT", 1)
         self.port.run(stall_limit)
-        raise JobHang("\n".join([f"No progress for {stall_limit} cycles.", *tables]))
+        raise JobHang("\n".join([f"No progress for {stall_limit} cycles. {first}", *tables]))
 
     def _start(self, job: int) -> None:
         """Start what was prepared."""

@@ -18,6 +18,7 @@ from sw.runtime.grid import Grid, Place
 from sw.runtime.grid_split import GridSplit, choose_split, estimate, parts
 from sw.runtime.operands import DTYPES, format_of
 from sw.runtime.placement import ALIGN, allocate, clear_last_line
+from sw.runtime.traffic import read_traffic
 
 __all__ = ["GridGemm", "prepare_grid_gemm", "run_grid_gemm"]
 
@@ -179,6 +180,7 @@ def run_grid_gemm(
         figures["elements"] = {
             f"{row},{column}": grid.element((row, column)).counters() for row, column in job.plans
         }
+        figures["traffic"] = read_traffic(grid, job.plans).to_dict()
     return GemmRun(c, result, figures)
 
 

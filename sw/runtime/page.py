@@ -34,6 +34,10 @@ class RegisterPage:
         """Read a control register."""
         return self.port.read_register(self._base + self._registers_by_name[name].offset)
 
+    def at(self, offset: int) -> int:
+        """Read what is at an offset of the page."""
+        return self.port.read_register(self._base + offset)
+
     def set_register(self, name: str, value: int) -> None:
         """Write a control register."""
         self.port.write_register(self._base + self._registers_by_name[name].offset, value)
@@ -50,6 +54,10 @@ class RegisterPage:
     def counters(self, names: Collection[str] | None = None) -> dict[str, int | None]:
         """Performance counters, all or those of these names, read as one snapshot."""
         self.set_register("SNAPSHOT", 1)
+        return self.frozen_counters(names)
+
+    def frozen_counters(self, names: Collection[str] | None = None) -> dict[str, int | None]:
+        """The same as they were when they were frozen last, as by GRID_SNAPSHOT."""
         values: dict[str, int | None] = {}
         for name in [counter.name for counter in COUNTERS] if names is None else names:
             address = self._base + counter_offset(name)

@@ -8,7 +8,7 @@ from hw.arch.csr import DebugSpace
 from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 
-__all__ = ["triage"]
+__all__ = ["command_text", "triage"]
 
 DebugRead = Callable[[int, int, int], int]
 """(space, index, word) to value."""
@@ -17,7 +17,8 @@ _BANK_STATES = ("free", "ready", "open", "closing", "full", "draining", "filling
 _SOURCES = ("core A", "core B", "work queue")
 
 
-def _command(opcode: int, tag: int) -> str:
+def command_text(opcode: int, tag: int) -> str:
+    """A unit's command by name."""
     if opcode == 0 and tag == 0:
         return "no command"
     name = COMMANDS[Opcode(opcode)].name if opcode in COMMANDS else f"opcode 0x{opcode:02x}"
@@ -49,7 +50,7 @@ def _units(read: DebugRead, users: dict[int, list[str]]) -> list[str]:
             continue
         first, second, steps = (read(DebugSpace.UNIT, unit, word) for word in range(3))
         state, cb, bank, fill = first & 0xFF, first >> 8 & 0xFF, first >> 16 & 0xFF, first >> 24
-        command = _command(second >> 16 & 0xFF, second & 0xFFFF)
+        command = command_text(second >> 16 & 0xFF, second & 0xFFFF)
         if state in (State.WAIT_CB_DATA, State.WAIT_CB_ROOM):
             users.setdefault(cb, []).append(unit.name)
         lines.append(
@@ -87,7 +88,7 @@ def _sources(read: DebugRead) -> list[str]:
             continue
         opcode = word >> 8 & 0xFF
         where = " for room in a unit's queue" if is_long(opcode) else ""
-        lines.append(f"  {name:<10} {_command(opcode, word >> 16)} waits{where}")
+        lines.append(f"  {name:<10} {command_text(opcode, word >> 16)} waits{where}")
     return lines or ["  no command waits to be issued"]
 
 

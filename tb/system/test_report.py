@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hw.arch.traffic import LANE_KINDS
+from hw.arch.units import State
 from hw.config import PRESETS
+from sim.trace.reader import read_processes
 from sw.cli.gemm_task import OnElement, OnGrid
 from sw.report.page import report_page
-from sw.report.record import PAGE_COUNTERS
+from sw.report.record import PAGE_COUNTERS, RunRecord
 from sw.runtime.device import DeviceName
 from sw.runtime.gemm import prepare_gemm
 from sw.runtime.grid_gemm import prepare_grid_gemm
 from sw.runtime.simulated import simulated_chip, simulated_grid
+from sw.runtime.tracing import GridTrace
 from tb.common.seeds import bench_seed, numpy_rng
 from tb.unit.sw.report_page import number, read_page
 
@@ -58,21 +62,59 @@ def test_page_of_one_element(place: str, tmp_path: Path) -> None:
     assert number(page.cell("units", "DPE", 1)) == pytest.approx(busy, abs=0.051)
 
 
-def test_page_of_a_grid() -> None:
+def check_traffic(record: RunRecord) -> None:
+    """Every flit of a tile's taps is one of its lane, and every access of a memory came on a lane;
+    nothing of the host, which waits; the memory's lines are those of the ports, and lists."""
+    traffic = record.traffic
+    assert traffic is not None
+    for side, counts in traffic.sides.items():
+        for kind in LANE_KINDS:
+            for lane in range(2):
+                along = [(lane, at) if side in "WE" else (at, lane) for at in range(2)]
+                tapped = sum(traffic.count(place, f"{kind}.{side.lower()}") for place in along)
+                assert counts[f"{kind}.{lane}"] == tapped, (side, kind, lane)
+            assert counts[f"{kind}.2"] == 0, (side, kind)
+    for way, answer in (("read", "line"), ("write", "ack")):
+        assert traffic.total(way) == traffic.total(answer) == traffic.total(f"sram_{way}") > 0
+        assert traffic.total(f"dram_{way}") == 0
+    line = record.config.pe.link_bytes
+    assert traffic.total("write") * line == record.port_bytes("write")
+    lists = traffic.total("read") * line - record.port_bytes("read")
+    assert 0 < lists < record.port_bytes("read")
+
+
+def test_page_of_a_grid(tmp_path: Path) -> None:
     """Every state of every unit of every element; would break if elements were mixed up, or a
     counter were read of the wrong one."""
     grid, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
     a, b = operands(40, 24, 96)
+    trace = tmp_path / "run.pftrace"
     found = []
     for counters in (True, False):
         job = prepare_grid_gemm(CONFIG, a, b)
-        task = OnGrid(CONFIG, job, None, counters=counters, threads=1, report=True)
+        task = OnGrid(
+            CONFIG,
+            job,
+            None,
+            counters=counters,
+            threads=1,
+            trace=trace if counters else None,
+            grid_trace=GridTrace(),
+            report=True,
+        )
         run, record = task.run(grid, 20_000, lambda _: None)
         assert record is not None and record.differences() == []
         assert np.array_equal(run.c, a.astype(np.int32) @ b.astype(np.int32))
         found.append(record)
     grid.port.close()
     whole, few = found
+    processes = {process.name: process for process in read_processes(trace)}
+    for (row, column), counted in whole.counters.items():
+        busy = processes[f"element {row},{column}"].total("DPE", State.BUSY)
+        assert busy == counted["dpe.busy"] > 0
+    assert whole.traffic is not None and few.traffic is not None
+    assert whole.traffic.sides == few.traffic.sides, "the same job carries the same"
+    check_traffic(whole)
     assert len({tuple(values.items()) for values in whole.counters.values()}) > 1
     assert all(tuple(values) == PAGE_COUNTERS for values in few.counters.values())
     page = read_page(report_page(few))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hw.arch.commands import COMMANDS, Opcode, encode
 from hw.arch.csr import REGISTERS, counter_offset
+from hw.arch.traffic import element_traffic_offset
 from hw.arch.traps import Trap
 from scripts.gen_header import header
 from tb.common.seeds import python_rng
@@ -31,6 +32,8 @@ def test_c_program_encodes_the_same_commands(tmp_path: Path) -> None:
     for name, value in (
         ("MTIA_REG_JOB_START", REGISTERS["JOB_START"].offset),
         ("MTIA_COUNTER_DPE_BUSY", counter_offset("dpe.busy")),
+        ("MTIA_TRAFFIC_LINK_EAST", element_traffic_offset("link.east")),
+        ("MTIA_TRAFFIC_SIDE_S", 0xC00),
         ("MTIA_TRAP_CB_SHARED", Trap.CB_SHARED),
         ("MTIA_DRAM_BASE >> 32", 0x10),
         ("MTIA_OPCODE_MML", Opcode.MML),

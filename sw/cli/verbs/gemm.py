@@ -14,9 +14,22 @@ from rich.console import Console
 from hw.arch.commands import Function
 from hw.arch.formats import Format
 from hw.config import ChipConfig, get_config
-from sw.cli.files import check_outputs, load_array, waves_wanted
+from sw.cli.files import check_outputs, load_array
 from sw.cli.gemm_task import OnElement, OnGrid, run_task
-from sw.cli.options import CONFIG, DEVICE, TRACE
+from sw.cli.options import (
+    CONFIG,
+    DEVICE,
+    TRACE,
+    TRACE_ELEMENTS,
+    TRACE_FROM,
+    TRACE_TO,
+    WAVE_ELEMENT,
+    WAVE_FROM,
+    WAVE_TO,
+    WAVES,
+)
+from sw.cli.places import parse_place
+from sw.cli.recording import chosen_trace, chosen_waves
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
 from sw.report.page import check_folder, write_report
@@ -109,6 +122,13 @@ def command(
         typer.Option("--stall-limit", min=1000, help="Cycles without progress that are a hang."),
     ] = 20_000,
     trace: TRACE = None,
+    trace_from: TRACE_FROM = None,
+    trace_to: TRACE_TO = None,
+    trace_elements: TRACE_ELEMENTS = None,
+    waves: WAVES = None,
+    wave_from: WAVE_FROM = None,
+    wave_to: WAVE_TO = None,
+    wave_element: WAVE_ELEMENT = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="DIR", help="Write a page about the run, DIR/index.html."),
@@ -123,29 +143,33 @@ def command(
     """Multiply two matrices on the chip: C[M,N] = convert(f(relu(A[M,K] @ B[K,N] + bias) * scale)).
 
     int8 and uint8 (any mix) are summed in int32, float16 and bfloat16 in float32, bit for bit as
-    docs/numerics.md says. Without options C holds the sums. Set WAVES=1 to record dump.fst
-    (WAVES_FROM, WAVES_TO in cycles, WAVES_SCOPE an instance).
+    docs/numerics.md says. Without options C holds the sums. Cycles of traces and waves count from
+    power-on. WAVES=1 records dump.fst as well (WAVES_FROM, WAVES_TO, WAVES_SCOPE an instance).
     """
     member = get_config(config)
     left = as_operand(load_array(a, "A"), dtype, f"A ({a})")
     right = as_operand(load_array(b, "B"), dtype, f"B ({b})")
     finish = _finish(out, bias, relu, scale, activation)
-    waves = waves_wanted()
-    check_outputs([output, perf, trace, waves.path if waves else None])
+    _check_grid(grid, member, device, preload, (trace_from, trace_to, trace_elements, wave_element))
+    element = None if wave_element is None else parse_place("--wave-element", wave_element, member)
+    recording = chosen_waves(waves, wave_from, wave_to, element)
+    grid_trace = chosen_trace(member, trace, trace_from, trace_to, trace_elements)
+    check_outputs([output, perf, trace, recording.path if recording else None])
     _check_report(report, device)
     if grid:
-        _check_grid(member, device, preload, trace)
         task: OnGrid | OnElement = OnGrid(
             member,
             prepare_grid_gemm(member, left, right, finish=finish, where=place),
-            waves,
+            recording,
             counters=perf is not None,
             threads=threads,
+            trace=trace,
+            grid_trace=grid_trace,
             report=report is not None,
         )
     else:
         job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
-        task = OnElement(member, device, job, waves, trace, report=report is not None)
+        task = OnElement(member, device, job, recording, trace, report=report is not None)
     run, extra, record = run_task(Console(stderr=True), task, stall_limit)
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
@@ -195,15 +219,22 @@ def _check_report(folder: Path | None, device: DeviceName) -> None:
         check_folder(folder)
 
 
-def _check_grid(member: ChipConfig, device: DeviceName, preload: bool, trace: Path | None) -> None:
-    """Refuse what the whole grid cannot do."""
+def _check_grid(
+    grid: bool, member: ChipConfig, device: DeviceName, preload: bool, choices: tuple[Any, ...]
+) -> None:
+    """Refuse what the whole grid cannot do, and what only it can."""
+    if not grid:
+        names = ("--trace-from", "--trace-to", "--trace-elements", "--wave-element")
+        for name, given in zip(names, choices, strict=True):
+            if given is not None:
+                raise UserError(f"{name} needs --grid; one element is recorded as a whole.")
+        return
     if member.n_pes == 1:
         raise UserError(f"{member.name} has one element; leave --grid out.")
     if device is not DeviceName.RTL:
         raise UserError("--grid needs --device rtl; the functional device has one element.")
-    for name, given in (("--preload", preload), ("--trace", trace is not None)):
-        if given:
-            raise UserError(f"{name} is for one element; leave it or --grid out.")
+    if preload:
+        raise UserError("--preload is for one element; leave it or --grid out.")
 
 
 def _summary(figures: dict[str, Any], output: Path, page: Path | None) -> str:

@@ -8,11 +8,13 @@ import pytest
 from amaranth.hdl import unsigned
 
 from hw.arch.csr import ELEMENT_REGISTERS, N_JOBS, JobState
+from hw.arch.traffic import ELEMENT_TRAFFIC, element_traffic_offset
 from hw.arch.traps import Trap
-from hw.arch.units import Unit
+from hw.arch.units import State, Unit
 from hw.grid.control_flits import ended_layout
 from hw.grid.element_control import JOBS_QUEUED, GridElementControl
 from hw.iface.control import ControlWrite
+from hw.iface.trace import UnitTrace
 from hw.pe.cp.traps import ElementTrap
 from hw.pe.wqe import ListStart
 from tb.common.payload import pack
@@ -97,6 +99,9 @@ class Device:
         for name in ("row", "column", "job_status", "progress", "debug_data", "counter_data"):
             dut[name].value = 0
         dut["settled"].value = dut["remote_idle"].value = 1
+        dut["traffic"].value = 0
+        for unit in range(Unit.CP):
+            dut[f"units__{unit}"].value = 0
         self.element = Element(self)
 
     async def write(self, name: str, value: int) -> None:
@@ -107,7 +112,11 @@ class Device:
 
     async def read(self, name: str) -> int:
         """Read a register."""
-        self.reads.send(ELEMENT_REGISTERS[name].offset)
+        return await self.read_at(ELEMENT_REGISTERS[name].offset)
+
+    async def read_at(self, offset: int) -> int:
+        """Read what is at an offset."""
+        self.reads.send(offset)
         return (await self.answers.receive(1))[0]
 
     async def start(self, job: int) -> None:
@@ -170,6 +179,52 @@ async def two_jobs_run_in_order_and_a_third_is_ignored(dut: Any) -> None:
     await device.bench.wait(60)
     assert await device.read("JOB_QUEUE") == 0
     assert len(device.jobs.items) == 2 and len(device.ended.items) == 2
+
+
+@cocotb.test()
+async def traffic_counts_from_the_start_of_a_job(dut: Any) -> None:
+    """Each event in its own counter, frozen by SNAPSHOT; a job begins at zero; would break if
+    traffic of the job before were told of the next."""
+    device, n = Device(dut), len(ELEMENT_TRAFFIC)
+    await device.bench.start()
+    device.element.outcomes = [None, None]
+
+    async def counts() -> list[int]:
+        await device.write("SNAPSHOT", 1)
+        offsets = [element_traffic_offset(counter.name) for counter in ELEMENT_TRAFFIC]
+        return [await device.read_at(offset) for offset in offsets]
+
+    for _ in range(2):
+        await device.start(1)
+        await device.jobs.receive(1)
+        sums = [0] * n
+        for _ in range(40):
+            events = device.rng.getrandbits(n)
+            dut["traffic"].value = events
+            await device.bench.wait(1)
+            sums = [total + (events >> i & 1) for i, total in enumerate(sums)]
+        dut["traffic"].value = 0
+        await device.bench.wait(1)
+        assert await counts() == sums and min(sums) > 5
+        dut["traffic"].value = (1 << n) - 1
+        await device.bench.wait(5)
+        dut["traffic"].value = 0
+        assert await device.read_at(element_traffic_offset("link.east")) == sums[-1], "frozen"
+        assert await device.reports(1) == [(1, 0, 0)]
+    assert await counts() == [total + 5 for total in sums], "it stays until the next job"
+
+
+@cocotb.test()
+async def a_unit_that_waits_is_named(dut: Any) -> None:
+    """Live, with its command as ERROR_UNIT has it; zeros while none waits."""
+    device = Device(dut)
+    await device.bench.start()
+    assert (await device.read("WAIT_UNIT"), await device.read("WAIT_STATE")) == (0, 0)
+    for unit, state, opcode, tag in ((6, State.WAIT_LS, 7, 9), (4, State.WAIT_BANK, 0xFE, 0xABCD)):
+        shown = {"state": state, "opcode": opcode, "tag": tag}
+        dut[f"units__{unit}"].value = pack(UnitTrace, shown)
+        assert await device.read("WAIT_UNIT") == unit | opcode << 8 | tag << 16
+        assert await device.read("WAIT_STATE") == state
 
 
 @cocotb.test()

@@ -9,6 +9,7 @@ import pytest
 from amaranth.hdl import unsigned
 
 from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, PAGE_BITS, ControlPage
+from hw.arch.traffic import SIDE_PAGE_BITS, SIDE_TRAFFIC_MOST
 from hw.chip.control import IDENTITY
 from hw.grid.control import GRID_CONTROL_BITS, GridControl
 from hw.grid.control_flits import Report, access_layout, report_layout
@@ -18,9 +19,10 @@ from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench, check_equal, sometimes
 
-ROWS, COLUMNS, POSITIONS = 2, 3, 3
+ROWS, COLUMNS, POSITIONS, SIDES = 2, 3, 3, 3
 CONFIG_ID = 0x89ABCDEF
 START = ELEMENT_REGISTERS["JOB_START"].offset
+SNAPSHOT = ELEMENT_REGISTERS["SNAPSHOT"].offset
 KEPT = [r for r in GRID_REGISTERS.values() if r.access == "rw" and r.name != "SRAM_CLEAR"]
 PLACES = [(row, column) for row in range(ROWS) for column in range(COLUMNS)]
 
@@ -28,6 +30,11 @@ PLACES = [(row, column) for row in range(ROWS) for column in range(COLUMNS)]
 def page_of(place: tuple[int, int]) -> int:
     """Page of an element, there or not."""
     return ControlPage.ELEMENTS + 16 * place[0] + place[1]
+
+
+def count_of(side: int, index: int) -> int:
+    """What the test has a side show as a counter."""
+    return 0x1000_0000 * (side + 1) + index
 
 
 class Device:
@@ -49,10 +56,19 @@ class Device:
             dut[name].value = 0
         self.values: dict[tuple[int, int], int] = {}
         self._seen = [0] * ROWS
+        self.pulses = {"freeze": 0, "clear": 0}
+        self._asked = [0] * SIDES
         bench.add(self)
 
     def sample(self, cycle: int) -> None:
-        """Answer reads of elements, as these would."""
+        """Answer reads of elements, as these would; and look at what sides are told."""
+        for name in self.pulses:
+            pins = [int(self.dut[f"traffic__{side}__{name}"].value) for side in range(SIDES)]
+            assert len(set(pins)) == 1
+            self.pulses[name] += pins[0]
+        for side, asked in enumerate(self._asked):
+            self.dut[f"traffic__{side}__value"].value = count_of(side, asked)
+            self._asked[side] = int(self.dut[f"traffic__{side}__index"].value)
         for row, lane in enumerate(self.down):
             for flit in lane.items[self._seen[row] :]:
                 if flit["is_read"]:
@@ -139,7 +155,7 @@ async def every_register_is_where_the_table_says(dut: Any) -> None:
     for offset in device.rng.sample([at for at in range(0, 0x1000, 4) if at not in known], 40):
         assert await device.read(ControlPage.GRID, offset) == 0
     nobody = [(ROWS, 0), (0, COLUMNS), (15, 15), (ROWS - 1, 15)]
-    for page in (ControlPage.SELECTED, 2, 0xFF, 0x1FF, *map(page_of, nobody)):
+    for page in (ControlPage.SELECTED, 3, 0xFF, 0x1FF, *map(page_of, nobody)):
         assert await device.read(page, 0x010) == 0, hex(page)
     assert await device.sent() == []
 
@@ -257,6 +273,66 @@ async def progress_changes_while_anything_moves(dut: Any) -> None:
 
 
 @cocotb.test()
+async def counters_of_sides_are_on_their_page(dut: Any) -> None:
+    """Every side and number, at the documented time; a side that is not there reads zero."""
+    device = Device(dut)
+    await device.bench.start()
+    places = [(device.rng.randrange(4), device.rng.randrange(SIDE_TRAFFIC_MOST)) for _ in range(40)]
+    for side, index in [(0, 0), (SIDES - 1, SIDE_TRAFFIC_MOST - 1), *places]:
+        found = await device.read(ControlPage.TRAFFIC, side << SIDE_PAGE_BITS | 4 * index)
+        assert found == (count_of(side, index) if side < SIDES else 0)
+        assert device.answers.cycles[-1] == device.reads.cycles[-1] + 3
+    assert await device.sent() == []
+
+
+@cocotb.test()
+async def one_write_takes_all_snapshots(dut: Any) -> None:
+    """To all elements whatever is selected, in one cycle, and to the sides; 2 sets these to zero;
+    would break if an element were left out, or a mere write to the page took one."""
+    device = Device(dut)
+    await device.bench.start()
+    await device.set("GRID_ROWS", 1)
+    await device.set("GRID_COLS", 2)
+    for value in (1, 2, 3, 0, 4):
+        await device.sent()
+        before = dict(device.pulses)
+        await device.set("GRID_SNAPSHOT", value)
+        flit = {"data": value, "mask": (1 << COLUMNS) - 1, "offset": SNAPSHOT, "is_read": 0}
+        found = await device.sent()
+        assert found == ([(row, flit) for row in range(ROWS)] if value & 1 else [])
+        told = {name: device.pulses[name] - before[name] for name in before}
+        assert told == {"freeze": value & 1, "clear": value >> 1 & 1}
+    assert len({lane.cycles[-1] for lane in device.down}) == 1
+
+
+@cocotb.test()
+async def a_grid_that_rests_with_work_raises_the_interrupt(dut: Any) -> None:
+    """After so many cycles as the register says, with the first element's name; a write clears it;
+    would break if the host waited for a job that never ends."""
+    device, limit = Device(dut), 40
+    await device.bench.start()
+    await device.set("GRID_WATCHDOG", limit)
+    await device.bench.wait(2 * limit)
+    assert int(dut["irq"].value) == 0, "an idle grid does not hang"
+    assert await device.start(1, 2, 6)
+    dut["moved"].value = 2
+    await device.bench.wait(2 * limit)
+    dut["moved"].value = 0
+    await device.bench.wait(limit + 1)  # and one more, until the pins show it
+    assert int(dut["irq"].value) == 0
+    await device.bench.wait(1)
+    assert int(dut["irq"].value) == 1
+    assert await device.get("GRID_HANG") == 1 | 1 << 8 | 1 << 31
+    device.report(1, 1, Report.ENDED, job=1)
+    await device.bench.wait(5)
+    assert await device.get("GRID_HANG") == 1 | 1 << 8 | 1 << 31, "it tells of the first time"
+    await device.set("GRID_WATCHDOG", limit)
+    assert (await device.get("GRID_HANG"), int(dut["irq"].value)) == (0, 0)
+    await device.bench.wait(limit)
+    assert await device.get("GRID_HANG") == 1 | 2 << 8 | 1 << 31
+
+
+@cocotb.test()
 async def memory_registers_reach_the_memories(dut: Any) -> None:
     """Faults wait until they are taken; counts add up; clearing shows."""
     device = Device(dut)
@@ -308,6 +384,7 @@ def test_grid_control(back_pressure: str) -> None:
             n_positions=POSITIONS,
             config_id=CONFIG_ID,
             count_width=4,
+            n_sides=SIDES,
         ),
         name="grid_control",
         test_module=__name__,
@@ -326,11 +403,13 @@ def test_grid_control(back_pressure: str) -> None:
         ({"n_positions": 2}, "GridControl n_positions must be at least 3, one per column, not 2."),
         ({"config_id": 1 << 32}, "GridControl config_id must be 0 to 4294967295, not 4294967296."),
         ({"count_width": 0}, "GridControl count_width must be 1 to 32, not 0."),
+        ({"n_sides": 5}, "GridControl n_sides must be 1 to 4, not 5."),
     ],
 )
 def test_bad_parameters_are_refused(arguments: dict[str, Any], message: str) -> None:
     """Each with its own sentence."""
     good = {"rows": 2, "columns": 3, "n_positions": 3, "config_id": 1, "count_width": 4}
+    good["n_sides"] = 4
     with pytest.raises(ValueError) as error:
         GridControl(**good | arguments)
     assert str(error.value) == message

@@ -8,6 +8,7 @@ import pytest
 
 from hw.arch.address_map import DRAM
 from hw.arch.interleave import Interleave
+from hw.arch.traffic import LANE_KINDS
 from hw.config import PRESETS
 from hw.grid.geometry import GridGeometry
 from hw.grid.side import GridSide
@@ -50,10 +51,17 @@ class Device:
         self.content = dict.fromkeys((*SRAM, *DRAM_LINES), 0)
         self.corrected = self.uncorrected = 0
         bench.dut["clear"].value = 0
+        for name in ("freeze", "clear", "index"):
+            bench.dut[f"traffic__{name}"].value = 0
+        self.passed = dict.fromkeys(LANE_KINDS, 0)
+        self.waited = dict.fromkeys(LANE_KINDS, 0)
         bench.add(self)
 
     def sample(self, cycle: int) -> None:
-        """Add up what the slices count."""
+        """Add up what the slices count, and what passes and waits on all lanes."""
+        for kind in LANE_KINDS:
+            for found, what in ((self.passed, "moves"), (self.waited, "waits")):
+                found[kind] += int(self.bench.dut[f"trace__{kind}_{what}"].value).bit_count()
         self.corrected += int(self.bench.dut["corrected"].value)
         self.uncorrected += int(self.bench.dut["uncorrected"].value)
 
@@ -63,6 +71,7 @@ class Device:
     def reset(self) -> None:
         """Counting begins anew."""
         self.corrected = self.uncorrected = 0
+        self.passed = dict.fromkeys(LANE_KINDS, 0)
 
     async def start(self) -> None:
         """Reset, and fill the slices with zeros."""
@@ -78,6 +87,27 @@ class Device:
         await self.bench.wait(1)
         await self.bench.until(lambda: not int(self.bench.dut["clearing"].value))
         self.content |= dict.fromkeys(SRAM, 0)
+
+    async def counts(self) -> dict[str, int]:
+        """All counters of the side, frozen now."""
+        await self._pulse("freeze")
+        found = {}
+        for index, name in enumerate(GEOMETRY.side_shape(SIDE).counters):
+            self.bench.dut["traffic__index"].value = index
+            await self.bench.wait(3)
+            found[name] = int(self.bench.dut["traffic__value"].value)
+        return found
+
+    async def _pulse(self, name: str) -> None:
+        self.bench.dut[f"traffic__{name}"].value = 1
+        await self.bench.wait(1)
+        self.bench.dut[f"traffic__{name}"].value = 0
+
+    async def restart(self) -> None:
+        """Counters begin at zero."""
+        await self._pulse("clear")
+        await self.bench.wait(1)
+        self.passed = dict.fromkeys(LANE_KINDS, 0)
 
     def read_flit(self, address: int) -> dict[str, int]:
         """A read by somebody of a lane."""
@@ -181,6 +211,32 @@ async def a_lane_that_takes_no_answer_holds_up_no_other(dut: Any) -> None:
     assert not device.lines[1].items
     held[0] = False
     await device.lines[1].receive(n)
+
+
+@cocotb.test()
+async def what_passes_is_counted_where_it_passes(dut: Any) -> None:
+    """Flits of each lane and accesses of each memory, against what was sent; would break if a
+    counter took a flit that waits for one that passes, or another lane's."""
+    device = Device(dut, "both")
+    await device.start()
+    await device.restart()
+    memories = {"sram_{}.0": of_node(2), "sram_{}.1": of_node(6), "dram_{}.0": DRAM_LINES}
+    writes = [device.rng.choices(SRAM + DRAM_LINES, k=n) for n in (7, 0, 19, 3)]
+    reads = [device.rng.choices(SRAM + DRAM_LINES, k=n) for n in (0, 25, 4, 11)]
+    await device.write(writes)
+    await device.read(reads)
+    await device.bench.wait(5)
+    expected = dict.fromkeys(GEOMETRY.side_shape(SIDE).counters, 0)
+    for way, answer, asked in (("write", "ack", writes), ("read", "line", reads)):
+        for kind in (way, answer):
+            expected |= {f"{kind}.{lane}": len(lines) for lane, lines in enumerate(asked)}
+            assert device.passed[kind] == sum(map(len, asked)), kind
+        for name, lines in memories.items():
+            expected[name.format(way)] = sum(line in lines for own in asked for line in own)
+    check_equal(sorted((await device.counts()).items()), sorted(expected.items()), "counter")
+    assert all(device.waited.values())
+    await device.restart()
+    assert set((await device.counts()).values()) == {0}
 
 
 @cocotb.test()

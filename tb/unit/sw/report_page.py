@@ -6,11 +6,13 @@ import re
 
 import numpy as np
 
+from hw.arch.traffic import side_shapes
 from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 from sim.trace.log import EVENT, unit_value
 from sw.report.activity import ActivityLog
 from sw.report.record import Place, RunRecord
+from sw.runtime.traffic import GridTraffic
 
 __all__ = ["PageReader", "made_up", "number", "read_page"]
 
@@ -80,7 +82,7 @@ def made_up(
     rows, columns = (config.rows, config.cols) if is_grid else (1, 1)
     places: list[Place] = [(row, column) for row in range(rows) for column in range(columns)]
     quarter = cycles // 4
-    log = ActivityLog(config.name, n_elements=len(places), keep_events=False)
+    log = ActivityLog(config.name, n_elements=len(places))
     changes = [
         (time, unit_value(state, 0, 0), 128 * element + Unit.DPE)
         for time, state in (
@@ -106,5 +108,26 @@ def made_up(
         "k_parts": 1, "held_blocks": 0, "expected_cycles": cycles - 100,
     }  # fmt: skip
     return RunRecord(
-        config, figures, dict.fromkeys(places, counters), log.activity(), is_grid=is_grid
+        config,
+        figures,
+        dict.fromkeys(places, counters),
+        log.activity(),
+        is_grid=is_grid,
+        traffic=made_up_traffic(config) if is_grid else None,
     )
+
+
+def made_up_traffic(config: ChipConfig) -> GridTraffic:
+    """Each counter of a side is 100 times the side's number and its own; a row goes south from each
+    element but the last ones."""
+    shapes = side_shapes(rows=config.rows, columns=config.cols, n_slices=config.sram.slices)
+    sides = {
+        shape.name: {name: 100 * shape.number + index for index, name in enumerate(shape.counters)}
+        for shape in shapes
+    }
+    elements = {
+        (row, column): {"link.south": int(row < config.rows - 1), "link.east": 0}
+        for row in range(config.rows)
+        for column in range(config.cols)
+    }
+    return GridTraffic(sides, elements)

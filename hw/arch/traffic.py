@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counters of what passes on a grid's lanes and links, one definition.
+
+An element counts what its taps take and give, and the rows that leave it on reduction links; a side
+counts the flits of each of its lanes, and the accesses of each of its memories. Each counter has 32
+bits and wraps.
+"""
+
+import dataclasses
+
+from hw.arch.interleave import N_SIDES
+
+__all__ = [
+    "ELEMENT_TRAFFIC",
+    "LANE_KINDS",
+    "MEMORY_EVENTS",
+    "SIDE_NAMES",
+    "SIDE_PAGE_BITS",
+    "SIDE_TRAFFIC_MOST",
+    "TRAFFIC_BASE",
+    "TRAFFIC_BITS",
+    "SideShape",
+    "TrafficCounter",
+    "element_traffic_offset",
+    "side_shapes",
+]
+
+TRAFFIC_BITS = 32
+"""Bits of a counter."""
+LANE_KINDS = ("read", "line", "write", "ack")
+"""What a lane carries: requests to a side, and its answers."""
+SIDE_NAMES = ("W", "E", "N", "S")
+"""Sides by their number."""
+MEMORY_EVENTS = ("sram_read", "sram_write", "dram_read", "dram_write")
+"""Accesses that a memory of a side takes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrafficCounter:
+    """One 32-bit counter."""
+
+    name: str
+    doc: str
+
+
+_TAPPED = {
+    "read": "reads that the element sent to side {side}",
+    "line": "lines that it took from there",
+    "write": "writes that it sent to side {side}",
+    "ack": "acknowledgements that it took from there",
+}
+
+ELEMENT_TRAFFIC: tuple[TrafficCounter, ...] = (
+    *(
+        TrafficCounter(f"{kind}.{side.lower()}", _TAPPED[kind].format(side=side))
+        for kind in LANE_KINDS
+        for side in SIDE_NAMES
+    ),
+    TrafficCounter("link.south", "rows of accumulators sent to the southern neighbour"),
+    TrafficCounter("link.east", "rows of accumulators sent to the eastern neighbour"),
+)
+"""Counters of an element since its last job started, in address order."""
+
+TRAFFIC_BASE = 0x800
+"""Offset of the first of them in an element's page."""
+
+
+def element_traffic_offset(name: str) -> int:
+    """Offset of an element's counter in its page.
+
+    Raises
+    ------
+    KeyError
+        If there is no such counter.
+    """
+    for index, counter in enumerate(ELEMENT_TRAFFIC):
+        if counter.name == name:
+            return TRAFFIC_BASE + 4 * index
+    raise KeyError(f"there is no traffic counter {name!r}")
+
+
+SIDE_PAGE_BITS = 10
+"""Bits of a byte offset into a side's part of page TRAFFIC; the part of side n is at n * 1024."""
+SIDE_TRAFFIC_MOST = (1 << SIDE_PAGE_BITS) // 4
+"""Counters that a side can have."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SideShape:
+    """What there is to count at a side."""
+
+    name: str
+    number: int
+    n_lanes: int
+    """Lanes, the host's among them: the last one."""
+    n_nodes: int
+    """Memories, each a slice with the DRAM channel behind it."""
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """Names in address order: `read.0` counts flits of lane 0, `sram_read.0` accesses to
+        memory 0 of the side."""
+        return (
+            *(f"{kind}.{lane}" for kind in LANE_KINDS for lane in range(self.n_lanes)),
+            *(f"{event}.{node}" for node in range(self.n_nodes) for event in MEMORY_EVENTS),
+        )
+
+    @property
+    def base(self) -> int:
+        """Offset of the first counter in page TRAFFIC."""
+        return self.number << SIDE_PAGE_BITS
+
+
+def side_shapes(*, rows: int, columns: int, n_slices: int) -> tuple[SideShape, ...]:
+    """Every side that has memories: W and E have a lane for each row, N and S one for each column,
+    and slices are dealt to the sides in turn."""
+    n_sides = min(N_SIDES, n_slices)
+    return tuple(
+        SideShape(
+            name=name,
+            number=number,
+            n_lanes=(rows if name in "WE" else columns) + 1,
+            n_nodes=n_slices // n_sides,
+        )
+        for number, name in enumerate(SIDE_NAMES[:n_sides])
+    )

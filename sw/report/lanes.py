@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables and maps of what the lanes, memories and reduction links of a grid carried."""
+
+import html
+from collections.abc import Sequence
+
+from hw.arch.traffic import LANE_KINDS, MEMORY_EVENTS
+from sw.report.heat_map import grid_map, ground
+from sw.report.record import Place, RunRecord
+from sw.report.svg import bytes_text, percent, tag
+from sw.runtime.traffic import GridTraffic
+
+__all__ = ["LINK_COUNTERS", "lane_section"]
+
+LINK_COUNTERS = ("link.south", "link.east")
+"""Counters of each element that the section needs."""
+_CARRIES_DATA = ("line", "write")
+_WORDS = {
+    "read": "reads, to the side", "line": "lines, into the grid",
+    "write": "writes, to the side", "ack": "acknowledgements, into the grid",
+}  # fmt: skip
+
+
+def lane_section(run: RunRecord, traffic: GridTraffic) -> str:
+    """Lanes at the ends of their sides, memories, and links between elements."""
+    line = run.config.pe.link_bytes
+    note = (
+        "Each lane carries a flit per cycle; the colour is the share of the job's cycles in which"
+        f" one passed the lane's end at the side. A line or write has {line} bytes of data, a read"
+        " or acknowledgement none: of these the flits are shown. Lanes of W and E run along rows,"
+        " those of N and S along columns. All by hardware counters, from the job's start to its"
+        " completion."
+    )
+    return "".join(
+        [
+            tag("h3", "Lanes of each side"),
+            tag("p", note),
+            _lane_table(run, traffic),
+            tag("h3", "Memories of each side"),
+            _memory_table(run, traffic),
+            _link_maps(run, traffic),
+        ]
+    )
+
+
+def _lane_table(run: RunRecord, traffic: GridTraffic) -> str:
+    """A row for each side and kind, a column for each lane."""
+    most = max(run.shape)
+    head = ["side", "what", *map(str, range(most)), "host"]
+    rows = []
+    for side, counts in traffic.sides.items():
+        for kind in LANE_KINDS:
+            own = [count for name, count in counts.items() if name.startswith(f"{kind}.")]
+            padded = [*own[:-1], *[None] * (most - len(own) + 1), own[-1]]
+            size = run.config.pe.link_bytes if kind in _CARRIES_DATA else 0
+            cells = [_cell(run, count, size) for count in padded]
+            rows.append(_row([side, _WORDS[kind]], cells))
+    return _table(head, rows, "lanes")
+
+
+def _memory_table(run: RunRecord, traffic: GridTraffic) -> str:
+    """A row for each memory, a column for each kind of access."""
+    pairs = [event.split("_") for event in MEMORY_EVENTS]
+    head = ["side", "memory", *(f"{memory.upper()} {way}s" for memory, way in pairs)]
+    rows = []
+    for side, counts in traffic.sides.items():
+        for node in range(sum(name.startswith("sram_read.") for name in counts)):
+            cells = [
+                _cell(run, counts[f"{event}.{node}"], run.config.pe.link_bytes)
+                for event in MEMORY_EVENTS
+            ]
+            rows.append(_row([side, str(node)], cells))
+    return _table(head, rows, "memories")
+
+
+def _link_maps(run: RunRecord, traffic: GridTraffic) -> str:
+    """Reduction links by the element that sends; nothing if none was used."""
+    row_bytes = 4 * run.config.pe.dpe.columns
+
+    def of_link(name: str, where: str) -> str:
+        def rows(place: Place) -> int:
+            return traffic.count(place, name)
+
+        def share(place: Place) -> float:
+            return rows(place) / max(run.cycles, 1)
+
+        def words(place: Place) -> str:
+            return bytes_text(rows(place) * row_bytes)
+
+        if not any(rows(place) for place in run.places):
+            return ""
+        return grid_map(run, f"to the {where}", "c-busy", (56, 30), share, words)
+
+    maps = [of_link("link.south", "south"), of_link("link.east", "east")]
+    if not any(maps):
+        return ""
+    note = f"Bytes that each element sent; the colour is the share of {row_bytes} bytes per cycle."
+    title = tag("h3", "Reduction links")
+    return title + tag("p", note) + tag("div", *maps, class_="maps")
+
+
+def _cell(run: RunRecord, count: int | None, size: int) -> str:
+    """A count as bytes, or as flits if these carry none, on its share of the cycles."""
+    if count is None:
+        return tag("td")
+    share = count / max(run.cycles, 1)
+    words = bytes_text(count * size) if size else f"{count:,}"
+    tip = f"{count:,} flits, {percent(share)}"
+    return tag("td", html.escape(words), style=ground("busy", share), title=tip)
+
+
+def _row(heads: Sequence[str], cells: Sequence[str]) -> str:
+    return tag("tr", *(tag("th", html.escape(text), scope="row") for text in heads), *cells)
+
+
+def _table(head: Sequence[str], rows: Sequence[str], name: str) -> str:
+    first = tag("tr", *(tag("th", html.escape(text), scope="col") for text in head))
+    whole = tag("table", tag("thead", first), tag("tbody", *rows), class_="figures", id=name)
+    return tag("div", whole, class_="scroll")

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the grid of `tiny` shows of itself: traces against counters, snapshots, the watchdog."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.arch.commands import Opcode
+from hw.arch.csr import COUNTERS
+from hw.arch.units import State, Unit
+from hw.config import PRESETS
+from sim.compiled import CompiledSimulator, StateError
+from sim.trace.grid_log import LANE_WINDOW
+from sim.trace.reader import ElementTrace, read_processes
+from sw.runtime.grid import Grid
+from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm
+from sw.runtime.simulated import simulated_grid
+from sw.runtime.tracing import GridTrace, recorded
+from sw.runtime.traffic import read_traffic
+from tb.common.seeds import bench_seed, numpy_rng
+from tb.system.grid_bench import LISTS, commands, copy_list
+
+CONFIG = PRESETS["tiny"]
+PLACES = [(row, column) for row in range(CONFIG.rows) for column in range(CONFIG.cols)]
+STUCK = commands(
+    (Opcode.CB, {"cb": 3, "base": 0, "depth": 4}),
+    (Opcode.DMA_OUT, {"cb": 3, "count0": 8, "stride0": 8, "step_level": 1, "need": 1, "tag": 5}),
+)
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[Grid]:
+    """One chip for all: each test must leave it usable."""
+    device, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+    yield device
+    device.port.close()
+
+
+def total(process: ElementTrace, counter: str) -> int:
+    """Events of all windows of a lane's counter, which ends at 0."""
+    samples = process.fills.get(counter, [])
+    pairs = zip(samples, samples[1:], strict=False)
+    found = sum(value * (after - time) // LANE_WINDOW for (time, value), (after, _) in pairs)
+    assert not samples or samples[-1][1] == 0
+    return found
+
+
+def test_a_trace_adds_up_to_the_counters(grid: Grid, tmp_path: Path) -> None:
+    """States of every unit of every element, and flits of every lane and link; would break if an
+    element or a lane were mistaken for another, or a window lost a cycle."""
+    rng, path = numpy_rng("grid trace"), tmp_path / "run.pftrace"
+    a, b = (rng.integers(-128, 128, size).astype(np.int8) for size in ((40, 96), (96, 24)))
+    job = prepare_grid_gemm(CONFIG, a, b, k_parts=2)
+    with recorded(grid, path):
+        run = run_grid_gemm(grid, job, counters=True)
+        grid.port.run(3 * LANE_WINDOW)
+    assert np.array_equal(run.c, a.astype(np.int32) @ b.astype(np.int32))
+    found = {process.name: process for process in read_processes(path)}
+    names = {counter.name for counter in COUNTERS}
+    for place in PLACES:
+        counted = run.perf["elements"]["{},{}".format(*place)]
+        for unit in Unit:
+            for state in State:
+                if (name := f"{unit.name}.{state.name}".lower()) in names:
+                    process = found["element {},{}".format(*place)]
+                    assert process.total(unit.name, state) == counted[name], (place, name)
+    traffic = run.perf["traffic"]
+    for side, counts in traffic["sides"].items():
+        for name, count in counts.items():
+            kind, _, lane = name.partition(".")
+            if kind in ("read", "line", "write", "ack") and lane != "2":  # the host stores as well
+                assert total(found[f"side {side}"], f"{kind} {lane}") == count, (side, name)
+    for place, counts in traffic["elements"].items():
+        for way in ("south", "east"):
+            assert total(found["reduction links"], f"{place} {way}") == counts[f"link.{way}"]
+    rows = [counts["link.south"] for counts in traffic["elements"].values()]
+    assert sorted(rows)[:2] == [0, 0] and min(sorted(rows)[2:]) >= 40
+
+
+def test_a_window_of_one_element(grid: Grid, tmp_path: Path) -> None:
+    """Would break if the file held what nobody asked for."""
+    path, first = tmp_path / "part.pftrace", grid.port.cycles + 400
+    chosen = GridTrace(elements=[(1, 0)], first=first, last=first + 200)
+    with recorded(grid, path, grid_trace=chosen):
+        grid.run_job(LISTS, dict.fromkeys(PLACES, copy_list(0, 0x5000, 8, n_times=200)))
+    processes = read_processes(path)
+    assert [p.name for p in processes if p.name.startswith("element")] == ["element 1,0"]
+    begin, end = processes[0].span
+    assert first <= begin < end <= first + 200
+    times = [time for p in processes for fill in p.fills.values() for time, _ in fill]
+    assert times and first <= min(times) and max(times) < first + 200
+
+
+def test_one_snapshot_is_of_one_moment(grid: Grid) -> None:
+    """Counters of all elements and sides stand still while the job goes on, as they were in cycles
+    that differ by the column alone."""
+    grid.start(LISTS, dict.fromkeys(PLACES, copy_list(0, 0x5000, 8, n_times=800)))
+    grid.port.run(700)
+    grid.set_register("GRID_SNAPSHOT", 1)
+    seen = []
+    for _ in range(2):
+        elements = [grid.element(p).frozen_counters(["cycles", "ls.reads"]) for p in PLACES]
+        seen.append((elements, read_traffic(grid, PLACES)))
+        grid.port.run(500)
+    assert seen[0] == seen[1]
+    cycles = [counters["cycles"] or 0 for counters in seen[0][0]]
+    assert min(cycles) > 600 and max(cycles) - min(cycles) <= CONFIG.cols
+    assert grid.register("JOB0_PENDING") == len(PLACES), "the job was to outlast the reads"
+    grid.set_register("GRID_SNAPSHOT", 1)
+    later = read_traffic(grid, PLACES)
+    assert all(
+        later.count(place, f"read.{side}") >= seen[0][1].count(place, f"read.{side}") > 0
+        for place in PLACES
+        for side in "wens"
+    )
+    assert later != seen[0][1]
+    while grid.register("JOB0_PENDING"):
+        grid.port.run(500)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_watchdog_names_who_does_not_end(grid: Grid, place: tuple[int, int]) -> None:
+    """By the interrupt, so many cycles behind the last progress, with unit, command and cause in
+    the element's registers; and the chip is usable behind the abort."""
+    limit = 500
+    grid.prepare(LISTS, dict.fromkeys(PLACES, copy_list(0, 0x5000, 1)) | {place: STUCK})
+    grid.set_register("GRID_WATCHDOG", limit)
+    began = grid.port.cycles
+    grid.selected.set_register("JOB_START", 1)
+    assert grid.port.run(4 * limit), "no interrupt"
+    assert limit < grid.port.cycles - began < 2 * limit
+    assert grid.register("GRID_HANG") == place[0] | place[1] << 8 | 1 << 31
+    element = grid.element(place)
+    assert element.register("WAIT_UNIT") == Unit.FI_OUT | Opcode.DMA_OUT << 8 | 5 << 16
+    assert element.register("WAIT_STATE") == State.WAIT_CB_DATA
+    grid.set_register("GRID_WATCHDOG", 0)
+    assert grid.register("GRID_HANG") == 0
+    grid.selected.set_register("JOB_ABORT", 1)
+    assert grid.port.run(2000)
+    grid.run_job(LISTS, dict.fromkeys(PLACES, copy_list(0, 0x5000, 1)), stall_limit=limit)
+
+
+def test_slow_work_is_no_hang(grid: Grid) -> None:
+    """A job many times as long as the limit ends as it should."""
+    lists = dict.fromkeys(PLACES, copy_list(0, 0x5000, 8, n_times=100))
+    result = grid.run_job(LISTS, lists, stall_limit=150)
+    assert result.cycles is not None and result.cycles > 10 * 150
+
+
+def test_a_build_that_cannot_save_says_so(grid: Grid, tmp_path: Path) -> None:
+    """Saving takes a build of its own (`test_saved_state.py`)."""
+    assert isinstance(grid.port, CompiledSimulator)
+    with pytest.raises(StateError) as error:
+        grid.port.save(tmp_path / "state")
+    assert str(error.value) == "This simulator was not built to save its state."
