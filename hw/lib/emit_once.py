@@ -40,6 +40,7 @@ __all__ = [
     "current_emission",
     "emission",
     "emission_below_enable",
+    "mark_used",
     "module_rtlil",
 ]
 
@@ -214,18 +215,18 @@ def _describe(origin: tuple[Any, ...]) -> str:
     return f"{factory.__name__}({', '.join(arguments)}){suffix}"
 
 
-def _mark_used(part: Any) -> None:
+def mark_used(part: Any) -> None:
     """Keep Amaranth from warning about a component and its parts that are not elaborated: of all
-    under one key only the first is."""
+    under one key only the first is, and of what is left out of a netlist none."""
     if isinstance(part, Elaboratable):
         if not part._MustUse__used:
             part._MustUse__used = True
-            _mark_used(vars(part))
+            mark_used(vars(part))
     elif isinstance(part, dict):
-        _mark_used(list(part.values()))
+        mark_used(list(part.values()))
     elif isinstance(part, list | tuple):
         for inner in part:
-            _mark_used(inner)
+            mark_used(inner)
 
 
 class EmitOnce(wiring.Component):
@@ -272,7 +273,7 @@ class EmitOnce(wiring.Component):
         self.own_inputs = tuple(own_inputs)
         self.origin = (factory, parameters, boundary, self.own_inputs)
         self.component = factory(**parameters)
-        _mark_used(self.component)
+        mark_used(self.component)
         super().__init__(self.component.signature)
         for name in self.own_inputs:
             if name not in self.signature.members:
