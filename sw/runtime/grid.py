@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chip with a grid of elements as the runtime sees it: jobs on sub-grids, errors in words."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from hw.arch.commands import QUAD_BYTES
@@ -17,10 +17,11 @@ from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
+from sw.runtime.link_triage import link_triage
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
 from sw.runtime.port import HostPort
-from sw.runtime.triage import command_text, triage
+from sw.runtime.triage import DebugRead, command_text, triage
 
 __all__ = ["Grid", "Place"]
 
@@ -52,6 +53,7 @@ class Grid(RegisterPage):
         super().__init__(port, GRID_REGISTERS)
         self.config = config
         self.build: dict[str, Any] = dict.fromkeys(BUILD_KEYS)
+        self._lists: dict[Place, list[bytes]] = {}
         self.selected = RegisterPage(port, ELEMENT_REGISTERS, ControlPage.SELECTED << PAGE_BITS)
         self.check_config(config)
 
@@ -78,6 +80,8 @@ class Grid(RegisterPage):
         columns = 1 + max(column for _, column in lists)
         for (row, column), commands in lists.items():
             self.port.write(base + (row * columns + column) * room, commands.ljust(room, b"\0"))
+            # An element has two jobs at most.
+            self._lists[row, column] = [*self._lists.get((row, column), [])[-1:], commands]
         return columns * room, room, room // QUAD_BYTES
 
     def start(self, base: int, lists: Mapping[Place, bytes], *, job: int = 0) -> None:
@@ -106,8 +110,7 @@ class Grid(RegisterPage):
         """
         if not 0 <= job < N_JOBS:
             raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
-        rows = sum(1 << row for row in {row for row, _ in lists})
-        columns = sum(1 << column for column in {column for _, column in lists})
+        rows, columns = _selection(lists)
         if len(lists) != rows.bit_count() * columns.bit_count():
             raise UserError("A job runs on all elements that some rows and columns share.")
         row_stride, column_stride, quads = self.store_lists(base, lists)
@@ -144,19 +147,64 @@ class Grid(RegisterPage):
         self.set_register("GRID_SNAPSHOT", _RESTART)
         began = self.port.cycles
         self._start(0)
-        while not self.port.run(max(stall_limit // 2, 1)):
-            progress(self.port.cycles - began)
+        self._run(stall_limit, progress)
         harness_cycles = self.port.cycles - began
         self.set_register("GRID_SNAPSHOT", _FREEZE)
-        if self.register("JOB0_PENDING"):
-            self._hang(lists, stall_limit)
-        self._raise_error(lists, 0)
+        self._check(0, lists, stall_limit)
         status = self.element(next(iter(lists))).register("JOB_STATUS")
         return JobResult(status, self.job_cycles(), harness_cycles)
+
+    def wait(
+        self,
+        job: int,
+        places: Collection[Place],
+        *,
+        stall_limit: int = 20_000,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Wait for a job that was started, see `run_job`; others may run meanwhile."""
+        self.set_register("GRID_WATCHDOG", stall_limit)
+        self.set_register("GRID_WAIT", 1 << job)
+        self._run(stall_limit, progress)
+        self._check(job, places, stall_limit)
+
+    def abort(self, places: Iterable[Place]) -> None:
+        """Abort whatever runs or waits on the elements of a sub-grid."""
+        self.select(*_selection(places))
+        self.selected.set_register("JOB_ABORT", 1)
 
     def job_cycles(self, job: int = 0) -> int:
         """Cycles of a running or ended job."""
         return self.register(f"JOB{job}_CYCLES_LO") | self.register(f"JOB{job}_CYCLES_HI") << 32
+
+    def triage(self, places: Iterable[Place]) -> str:
+        """Who waits for whom: first across reduction links, then in each of these elements that
+        has a job."""
+        links = link_triage(self._debug_port, self._is_working, self._lists)
+        tables = [
+            f"element {place}:\n{triage(self.config, self._debug_port(place))}"
+            for place in places
+            if self._is_working(place)
+        ]
+        return "\n".join([*links, *tables])
+
+    def _debug_port(self, place: Place) -> DebugRead:
+        return self.element(place).debug_word
+
+    def _is_working(self, place: Place) -> bool:
+        return bool(self.element(place).register("JOB_QUEUE"))
+
+    def _run(self, stall_limit: int, progress: Callable[[int], None]) -> None:
+        """Let time pass until the interrupt, which the watchdog raises too."""
+        began = self.port.cycles
+        while not self.port.run(max(stall_limit // 2, 1)):
+            progress(self.port.cycles - began)
+
+    def _check(self, job: int, places: Collection[Place], stall_limit: int) -> None:
+        """Raise unless the job ended well."""
+        if self.register(f"JOB{job}_PENDING"):
+            self._hang(places, stall_limit)
+        self._raise_error(places, job)
 
     def _first_stuck(self) -> str:
         """Which element the watchdog has named, and what that waits for."""
@@ -170,19 +218,13 @@ class Grid(RegisterPage):
         unit = Unit(command & 0xFF).name
         return f"Element {place} has not completed: {unit} is in {State(state).name}, {words}."
 
-    def _hang(self, places: Mapping[Place, bytes], stall_limit: int) -> None:
+    def _hang(self, places: Collection[Place], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
-        stuck = [place for place in places if self.element(place).register("JOB_QUEUE")]
-        tables = [
-            f"element ({row}, {column}):\n"
-            + triage(self.config, self.element((row, column)).debug_word)
-            for row, column in stuck
-        ]
-        first = self._first_stuck()
+        text = f"No progress for {stall_limit} cycles. {self._first_stuck()}\n{self.triage(places)}"
         self.set_register("GRID_WATCHDOG", 0)  # its interrupt would hide that of the abort
-        self.selected.set_register("JOB_ABORT", 1)
+        self.abort(places)
         self.port.run(stall_limit)
-        raise JobHang("\n".join([f"No progress for {stall_limit} cycles. {first}", *tables]))
+        raise JobHang(text)
 
     def _start(self, job: int) -> None:
         """Start what was prepared."""
@@ -193,7 +235,7 @@ class Grid(RegisterPage):
                 f" has two jobs."
             )
 
-    def _raise_error(self, places: Mapping[Place, bytes], job: int) -> None:
+    def _raise_error(self, places: Collection[Place], job: int) -> None:
         """Raise for the first element on which the job failed."""
         if not self.register("GRID_FAILED") >> job & 1:
             return
@@ -205,3 +247,9 @@ class Grid(RegisterPage):
             element = self.element(place)
             if element.register("JOB_STATE") == JobState.ERROR:
                 raise element_error(element, f"Element {place}: ")
+
+
+def _selection(places: Iterable[Place]) -> tuple[int, int]:
+    """Rows and columns of these elements, a bit each."""
+    rows, columns = ({place[at] for place in places} for at in range(2))
+    return sum(1 << row for row in rows), sum(1 << column for column in columns)

@@ -8,24 +8,29 @@ from hw.arch.csr import DebugSpace
 from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 
-__all__ = ["command_text", "triage"]
+__all__ = ["DebugRead", "command_text", "state_text", "triage"]
 
 DebugRead = Callable[[int, int, int], int]
 """(space, index, word) to value."""
 
 _BANK_STATES = ("free", "ready", "open", "closing", "full", "draining", "filling")
 _SOURCES = ("core A", "core B", "work queue")
+_NEIGHBOUR_WORDS = {
+    Unit.RE: "waits for a neighbour on a reduction link",
+    Unit.SE: "waits for rows of the reduction engine",
+    Unit.MLU: "waits for the dot-product engine to take words",
+}
 
 
 def command_text(opcode: int, tag: int) -> str:
     """A unit's command by name."""
-    if opcode == 0 and tag == 0:
+    if opcode == Opcode.NOP:  # no unit runs one: the command that it shows has ended
         return "no command"
     name = COMMANDS[Opcode(opcode)].name if opcode in COMMANDS else f"opcode 0x{opcode:02x}"
     return f"{name} (tag {tag})"
 
 
-def _waits_for(state: int, cb: int, bank: int) -> str:
+def state_text(unit: Unit, state: int, cb: int = 0, bank: int = 0) -> str:
     """What a unit's state means, in words."""
     words: dict[int, str] = {
         State.IDLE: "idle",
@@ -37,7 +42,7 @@ def _waits_for(state: int, cb: int, bank: int) -> str:
         State.WAIT_MEMORY: "waits for memory to take or answer a request",
         State.WAIT_TAGS: "waits for answers: everything allowed is in flight",
         State.WAIT_HELD: "waits for its held block to load",
-        State.WAIT_NEIGHBOUR: "waits for a neighbour on a reduction link",
+        State.WAIT_NEIGHBOUR: _NEIGHBOUR_WORDS.get(unit, "waits for a neighbour"),
         State.HALTED: "halted",
     }
     return words.get(state, f"state {state}")
@@ -46,7 +51,7 @@ def _waits_for(state: int, cb: int, bank: int) -> str:
 def _units(read: DebugRead, users: dict[int, list[str]]) -> list[str]:
     lines = []
     for unit in Unit:
-        if unit in (Unit.CP, Unit.MLU, Unit.SE):
+        if unit is Unit.CP:
             continue
         first, second, steps = (read(DebugSpace.UNIT, unit, word) for word in range(3))
         state, cb, bank, fill = first & 0xFF, first >> 8 & 0xFF, first >> 16 & 0xFF, first >> 24
@@ -54,7 +59,7 @@ def _units(read: DebugRead, users: dict[int, list[str]]) -> list[str]:
         if state in (State.WAIT_CB_DATA, State.WAIT_CB_ROOM):
             users.setdefault(cb, []).append(unit.name)
         lines.append(
-            f"  {unit.name:<10} {_waits_for(state, cb, bank):<44} {command:<22}"
+            f"  {unit.name:<10} {state_text(unit, state, cb, bank):<44} {command:<22}"
             f" steps {steps:>8}  queued {fill}"
         )
     return lines

@@ -19,7 +19,7 @@ from hw.arch.commands import (
 )
 from hw.arch.formats import Format
 from hw.config import ChipConfig
-from tb.system.random_jobs import UNIT, Buffer, Builder, RandomJob, Rows
+from tb.system.random_jobs import UNIT, Buffer, Builder, RandomJob, Rows, Windows
 from tb.system.random_programs import drain_program, lane_program
 
 __all__ = ["CHAINS", "chains_of", "random_job"]
@@ -392,9 +392,14 @@ def chains_of(config: ChipConfig) -> tuple[str, ...]:
 
 
 def random_job(
-    config: ChipConfig, rng: random.Random, *, n_chains: int = 6, kinds: tuple[str, ...] = ()
+    config: ChipConfig,
+    rng: random.Random,
+    *,
+    n_chains: int = 6,
+    kinds: tuple[str, ...] = (),
+    windows: Windows | None = None,
 ) -> RandomJob:
     """A random job of `n_chains` chains of these kinds (all that the member has by default)."""
-    builder = Builder(config, rng)
+    builder = Builder(config, rng, windows)
     names = [rng.choice(kinds or chains_of(config)) for _ in range(n_chains)]
     return builder.finish([CHAINS[name](builder) for name in names])

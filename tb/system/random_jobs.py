@@ -23,11 +23,28 @@ from hw.arch.commands import Opcode
 from hw.config import ChipConfig
 from sw.kernels.command_list import CommandList
 
-__all__ = ["Builder", "Buffer", "RandomJob", "Rows"]
+__all__ = ["Buffer", "Builder", "RandomJob", "Rows", "Windows"]
 
 UNIT = 64
 _LIST_BYTES = 1 << 15
 _GUARD = 0x5A
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """What of the memories a job may use: from and to, with room for its list of commands."""
+
+    lists: int
+    sram: tuple[int, int]
+    dram: tuple[int, int]
+
+    @classmethod
+    def whole(cls, config: ChipConfig) -> "Windows":
+        """For a job that is alone."""
+        sram, dram = address_map.SRAM.base, address_map.DRAM.base
+        return cls(
+            sram, (sram + _LIST_BYTES, sram + config.sram.size_bytes), (dram, dram + (1 << 20))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,19 +115,24 @@ class Builder:
         The member.
     rng : random.Random
         Makes every choice.
+    windows : Windows, optional
+        Where data may lie; all of SRAM and the first MiB of DRAM if not given.
     """
 
-    def __init__(self, config: ChipConfig, rng: random.Random) -> None:
+    def __init__(
+        self, config: ChipConfig, rng: random.Random, windows: Windows | None = None
+    ) -> None:
         self.config, self.pe, self.rng = config, config.pe, rng
         self.word = config.pe.ls.word_bytes
         self.commands = CommandList()
         self._inputs: list[tuple[int, bytes]] = []
         self._outputs: list[tuple[int, int]] = []
         self._next_cb = self._next_unit = 0
-        sram, dram = address_map.SRAM.base, address_map.DRAM.base
-        self.list_address = sram
-        self._free = [sram + _LIST_BYTES, dram]
-        self._end = [sram + config.sram.size_bytes, dram + (1 << 20)]
+        windows = windows or Windows.whole(config)
+        self.list_address = windows.lists
+        self._free, self._end = (
+            list(ends) for ends in zip(windows.sram, windows.dram, strict=True)
+        )
 
     def finish(self, chains: list[str]) -> RandomJob:
         """The job."""
@@ -150,6 +172,8 @@ class Builder:
     def place(self, size: int, align: int = 1, sram: bool = False) -> int:
         """Room in one of the memories, at any multiple of `align`."""
         which = 0 if sram or self.rng.random() < 0.6 else 1
+        if not sram and self._free[0] + 3 * UNIT + size > self._end[0]:
+            which = 1
         start = self._free[which] + UNIT + align * self.rng.randrange(max(1, UNIT // align))
         start = -(-start // align) * align
         self._free[which] = -(-(start + size + UNIT) // UNIT) * UNIT

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reduction links between elements: sums over them, borders, and aborts with rows on the way."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from sw.runtime.grid import Grid, Place
 from sw.runtime.grid_gemm import GridGemm, prepare_grid_gemm
 from sw.runtime.simulated import simulated_grid
 from tb.common.seeds import bench_seed, numpy_rng
-from tb.system.grid_bench import check_product
+from tb.system.grid_bench import check_product, commands
 
 CONFIG = PRESETS["tiny"]
 INT8 = np.dtype(np.int8)
@@ -33,17 +33,32 @@ def grid() -> Iterator[Grid]:
     device.port.close()
 
 
-def linked(commands: bytes, drain: Mapping[str, int]) -> bytes:
+def linked(data: bytes, drain: Mapping[str, int]) -> bytes:
     """A product's list whose DRAIN has other fields; without write-out if its rows leave."""
     made, at = CommandList(), 0
-    while at < len(commands):
-        command, fields = decode(commands[at:])
+    while at < len(data):
+        command, fields = decode(data[at:])
         at += n_quads(fields["opcode"]) * QUAD_BYTES
         opcode = Opcode(fields.pop("opcode"))
         if opcode is Opcode.DMA_OUT and "destination" in drain:
             continue
         made.add(opcode, **fields | (drain if opcode is Opcode.DRAIN else {}))
     return bytes(made)
+
+
+def idle_list() -> bytes:
+    """Commands that never end, without the reduction engine."""
+    needs = {"cb": 3, "count0": 8, "stride0": 8, "step_level": 1, "need": 1}
+    return commands((Opcode.CB, {"cb": 3, "base": 0, "depth": 4}), (Opcode.DMA_OUT, needs))
+
+
+def limit(n_cycles: int) -> Callable[[int], None]:
+    """Fails a test whose job is watched for longer."""
+
+    def check(cycles: int) -> None:
+        assert cycles < n_cycles, "this hang is not seen"
+
+    return check
 
 
 def product(grid: Grid, tiles: tuple[int, int], *, n_rows: int = TILE) -> GridGemm:
@@ -103,6 +118,39 @@ def test_a_link_at_the_border_traps(
             f" ({words})."
         )
         assert error.value.cause == Trap.NO_NEIGHBOUR
+    check_product(grid, (9, 9, 9), INT8)
+
+
+@pytest.mark.parametrize("n_rows", [1, TILE])
+@pytest.mark.parametrize(
+    ("place", "drain", "waits"),
+    [
+        ((0, 0), SOUTH, "its row to be taken in the south"),
+        ((0, 0), EAST, "its row to be taken in the east"),
+        ((1, 1), NORTH, "a row from the north"),
+        ((1, 1), WEST, "a row from the west"),
+    ],
+    ids=["south", "east", "north", "west"],
+)
+def test_a_hang_at_a_link_names_both_ends(
+    grid: Grid, place: Place, drain: dict[str, int], waits: str, n_rows: int
+) -> None:
+    """The neighbour has no job, or a job whose reduction engine has nothing to do; would break if
+    a row on a link counted as progress, or triage stopped at the border of an element."""
+    job = product(grid, (1, 1), n_rows=n_rows)
+    stuck = linked(job.lists[0, 0], drain)
+    away = -1 if place == (1, 1) else 1
+    is_column = drain in (NORTH, SOUTH)
+    neighbour = (place[0] + away * is_column, place[1] + away * (not is_column))
+    for lists, other in (
+        ({place: stuck}, f"element {neighbour} has no job"),
+        ({place: stuck, neighbour: idle_list()}, f"RE of element {neighbour} has no command"),
+    ):
+        with pytest.raises(JobHang) as hang:
+            grid.run_job(job.spot.commands, lists, stall_limit=1000, progress=limit(20_000))
+        sentence = str(hang.value).splitlines()[1]
+        assert sentence.startswith(f"element {place}: RE waits for {waits}, in drain (tag ")
+        assert sentence.endswith(f"; {other}"), sentence
     check_product(grid, (9, 9, 9), INT8)
 
 

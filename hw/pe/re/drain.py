@@ -154,14 +154,16 @@ class DrainPath(wiring.Component):
         seeking = Signal()  # minimum and maximum of the row in the register are not found yet
         self._elaborate_connections(m)
         register = self._elaborate_register(m, linking, link_left, seeking)
-        on_way = self._elaborate_links(m, register, linking, link_left)
-        on_way += self._elaborate_check(m)
+        kept, refused = self._elaborate_links(m, register, linking, link_left)
+        on_way = [*kept, *self._elaborate_check(m)]
+        # The last row, which nothing follows, may wait as well.
+        alone = refused & ~reader.queued & ~reader.there
         parts = (reader.queued, reader.there, stages.busy, seeking, linking, writer.busy)
         m.d.comb += [
             self.writing.eq(writer.busy),
             # After a fault nothing may look complete before it has trapped.
             self.busy.eq(Cat(*parts, self.fault_outside, *on_way).any()),
-            self.waits_neighbour.eq(reader.there & ~stages.moves & ~self.waits_ls),
+            self.waits_neighbour.eq((reader.there & ~stages.moves & ~self.waits_ls) | alone),
         ]
         return m
 
@@ -288,12 +290,13 @@ class DrainPath(wiring.Component):
 
     def _elaborate_links(
         self, m: Module, register: Value, linking: Signal, left: Signal
-    ) -> list[Value]:
+    ) -> tuple[list[Value], Value]:
         """Offer the row in the register; on its way to another element it is kept once more.
 
-        Returns whether it is.
+        Returns whether it is, and whether a row is offered and not taken.
         """
         kept: list[Value] = []
+        refused: Value = linking & (self.mode.destination == Destination.SE) & ~left
         for destination, name in self.links.items():
             port = getattr(self, name)
             chosen = linking & (self.mode.destination == destination)
@@ -302,7 +305,8 @@ class DrainPath(wiring.Component):
                 wiring.connect(m, wiring.flipped(port), skid.o)
                 port = skid.i
                 kept.append(skid.o.valid)
+                refused |= skid.o.valid & ~skid.o.ready
             m.d.comb += [port.valid.eq(chosen), port.payload.eq(register)]
             with m.If(chosen):
                 m.d.comb += left.eq(port.ready)
-        return kept
+        return kept, refused

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds of random work for a grid, each drawn from a seed and its number alone.
+
+A round runs jobs on random sub-grids, aborts them, does something wrong or turns over bits of the
+SRAM, under some timing of the DRAM and with the host's traffic between; whatever it leaves is
+compared with the functional simulator. Whoever waits watches GRID_PROGRESS: a chip on which nothing
+moves ends the soak with who waits for whom.
+"""
+
+import contextlib
+import random
+from collections.abc import Callable
+
+import numpy as np
+
+from hw.arch.traps import Trap
+from sim.compiled.dram import DramTiming, lpddr5
+from sw.runtime.chip import JobError
+from sw.runtime.grid import Grid
+from tb.system.grid_bench import check_product
+from tb.system.grid_faults import MISTAKES, Mistake, flip_bits
+from tb.system.grid_work import check_results, random_work, scratch
+from tb.system.random_chains import chains_of
+from tb.system.random_jobs import RandomJob
+from tb.system.test_gemm import TYPES
+
+__all__ = ["ROUNDS", "play_round", "run_mistake", "soak"]
+
+_LINE = 64
+_STALL_LIMIT = 20_000
+
+
+def soak(
+    grid: Grid,
+    seed: int,
+    n_cycles: int,
+    *,
+    first: int = 0,
+    progress: Callable[[int, str], None] = lambda number, what: None,
+) -> int:
+    """Play rounds until so many cycles have passed; how many were played."""
+    end, number = grid.port.cycles + n_cycles, first
+    while grid.port.cycles < end:
+        progress(number, play_round(grid, seed, number))
+        number += 1
+    return number - first
+
+
+def play_round(grid: Grid, seed: int, number: int, kind: str = "") -> str:
+    """Play one round, of a random kind unless it is given; what it was."""
+    rng = random.Random(f"{seed}/{number}")
+    grid.port.set_dram_timing(_timing(rng))
+    kind = kind or rng.choices(list(ROUNDS), weights=[weight for weight, _ in ROUNDS.values()])[0]
+    ROUNDS[kind][1](grid, rng)
+    return kind
+
+
+def _timing(rng: random.Random) -> DramTiming:
+    """A DRAM of any latency and rate, or one whose banks make every access take another time."""
+    if rng.random() < 0.5:
+        return lpddr5(rng.uniform(50, 1500))
+    rate = rng.choice((0, 600, 2000, 1 << 14))
+    return DramTiming(latency=rng.randint(1, 300), bytes_per_1024_cycles=rate)
+
+
+def _jobs(grid: Grid, rng: random.Random) -> None:
+    """Jobs side by side, and what they leave."""
+    work = random_work(grid.config, rng)
+    work.store(grid)
+    work.start(grid)
+    _host_traffic(grid, rng)
+    for task in work.tasks:
+        grid.wait(task.job, task.lists, stall_limit=_STALL_LIMIT)
+    for _, part in work.parts():
+        check_results(grid, part)
+
+
+def _host_traffic(grid: Grid, rng: random.Random) -> None:
+    """The host writes and reads back where no job does."""
+    for _ in range(rng.randrange(6)):
+        base, size = rng.choice(scratch(grid.config))
+        n_bytes = rng.randint(1, 600)
+        address = base + _LINE * rng.randrange((size - n_bytes) // _LINE)
+        data = rng.randbytes(n_bytes)
+        grid.port.write(address, data)
+        assert grid.port.read(address, n_bytes) == data, hex(address)
+
+
+def _product(grid: Grid, rng: random.Random) -> None:
+    """A product on all elements, in chains or not."""
+    shape = (rng.randint(1, 48), rng.randint(1, 48), rng.randint(1, 96))
+    dtype = rng.choice(list(TYPES.values()))
+    parts = [n for n in range(1, grid.config.rows + 1) if grid.config.rows % n == 0]
+    check_product(
+        grid, shape, dtype, rng.choice(("sram", "dram")), k_parts=rng.choice((None, *parts))
+    )
+
+
+def _abort(grid: Grid, rng: random.Random) -> None:
+    """Jobs that are aborted at some moment, and a product right afterwards."""
+    work = random_work(grid.config, rng)
+    work.store(grid)
+    work.start(grid)
+    grid.port.run(rng.randrange(1500))
+    for task in work.tasks:
+        grid.abort(task.parts)
+    for task in work.tasks:
+        with contextlib.suppress(JobError):
+            grid.wait(task.job, task.lists, stall_limit=_STALL_LIMIT)
+        for part in task.parts.values():
+            if not any("ADD" in chain for chain in part.chains):  # sums have values on their way
+                check_results(grid, part, is_complete=False)
+    _check_usable(grid)
+
+
+def _flips(grid: Grid, rng: random.Random) -> None:
+    """Single wrong bits anywhere, or two in one word of what a list reads."""
+    n = rng.choice((1, 2))
+    kinds = tuple(kind for kind in chains_of(grid.config) if kind != "gather")
+    work = random_work(grid.config, rng, kinds=kinds, queued=False)
+    work.store(grid)
+    targets = [
+        (place, part, spot) for place, part in work.parts() for spot in _spots(grid, part, n == 2)
+    ]
+    hit = rng.sample(targets, min(len(targets), 1 if n == 2 else 4))
+    words = [flip_bits(grid, rng.choice(lines), rng, n=n) for _, _, lines in hit]
+    work.start(grid)
+    for task in work.tasks:
+        try:
+            grid.wait(task.job, task.lists, stall_limit=_STALL_LIMIT)
+            failed = None
+        except JobError as error:
+            failed = hit[0][0]
+            assert n == 2 and error.cause == Trap.MEMORY_POISON, error
+            line = words[0] // grid.config.pe.link_bytes * grid.config.pe.link_bytes
+            assert str(error).startswith(f"Element {failed}: "), error
+            assert f"(address 0x{line & 0xFFFF_FFFF:08x})" in str(error)
+        for place, part in task.parts.items():
+            check_results(grid, part, is_complete=place != failed)
+    for word in words:  # the next round shall find no wrong bit
+        grid.port.write(word // _LINE * _LINE, bytes(_LINE))
+    _check_usable(grid)
+
+
+def _spots(grid: Grid, part: RandomJob, read_only: bool) -> list[list[int]]:
+    """Lines of SRAM that a list reads, or also those that it writes; by what lies there."""
+    written = {address for address, _ in part.outputs}
+    return [
+        list(range(address, address + len(data), _LINE))
+        for address, data in part.inputs
+        if address < grid.config.sram.size_bytes and not (read_only and address in written)
+    ]
+
+
+def _mistake(grid: Grid, rng: random.Random) -> None:
+    """One element's list is wrong, others work; then a product."""
+    run_mistake(grid, rng, MISTAKES[rng.choice(list(MISTAKES))])
+    _check_usable(grid)
+
+
+def run_mistake(grid: Grid, rng: random.Random, mistake: Mistake) -> None:
+    """A wrong list on one element of a job, random ones on the others; the error's sentence, and
+    what the others leave."""
+    work = random_work(grid.config, rng, queued=False)
+    work.store(grid)
+    task = rng.choice(work.tasks)
+    wrong = rng.choice(list(task.parts))
+    page = grid.element(wrong)
+    usual = {name: page.register(name) for name in mistake.registers}
+    for name, value in mistake.registers.items():
+        page.set_register(name, value)
+    for other in work.tasks:
+        bad = {wrong: mistake.data} if other is task else {}
+        grid.start(other.base, {**other.lists, **bad}, job=other.job)
+    for other in work.tasks:
+        try:
+            grid.wait(other.job, other.lists, stall_limit=_STALL_LIMIT)
+            assert other is not task, f"no error: {mistake.words}"
+        except JobError as error:
+            assert other is task, error
+            assert str(error) == f"Element {wrong}: {mistake.words}"
+            assert error.cause == mistake.cause
+    for name, value in usual.items():
+        page.set_register(name, value)
+    for place, part in work.parts():
+        if place != wrong:
+            check_results(grid, part)
+
+
+def _check_usable(grid: Grid) -> None:
+    """A small product is right."""
+    check_product(grid, (9, 9, 9), np.dtype(np.int8))
+
+
+ROUNDS: dict[str, tuple[int, Callable[[Grid, random.Random], None]]] = {
+    "jobs": (8, _jobs),
+    "product": (3, _product),
+    "abort": (2, _abort),
+    "flips": (2, _flips),
+    "mistake": (2, _mistake),
+}
+"""Kinds of rounds: how often, and what."""
