@@ -89,15 +89,10 @@ MISTAKES = {
         f"{_READ}a step needs more of the circular buffer than its depth, so never starts (CB 3).",
         _dma(Opcode.DMA_IN, need=5),
     ),
-    "more given back than taken": Mistake(
-        Trap.CB_UNDERFLOW,
-        f"{_READ}a pointer of the circular buffer was moved past the one it follows (CB 3).",
-        _dma(Opcode.DMA_IN, adv_level=1, adv=5),
-    ),
     "a buffer behind local memory": Mistake(
         Trap.LS_RANGE,
         f"{_READ}an address lies outside local memory (address 0x00000003).",
-        commands((Opcode.CB, {"cb": 3, "base": 0xFFFC, "depth": 4}), (Opcode.DMA_IN, _IN)),
+        commands((Opcode.CB, {"cb": 3, "base": 255, "depth": 4}), (Opcode.DMA_IN, _IN)),
     ),
     "a context that is empty": Mistake(
         Trap.CONTEXT_EMPTY,
@@ -133,4 +128,6 @@ def flip_bits(grid: Grid, address: int, rng: random.Random, *, n: int) -> int:
     grid.set_register("ECC_INJECT_LO", word & 0xFFFF_FFFF)
     grid.set_register("ECC_INJECT_HI", word >> 32)
     grid.set_register("ECC_INJECT", first | second << 8 | n << 16)
+    for _ in range(4):  # a slice may have its last write under way; then the next fault may come
+        grid.register("ID")
     return word
