@@ -26,7 +26,12 @@ __all__ = ["SIMULATION_PASSES", "TOP_MODULE", "WRITING_PASSES", "emit_verilog", 
 WRITING_PASSES = ("proc -nomux -norom", "memory_collect")
 """Yosys's passes between Amaranth's netlist and Verilog that reads, and simulates, well."""
 
-SIMULATION_PASSES = ("proc -nomux -norom -noopt", "memory_collect")
+SIMULATION_PASSES = (
+    "proc -nomux -norom -noopt",
+    # All of no bits is true, but no bits are written as one that is 0.
+    "opt_expr t:$reduce_and r:A_WIDTH=0 %i",
+    "memory_collect",
+)
 """The same without Yosys's simplification, which takes a mask apart into its bits: of an array with
 ECC Verilator makes a sixth of the C++."""
 

@@ -90,8 +90,9 @@ MISTAKES = {
         _dma(Opcode.DMA_IN, need=5),
     ),
     "a buffer behind local memory": Mistake(
-        Trap.LS_RANGE,
-        f"{_READ}an address lies outside local memory (address 0x00000003).",
+        Trap.ILLEGAL_FIELD,
+        "CP trapped in cb (tag 0): a field holds a value that the command does not allow"
+        " (field depth).",
         commands((Opcode.CB, {"cb": 3, "base": 255, "depth": 4}), (Opcode.DMA_IN, _IN)),
     ),
     "a context that is empty": Mistake(

@@ -15,7 +15,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.config import get_config
-from hw.generate import emit_verilog
+from hw.generate import SIMULATION_PASSES, WRITING_PASSES, emit_verilog
 from hw.memory_map import memory_map
 from hw.verilog_text import join_next_state
 
@@ -146,3 +146,26 @@ def test_wide_and_narrow_values_survive_emission() -> None:
 
     text = emit_verilog(Wide(), name="wide")
     assert "input [99:0] i;" in text and "output [100:0] o;" in text
+
+
+class AllOfNone(wiring.Component):
+    """Reductions of a slice without bits."""
+
+    i: In(4)
+    all_bits: Out(1)
+    any_bit: Out(1)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        nothing = self.i[:0]
+        m.d.comb += [self.all_bits.eq(nothing.all()), self.any_bit.eq(nothing.any())]
+        return m
+
+
+@pytest.mark.parametrize("passes", [WRITING_PASSES, SIMULATION_PASSES], ids=["plain", "simulated"])
+def test_all_of_no_bits_is_true(passes: tuple[str, ...]) -> None:
+    """Would break if no bits were written as one bit that is 0: a loop nest's level 0, whose step
+    waits for all levels below it, would stand still."""
+    text = emit_verilog(AllOfNone(), name="none", passes=passes)
+    assert "assign all_bits = 1'h1;" in text
+    assert "assign any_bit = 1'h0;" in text or "assign any_bit = | 1'h0;" in text
