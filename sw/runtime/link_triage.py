@@ -12,11 +12,11 @@ __all__ = ["link_triage"]
 
 Place = tuple[int, int]
 
-_TAKES = {
+_TAKES: dict[int, tuple[str, Place]] = {
     Source.NORTH: ("a row from the north", (-1, 0)),
     Source.WEST: ("a row from the west", (0, -1)),
 }
-_GIVES = {
+_GIVES: dict[int, tuple[str, Place]] = {
     Destination.SOUTH: ("its row to be taken in the south", (1, 0)),
     Destination.EAST: ("its row to be taken in the east", (0, 1)),
 }

@@ -3,8 +3,8 @@
 
 A variable is one line. Programs are command lists; what an element reads it writes to a log, so the
 host finds it afterwards. Where accesses are not ordered by the rules of docs/grid.md nothing is
-promised, and delays are made that show it: elements that load the memory of one variable, and a DRAM
-of random timing.
+promised, and delays are made that show it: elements that load the memory of one variable, and a
+DRAM of random timing.
 """
 
 import dataclasses

@@ -71,7 +71,7 @@ def test_one_wrong_bit_is_corrected_and_two_trap(grid: Grid, place: tuple[int, i
     with pytest.raises(JobError) as error:
         grid.run_job(LISTS, job)
     assert str(error.value) == (
-        f"Element {place}: FI_IN_ROW trapped in dma_in (tag 0): a memory word with an uncorrectable"
+        f"Element {place}: FI_IN_ROW trapped in dma_in (tag 1): a memory word with an uncorrectable"
         f" error was read (address 0x{word // 16 * 16:08x})."
     )
     assert error.value.cause == Trap.MEMORY_POISON

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Order of accesses to memory: the rules of docs/grid.md, by the outcomes that they forbid.
 
-Each test plays a program of two parties under many seeds. With the fences that the rules ask for one
-outcome must never show. Without them it is allowed, and shows: so the test would notice a chip that
-acknowledges a write too early or lets a fence pass.
+Each test plays a program of two parties under many seeds. With the fences that the rules ask for
+one outcome must never show. Without them it is allowed, and shows: so the test would notice a chip
+that acknowledges a write too early or lets a fence pass.
 """
 
 import itertools
