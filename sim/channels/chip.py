@@ -95,7 +95,7 @@ def _dram_waits(config: ChipConfig) -> dict[str, list[str]]:
 
 def _box(component: Any, platform: Any) -> Instance:
     """In place of `elaborate`: a module of which the ports are known and nothing else."""
-    mark_used(component)
+    mark_used(vars(component))
     pins, ports = {}, []
     for path, member, value in component.signature.flatten(component):
         if isinstance(value, Const):
