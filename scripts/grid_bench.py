@@ -70,7 +70,7 @@ def measure(grid: Grid, product: Product, *, with_data: bool = True) -> Result:
     job = prepare_grid_gemm(grid.config, a, b, finish=finish, where=product.where)
     with _Clock(grid) as clock:
         run = run_grid_gemm(grid, job, stall_limit=_STALL_LIMIT, counters=True, with_data=with_data)
-    perf = dict(run.perf) | {"roof_cycles": roof_cycles(grid.config, product)}
+    perf: dict[str, Any] = dict(run.perf) | {"roof_cycles": roof_cycles(grid.config, product)}
     waits = _waits(perf.pop("elements"), run.perf["cycles"])
     is_exact = _is_exact(grid, job, run.c, product) if with_data else None
     return Result(product.name, is_exact, perf, clock.khz, waits)

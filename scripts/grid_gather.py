@@ -55,11 +55,12 @@ def run_gather(grid: Grid, *, row_bytes: int) -> tuple[dict[str, Any], bool]:
         }
 
     result = grid.run_job(commands_at, lists(None))
+    cycles = result.cycles or 1
     n_bytes = len(places) * n_rows * row_bytes
     bandwidth = config.sram.slices * config.sram.bytes_per_cycle
     figures = {
         "cycles": result.cycles, "harness_cycles": result.harness_cycles,
-        "bytes_per_cycle": n_bytes / result.cycles, "roof_cycles": -(-n_bytes // bandwidth),
+        "bytes_per_cycle": n_bytes / cycles, "roof_cycles": -(-n_bytes // bandwidth),
     }  # fmt: skip
     grid.run_job(commands_at, lists(out_at))
     found = np.frombuffer(grid.port.read(out_at, n_rows * row_bytes), np.uint8)
