@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS
-from hw.arch.csr import ELEMENT_REGISTERS, N_JOBS
+from hw.arch.csr import ELEMENT_REGISTERS, N_GROUPS, N_JOBS, JobState
 from hw.chip.element_control import ElementControl
 from hw.chip.job_machine import JobMachine
 from hw.chip.registers import RegisterFile
@@ -41,6 +41,8 @@ class GridElementControl(ElementControl):
     row, column : In(4), the element's place; constant.
     ended : Out(stream.Signature(ended_layout())), jobs that ended.
     moved : Out(1), PROGRESS changed.
+    groups : Out(32).array(N_GROUPS), the MULTICAST registers.
+    has_failed : Out(1), its last job failed, or is about to; until the next one starts.
     Others: see `ElementControl`.
     """
 
@@ -52,6 +54,8 @@ class GridElementControl(ElementControl):
                 "column": In(4),
                 "ended": Out(stream.Signature(ended_layout())),
                 "moved": Out(1),
+                "groups": Out(32).array(N_GROUPS),
+                "has_failed": Out(1),
             },
         )
 
@@ -61,6 +65,10 @@ class GridElementControl(ElementControl):
         seen = Signal()
         m.d.sync += seen.eq(self.progress[0])
         m.d.comb += self.moved.eq(self.progress[0] ^ seen)
+        for number, group in enumerate(self.groups):
+            m.d.comb += group.eq(getattr(self.registers, f"multicast{number}"))
+        state = self.registers.job_state_read
+        m.d.comb += self.has_failed.eq((state == JobState.ABORTING) | (state == JobState.ERROR))
         return m
 
     def _elaborate_start(self, m: Module, jobs: JobMachine) -> None:
