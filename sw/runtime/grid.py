@@ -16,6 +16,7 @@ from hw.arch.csr import (
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
+from sw.runtime.grid_sharing import missing_members
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
 from sw.runtime.port import HostPort
@@ -133,7 +134,8 @@ class Grid(RegisterPage):
         Raises
         ------
         JobError
-            If an element reports a trap; the sentence begins with its place.
+            If an element reports a trap; the sentence begins with its place. Elements that wait
+            for it are aborted.
         JobHang
             If no element makes progress.
         """
@@ -146,6 +148,8 @@ class Grid(RegisterPage):
             now = self.register("GRID_PROGRESS")
             if now != last:
                 last, quiet_since = now, self.port.cycles
+            elif self.register("GRID_FAILED") & 1:  # the others may wait for the one that failed
+                self.selected.set_register("JOB_ABORT", 1)
             elif self.port.cycles - quiet_since >= stall_limit:
                 self._hang(lists, stall_limit)
             progress(self.port.cycles - began)
@@ -158,17 +162,18 @@ class Grid(RegisterPage):
         """Cycles of a running or ended job."""
         return self.register(f"JOB{job}_CYCLES_LO") | self.register(f"JOB{job}_CYCLES_HI") << 32
 
-    def _hang(self, places: Mapping[Place, bytes], stall_limit: int) -> None:
+    def _hang(self, lists: Mapping[Place, bytes], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
-        stuck = [place for place in places if self.element(place).register("JOB_QUEUE")]
+        stuck = [place for place in lists if self.element(place).register("JOB_QUEUE")]
         tables = [
             f"element ({row}, {column}):\n"
             + triage(self.config, self.element((row, column)).debug_word)
             for row, column in stuck
         ]
+        missing = missing_members(self, stuck, lists)
         self.selected.set_register("JOB_ABORT", 1)
         self.port.run(stall_limit)
-        raise JobHang("\n".join([f"No progress for {stall_limit} cycles.", *tables]))
+        raise JobHang("\n".join([f"No progress for {stall_limit} cycles.", *missing, *tables]))
 
     def _start(self, job: int) -> None:
         """Start what was prepared."""
