@@ -177,10 +177,13 @@ _COMMANDS = (
         " memory;"
         " in local memory the run lies in pieces of one word, `stride0` bytes apart (one word:"
         " contiguous). The operand is a producer: a step reserves room, its data is committed in"
-        " order.",
+        " order. With `multicast` all members of the group run it, with the same bytes of memory in"
+        " the same order.",
         _dma("source")
         .add("column", 1, "use the column lane's landing port instead of the row lane's")
         .add("zero_fill", 1, "fill the last word of every run with zeros")
+        .add("multicast", 1, "read each line once for all members of a group of elements")
+        .add("group", 2, "that group: of the row, or with `column` of the column; see MULTICASTn")
         .tuple(),
     ),
     Command(

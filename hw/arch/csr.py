@@ -12,6 +12,7 @@ __all__ = [
     "COUNTER_BASE",
     "ELEMENT_REGISTERS",
     "GRID_REGISTERS",
+    "N_GROUPS",
     "N_JOBS",
     "PAGE_BITS",
     "REGISTERS",
@@ -190,6 +191,9 @@ class ControlPage(enum.IntEnum):
 N_JOBS = 4
 """Jobs that a grid can tell apart; each may run on a sub-grid of its own."""
 
+N_GROUPS = 4
+"""Multicast groups of a row of elements, and of a column; jobs side by side use different ones."""
+
 _CHIP_NAMES = ("ID", "CONFIG", *(name for name in REGISTERS if name[:4] in ("ECC_", "SRAM")))
 
 ELEMENT_REGISTERS: dict[str, Register] = {
@@ -213,6 +217,12 @@ ELEMENT_REGISTERS: dict[str, Register] = {
                " waits, live"),
             _R("WAIT_STATE", 0x0D4, "ro", "the state that it is in, so what it waits for; 0: none"
                " waits"),
+            *(
+                _R(f"MULTICAST{group}", 0x0E0 + 4 * group, "rw", f"members of group {group}:"
+                   " columns for the element's row | rows for its column << 16, a bit each; to be"
+                   " changed while no job runs")
+                for group in range(N_GROUPS)
+            ),
         )
     },
 }  # fmt: skip

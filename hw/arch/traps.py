@@ -32,6 +32,8 @@ class Trap(enum.IntEnum):
     INDEX_RANGE = 16
     MEMORY_RANGE = 17
     NO_NEIGHBOUR = 18
+    MULTICAST_GROUP = 19
+    MULTICAST_MISMATCH = 20
 
 
 TRAP_TEXT: dict[Trap, str] = {
@@ -54,6 +56,9 @@ TRAP_TEXT: dict[Trap, str] = {
     Trap.INDEX_RANGE: "an index of a gather or scatter is not below the table's number of rows",
     Trap.MEMORY_RANGE: "a memory access outside the address ranges that the job may use",
     Trap.NO_NEIGHBOUR: "the reduction link leads to no other element",
+    Trap.MULTICAST_GROUP: "the element is no member of the group with which it is to share reads",
+    Trap.MULTICAST_MISMATCH: "another member of the group that shares this read reads other lines,"
+    " or has failed",
 }
 """One clause for each cause, for people."""
 
@@ -66,6 +71,7 @@ _ADDRESS_CAUSES = (
     Trap.MEMORY_POISON,
     Trap.LS_PARITY,
     Trap.MEMORY_RANGE,
+    Trap.MULTICAST_MISMATCH,
 )
 
 
@@ -92,4 +98,6 @@ def _place(cause: int, opcode: int, info: int) -> str:
         return f" (address 0x{info:08x})"
     if Trap.CB_UNINITIALISED <= cause <= Trap.CB_BUSY:
         return f" (CB {info & 0xFF})"
+    if cause == Trap.MULTICAST_GROUP:
+        return f" (group {info})"
     return f" (index {info})" if cause == Trap.INDEX_RANGE else ""

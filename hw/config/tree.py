@@ -201,6 +201,11 @@ class FiConfig:
     with_scatter_add: bool = True
     """SCATTER may add to memory; False leaves the adders out, and a command that adds traps."""
 
+    @property
+    def shared_reads(self) -> int:
+        """Reads that each engine may share at a time, beside those of its own."""
+        return self.reads_in_flight
+
     def validate(self) -> None:
         """Raise `ConfigError` unless the tag fields can hold the counts."""
         for name, value in (
@@ -367,6 +372,14 @@ class ChipConfig:
     def n_pes(self) -> int:
         """Processing elements."""
         return self.rows * self.cols
+
+    @property
+    def multicast_lanes(self) -> int:
+        """Lanes on which elements may share reads: 0 none, 1 those along rows, 2 along columns
+        too. An element alone has none; lanes along columns need memories on all four sides."""
+        if self.n_pes == 1:
+            return 0
+        return 2 if self.sram.slices >= 4 else 1
 
     def validate(self) -> "ChipConfig":
         """Return self, or raise `ConfigError` with one sentence."""

@@ -21,7 +21,7 @@ from hw.grid.traffic import moves
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.iface.trace import LinkTrace, TracePort
 from hw.lib.emit_once import Boundary, EmitOnce
-from hw.net.sides import hops, is_of_rows
+from hw.net.sides import corner_of, hops, is_of_rows
 
 __all__ = ["GridChip"]
 
@@ -124,6 +124,7 @@ class GridChip(wiring.Component):
         connect_memories(m, self._control, list(self._sides.values()))
         tiles = self._elaborate_tiles(m)
         self._elaborate_lanes(m, tiles)
+        self._elaborate_corners(m)
         self._elaborate_control_lanes(m, tiles)
         self._elaborate_links(m, tiles)
         return m
@@ -171,6 +172,20 @@ class GridChip(wiring.Component):
                         _chain(m, end, ins, outs)
                     else:
                         _merge(m, end, ins, outs)
+                # From the farthest tile, whose own input stays 0, through the nearer ones.
+                signs = [(tile.signs_i[number], tile.signs_o[number]) for tile in passed]
+                for (_, behind), (near, _) in zip(signs[1:], signs, strict=False):
+                    m.d.comb += near.eq(behind)
+                m.d.comb += part.signs[lane].eq(signs[0][1])
+
+    def _elaborate_corners(self, m: Module) -> None:
+        """Ways between sides, for reads that elements share."""
+        if not self.geometry.has_corners:
+            return
+        for side, part in self._sides.items():
+            other = self._sides[corner_of(side)]
+            wiring.connect(m, part.corner_read_o, other.corner_read_i)
+            wiring.connect(m, part.corner_line_o, other.corner_line_i)
 
     def _elaborate_control_lanes(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
         """Control lanes of each row, from W and back."""

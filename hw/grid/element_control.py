@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS
-from hw.arch.csr import ELEMENT_REGISTERS, N_JOBS, JobState
+from hw.arch.csr import ELEMENT_REGISTERS, N_GROUPS, N_JOBS, JobState
 from hw.arch.traffic import ELEMENT_TRAFFIC
 from hw.arch.units import Unit
 from hw.chip.element_control import ElementControl
@@ -48,6 +48,8 @@ class GridElementControl(ElementControl):
     moved : Out(1), PROGRESS changed.
     units : In(UnitTrace).array(units), what each unit is doing.
     traffic : In(len(ELEMENT_TRAFFIC)), what passes at the element's taps and links.
+    groups : Out(32).array(N_GROUPS), the MULTICAST registers.
+    has_failed : Out(1), its last job failed, or is about to; until the next one starts.
     Others: see `ElementControl`.
     """
 
@@ -61,6 +63,8 @@ class GridElementControl(ElementControl):
                 "moved": Out(1),
                 "units": In(UnitTrace).array(Unit.CP),
                 "traffic": In(len(ELEMENT_TRAFFIC)),
+                "groups": Out(32).array(N_GROUPS),
+                "has_failed": Out(1),
             },
         )
 
@@ -76,6 +80,10 @@ class GridElementControl(ElementControl):
             self.registers.wait_unit_read.eq(first.command),
             self.registers.wait_state_read.eq(first.state),
         ]
+        for number, group in enumerate(self.groups):
+            m.d.comb += group.eq(getattr(self.registers, f"multicast{number}"))
+        state = self.registers.job_state_read
+        m.d.comb += self.has_failed.eq((state == JobState.ABORTING) | (state == JobState.ERROR))
         return m
 
     def _elaborate_job(self, m: Module, jobs: JobMachine) -> None:

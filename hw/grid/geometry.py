@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the parts of a grid must agree on: shape, lanes, tags, and which memory is where."""
 
+from amaranth.lib import data
+
 from hw.arch.interleave import Interleave
 from hw.arch.traffic import SideShape, side_shapes
 from hw.chip.host_port import HostPort
@@ -22,7 +24,8 @@ class GridGeometry:
 
     A *node* is a slice of the shared SRAM with the DRAM channel behind it, if it has one. Nodes are
     numbered as slices are; channel c is at node c. The host has a lane of its own at each side,
-    behind those of the tiles.
+    behind those of the tiles. Where there are four sides, W and N have a corner, E and S too, for
+    reads that elements share.
 
     Parameters
     ----------
@@ -58,7 +61,9 @@ class GridGeometry:
         self.sram = Interleave(n_slices=config.sram.slices, line_bytes=self.link_bytes)
         self.dram = Interleave(n_slices=config.dram.channels, line_bytes=self.link_bytes)
         self.sides = tuple(Side(number) for number in range(self.sram.n_sides))
-        widths = ProcessingElement.tag_widths(config.pe)
+        self.has_corners = len(self.sides) == len(Side)
+        self.shared_reads = config.pe.fi.shared_reads
+        widths = ProcessingElement.tag_widths(config.pe, shared_reads=self.shared_reads)
         self.read_masters = (widths["memory_read"], widths["list_read"])
         self.write_masters = (widths["memory_write"],)
         host = HostPort.tag_widths(HOST_READ_SLOTS)
@@ -68,6 +73,9 @@ class GridGeometry:
             read_tag_width=max(max(self.read_masters) + 1, host[0]),
             write_tag_width=max(*self.write_masters, host[1]),
         )
+        beyond = {"lane": range(self.n_positions)}  # that of the side whose element has asked
+        self.corner_read = data.StructLayout({"flit": self.shapes.read, **beyond})
+        self.corner_line = data.StructLayout({"flit": self.shapes.line, **beyond})
 
     def n_lanes(self, side: Side) -> int:
         """Lanes of a side, with the host's, which is the last."""

@@ -3,25 +3,34 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.address_map import DRAM
 from hw.arch.traffic import LANE_KINDS
-from hw.chip.crossbar import exists
 from hw.chip.memory_control import connect_memories
 from hw.grid.geometry import GridGeometry
 from hw.grid.memory_node import MemoryNode
+from hw.grid.node_access import ask_memory, hear_memory, memory_place
+from hw.grid.side_reads import SideReads
 from hw.grid.traffic import TrafficCounters, TrafficPort, moves
 from hw.iface.trace import LaneTrace
 from hw.mem.sram_slice import EccFault
 from hw.net.crosspoint import CrosspointSwitch
-from hw.net.flits import Answer
-from hw.net.fold import slice_number, slice_place
 from hw.net.sides import Side
 
 __all__ = ["GridSide"]
+
+_OF_READS = (
+    "read",
+    "line",
+    "signs",
+    "corner_read_o",
+    "corner_read_i",
+    "corner_line_o",
+    "corner_line_i",
+)
+"""Ports that are those of `SideReads`."""
 
 
 class GridSide(wiring.Component):
@@ -29,7 +38,7 @@ class GridSide(wiring.Component):
 
     Operation: reads, writes, lines and acknowledgements have a switch each, so none of them ever
     waits for another kind; an answer leaves on the lane on which the request came. The last lane is
-    the host's.
+    the host's. Reads that elements share may pass on to the side beyond the corner (`SideReads`).
 
     Timing: 2 cycles through a switch, each way; a flit per cycle on each lane and to each memory.
 
@@ -42,6 +51,7 @@ class GridSide(wiring.Component):
     -------
     read, write : In(stream.Signature(flit)).array(lanes), from the lanes.
     line, ack : Out(stream.Signature(flit)).array(lanes), to the lanes.
+    signs, corner_read_o, corner_read_i, corner_line_o, corner_line_i : see `SideReads`.
     axi0, ... : Out(Axi4Port), DRAM channels by their number.
     inject, clear, clearing, corrected, uncorrected : of all slices together, see `MemoryNode`.
     traffic : In(TrafficPort()), counters of lanes and memories, see `GridGeometry.side_shape`.
@@ -58,31 +68,27 @@ class GridSide(wiring.Component):
         self.n_lanes = geometry.n_lanes(side)
         shapes = geometry.shapes
         lane = range(self.n_lanes)
-        self.read_shape = data.StructLayout({"flit": shapes.read, "lane": lane})
         self.write_shape = data.StructLayout({"flit": shapes.write, "lane": lane})
-        self._read_tag = data.StructLayout(
-            {name: shapes.read[name].shape for name in ("tag", "mask", "multicast")}
-            | {"lane": lane}
-        )
         self._write_tag = data.StructLayout(
             {name: shapes.write[name].shape for name in ("tag", "mask")} | {"lane": lane}
         )
+        self._reads = SideReads(geometry=geometry, side=side)
         self.nodes = {
             number: MemoryNode(
                 geometry=geometry,
                 number=number,
-                read_tag_width=self._read_tag.size,
+                read_tag_width=self._reads.tag.size,
                 write_tag_width=self._write_tag.size,
             )
             for number in geometry.nodes(side)
         }
+        own = self._reads.signature.members
         first = next(iter(self.nodes.values()))
         count = geometry.link_bytes // 8 * len(self.nodes)
         super().__init__(
             {
-                "read": In(stream.Signature(shapes.read)).array(self.n_lanes),
                 "write": In(stream.Signature(shapes.write)).array(self.n_lanes),
-                "line": Out(stream.Signature(shapes.line)).array(self.n_lanes),
+                **{name: own[name] for name in _OF_READS if name in own},
                 "ack": Out(stream.Signature(shapes.ack)).array(self.n_lanes),
                 **{
                     f"axi{number}": node.signature.members["axi"]
@@ -101,14 +107,16 @@ class GridSide(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        for number, node in self.nodes.items():
+        m.submodules.reads = reads = self._reads
+        for at, (number, node) in enumerate(self.nodes.items()):
             m.submodules[f"node{number}"] = node
+            wiring.connect(m, reads.memory[at], node.read)
             if node.has_channel:
                 wiring.connect(m, node.axi, wiring.flipped(getattr(self, f"axi{number}")))
-        self._elaborate_requests(m, "read", self.read_shape, self._read_tag)
-        self._elaborate_requests(m, "write", self.write_shape, self._write_tag)
-        self._elaborate_answers(m, "line", "read", self._read_tag)
-        self._elaborate_answers(m, "ack", "write", self._write_tag)
+        for name in _OF_READS:
+            self._connect(m, name)
+        self._elaborate_writes(m)
+        self._elaborate_acks(m)
         connect_memories(m, self, list(self.nodes.values()))
         self._elaborate_traffic(m)
         return m
@@ -129,64 +137,50 @@ class GridSide(wiring.Component):
             passing.append(passes)
         m.d.comb += traffic.events.eq(Cat(passing, (n.accesses for n in self.nodes.values())))
 
-    def _elaborate_requests(self, m: Module, kind: str, shape: Any, tag: Any) -> None:
-        """Requests of one kind, from the lanes to the memories."""
-        lanes, nodes = getattr(self, kind), list(self.nodes.values())
-        switch = CrosspointSwitch(shape=shape, n_inputs=self.n_lanes, n_outputs=len(nodes))
-        m.submodules[f"{kind}_switch"] = switch
-        for number, lane in enumerate(lanes):
+    def _connect(self, m: Module, name: str) -> None:
+        """A port of the reads is the side's."""
+        if name not in self.signature.members:
+            return
+        outer, inner = getattr(self, name), getattr(self._reads, name)
+        if name == "signs":
+            m.d.comb += [mine.eq(theirs) for mine, theirs in zip(inner, outer, strict=True)]
+        elif self.signature.members[name].dimensions:
+            for one, other in zip(inner, outer, strict=True):
+                wiring.connect(m, one, wiring.flipped(other))
+        else:
+            wiring.connect(m, inner, wiring.flipped(outer))
+
+    def _elaborate_writes(self, m: Module) -> None:
+        """From the lanes to the memories."""
+        nodes = list(self.nodes.values())
+        switch = CrosspointSwitch(
+            shape=self.write_shape, n_inputs=self.n_lanes, n_outputs=len(nodes)
+        )
+        m.submodules.write_switch = switch
+        for number, lane in enumerate(self.write):
+            _, memory = memory_place(self.geometry, lane.payload.address, len(nodes))
             m.d.comb += [
                 switch.i[number].valid.eq(lane.valid),
                 switch.i[number].payload.flit.eq(lane.payload),
                 switch.i[number].payload.lane.eq(number),
-                switch.target[number].eq(self._node(lane.payload.address)),
+                switch.target[number].eq(memory),
                 lane.ready.eq(switch.i[number].ready),
             ]
-        for port, node in zip(switch.o, nodes, strict=True):
-            request, flit = getattr(node, kind).request, port.payload.flit
-            name = Signal(tag, name=f"{kind}_tag")
-            m.d.comb += [request.valid.eq(port.valid), port.ready.eq(request.ready)]
-            m.d.comb += [name[field].eq(flit[field]) for field, _ in tag if field != "lane"]
-            m.d.comb += [name.lane.eq(port.payload.lane), request.payload.tag.eq(name)]
-            for field, _ in request.payload.shape():
-                if field != "tag":
-                    m.d.comb += Value.cast(request.payload[field]).eq(flit[field])
+        for number, (port, node) in enumerate(zip(switch.o, nodes, strict=True)):
+            ask_memory(m, port, node.write.request, self._write_tag, name=f"write_tag{number}")
 
-    def _node(self, address: Value) -> Value:
-        """One-hot, which of the side's memories is meant."""
-        if len(self.nodes) == 1:
-            return Const(1, 1)
-        is_dram = exists(address, DRAM, self.geometry.config.dram.size_bytes)
-        sram, dram = (
-            slice_place(slice_number(address, interleave), interleave)[1]
-            for interleave in (self.geometry.sram, self.geometry.dram)
-        )
-        return (1 << Mux(is_dram, dram, sram))[: len(self.nodes)]
-
-    def _elaborate_answers(self, m: Module, kind: str, asked: str, tag: Any) -> None:
-        """Answers of one kind, from the memories to the lanes."""
-        lanes, nodes = getattr(self, kind), list(self.nodes.values())
-        shape = lanes[0].payload.shape()
-        switch = CrosspointSwitch(shape=shape, n_inputs=len(nodes), n_outputs=self.n_lanes)
-        m.submodules[f"{kind}_switch"] = switch
-        for number, node in enumerate(nodes):
-            response, port = getattr(node, asked).response, switch.i[number]
-            name = Signal(tag, name=f"{kind}_tag")
+    def _elaborate_acks(self, m: Module) -> None:
+        """From the memories to the lanes."""
+        shape = self.ack[0].payload.shape()
+        switch = CrosspointSwitch(shape=shape, n_inputs=len(self.nodes), n_outputs=self.n_lanes)
+        m.submodules.ack_switch = switch
+        for number, node in enumerate(self.nodes.values()):
+            response, port = node.write.response, switch.i[number]
+            kept = hear_memory(m, response, port.payload, self._write_tag, name=f"ack_tag{number}")
             m.d.comb += [
-                name.eq(response.payload.tag),
                 port.valid.eq(response.valid),
                 response.ready.eq(port.ready),
-                switch.target[number].eq(1 << name.lane),
-                port.payload.answer.eq(self._answer(response.payload)),
+                switch.target[number].eq(1 << kept.lane),
             ]
-            m.d.comb += [port.payload[field].eq(name[field]) for field, _ in tag if field != "lane"]
-            if kind == "line":
-                m.d.comb += port.payload.data.eq(response.payload.data)
-        for port, lane in zip(switch.o, lanes, strict=True):
+        for port, lane in zip(switch.o, self.ack, strict=True):
             wiring.connect(m, port, wiring.flipped(lane))
-
-    def _answer(self, response: data.View) -> Value:
-        """How the access ended, as a flit says it."""
-        poison = response.poison if "poison" in response.shape().members else 0
-        bad = Mux(poison, Answer.POISON, Answer.OK)
-        return Mux(response.error, Answer.ERROR, bad)

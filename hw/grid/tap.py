@@ -13,9 +13,11 @@ from hw.grid.geometry import GridGeometry
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobinArbiter
 from hw.lib.elastic import PipeStage, SkidBuffer
+from hw.lib.select import number_of
+from hw.net.collector import line_hash
 from hw.net.flits import Answer
 from hw.net.fold import slice_number, slice_place
-from hw.net.sides import is_of_rows
+from hw.net.sides import Side, entry_side, is_of_rows
 
 __all__ = ["Tap"]
 
@@ -28,21 +30,29 @@ class Tap(wiring.Component):
     that its tag names. A master has reserved room for what it asks, so answers always leave, and
     nothing here makes a request wait for an answer.
 
-    Timing: a request is at its lane 1 cycle after it was taken, an answer at its master in the
-    cycle in which the lane offers it; one of each per cycle. Combinational path from a master's
-    `response.ready` to its lane's.
+    With `shares` the first master may share reads with others of its row or column. Such a read
+    goes to a side of lanes that all of them have: of the row W or E, of the column N or S,
+    whichever has a corner with the memory's side, if it is not itself that side. The lowest member
+    sends it, and each, this one too, a note in the same cycle. Where there is no memory each member
+    is refused by its own tap, without a note.
+
+    Timing: a request is at its lane 1 cycle after it was taken, and so is a note, an answer at its
+    master in the cycle in which the lane offers it; one of each per cycle. Combinational paths from
+    a master's `response.ready` to its lane's, and from a lane's `ready` to its note.
 
     Parameters
     ----------
     geometry : the grid.
     port : `MemoryReadPort` or `MemoryWritePort`.
     tag_widths : bits of each master's tags.
+    shares : whether `master0` is of elements that share reads.
 
     Members
     -------
     row, column : In(n_positions), one-hot, the position on lanes along a row, along a column.
     master0, ... : In(port), one for each entry of `tag_widths`.
     request : Out(stream.Signature(request flit)).array(sides).
+    noted : Out(sides), note : Out(LaneShapes.note).array(sides), to the sides; with `shares`.
     answer : In(stream.Signature(answer flit)).array(sides).
 
     Raises: ValueError when there is no master, when a tag and its master's number do not fit into a
@@ -58,6 +68,7 @@ class Tap(wiring.Component):
         geometry: GridGeometry,
         port: type[MemoryReadPort] | type[MemoryWritePort],
         tag_widths: tuple[int, ...],
+        shares: bool = False,
     ) -> None:
         self.geometry = geometry
         shapes, n_sides = geometry.shapes, len(geometry.sides)
@@ -68,20 +79,31 @@ class Tap(wiring.Component):
         reads = port is MemoryReadPort
         self.request_shape = shapes.read if reads else shapes.write
         self.answer_shape = shapes.line if reads else shapes.ack
+        self.shares = shares
+        # Of a shared read, whether it is of the column.
+        asked = {"column": 1} if shares else {}
+        self._asked_shape = data.StructLayout({**self.request_shape.members, **asked})
         self.tag_bits = max(tag_widths)
         self.n_masters = len(tag_widths)
         width = self.tag_bits + (self.n_masters - 1).bit_length()
         room = self.request_shape["tag"].width
         if width > room:
             raise ValueError(f"Tap tags take {width} bits with their master, a flit has {room}.")
+        ports = [port(link_bytes=geometry.link_bytes, tag_width=width) for width in tag_widths]
+        notes: dict[str, Any] = {}
+        if shares:
+            ports[0] = MemoryReadPort(
+                link_bytes=geometry.link_bytes,
+                tag_width=tag_widths[0],
+                n_positions=geometry.n_positions,
+            )
+            notes = {"noted": Out(n_sides), "note": Out(shapes.note).array(n_sides)}
         super().__init__(
             {
                 "row": In(geometry.n_positions),
                 "column": In(geometry.n_positions),
-                **{
-                    f"master{index}": In(port(link_bytes=geometry.link_bytes, tag_width=width))
-                    for index, width in enumerate(tag_widths)
-                },
+                **{f"master{index}": In(port) for index, port in enumerate(ports)},
+                **notes,
                 "request": Out(stream.Signature(self.request_shape)).array(n_sides),
                 "answer": In(stream.Signature(self.answer_shape)).array(n_sides),
             }
@@ -95,9 +117,9 @@ class Tap(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.turns = turns = RoundRobinArbiter(
-            shape=self.request_shape, n_inputs=self.n_masters
+            shape=self._asked_shape, n_inputs=self.n_masters
         )
-        m.submodules.stage = stage = SkidBuffer(shape=self.request_shape)
+        m.submodules.stage = stage = SkidBuffer(shape=self._asked_shape)
         m.submodules.refusal = refusal = PipeStage(shape=self.answer_shape)
         wiring.connect(m, turns.o, stage.i)
         for index, (master, port) in enumerate(zip(self.masters, turns.i, strict=True)):
@@ -124,23 +146,63 @@ class Tap(wiring.Component):
             for name, interleave in (("sram", self.geometry.sram), ("dram", self.geometry.dram))
         }
         somewhere, meant = Signal(), Signal(2)
+        target, sends = Signal(2), Signal()  # side, and whether a flit goes there
         m.d.comb += [
             somewhere.eq(held["sram"] | held["dram"]),
             meant.eq(Mux(held["sram"], places["sram"], places["dram"])),
+            target.eq(meant),
+            sends.eq(1),
             refusal.valid.eq(request.valid & ~somewhere),
             refusal.payload.tag.eq(asked.tag),
             refusal.payload.answer.eq(Answer.ERROR),
             request.ready.eq(refusal.ready),
         ]
+        if self.shares:
+            self._elaborate_shared(m, request, meant, target, sends)
         for side, lane in zip(self.geometry.sides, self.request, strict=True):
-            mine = somewhere & (meant == side)
+            mine = somewhere & (target == side)
             m.d.comb += [
-                lane.valid.eq(request.valid & mine),
-                lane.payload.eq(asked),
-                lane.payload.mask.eq(self.row if is_of_rows(side) else self.column),
+                lane.valid.eq(request.valid & mine & sends),
+                *(
+                    Value.cast(lane.payload[field]).eq(asked[field])
+                    for field in self.request_shape.members
+                    if field != "mask"
+                ),
+                lane.payload.mask.eq(self._mask(asked, side)),
             ]
             with m.If(mine):
-                m.d.comb += request.ready.eq(lane.ready)
+                m.d.comb += request.ready.eq(lane.ready | ~sends)
+            if self.shares:
+                number = self.geometry.sides.index(side)
+                goes = request.valid & request.ready & asked.multicast
+                m.d.comb += self.noted[number].eq(goes & mine)
+
+    def _mask(self, asked: data.View, side: Side) -> Value:
+        """Whom the answer is for."""
+        own = self.row if is_of_rows(side) else self.column
+        return Mux(asked.multicast, asked.mask, own) if self.shares else own
+
+    def _elaborate_shared(
+        self, m: Module, request: Any, meant: Value, target: Signal, sends: Signal
+    ) -> None:
+        """Where a shared read goes, and the notes of it."""
+        asked = request.payload
+        here, leader = Signal.like(self.row), Signal.like(self.row)
+        m.d.comb += [
+            here.eq(Mux(asked.column, self.column, self.row)),
+            leader.eq(asked.mask & (~asked.mask + 1)),  # the lowest member
+        ]
+        with m.If(asked.multicast):
+            m.d.comb += [
+                target.eq(entry_side(meant, asked.column)),
+                sends.eq((leader & here).any()),
+            ]
+        for note in self.note:
+            m.d.comb += [
+                note.hash.eq(line_hash(asked.address)),
+                note.tag.eq(asked.tag),
+                note.leader.eq(number_of(leader)),
+            ]
 
     def _elaborate_answers(self, m: Module, refusal: Any) -> None:
         """Answers take turns; each finds its master."""
@@ -168,8 +230,9 @@ class Tap(wiring.Component):
         """What a master is told of an answer."""
         fields = {"tag": flit.tag}
         if "data" in self.answer_shape.members:
-            fields |= {"data": flit.data, "poison": flit.answer == Answer.POISON}
-            fields["error"] = (flit.answer == Answer.ERROR) | (flit.answer == Answer.MISMATCH)
+            differs = flit.answer == Answer.MISMATCH  # a master hears of both
+            fields |= {"data": flit.data, "poison": (flit.answer == Answer.POISON) | differs}
+            fields["error"] = (flit.answer == Answer.ERROR) | differs
         else:
             fields["error"] = flit.answer != Answer.OK
         return [Value.cast(told[name]).eq(value) for name, value in fields.items()]

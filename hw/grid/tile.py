@@ -21,6 +21,7 @@ from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.net.lane_hop import LaneHop
 from hw.net.merge_hop import MergeHop
 from hw.net.sides import Side, is_of_rows
+from hw.net.sign_hop import SignHop
 from hw.pe.pe import ProcessingElement
 
 __all__ = ["LANES", "Tile"]
@@ -45,6 +46,8 @@ class Tile(wiring.Component):
     -------
     row, column : In(4), the place; constant.
     <lane>_i, <lane>_o : In, Out(stream).array(sides), see `LANES`; `i` is the upstream end.
+    signs_i, signs_o : In, Out(LaneShapes.signs).array(sides), what the elements of the lanes to a
+        side say there, see `Collector`.
     access_i, access_o, report_i, report_o : the row's control lanes, see `ControlNode`.
     in_north, in_west, out_south, out_east : reduction links, see `ReductionEngine`.
     moved_i, moved_o : In, Out(1), something moves in the row, see `ControlNode`.
@@ -56,12 +59,20 @@ class Tile(wiring.Component):
     def __init__(self, *, config: ChipConfig) -> None:
         self.geometry = geometry = GridGeometry(config)
         shapes = geometry.shapes
-        self._pe = ProcessingElement(config=config.pe, with_links=True, with_cores=False)
+        self._pe = ProcessingElement(
+            config=config.pe,
+            with_links=True,
+            with_cores=False,
+            multicast_lanes=config.multicast_lanes,
+            n_positions=geometry.n_positions,
+        )
         self._shapes = {name: getattr(shapes, name) for name in LANES}
         members: dict[str, Any] = {"row": In(4), "column": In(4)}
         for name, shape in self._shapes.items():
             members[f"{name}_i"] = In(stream.Signature(shape)).array(len(geometry.sides))
             members[f"{name}_o"] = Out(stream.Signature(shape)).array(len(geometry.sides))
+        signs = {"signs_i": In(shapes.signs), "signs_o": Out(shapes.signs)}
+        members |= {name: port.array(len(geometry.sides)) for name, port in signs.items()}
         for name, layout in (("access", access_layout), ("report", report_layout)):
             flits = stream.Signature(layout(geometry.n_positions))
             members |= {f"{name}_i": In(flits), f"{name}_o": Out(flits)}
@@ -79,7 +90,8 @@ class Tile(wiring.Component):
         m.d.comb += [mine.eq(theirs) for mine, theirs in units]
         self._elaborate_links(m, control)
         self._elaborate_control(m, control)
-        taps = self._elaborate_memory(m)
+        reads, taps = self._elaborate_memory(m)
+        self._elaborate_signs(m, control, reads)
         self._elaborate_traffic(m, control, taps)
         # Signals to other elements and access to local memory from outside: not on lanes yet.
         m.d.comb += self._pe.remote_signal.ready.eq(1)
@@ -138,11 +150,32 @@ class Tile(wiring.Component):
         passing |= {"link.south": moves(self.out_south), "link.east": moves(self.out_east)}
         m.d.comb += control.traffic.eq(Cat(passing.get(c.name, 0) for c in ELEMENT_TRAFFIC))
 
-    def _elaborate_memory(self, m: Module) -> dict[str, Any]:
-        """The element's memory ports, and the stages of the lanes; the taps' streams by lane."""
+    def _elaborate_signs(self, m: Module, control: GridElementControl, reads: Tap) -> None:
+        """The groups with which the element shares reads, and what it and others say of them."""
+        groups, n_columns, n_rows = self._pe.groups, self.geometry.columns, self.geometry.rows
+        m.d.comb += [groups.row_here.eq(1 << self.column), groups.column_here.eq(1 << self.row)]
+        for number, masks in enumerate(control.groups):
+            m.d.comb += [
+                groups.row[number].eq(masks[:n_columns]),
+                groups.column[number].eq(masks[16 : 16 + n_rows]),
+            ]
+        for number, side in enumerate(self.geometry.sides):
+            m.submodules[f"signs_{side.name.lower()}"] = hop = SignHop(shapes=self.geometry.shapes)
+            m.d.comb += [
+                hop.here.eq(1 << (self.column if is_of_rows(side) else self.row)),
+                hop.i.eq(self.signs_i[number]),
+                hop.note.eq(reads.note[number]),
+                hop.noted.eq(reads.noted[number]),
+                hop.failed.eq(control.has_failed),
+                self.signs_o[number].eq(hop.o),
+            ]
+
+    def _elaborate_memory(self, m: Module) -> tuple[Tap, dict[str, Any]]:
+        """The element's memory ports, and the stages of the lanes; the tap of reads, and all taps'
+        streams by lane."""
         geometry, pe = self.geometry, self._pe
         m.submodules.reads = reads = Tap(
-            geometry=geometry, port=MemoryReadPort, tag_widths=geometry.read_masters
+            geometry=geometry, port=MemoryReadPort, tag_widths=geometry.read_masters, shares=True
         )
         m.submodules.writes = writes = Tap(
             geometry=geometry, port=MemoryWritePort, tag_widths=geometry.write_masters
@@ -162,7 +195,7 @@ class Tile(wiring.Component):
             for name, direction in LANES.items():
                 add = self._add_up if direction == "up" else self._add_down
                 add(m, name, number, side, ports[name][number])
-        return ports
+        return reads, ports
 
     def _hop(self, m: Module, name: str, number: int, side: Side, hop: Any) -> Any:
         m.submodules[f"{name}_{side.name.lower()}"] = hop

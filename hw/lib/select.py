@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Value
+from amaranth.hdl import Cat, Value
 
-__all__ = ["one_of"]
+__all__ = ["number_of", "one_of"]
 
 
 def one_of(options: Sequence[Value], flags: Sequence[Value]) -> Value:
@@ -20,3 +20,11 @@ def one_of(options: Sequence[Value], flags: Sequence[Value]) -> Value:
         return values[0]
     pairs = zip(values, flags, strict=True)
     return reduce(or_, (value & flag.replicate(len(value)) for value, flag in pairs))
+
+
+def number_of(one_hot: Value) -> Value:
+    """Number of the bit that is set."""
+    width = (len(one_hot) - 1).bit_length()
+    return Cat(
+        Cat(one_hot[i] for i in range(len(one_hot)) if i >> bit & 1).any() for bit in range(width)
+    )

@@ -8,14 +8,12 @@ the way to the tiles, for whom the flit is.
 from amaranth.lib import data, enum
 
 from hw.arch.address_map import ADDRESS_BITS
+from hw.arch.csr import N_GROUPS
 
-__all__ = ["HASH_BITS", "N_GROUPS", "Answer", "LaneShapes"]
-
-N_GROUPS = 4
-"""Multicast groups of one lane, for elements that run different jobs side by side."""
+__all__ = ["HASH_BITS", "Answer", "LaneShapes"]
 
 HASH_BITS = 8
-"""Bits by which the members of a group tell the collector which line they mean."""
+"""Bits by which the members of a group tell the collector which address they mean."""
 
 
 class Answer(enum.Enum, shape=2):
@@ -27,7 +25,7 @@ class Answer(enum.Enum, shape=2):
     POISON = 2
     """The data holds an uncorrectable error."""
     MISMATCH = 3
-    """The members of a multicast group did not mean the same line."""
+    """The members of a multicast group did not mean the same line, or one of them has failed."""
 
 
 class LaneShapes:
@@ -67,6 +65,15 @@ class LaneShapes:
             }
         )
         """A read on its way to a side."""
+        self.note = data.StructLayout(
+            {"hash": HASH_BITS, "tag": read_tag_width, "leader": range(max(n_positions, 2))}
+        )
+        """That a member of a multicast group has room for a line, on its way to a side."""
+        self.signs = data.ArrayLayout(
+            data.StructLayout({"note": self.note, "noted": 1, "failed": 1}), n_positions
+        )
+        """What the positions of a lane say there in a cycle: a note if `noted`, and whether the
+        element has failed, until its next job."""
         self.line = data.StructLayout(
             {
                 "data": 8 * link_bytes,

@@ -6,12 +6,15 @@ each row, N and S one for each column. Positions on a lane are counted from W, o
 side the lane belongs to; so a tile has the same position on the lanes of both sides.
 """
 
+from amaranth.hdl import Cat, Value
 from amaranth.lib import enum
 
 from hw.arch.interleave import Interleave
 
 __all__ = [
     "Side",
+    "corner_of",
+    "entry_side",
     "hops",
     "is_of_rows",
     "lane_of",
@@ -67,3 +70,14 @@ def place_of_slice(slice_number: int, interleave: Interleave) -> tuple[Side, int
     """The side that a slice is at, and its number there."""
     side, number = interleave.place_of(slice_number)
     return Side(side), number
+
+
+def corner_of(side: Side) -> Side:
+    """The side with which a side has a corner through which shared reads pass: W and N, E and S."""
+    return Side(side ^ 2)
+
+
+def entry_side(memory_side: Value, column: Value) -> Value:
+    """The side whose lane a shared read of a row, or of a `column`, takes to memory at some side:
+    that one, or the one beyond its corner."""
+    return Cat(memory_side[0], column)

@@ -13,7 +13,7 @@ from hw.pe.cp import ALL_UNITS, SOURCES, CheckLimits, CommandProcessor
 from hw.pe.cp.counter_file import event_name
 from hw.pe.dpe import DotProductEngine
 from hw.pe.dpe.feed import OperandFeed
-from hw.pe.fi import FabricInterface, FiGeometry, RemoteAccess
+from hw.pe.fi import FabricInterface, FiGeometry, RemoteAccess, Sharing
 from hw.pe.ls import LocalMemory
 from hw.pe.mlu import MemoryLayoutUnit
 from hw.pe.re import ReductionEngine
@@ -68,12 +68,14 @@ class ProcessingElement(wiring.Component):
     with_links : whether reduction links to neighbours are there.
     with_cores : whether the cores' command ports and ports into local memory are there.
     remote_tag_widths : bits of tags of those who read, and write, local memory from outside.
+    multicast_lanes : `ChipConfig.multicast_lanes`, with n_positions : elements that a lane passes.
 
     Members
     -------
     start : In(stream.Signature(ListStart)), a command list to run.
     memory_read, memory_write : Out, the fabric interface's memory ports.
     limits : In(FabricLimits), what it may do there.
+    groups : In(groups_layout(n_positions)), with whom it shares reads; with `multicast_lanes`.
     list_read : Out(MemoryReadPort), the work-queue engine's.
     remote_read, remote_write, remote_hold, remote_idle : see `RemoteAccess`. Answers are lost in a
         reset, so `remote_hold` comes before it, until `remote_idle`.
@@ -91,6 +93,8 @@ class ProcessingElement(wiring.Component):
         with_links: bool = True,
         with_cores: bool = True,
         remote_tag_widths: tuple[int, int] = (8, 8),
+        multicast_lanes: int = 0,
+        n_positions: int = 0,
     ) -> None:
         config.validate()
         self.config = config
@@ -98,7 +102,7 @@ class ProcessingElement(wiring.Component):
         self._ls = LocalMemory(config=config.ls, slots=element_slots(config, with_cores=with_cores))
         ls = {"word_bytes": word_bytes, "address_width": self._ls.address_width}
         self._cp = CommandProcessor(
-            limits=CheckLimits.of(config, ALL_UNITS),
+            limits=CheckLimits.of(config, ALL_UNITS, multicast_lanes=multicast_lanes),
             queue_depth=config.cp.queue_depth,
             sources=SOURCES if with_cores else ("wqe",),
         )
@@ -109,6 +113,9 @@ class ProcessingElement(wiring.Component):
             reads_in_flight=config.fi.reads_in_flight,
             writes_in_flight=config.fi.writes_in_flight,
             with_scatter_add=config.fi.with_scatter_add,
+            sharing=Sharing(n_positions=n_positions, n_lines=config.fi.shared_reads)
+            if multicast_lanes
+            else None,
         )
         self._remote = RemoteAccess(
             geometry=FiGeometry(link_bytes=config.link_bytes, ls_bytes=config.ls.size_bytes),
@@ -136,6 +143,7 @@ class ProcessingElement(wiring.Component):
         self._outer: dict[str, Any] = dict.fromkeys(_CP_PORTS, self._cp)
         self._outer |= dict.fromkeys(_CORE_SOURCES if with_cores else (), self._cp)
         self._outer |= dict.fromkeys(("memory_read", "memory_write", "limits"), self._fi)
+        self._outer |= dict.fromkeys(("groups",) if multicast_lanes else (), self._fi)
         self._outer |= dict.fromkeys(_REMOTE_PORTS, self._remote)
         self._outer |= dict.fromkeys(_LINKS if with_links else (), self._re)
         self._outer |= dict.fromkeys(("core_read", "core_write") if with_cores else (), self._ls)
@@ -149,10 +157,12 @@ class ProcessingElement(wiring.Component):
         )
 
     @staticmethod
-    def tag_widths(config: PeConfig) -> dict[str, int]:
+    def tag_widths(config: PeConfig, *, shared_reads: int = 0) -> dict[str, int]:
         """Bits of tags of each port on which the element asks."""
         reads, writes = FabricInterface.tag_widths(
-            reads_in_flight=config.fi.reads_in_flight, writes_in_flight=config.fi.writes_in_flight
+            reads_in_flight=config.fi.reads_in_flight,
+            writes_in_flight=config.fi.writes_in_flight,
+            shared_reads=shared_reads,
         )
         lists = WorkQueueEngine.tag_bits()
         return {"memory_read": reads, "memory_write": writes, "list_read": lists}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hw.arch.commands import QUAD_BYTES, Opcode, decode, n_quads
 from hw.arch.traps import Trap
 from hw.arch.units import Unit
-from hw.config import PeConfig
+from hw.config import ChipConfig
 from sim.functional.faults import FunctionalTrap, Issued
 from sim.functional.operand import Waiting
 from sim.functional.state import UNIT_BYTES
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["CommandProcessor", "limits_of"]
 
 
-def limits_of(pe: PeConfig) -> Limits:
-    """What an element with every unit takes."""
+def limits_of(config: ChipConfig) -> Limits:
+    """What an element with every unit takes; reads that may be shared are plain reads here."""
+    pe = config.pe
     return Limits(
         cbs=pe.cp.cbs,
         counters=pe.cp.counters,
@@ -33,6 +34,7 @@ def limits_of(pe: PeConfig) -> Limits:
         programs=pe.se.programs,
         with_fp=pe.dpe.with_fp,
         with_scatter_add=pe.fi.with_scatter_add,
+        multicast_lanes=config.multicast_lanes,
     )
 
 
@@ -51,7 +53,7 @@ class CommandProcessor:
 
     def __init__(self, machine: "FunctionalMachine") -> None:
         self._machine = machine
-        self._limits = limits_of(machine.config.pe)
+        self._limits = limits_of(machine.config)
         self._model = CommandProcessorModel(self._limits)
         self.n_long = self.n_short = 0
         self.status: int | None = None

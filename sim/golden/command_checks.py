@@ -51,6 +51,7 @@ class Limits:
     programs: int = 4
     with_fp: bool = True
     with_scatter_add: bool = True
+    multicast_lanes: int = 0
 
 
 def illegal(data: bytes, limits: Limits) -> tuple[Trap, int] | None:
@@ -199,6 +200,7 @@ def _check_others(v: dict[str, int], limits: Limits, check: Check) -> None:
     match Opcode(v["opcode"]):
         case Opcode.DMA_IN:
             check("column", unit_of(Opcode.DMA_IN, v) in limits.units)
+            check("multicast", not v["multicast"] or v["column"] < limits.multicast_lanes)
         case Opcode.PRELOAD:
             check("count0", v["count0"] == 1)
         case Opcode.LAYOUT:

@@ -17,6 +17,7 @@ from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
+from sw.runtime.grid_sharing import missing_members
 from sw.runtime.link_triage import link_triage
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
@@ -138,7 +139,8 @@ class Grid(RegisterPage):
         Raises
         ------
         JobError
-            If an element reports a trap; the sentence begins with its place.
+            If an element reports a trap; the sentence begins with its place. Elements that wait
+            for it are aborted.
         JobHang
             If no element makes progress: the chip's watchdog expired.
         """
@@ -178,21 +180,26 @@ class Grid(RegisterPage):
         return self.register(f"JOB{job}_CYCLES_LO") | self.register(f"JOB{job}_CYCLES_HI") << 32
 
     def triage(self, places: Iterable[Place]) -> str:
-        """Who waits for whom: first across reduction links, then in each of these elements that
-        has a job."""
+        """Who waits for whom: first for shared lines and across reduction links, then in each of
+        these elements that has a job."""
+        stuck = [place for place in places if self._is_working(place)]
         links = link_triage(self._debug_port, self._is_working, self._lists)
+        missing = missing_members(self, stuck, {place: self._running(place) for place in stuck})
         tables = [
-            f"element {place}:\n{triage(self.config, self._debug_port(place))}"
-            for place in places
-            if self._is_working(place)
+            f"element {place}:\n{triage(self.config, self._debug_port(place))}" for place in stuck
         ]
-        return "\n".join([*links, *tables])
+        return "\n".join([*missing, *links, *tables])
 
     def _debug_port(self, place: Place) -> DebugRead:
         return self.element(place).debug_word
 
     def _is_working(self, place: Place) -> bool:
         return bool(self.element(place).register("JOB_QUEUE"))
+
+    def _running(self, place: Place) -> bytes:
+        """The command list that an element runs; its last job may wait behind it."""
+        lists = self._lists.get(place, [b""])
+        return lists[-min(self.element(place).register("JOB_QUEUE") or 1, len(lists))]
 
     def _run(self, stall_limit: int, progress: Callable[[int], None]) -> None:
         """Let time pass until the interrupt, which the watchdog raises too."""
@@ -203,8 +210,17 @@ class Grid(RegisterPage):
     def _check(self, job: int, places: Collection[Place], stall_limit: int) -> None:
         """Raise unless the job ended well."""
         if self.register(f"JOB{job}_PENDING"):
-            self._hang(places, stall_limit)
+            if self.register("GRID_FAILED") >> job & 1:  # the others wait for the one that failed
+                self._stop(places, stall_limit)
+            else:
+                self._hang(places, stall_limit)
         self._raise_error(places, job)
+
+    def _stop(self, places: Collection[Place], n_cycles: int) -> None:
+        """Abort, and give all that is under way the time to end."""
+        self.set_register("GRID_WATCHDOG", 0)  # its interrupt would hide that of the abort
+        self.abort(places)
+        self.port.run(n_cycles)
 
     def _first_stuck(self) -> str:
         """Which element the watchdog has named, and what that waits for."""
@@ -221,9 +237,7 @@ class Grid(RegisterPage):
     def _hang(self, places: Collection[Place], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
         text = f"No progress for {stall_limit} cycles. {self._first_stuck()}\n{self.triage(places)}"
-        self.set_register("GRID_WATCHDOG", 0)  # its interrupt would hide that of the abort
-        self.abort(places)
-        self.port.run(stall_limit)
+        self._stop(places, stall_limit)
         raise JobHang(text)
 
     def _start(self, job: int) -> None:

@@ -15,6 +15,7 @@ from sw.runtime.chip import JobResult
 from sw.runtime.finish import Finish, Vectors
 from sw.runtime.gemm import GemmRun, Placement, check_shapes, gemm_problem, store_operands
 from sw.runtime.grid import Grid, Place
+from sw.runtime.grid_sharing import Sharing, find_sharing, set_groups
 from sw.runtime.grid_split import GridSplit, choose_split, estimate, parts
 from sw.runtime.operands import DTYPES, format_of
 from sw.runtime.placement import ALIGN, allocate, clear_last_line
@@ -34,6 +35,8 @@ class GridGemm:
     plans: dict[Place, GemmPlan]
     vectors: Vectors
     cut: GridSplit
+    sharing: Sharing
+    """Who fetches operands together."""
 
     @property
     def lists(self) -> dict[Place, bytes]:
@@ -66,19 +69,36 @@ def _part(
     )
 
 
-def _plans(config: ChipConfig, whole: GemmProblem, cut: GridSplit) -> dict[Place, GemmPlan]:
-    """The plan of every element."""
+def _plans(
+    config: ChipConfig, whole: GemmProblem, cut: GridSplit
+) -> tuple[dict[Place, GemmPlan], Sharing]:
+    """The plan of every element, and with whom it shares operands."""
     rows, columns, k_runs = parts(config, whole, cut.k_parts)
-    return {
-        (chain * len(k_runs) + link, column): plan_gemm(
-            config.pe,
-            _part(whole, rows[chain], columns[column], k_runs[link]),
-            held_blocks=cut.held_blocks,
+    problems = {
+        (chain * len(k_runs) + link, column): _part(
+            whole, rows[chain], columns[column], k_runs[link]
         )
         for chain in range(len(rows))
         for link in range(len(k_runs))
         for column in range(len(columns))
     }
+
+    def plans(sharing: Sharing) -> dict[Place, GemmPlan]:
+        return {
+            place: plan_gemm(
+                config.pe,
+                dataclasses.replace(
+                    problem, a_group=sharing.rows.get(place), b_group=sharing.columns.get(place)
+                ),
+                held_blocks=cut.held_blocks,
+            )
+            for place, problem in problems.items()
+        }
+
+    alone = plans(Sharing({}, {}))
+    lists = {place: bytes(plan.commands) for place, plan in alone.items()}
+    sharing = find_sharing(lists, config.multicast_lanes if cut.multicast else 0)
+    return plans(sharing), sharing
 
 
 def prepare_grid_gemm(
@@ -90,10 +110,12 @@ def prepare_grid_gemm(
     where: str = "auto",
     k_parts: int | None = None,
     held_blocks: int = 0,
+    multicast: bool = True,
 ) -> GridGemm:
     """Place and plan a[M,K] @ b[K,N] for all elements of `config`; touches no device.
 
     `sw.runtime.grid_split` chooses how it is cut, unless `k_parts` says so (with `held_blocks`).
+    With `multicast` elements that fetch the same operands read them once for all.
 
     Raises
     ------
@@ -111,11 +133,12 @@ def prepare_grid_gemm(
         if cut is None:
             memory = spot.memory or ("sram" if where == "auto" else where)
             if k_parts is None:
-                cut = choose_split(config, whole, memory)
+                cut = choose_split(config, whole, memory, multicast=multicast)
             else:
-                cut = estimate(config, whole, memory, k_parts, held_blocks)
+                cut = estimate(config, whole, memory, k_parts, held_blocks, multicast=multicast)
         vectors = finish.vectors(whole.accumulator, whole.n, tile)
-        return GridGemm(a, b, spot, whole, _plans(config, whole, cut), vectors, cut)
+        plans, sharing = _plans(config, whole, cut)
+        return GridGemm(a, b, spot, whole, plans, vectors, cut, sharing)
 
     try:
         draft = plan(Placement(""), None)
@@ -171,6 +194,7 @@ def run_grid_gemm(
     if with_data:
         store_operands(grid.port, spot, (job.a, job.b, job.vectors.bias, job.vectors.scales))
         clear_last_line(grid.port, spot.c, c_bytes)
+    set_groups(grid, job.sharing, job.lists)
     result = grid.run_job(spot.commands, job.lists, stall_limit=stall_limit, progress=progress)
     dtype = DTYPES[problem.out_format]
     data = grid.port.read(spot.c, c_bytes) if with_data else bytes(c_bytes)
@@ -200,4 +224,5 @@ def _figures(grid: Grid, job: GridGemm, result: JobResult) -> dict[str, Any]:
         "grid": [config.rows, config.cols],
         "k_parts": job.cut.k_parts, "held_blocks": job.cut.held_blocks,
         "expected_cycles": job.cut.cycles,
+        "multicast": bool(job.sharing.rows or job.sharing.columns),
     }  # fmt: skip

@@ -13,6 +13,7 @@ the first block must come, behind it the last block must leave.
 import dataclasses
 import math
 
+from hw.arch.csr import N_GROUPS
 from hw.config import ChipConfig
 from sw.kernels.gemm import GemmProblem
 from sw.kernels.gemm.sizes import Sizes
@@ -21,6 +22,8 @@ __all__ = ["GridSplit", "choose_split", "estimate", "parts", "split"]
 
 _LATENCY = 60
 """Cycles from the start of a job to the first operand, and from the last store to its report."""
+_WAIT, _DRAM_WAIT = 30, 100
+"""Cycles from a shared read to the next one that takes its room."""
 _HOP = 20
 """Cycles by which an element of a chain is behind its northern neighbour."""
 
@@ -35,6 +38,8 @@ class GridSplit:
     """Column blocks whose B an element holds, see `sw.kernels.gemm.sizes.Sizes`."""
     cycles: int
     """What the model expects."""
+    multicast: bool = True
+    """Whether elements that fetch the same operands share their reads."""
 
 
 def split(size: int, tile: int, n_parts: int) -> list[tuple[int, int]]:
@@ -58,20 +63,28 @@ def parts(
     return rows, split(problem.n, config.pe.dpe.columns, config.cols), k_runs
 
 
-def choose_split(config: ChipConfig, problem: GemmProblem, memory: str) -> GridSplit:
+def choose_split(
+    config: ChipConfig, problem: GemmProblem, memory: str, *, multicast: bool = True
+) -> GridSplit:
     """The cut that the model expects to be the fastest; of equal ones that with short chains."""
     lengths = [length for length in range(1, config.rows + 1) if config.rows % length == 0]
     found = []
     for k_parts in lengths:
         most = _largest(config, problem, k_parts)
         held = Sizes(config.pe, most).most_held_blocks() if most.m and most.n else 0
-        found += [estimate(config, problem, memory, k_parts, 0)]
-        found += [estimate(config, problem, memory, k_parts, held)] if held else []
+        for blocks in {0, held}:
+            found.append(estimate(config, problem, memory, k_parts, blocks, multicast=multicast))
     return min(found, key=lambda cut: (cut.cycles, cut.k_parts, cut.held_blocks))
 
 
 def estimate(
-    config: ChipConfig, problem: GemmProblem, memory: str, k_parts: int, held_blocks: int
+    config: ChipConfig,
+    problem: GemmProblem,
+    memory: str,
+    k_parts: int,
+    held_blocks: int,
+    *,
+    multicast: bool = True,
 ) -> GridSplit:
     """What the model expects of one cut."""
     part = _largest(config, problem, k_parts)
@@ -84,25 +97,64 @@ def estimate(
     if held_blocks:
         a_times, b_times = math.ceil(column_blocks / held_blocks), 1
     a_bytes, b_bytes = (size * part.k * part.element_bytes for size in (part.m, part.n))
-    read = a_times * a_bytes + b_times * b_bytes
     written = part.m * part.n * part.out_bytes
-    link = config.pe.link_bytes
-    bandwidth = config.sram.slices * config.sram.bytes_per_cycle
-    if memory == "dram":
-        bandwidth = config.dram.total_bytes_per_cycle
+    a_share, b_share = _shares(config, len(rows), len(columns), len(k_runs), multicast)
+    memories = _Memories(config, memory, n_elements)
     tiles = math.ceil(part.m / sizes.tile) * math.ceil(part.n / sizes.tile)
     work = tiles * sizes.tile * sizes.k_steps
-    traffic = (read * n_elements + written * n_elements // len(k_runs)) / bandwidth
     # The first block is multiplied as its operands come, the last one leaves by itself.
-    first = (a_bytes // row_blocks + b_bytes // column_blocks) * n_elements / bandwidth
+    first = memories.cycles(a_bytes // row_blocks / a_share + b_bytes // column_blocks / b_share)
     fill = max(0, first - work // (row_blocks * column_blocks))
-    last = written // (row_blocks * column_blocks) / link
-    cycles = max(work + fill + last, traffic, read / link, written / link)
+    last = written // (row_blocks * column_blocks) / config.pe.link_bytes
+    fetched = (a_times * a_bytes, b_times * b_bytes)
+    cycles = max(
+        work + fill + last,
+        memories.cycles(fetched[0] / a_share + fetched[1] / b_share + written / len(k_runs)),
+        sum(fetched) / config.pe.link_bytes,
+        written / config.pe.link_bytes,
+        *(
+            memories.shared_cycles(size)
+            for size, share in zip(fetched, (a_share, b_share), strict=True)
+            if share > 1
+        ),
+    )
     return GridSplit(
         k_parts=len(k_runs),
         held_blocks=held_blocks,
         cycles=round(cycles) + 2 * _LATENCY + _HOP * (len(k_runs) - 1),
+        multicast=multicast,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Memories:
+    """How long it takes to move operands."""
+
+    config: ChipConfig
+    memory: str
+    n_elements: int
+
+    def cycles(self, n_bytes: float) -> float:
+        """So many bytes of each element, from and to all memories together."""
+        bandwidth = self.config.sram.slices * self.config.sram.bytes_per_cycle
+        if self.memory == "dram":
+            bandwidth = self.config.dram.total_bytes_per_cycle
+        return n_bytes * self.n_elements / bandwidth
+
+    def shared_cycles(self, n_bytes: float) -> float:
+        """So many bytes that one engine shares, as many lines at a time as it has room for."""
+        wait = _DRAM_WAIT if self.memory == "dram" else _WAIT
+        rate = min(1, self.config.pe.fi.shared_reads / wait)
+        return n_bytes / self.config.pe.link_bytes / rate
+
+
+def _shares(
+    config: ChipConfig, n_rows: int, n_columns: int, n_k: int, multicast: bool
+) -> tuple[int, int]:
+    """Elements that fetch each line of A together, and each line of B."""
+    lanes = config.multicast_lanes if multicast else 0
+    # A column of elements has a group for each part of K.
+    return n_columns if lanes >= 1 else 1, n_rows if lanes >= 2 and n_k <= N_GROUPS else 1
 
 
 def _largest(config: ChipConfig, problem: GemmProblem, k_parts: int) -> GemmProblem:

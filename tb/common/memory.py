@@ -2,7 +2,7 @@
 """Agents for memory ports: models of a memory behind them, and AXI helpers."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cocotbext.axi import AxiBus, AxiMaster, AxiRam
@@ -33,8 +33,9 @@ def payload_shapes(port: MemoryReadPort | MemoryWritePort) -> tuple[Any, Any]:
 class MemoryModel:
     """A memory behind one read and one write port of the device; answers late and in any order.
 
-    `data` holds the bytes, `bad` and `poisoned` the addresses of lines that answer so; `reads` and
-    `writes` list the addresses asked for.
+    `data` holds the bytes, `bad` and `poisoned` the addresses of lines that answer so (in both: as
+    lines on which a group does not agree); `reads` and `writes` list the addresses asked for. While
+    `may_answer` is false for a request its answer waits.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class MemoryModel:
         *,
         link_bytes: int,
         tag_width: int,
+        n_positions: int = 0,
         size: int,
         base: int = 0,
         latency: int = 6,
@@ -56,6 +58,7 @@ class MemoryModel:
         self.data = bytearray(python_rng(f"memory {name}").randbytes(size))
         self.bad: set[int] = set()
         self.poisoned: set[int] = set()
+        self.may_answer: Callable[[dict[str, int]], bool] = lambda _: True
         self.reads: list[int] = []
         self.writes: list[int] = []
         self._latency, self._shuffle = latency, shuffle
@@ -64,7 +67,7 @@ class MemoryModel:
         self._streams: dict[str, tuple[Any, Any]] = {}
         parameters = {"link_bytes": link_bytes, "tag_width": tag_width}
         for kind, path, port in (
-            ("read", read, MemoryReadPort(**parameters)),
+            ("read", read, MemoryReadPort(**parameters, n_positions=n_positions)),
             ("write", write, MemoryWritePort(**parameters)),
         ):
             if bench.port(f"{path}__request__valid") is None:
@@ -85,7 +88,7 @@ class MemoryModel:
                 late = self._rng.randint(0, self._latency) if self._shuffle else 0
                 pending.append((cycle + self._latency + late, item))
             self._seen[kind] = len(sink.items)
-            due = [entry for entry in pending if entry[0] <= cycle]
+            due = [entry for entry in pending if entry[0] <= cycle and self.may_answer(entry[1])]
             for entry in due:
                 pending.remove(entry)
                 source.send(self._read(entry[1]) if kind == "read" else self._write(entry[1]))

@@ -85,14 +85,28 @@ def problem(m: int, n: int, k: int, fmt: Format) -> GemmProblem:
 
 def test_large_products_are_cut_along_k() -> None:
     """On `mtia100` memory feeds half of the multipliers when every element fetches its rows and
-    columns; a chain of eight fetches an eighth."""
+    columns by itself; a chain of eight fetches an eighth."""
     member = PRESETS["mtia100"]
     for fmt, macs in ((Format.INT8, 65536), (Format.FP16, 32768)):
         whole = problem(2048, 2048, 2048, fmt)
-        cut = choose_split(member, whole, "sram")
+        cut = choose_split(member, whole, "sram", multicast=False)
         assert (cut.k_parts, cut.held_blocks > 0) == (8, True)
         assert whole.macs / macs / cut.cycles > 0.95
-        assert whole.macs / macs / estimate(member, whole, "sram", 1, 0).cycles < 0.55
+        alone = estimate(member, whole, "sram", 1, 0, multicast=False)
+        assert whole.macs / macs / alone.cycles < 0.55
+
+
+def test_shared_operands_need_no_chains() -> None:
+    """When rows and columns read their operands once, memory feeds all multipliers of `mtia100`;
+    a product that is too small for chains gains most."""
+    member = PRESETS["mtia100"]
+    for size, share in ((2048, 0.95), (512, 0.75)):
+        whole = problem(size, size, size, Format.INT8)
+        cut = choose_split(member, whole, "sram")
+        assert (cut.k_parts, cut.held_blocks) == (1, 0)
+        assert whole.macs / 65536 / cut.cycles > share
+    alone = choose_split(member, whole, "sram", multicast=False)
+    assert alone.cycles > 1.4 * cut.cycles
 
 
 @pytest.mark.parametrize("k_parts", [1, 2, 4, 8])

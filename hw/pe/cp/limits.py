@@ -28,6 +28,7 @@ class CheckLimits:
     programs : program slots of the SIMD engine.
     with_fp : whether the tile multiplies FP16 and BF16.
     with_scatter_add : whether SCATTER may add.
+    multicast_lanes : `ChipConfig.multicast_lanes`.
 
     Raises: ValueError for a table that the command set cannot name.
     """
@@ -44,6 +45,7 @@ class CheckLimits:
     programs: int = 4
     with_fp: bool = True
     with_scatter_add: bool = True
+    multicast_lanes: int = 0
 
     def __post_init__(self) -> None:
         for name, top in (
@@ -61,7 +63,9 @@ class CheckLimits:
             raise ValueError("CheckLimits units must not name CP, which has no queue.")
 
     @classmethod
-    def of(cls, pe: PeConfig, units: tuple[Unit, ...] = BASE_UNITS) -> "CheckLimits":
+    def of(
+        cls, pe: PeConfig, units: tuple[Unit, ...] = BASE_UNITS, *, multicast_lanes: int = 0
+    ) -> "CheckLimits":
         """The limits of an element of this configuration with these units."""
         return cls(
             units=units,
@@ -76,4 +80,5 @@ class CheckLimits:
             programs=pe.se.programs,
             with_fp=pe.dpe.with_fp,
             with_scatter_add=pe.fi.with_scatter_add,
+            multicast_lanes=multicast_lanes,
         )

@@ -7,7 +7,8 @@ below `step_level` or 6; a level above 4; `held_level` out of 1 to 5, or above `
 rows than a bank has; tails beyond what they are a tail of, or of half an element; a stride between
 the words of a run that is no multiple of a word; codes that name nothing; formats or pairs of
 formats that the unit does not take; rows that are added and not made of whole 4-byte values; a
-circular buffer that is empty or leaves local memory; a mask bit of no unit.
+circular buffer that is empty or leaves local memory; a mask bit of no unit; a read that is to be
+shared where no lane allows it.
 
 An operand that the command itself says is not used may hold anything: that of a DRAIN that does not
 write to local memory, `a` of a SIMD that takes rows from the reduction engine, the source of a
@@ -98,6 +99,7 @@ def _dma_in(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
     for column, unit in enumerate(UNITS_OF_OPCODE[Opcode.DMA_IN]):
         if unit not in limits.units:
             yield "column", f.column == column
+    yield "multicast", f.multicast & (f.column >= limits.multicast_lanes)
 
 
 def _dma_out(f: data.View, limits: CheckLimits) -> Iterator[Rule]:

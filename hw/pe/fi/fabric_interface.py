@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fabric interface: the element's DMA engines, two in and one out, and access from outside."""
 
+import dataclasses
 from typing import Any
 
 from amaranth.hdl import Module
@@ -9,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.iface.limits import FabricLimits
 from hw.iface.pe import CbPort, LsReadPort, UnitControl
-from hw.pe.fi.geometry import FiGeometry
+from hw.pe.fi.geometry import FiGeometry, Sharing
 from hw.pe.fi.indices import IndexSlot
-from hw.pe.fi.reader import FabricReader
+from hw.pe.fi.reader import N_ENGINES, FabricReader
 from hw.pe.fi.writer import FabricWriter
 
 __all__ = ["FabricInterface"]
@@ -32,8 +33,11 @@ class FabricInterface(wiring.Component):
         5. No line outside of `limits.ranges` is asked for; `limits.read` and `limits.write` hold
            down the rate of lines.
         6. The first fault of an engine is its trap: LS_RANGE, MEMORY_ERROR, MEMORY_POISON,
-           MEMORY_RANGE, INDEX_RANGE or LS_PARITY. After it, and under `halt`, the engine sends
-           nothing new and turns idle when everything in flight has come back.
+           MEMORY_RANGE, INDEX_RANGE, LS_PARITY, MULTICAST_GROUP or MULTICAST_MISMATCH. After it,
+           and under `halt`, the engine sends nothing new and turns idle when everything in flight
+           has come back.
+        7. With `sharing` DMA_IN may share its lines with other elements. Each member of the group
+           asks for each line once, with a tag on which all agree, and is answered once.
 
     Timing
         One line per cycle in all for both engines in, and one out, at any alignment; see
@@ -45,6 +49,7 @@ class FabricInterface(wiring.Component):
     ls_bytes : size of local memory.
     reads_in_flight, writes_in_flight : lines at a time, powers of two from 4 to 64.
     with_scatter_add : SCATTER may add; without, no command that adds may come.
+    sharing : how reads are shared with other elements; None: no command that shares may come.
 
     Members
     -------
@@ -52,6 +57,7 @@ class FabricInterface(wiring.Component):
     cb_fi_in_row, cb_fi_in_col, cb_fi_out : Out(CbPort()), their circular-buffer ports.
     cb_fi_in_index, cb_fi_out_index : Out(CbPort()), of index lists of GATHER and SCATTER.
     limits : In(FabricLimits), what the job may do.
+    groups : In(groups_layout(n_positions)), with whom reads are shared; only with `sharing`.
     memory_read : Out(MemoryReadPort(...)), reads.
     memory_write : Out(MemoryWritePort(...)), writes.
     ls_in : Out(LsWritePort(...)).array(4), local-memory write slots.
@@ -71,6 +77,7 @@ class FabricInterface(wiring.Component):
         reads_in_flight: int,
         writes_in_flight: int,
         with_scatter_add: bool = True,
+        sharing: Sharing | None = None,
     ) -> None:
         self.geometry = geometry = FiGeometry(link_bytes=link_bytes, ls_bytes=ls_bytes)
         for name, count in (
@@ -82,7 +89,7 @@ class FabricInterface(wiring.Component):
                     f"Fabric interface {name} must be a power of two from 4 to 64, not {count!r}."
                 )
         self._reader = FabricReader(
-            geometry=geometry,
+            geometry=dataclasses.replace(geometry, sharing=sharing),
             reads_in_flight=reads_in_flight,
             guest_tag_width=(writes_in_flight - 1).bit_length(),
         )
@@ -103,6 +110,7 @@ class FabricInterface(wiring.Component):
                 "cb_fi_in_index": Out(CbPort()),
                 "cb_fi_out_index": Out(CbPort()),
                 "limits": In(FabricLimits),
+                **({"groups": reader["groups"]} if sharing else {}),
                 "memory_read": reader["memory"],
                 "memory_write": writer["memory"],
                 "ls_in": reader["ls"],
@@ -116,9 +124,12 @@ class FabricInterface(wiring.Component):
         )
 
     @staticmethod
-    def tag_widths(*, reads_in_flight: int, writes_in_flight: int) -> tuple[int, int]:
-        """Bits of tags of `memory_read` and `memory_write`."""
-        reads, writes = ((n - 1).bit_length() for n in (reads_in_flight, writes_in_flight))
+    def tag_widths(
+        *, reads_in_flight: int, writes_in_flight: int, shared_reads: int = 0
+    ) -> tuple[int, int]:
+        """Bits of tags of `memory_read` and `memory_write`; each engine in has `shared_reads`."""
+        n_reads = reads_in_flight + N_ENGINES * shared_reads
+        reads, writes = ((n - 1).bit_length() for n in (n_reads, writes_in_flight))
         return max(reads, writes) + 1, writes
 
     def elaborate(self, platform: Any) -> Module:
@@ -142,6 +153,8 @@ class FabricInterface(wiring.Component):
             *zip(writer.ls, self.ls_out, strict=True),
         ):
             wiring.connect(m, inner, wiring.flipped(outer))
+        if reader.geometry.sharing:
+            m.d.comb += reader.groups.eq(self.groups)
         if self.with_scatter_add:
             wiring.connect(m, writer.memory_read, reader.guest)
         wiring.connect(m, reader.index_ls, slot.readers[0])

@@ -7,8 +7,9 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
 from hw.arch.address_map import ADDRESS_BITS
+from hw.arch.csr import N_GROUPS
 
-__all__ = ["FiGeometry", "LineKind", "MAX_PIECES"]
+__all__ = ["FiGeometry", "LineKind", "MAX_PIECES", "Sharing"]
 
 MAX_PIECES = 3
 """Local-memory words that one line can touch: two words long, at any offset."""
@@ -30,6 +31,30 @@ def _power_of_two(value: int) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """How an element shares reads with others of its row and its column.
+
+    Parameters
+    ----------
+    n_positions : elements that a lane passes, 2 to 16.
+    n_lines : lines that each engine may share at a time, a power of two from 2 to 64.
+
+    Raises: ValueError for sizes that cannot be built.
+    """
+
+    n_positions: int
+    n_lines: int
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.n_positions <= 16:
+            raise ValueError(f"Sharing n_positions must be 2 to 16, not {self.n_positions!r}.")
+        if self.n_lines not in (2, 4, 8, 16, 32, 64):
+            raise ValueError(
+                f"Sharing n_lines must be a power of two from 2 to 64, not {self.n_lines!r}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FiGeometry:
     """Link and local-memory sizes, with the layouts that follow from them.
 
@@ -38,12 +63,14 @@ class FiGeometry:
     link_bytes : bytes of one line of the memory fabric, a power of two from 8 to 128; a
         local-memory word has half as many.
     ls_bytes : size of local memory.
+    sharing : whether runs and lines say with whom they are shared.
 
     Raises: ValueError for sizes that cannot be built.
     """
 
     link_bytes: int
     ls_bytes: int
+    sharing: Sharing | None = None
 
     def __post_init__(self) -> None:
         if not _power_of_two(self.link_bytes) or not 8 <= self.link_bytes <= 128:
@@ -97,6 +124,7 @@ class FiGeometry:
             "command_end": 1,  # last of its command
             "tag": unsigned(16),  # of the command
             "kind": LineKind,
+            **({"multicast": 1, "group": range(N_GROUPS)} if self.sharing else {}),
         }
 
     @property
@@ -123,8 +151,9 @@ class FiGeometry:
     @property
     def line_layout(self) -> data.StructLayout:
         """One line of a run: its place, and the step and command that it belongs to."""
+        room = {"room": range(self.sharing.n_lines)} if self.sharing else {}  # if it is shared
         return data.StructLayout(
-            {"place": self.place_layout, "engine": 1, **self._origin_fields}  # 1: column engine
+            {"place": self.place_layout, "engine": 1, **self._origin_fields, **room}  # 1: column
         )
 
     @property

@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arch.traps import Trap
 from hw.iface.memory import MemoryReadPort
 from hw.iface.pe import LsWritePort
 from hw.lib.elastic import PipeStage, StreamFifo
@@ -61,7 +62,7 @@ class Lander(wiring.Component):
     n_landed : Out(range(link_bytes + 1)), bytes of this answer that were asked for.
     blocked : Out(1), local memory keeps a word waiting.
     fault : Out(1), the answer at hand failed.
-    poisoned : Out(1), it failed since its data are bad, not its address.
+    cause : Out(8), the trap that it is.
     origin : Out(landing_layout(geometry)), what was booked for it.
     """
 
@@ -85,7 +86,7 @@ class Lander(wiring.Component):
                 "n_landed": Out(range(geometry.link_bytes + 1)),
                 "blocked": Out(1),
                 "fault": Out(1),
-                "poisoned": Out(1),
+                "cause": Out(8),
                 "origin": Out(landing_layout(geometry)),
             }
         )
@@ -103,7 +104,7 @@ class Lander(wiring.Component):
             self.answered.eq(goes),
             self.answered_tag.eq(item.tag),
             self.fault.eq(answer.valid & failed),
-            self.poisoned.eq(~item.error),
+            self.cause.eq(self._cause(item)),
             self.origin.eq(item.origin),
             self.n_landed.eq(Mux(goes & ~failed, place.end - place.first, 0)),
         ]
@@ -113,6 +114,13 @@ class Lander(wiring.Component):
         requests = self._elaborate_requests(m, line, place, turn)
         self._elaborate_slots(m, answer, n_words, turn, requests, goes)
         return m
+
+    def _cause(self, answer: data.View) -> Value:
+        """What is wrong with an answer that failed."""
+        refused: Value = Value.cast(Trap.MEMORY_ERROR)
+        if self.geometry.sharing:
+            refused = Mux(answer.poison, Trap.MULTICAST_MISMATCH, refused)
+        return Mux(answer.error, refused, Trap.MEMORY_POISON)
 
     def _elaborate_answer(self, m: Module) -> tuple[stream.Interface, Signal]:
         """Register each answer together with what was booked for it; clear what is filled up."""

@@ -3,15 +3,15 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import Opcode
 from hw.arch.csr import N_RANGES
-from hw.arch.traps import Trap
 from hw.iface.limits import AddressRange, RateLimit
 from hw.iface.memory import MemoryReadPort
+from hw.iface.multicast import groups_layout
 from hw.iface.pe import CbPort, CbRole, LsWritePort, UnitControl
 from hw.lib.address_generator import StepReporter
 from hw.lib.arbiter import RoundRobin
@@ -21,14 +21,16 @@ from hw.pe.fi.front import connect_runs, elaborate_faults, refusal
 from hw.pe.fi.geometry import FiGeometry, LineKind
 from hw.pe.fi.guard import RangeGuard
 from hw.pe.fi.lander import N_WRITE_SLOTS, Lander
+from hw.pe.fi.room import SharedRoom
 from hw.pe.fi.runs import RunSource
 from hw.pe.fi.shaper import Shaper
 from hw.pe.fi.splitter import LineSplitter
 from hw.pe.fi.tag_pool import TagPool
 
-__all__ = ["FabricReader", "ReadEngine", "retire_layout"]
+__all__ = ["N_ENGINES", "FabricReader", "ReadEngine", "retire_layout"]
 
 N_ENGINES = 2
+"""Engines that read: one for the row, one for the column."""
 
 
 def retire_layout() -> data.StructLayout:
@@ -58,6 +60,8 @@ class ReadEngine(wiring.Component):
     control : Out(UnitControl()), from and to the command processor.
     cb : Out(CbPort()), circular-buffer table.
     index_cb, index_ls : Out, of index lists; with `gathers` only.
+    member_of : In(N_GROUPS), groups of its lane that the element belongs to; with
+        `geometry.sharing` only.
     lines : Out(stream.Signature(geometry.line_layout)), lines to read; while `stop` to be dropped.
     landed : In(stream.Signature(retire_layout())), lines that landed, in order.
     stop : Out(1), its lines are not to be sent any more.
@@ -77,6 +81,7 @@ class ReadEngine(wiring.Component):
             indexed_opcode=Opcode.GATHER if gathers else None,
         )
         names = ("index_cb", "index_ls") if gathers else ()
+        names += ("member_of",) if geometry.sharing else ()
         super().__init__(
             {
                 "control": Out(UnitControl()),
@@ -105,6 +110,8 @@ class ReadEngine(wiring.Component):
         if self.gathers:
             wiring.connect(m, source.index_cb, wiring.flipped(self.index_cb))
             wiring.connect(m, source.index_ls, wiring.flipped(self.index_ls))
+        if self.geometry.sharing:
+            m.d.comb += source.member_of.eq(self.member_of)
         wiring.connect(m, source.command, wiring.flipped(self.control.command))
         wiring.connect(m, source.acquire, wiring.flipped(self.cb.acquire))
         wiring.connect(m, source.grant, wiring.flipped(self.cb.grant))
@@ -163,10 +170,14 @@ class FabricReader(wiring.Component):
         is booked with the lander, and is sent. What landed goes back to its engine in that
         engine's order.
 
+        With `geometry.sharing` a line may be shared by a group: then its tag is a place in its
+        engine's own ring, which it gets before it takes its turn (`SharedRoom`). So lines that wait
+        for other elements take no tag, and no turn, of lines that do not.
+
     Timing
         min(1, reads_in_flight / (L + 5)) lines per cycle, where L is the number of cycles from a
         request at the port to its answer, when local memory grants every word at once. Guests take
-        turns with the engines.
+        turns with the engines. Shared: min(1, n_lines / (L + 6)) for each engine.
 
     Parameters
     ----------
@@ -180,6 +191,7 @@ class FabricReader(wiring.Component):
     cb_row, cb_col : Out(CbPort()), their circular-buffer ports.
     index_cb, index_ls : Out, of the row engine's index lists.
     ranges : In(ArrayLayout(AddressRange, N_RANGES)), what may be read. rate : In(RateLimit).
+    groups : In(groups_layout(n_positions)), with whom reads are shared; with `geometry.sharing`.
     guest : In(MemoryReadPort(...)), somebody else's reads; `response.ready` is always high.
     memory : Out(MemoryReadPort(...)), the port.
     ls : Out(LsWritePort(...)).array(4), local-memory slots.
@@ -189,12 +201,22 @@ class FabricReader(wiring.Component):
 
     def __init__(self, *, geometry: FiGeometry, reads_in_flight: int, guest_tag_width: int) -> None:
         self.geometry = geometry
-        self.n_tags = reads_in_flight
         self.row = ReadEngine(geometry=geometry, gathers=True)
-        self.pool = TagPool(n_tags=reads_in_flight, n_queues=N_ENGINES, entry=retire_layout())
+        sharing = geometry.sharing
+        self.pool = TagPool(
+            n_tags=reads_in_flight,
+            n_queues=N_ENGINES,
+            entry=retire_layout(),
+            n_foreign=N_ENGINES * sharing.n_lines if sharing else 0,
+        )
         # The guest's tags have one bit more, which is set.
-        self.own_tag_width = max((reads_in_flight - 1).bit_length(), guest_tag_width)
-        port = MemoryReadPort(link_bytes=geometry.link_bytes, tag_width=self.own_tag_width + 1)
+        self.own_tag_width = max((self.pool.n_all - 1).bit_length(), guest_tag_width)
+        n_positions = sharing.n_positions if sharing else 0
+        port = MemoryReadPort(
+            link_bytes=geometry.link_bytes,
+            tag_width=self.own_tag_width + 1,
+            n_positions=n_positions,
+        )
         guest = MemoryReadPort(link_bytes=geometry.link_bytes, tag_width=guest_tag_width)
         slot = LsWritePort(
             address_width=geometry.word_address_width, word_bytes=geometry.word_bytes
@@ -209,6 +231,7 @@ class FabricReader(wiring.Component):
                 "index_ls": self.row.signature.members["index_ls"],
                 "ranges": In(data.ArrayLayout(AddressRange, N_RANGES)),
                 "rate": In(RateLimit),
+                **({"groups": In(groups_layout(n_positions))} if sharing else {}),
                 "guest": In(guest),
                 "memory": Out(port),
                 "ls": Out(slot).array(N_WRITE_SLOTS),
@@ -222,7 +245,7 @@ class FabricReader(wiring.Component):
         m.submodules.row = row = self.row
         m.submodules.col = col = ReadEngine(geometry=self.geometry, gathers=False)
         m.submodules.pool = pool = self.pool
-        m.submodules.lander = lander = Lander(geometry=self.geometry, n_tags=self.n_tags)
+        m.submodules.lander = lander = Lander(geometry=self.geometry, n_tags=pool.n_all)
         for engine, name in ((row, "row"), (col, "col")):
             wiring.connect(m, engine.control, wiring.flipped(getattr(self, f"control_{name}")))
             wiring.connect(m, engine.cb, wiring.flipped(getattr(self, f"cb_{name}")))
@@ -259,7 +282,7 @@ class FabricReader(wiring.Component):
         failure = Signal(fault_layout())
         origin = lander.origin
         answered = {
-            "cause": Mux(lander.poisoned, Trap.MEMORY_POISON, Trap.MEMORY_ERROR),
+            "cause": lander.cause,
             "indexed": origin.indexed,
             "tag": origin.tag,
             "info": origin.place.line << self.geometry.link_log2,
@@ -277,7 +300,6 @@ class FabricReader(wiring.Component):
         line = guard.o.payload
         m.d.comb += [
             guard.ranges.eq(self.ranges),
-            turns.requests.eq(Cat(engine.lines.valid for engine in engines)),
             turns.served.eq(Mux(guard.i.ready, turns.grant, 0)),
             guard.i.valid.eq(turns.requests.any()),
             guard.i.payload.eq(
@@ -285,14 +307,75 @@ class FabricReader(wiring.Component):
             ),
             guard.drop.eq(Mux(line.engine, engines[1].stop, engines[0].stop)),
         ]
-        for index, engine in enumerate(engines):
+        rooms = self._elaborate_rooms(m, engines, turns, guard, pool)
+        for index, (engine, room) in enumerate(zip(engines, rooms, strict=True)):
             waits = guard.o.valid & (line.engine == index)
+            lacks_tag = waits & ~self._has_tag(line, pool)
             m.d.comb += [
+                turns.requests[index].eq(engine.lines.valid & room),
                 engine.lines.ready.eq(turns.served[index]),
-                engine.lacks_tag.eq(waits & ~pool.available),
+                engine.lacks_tag.eq(lacks_tag | (engine.lines.valid & ~room)),
                 engine.lacks_memory.eq(waits),
             ]
         return guard
+
+    def _elaborate_rooms(
+        self,
+        m: Module,
+        engines: tuple[ReadEngine, ...],
+        turns: RoundRobin,
+        guard: RangeGuard,
+        pool: TagPool,
+    ) -> list[Value]:
+        """Whether each engine's next line has room, as far as it shares it with others."""
+        sharing = self.geometry.sharing
+        if sharing is None:
+            return [Const(1, 1)] * len(engines)
+        rooms = [SharedRoom(n_places=sharing.n_lines) for _ in engines]
+        lanes = (
+            (self.groups.row, self.groups.row_here),
+            (self.groups.column, self.groups.column_here),
+        )
+        for index, (engine, room, (masks, here)) in enumerate(
+            zip(engines, rooms, lanes, strict=True)
+        ):
+            m.submodules[f"room{index}"] = room
+            line = engine.lines.payload
+            m.d.comb += [
+                engine.member_of.eq(Cat((mask & here).any() for mask in masks)),
+                room.multicast.eq(line.multicast),
+                room.group.eq(line.group),
+                room.went.eq(turns.served[index]),
+                room.freed.eq(pool.returned[index]),
+            ]
+        m.d.comb += guard.i.payload.room.eq(Mux(turns.grant[0], rooms[0].place, rooms[1].place))
+        return [room.may_go for room in rooms]
+
+    def _has_tag(self, line: data.View, pool: TagPool) -> Value:
+        """Whether a line can get a tag; a shared one has its room."""
+        return pool.available | line.multicast if self.geometry.sharing else pool.available
+
+    def _elaborate_tag(self, m: Module, line: data.View, pool: TagPool) -> Value:
+        """The line's tag: one of the pool's, or what its place in the engine's ring gives."""
+        if self.geometry.sharing is None:
+            return pool.tag
+        m.d.comb += [
+            pool.brings.eq(line.multicast),
+            pool.brought.eq(pool.n_tags + Cat(line.room, line.engine)),
+        ]
+        return Mux(line.multicast, pool.brought, pool.tag)
+
+    def _elaborate_group(self, m: Module, request: data.View, line: data.View) -> None:
+        """With whom a request is shared."""
+        if self.geometry.sharing is None:
+            return
+        rows, columns = Array(self.groups.row), Array(self.groups.column)
+        m.d.comb += [
+            request.multicast.eq(line.multicast),
+            request.column.eq(line.engine),
+            request.group.eq(line.group),
+            request.mask.eq(Mux(line.engine, columns[line.group], rows[line.group])),
+        ]
 
     def _elaborate_requests(
         self, m: Module, lines: stream.Interface, pool: TagPool, lander: Lander
@@ -304,8 +387,9 @@ class FabricReader(wiring.Component):
         m.submodules.request = stage = PipeStage(shape=self.memory.request.payload.shape())
         wiring.connect(m, stage.o, wiring.flipped(self.memory.request))
         own, goes, guest_goes = Signal(), Signal(), Signal()
+        tag = self._elaborate_tag(m, line, pool)
         m.d.comb += [
-            turns.requests.eq(Cat(lines.valid & pool.available, guest.valid)),
+            turns.requests.eq(Cat(lines.valid & self._has_tag(line, pool), guest.valid)),
             goes.eq(turns.requests.any() & shaper.may_go & stage.i.ready),
             guest_goes.eq(goes & turns.grant[1]),
             own.eq(goes & turns.grant[0]),
@@ -318,16 +402,19 @@ class FabricReader(wiring.Component):
             pool.queue.eq(line.engine),
             *(pool.entry[name].eq(line[name]) for name in retire_layout().members),
             lander.book.eq(own),
-            lander.book_tag.eq(pool.tag),
+            lander.book_tag.eq(tag),
             lander.place.place.eq(line.place),
             lander.place.engine.eq(line.engine),
             lander.place.indexed.eq(line.kind != LineKind.PLAIN),
             lander.place.tag.eq(line.tag),
             stage.i.valid.eq(goes),
             stage.i.payload.address.eq(Cat(Const(0, geometry.link_log2), line.place.line)),
-            stage.i.payload.tag.eq(pool.tag),
+            stage.i.payload.tag.eq(tag),
         ]
+        self._elaborate_group(m, stage.i.payload, line)
         with m.If(turns.grant[1]):
+            if geometry.sharing:
+                m.d.comb += stage.i.payload.multicast.eq(0)
             m.d.comb += [
                 stage.i.payload.address.eq(guest.payload.address),
                 stage.i.payload.tag.eq(guest.payload.tag | 1 << self.own_tag_width),

@@ -4,11 +4,12 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS
 from hw.arch.commands import LEVELS, LONG_BITS, Opcode, ScatterMode
+from hw.arch.csr import N_GROUPS
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.iface.command_view import view
@@ -57,8 +58,8 @@ class RunSource(wiring.Component):
         3. In the tail runs have `tail_count` bytes, or with `tail_inner` there are fewer of them.
         4. With an index list each run takes the next index; see `IndexReader`.
         5. A run that must not be moved is sent with the cause of the trap, its info as address:
-           LS_RANGE (info: circular buffer) outside of local memory, and what is wrong with an
-           index.
+           LS_RANGE (info: circular buffer) outside of local memory, what is wrong with an index,
+           and MULTICAST_GROUP (info: group) for a command that is shared by a group of others.
 
     Timing
         A command that can start is taken the cycle after it came. First run 6 cycles after that
@@ -91,6 +92,7 @@ class RunSource(wiring.Component):
     index_moving : Out(1), reads of indices are under way.
     index_cb : Out(CbPort()), the lists' buffers; with `indexed_opcode` only.
     index_ls : Out(LsReadPort(...)), the lists' words; with `indexed_opcode` only.
+    member_of : In(N_GROUPS), groups that the element belongs to; with `geometry.sharing` only.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class RunSource(wiring.Component):
         if self.indices is not None:
             members = self.indices.signature.members
             index_ports = {"index_cb": members["cb"], "index_ls": members["ls"]}
+        shared_ports = {"member_of": In(N_GROUPS)} if geometry.sharing else {}
         super().__init__(
             {
                 "command": In(stream.Signature(LONG_BITS)),
@@ -129,6 +132,7 @@ class RunSource(wiring.Component):
                 "index_waiting": Out(1),
                 "index_moving": Out(1),
                 **index_ports,
+                **shared_ports,
             }
         )
 
@@ -168,6 +172,7 @@ class RunSource(wiring.Component):
         self._elaborate_memory(m, command, generator, memory)
         rows = self._elaborate_indices(m, command)
         out, beyond = self._elaborate_runs(m, command, generator)
+        self._elaborate_sharing(m, command, out.i.payload)
         self._elaborate_addresses(m, generator, memory, rows, out, beyond)
         return m
 
@@ -301,6 +306,16 @@ class RunSource(wiring.Component):
         units_log2 = geometry.byte_address_width - _CB_UNIT_LOG2
         return out, end[units_log2 + 1 :].any() | (end[units_log2] & end[:units_log2].any())
 
+    def _elaborate_sharing(self, m: Module, command: _Fields, run: data.View) -> None:
+        """With whom the command's lines are shared; rows of a list never are."""
+        if self.geometry.sharing is None:
+            return
+        for name in ("multicast", "group"):
+            kept = Signal.like(Value.cast(run[name]), name=name)
+            m.d.comb += Value.cast(run[name]).eq(kept)
+            with m.If(self.started):
+                m.d.sync += kept.eq(Mux(command.is_indexed, 0, command.plain[name]))
+
     def _kind(self, command: _Fields) -> Value:
         """What the command does with its lines."""
         kind: Value = Value.cast(LineKind.INDEXED)
@@ -342,6 +357,9 @@ class RunSource(wiring.Component):
                 self.indices.end.eq(rows.valid & rows.ready & place.last.all()),
                 self.index_waiting.eq(element.valid & lacking),
             ]
+        if self.geometry.sharing:
+            with m.If(run.multicast & ~self.member_of.bit_select(run.group, 1)):
+                m.d.comb += [cause.eq(Trap.MULTICAST_GROUP), address.eq(run.group)]
         with m.If(place.outside | beyond):
             m.d.comb += [cause.eq(Trap.LS_RANGE), address.eq(self.cb)]
 

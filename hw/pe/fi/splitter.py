@@ -59,7 +59,6 @@ class LineSplitter(wiring.Component):
             next_rest.eq(rest - geometry.link_bytes),
             self.runs.ready.eq(~self.lines.valid | (self.lines.ready & run_end)),
             Cat(place.first, place.line).eq(run.address),
-            place.end.eq(Mux(run_end, rest, geometry.link_bytes)),
             place.rotation.eq(rotation),
             place.run_first.eq(run_first),
             place.zero_fill.eq(run.zero_fill & run_end),
@@ -70,7 +69,9 @@ class LineSplitter(wiring.Component):
             line.tag.eq(run.tag),
             line.kind.eq(run.kind),
         ]
-        self._elaborate_words(m, run, rotation)
+        if geometry.sharing:
+            m.d.comb += [line.multicast.eq(run.multicast), line.group.eq(run.group)]
+        self._elaborate_words(m, run, rotation, Mux(run_end, rest, geometry.link_bytes))
 
         with m.If(self.runs.ready):
             m.d.sync += self.lines.valid.eq(self.runs.valid)
@@ -104,16 +105,25 @@ class LineSplitter(wiring.Component):
         link_log2 = self.geometry.link_log2
         return ~rest[link_log2 + 1 :].any() & ~(rest[link_log2] & rest[:link_log2].any())
 
-    def _elaborate_words(self, m: Module, run: data.View, rotation: Signal) -> None:
+    def _elaborate_words(
+        self, m: Module, run: data.View, rotation: Signal, end_in_line: Value
+    ) -> None:
         """Where the line's bytes lie: up to three words of the run, and the window on them."""
         place, word_log2 = self.lines.payload.place, self.geometry.word_log2
         begin = Signal(self.geometry.link_log2 + 1)
         end = Signal(self.geometry.link_log2 + 1)
+        # From signals of their own: a simulator takes the line's fields for one another.
+        first, behind = Signal.like(place.first), Signal.like(place.end)
+        skip = Signal.like(place.skip)
         m.d.comb += [
-            begin.eq(rotation + place.first),
-            end.eq(rotation + place.end - 1),
-            place.skip.eq(begin >> word_log2),
-            place.n_words.eq((end >> word_log2) - place.skip + 1),
+            first.eq(run.address),
+            behind.eq(end_in_line),
+            place.end.eq(behind),
+            begin.eq(rotation + first),
+            end.eq(rotation + behind - 1),
+            skip.eq(begin >> word_log2),
+            place.skip.eq(skip),
+            place.n_words.eq((end >> word_log2) - skip + 1),
             place.words[0].eq(run.word),
             place.words[1].eq(_wrap(m, run.word + run.one_on, run, "one")),
             place.words[2].eq(_wrap(m, run.word + run.two_on, run, "two")),

@@ -136,6 +136,10 @@ def command(
     grid: Annotated[
         bool, typer.Option("--grid", help="All elements of the member; without it only one.")
     ] = False,
+    no_multicast: Annotated[
+        bool,
+        typer.Option("--no-multicast", help="Each element of a grid reads its operands by itself."),
+    ] = False,
     threads: Annotated[
         int, typer.Option("--threads", min=1, max=64, help="That simulate a grid.")
     ] = 1,
@@ -159,7 +163,9 @@ def command(
     if grid:
         task: OnGrid | OnElement = OnGrid(
             member,
-            prepare_grid_gemm(member, left, right, finish=finish, where=place),
+            prepare_grid_gemm(
+                member, left, right, finish=finish, where=place, multicast=not no_multicast
+            ),
             recording,
             counters=perf is not None,
             threads=threads,

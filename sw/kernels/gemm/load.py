@@ -14,6 +14,11 @@ CB_A, CB_B, CB_VECTORS = 0, 1, 3
 Fields = dict[str, int]
 
 
+def _shared(group: int | None) -> Fields:
+    """With whom a fetch is shared."""
+    return {} if group is None else {"multicast": 1, "group": group}
+
+
 def fetch_a(sizes: Sizes, rows: Span, columns: Span, part: range) -> tuple[Opcode, Fields]:
     """A, one chunk of K steps at a time, for every block of the region."""
     p, step = sizes.problem, sizes.a_step_bytes(rows.size)
@@ -43,6 +48,7 @@ def fetch_a(sizes: Sizes, rows: Span, columns: Span, part: range) -> tuple[Opcod
         "tail_level": 2,
         "tail_count": last_run,
         "tail_adv": last_steps * step // UNIT,
+        **_shared(p.a_group),
     }
 
 
@@ -73,6 +79,7 @@ def fetch_b(sizes: Sizes, rows: Span, columns: Span, part: range) -> tuple[Opcod
         "tail_level": 2,
         "tail_inner": 1,
         "tail_count": last_rows,
+        **_shared(p.b_group),
     }
 
 

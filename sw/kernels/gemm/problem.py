@@ -36,6 +36,10 @@ class GemmProblem:
     """Sums of the northern neighbour are added, in the same order of rows."""
     to_south: bool = False
     """Sums go to the southern neighbour; nothing is finished or stored here."""
+    a_group: int | None = None
+    """Multicast group of the element's row that fetches A together."""
+    b_group: int | None = None
+    """Multicast group of its column that fetches B together."""
 
     @property
     def element_bytes(self) -> int:

@@ -140,6 +140,8 @@ def _other(rng: random.Random, values: dict[str, int]) -> dict[str, int]:
         "index_cb": rng.randrange(LIMITS.cbs),
         "format": rng.choice(_WIDE),
     }
+    if "multicast" in values:
+        legal["multicast"] = 0
     if "out_level" in values:  # LAYOUT: a tail is never longer than what it is a tail of
         legal["tail_count"] = rng.randint(0, values[f"count{values['tail_inner']}"])
     if "mem_addr" in values:  # a run of bytes goes on from word to word

@@ -19,6 +19,8 @@ ELEMENTS = {
     "no_fp": Limits(with_fp=False),
     "no_scatter_add": Limits(with_scatter_add=False),
     "no_column_lane": Limits(units=tuple(u for u in UNITS_WHOLE if u is not Unit.FI_IN_COL)),
+    "row_lanes": Limits(multicast_lanes=1),
+    "all_lanes": Limits(multicast_lanes=2),
     "fi_only": Limits(units=(Unit.FI_IN_ROW, Unit.FI_IN_COL, Unit.FI_OUT)),
     "base": Limits(units=UNITS_BASE),
     "with_se": Limits(units=(*UNITS_BASE, Unit.SE), programs=2),
@@ -48,6 +50,10 @@ def test_verdicts_match_the_model(name: str) -> None:
     rng = python_rng(f"checker {name}")
     commands = [random_fault(rng) for _ in range(250)]
     commands += [encode(opcode, **random_long(rng, opcode)) for opcode in LONG_OPCODES * 12]
+    commands += [
+        encode(Opcode.DMA_IN, **random_long(rng, Opcode.DMA_IN, multicast=1, column=column))
+        for column in (0, 1)
+    ]
     commands += [
         encode(Opcode.CB, cb=1, base=base, depth=depth)
         for base in (0, 1, 99, 100, limits.ls_units - 1)

@@ -86,8 +86,11 @@ def random_indexed(
     return job, [rng.randrange(limit) for _ in range(n_rows)]
 
 
-def command_bits(dma: Dma, *, out: bool = False, column: bool = False, tag: int = 0) -> int:
-    """The command as it stands in a queue, with signal fields derived from the tag."""
+def command_bits(
+    dma: Dma, *, out: bool = False, column: bool = False, tag: int = 0, group: int | None = None
+) -> int:
+    """The command as it stands in a queue, with signal fields derived from the tag; shared by a
+    `group`, if there is one."""
     nest = dma.nest
     fields = _nest_fields(nest)
     fields |= {f"mem_stride{level + 1}": stride for level, stride in enumerate(dma.mem_strides)}
@@ -95,6 +98,8 @@ def command_bits(dma: Dma, *, out: bool = False, column: bool = False, tag: int 
     fields |= {name: getattr(nest, name) for name in tail}
     if not out:
         fields |= {"zero_fill": int(dma.zero_fill), "column": int(column)}
+    if group is not None:
+        fields |= {"multicast": 1, "group": group}
     opcode = Opcode.DMA_OUT if out else Opcode.DMA_IN
     return _bits(opcode, tag, mem_addr=dma.mem_addr, **fields)
 

@@ -11,6 +11,7 @@ from hw.arch.csr import N_RANGES
 from hw.iface.limits import FabricLimits
 from hw.iface.pe import Completion, TrapReport, UnitStatus
 from hw.pe.fi import FabricInterface
+from hw.pe.fi.geometry import Sharing
 from sim.golden.address import Buffer
 from sim.golden.dma import Dma, Run, runs
 from sim.golden.indexed import Indexed, add_row, index_place, indexed_runs
@@ -54,9 +55,9 @@ EVERYTHING = {"first": 0, "last": 0xFFFF_FFFF, "may_read": 1, "may_write": 1}
 NOTHING = dict.fromkeys(EVERYTHING, 0)
 
 
-def fabric_interface(size: str) -> FabricInterface:
+def fabric_interface(size: str, sharing: Sharing | None = None) -> FabricInterface:
     """The device of one size."""
-    return FabricInterface(**SIZES[size])
+    return FabricInterface(**SIZES[size], sharing=sharing)
 
 
 @dataclass
@@ -102,7 +103,13 @@ class Engine:
         bench.port(f"{name}__halt").value = 0
         bench.add(self)
 
-    def send(self, job: Dma | Indexed, tag: int, indices: Sequence[int] = ()) -> None:
+    def send(
+        self,
+        job: Dma | Indexed,
+        tag: int,
+        indices: Sequence[int] = (),
+        group: int | None = None,
+    ) -> None:
         """Queue a command, and what it has to do; its list is put into local memory."""
         place, word_bytes = self._places[job.nest.cb], self.setting.word_bytes
         if isinstance(job, Indexed):
@@ -111,7 +118,8 @@ class Engine:
             bits = indexed_bits(job, out=self.is_out, tag=tag)
         else:
             found = runs(job, place, word_bytes)
-            bits = command_bits(job, out=self.is_out, column=self.name == "fi_in_col", tag=tag)
+            column = self.name == "fi_in_col"
+            bits = command_bits(job, out=self.is_out, column=column, tag=tag, group=group)
         step = _Step(job, 0)
         for run in found:
             step.runs.append(run)
@@ -212,13 +220,15 @@ class Setting:
         eager: bool = False,
         latency: int = 6,
         shuffle: bool = True,
+        sharing: Sharing | None = None,
     ) -> None:
         sizes = SIZES[size]
         self.dut, self.bench = dut, Bench(dut)
         self.buffers = buffers or {}
         self.limit()
         self.link_bytes, self.word_bytes = sizes["link_bytes"], sizes["link_bytes"] // 2
-        self.memory = _Memory(self.bench, sizes, latency=latency, shuffle=shuffle, pauses=pauses())
+        options = {"latency": latency, "shuffle": shuffle, "sharing": sharing}
+        self.memory = _Memory(self.bench, sizes, pauses=pauses(), **options)
         self.local = LocalMemorySlots(
             self.bench,
             word_bytes=self.word_bytes,
@@ -285,17 +295,26 @@ class _Memory(MemoryModel):
     """Reads and writes have tags of different widths; the model takes one width for both."""
 
     def __init__(
-        self, bench: Bench, sizes: dict[str, int], *, latency: int, shuffle: bool, pauses: Pauses
+        self,
+        bench: Bench,
+        sizes: dict[str, int],
+        *,
+        latency: int,
+        shuffle: bool,
+        sharing: Sharing | None,
+        pauses: Pauses,
     ) -> None:
         link_bytes = sizes["link_bytes"]
         options = {"size": MEMORY_SIZE, "base": MEMORY_BASE, "latency": latency}
-        n_tags = max(sizes["reads_in_flight"], sizes["writes_in_flight"])
-        read_bits = n_tags.bit_length()  # one more than a tag of either
+        flights = {name: sizes[name] for name in ("reads_in_flight", "writes_in_flight")}
+        shared_reads = sharing.n_lines if sharing else 0
+        read_bits, _ = FabricInterface.tag_widths(**flights, shared_reads=shared_reads)
         super().__init__(
             bench,
             "memory",
             link_bytes=link_bytes,
             tag_width=read_bits,
+            n_positions=sharing.n_positions if sharing else 0,
             shuffle=shuffle,
             read="memory_read",
             write="none",

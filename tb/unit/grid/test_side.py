@@ -15,7 +15,9 @@ from hw.grid.side import GridSide
 from hw.mem.sram_slice import EccFault
 from hw.net.flits import Answer
 from hw.net.sides import Side
+from sim.golden.net import line_hash
 from tb.common.memory import axi_ram
+from tb.common.payload import pack
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench, check_equal
@@ -24,6 +26,7 @@ from tb.unit.grid.geometries import DRAM_BYTES, SRAM_BYTES, bench_geometry
 GEOMETRY, SIDE, LINE = bench_geometry(), Side.N, 16
 NODES, CHANNEL = (2, 6), 2
 N_LANES = 4  # of three columns, and the host's
+N_POSITIONS = 3
 SRAM_DEAL, DRAM_DEAL = (Interleave(n_slices=n, line_bytes=LINE) for n in (8, 4))
 SRAM = [a for a in range(0, SRAM_BYTES, LINE) if SRAM_DEAL.slice_of(a) in NODES]
 DRAM_LINES = [
@@ -32,6 +35,39 @@ DRAM_LINES = [
 LATENCY = 2 + 1 + 4 + 2  # switch, the node's crossbar, slice with ECC, switch
 SHAPES = GEOMETRY.shapes
 FULL = (1 << LINE) - 1
+
+
+class Signs:
+    """What the elements of a lane say, from a queue for each."""
+
+    def __init__(self, bench: Bench, lane: int) -> None:
+        self.pin = bench.port(f"signs__{lane}")
+        self.notes: list[list[dict[str, int]]] = [[] for _ in range(N_POSITIONS)]
+        self.failed = 0
+        self.pin.value = 0
+        bench.add(self)
+
+    def note(self, position: int, address: int, tag: int, leader: int = 0) -> None:
+        """An element has room for a line."""
+        self.notes[position].append({"hash": line_hash(address), "tag": tag, "leader": leader})
+
+    def drive(self) -> None:
+        """One note of each element a cycle."""
+        nothing = {"hash": 0, "tag": 0, "leader": 0}
+        signs = []
+        for at, notes in enumerate(self.notes):
+            noted, failed = bool(notes), self.failed >> at & 1
+            note = notes.pop(0) if notes else nothing
+            signs.append({"note": note, "noted": noted, "failed": failed})
+        self.pin.value = pack(SHAPES.signs, signs)
+
+    def sample(self, cycle: int) -> None:
+        """Looks at nothing."""
+
+    def reset(self) -> None:
+        """Forget what was not said."""
+        self.notes = [[] for _ in range(N_POSITIONS)]
+        self.failed = 0
 
 
 class Device:
@@ -46,6 +82,12 @@ class Device:
         self.lines = [bench.sink(f"line__{at}", SHAPES.line, sink()) for at in lanes]
         self.writes = [bench.source(f"write__{at}", SHAPES.write, source()) for at in lanes]
         self.acks = [bench.sink(f"ack__{at}", SHAPES.ack, sink()) for at in lanes]
+        self.signs = [Signs(bench, lane) for lane in range(N_LANES - 1)]
+        read, line = GEOMETRY.corner_read, GEOMETRY.corner_line
+        self.corner_in = bench.source("corner_read_i", read, source())
+        self.corner_reads = bench.sink("corner_read_o", read, sink())
+        self.corner_back = bench.source("corner_line_i", line, source())
+        self.corner_lines = bench.sink("corner_line_o", line, sink())
         self.faults = bench.source("inject", EccFault)
         self.ram = axi_ram(bench, f"axi{CHANNEL}", size=DRAM_BYTES // 4)
         self.content = dict.fromkeys((*SRAM, *DRAM_LINES), 0)
@@ -147,6 +189,127 @@ class Device:
             assert all(line["answer"] is Answer.OK and not line["multicast"] for line in lines)
             found = sorted((line["tag"], line["mask"], line["data"]) for line in lines)
             check_equal(found, sorted(expected), f"line of lane {lane}")
+
+
+def shared_flit(address: int, tag: int, group: int, mask: int) -> dict[str, int]:
+    """A read of a group."""
+    return {"address": address, "tag": tag, "mask": mask, "multicast": 1, "group": group}
+
+
+@cocotb.test()
+async def a_shared_read_is_served_when_all_have_room(dut: Any) -> None:
+    """From every lane, whose members have notes in any order, to both nodes and the channel; reads
+    of one element pass beside it; members who do not agree are told, each with its own tag."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.start()
+    lines = [*SRAM[:24], *DRAM_LINES[:8]]
+    device.rng.shuffle(lines)
+    await device.write([lines, [], [], []])
+    n = GEOMETRY.shared_reads
+    shared = [device.rng.choices(lines, k=n) for _ in device.signs]
+    for lane, addresses in enumerate(shared):
+        for tag, address in enumerate(addresses):
+            device.reads[lane].send(shared_flit(address, tag, lane, 0b011))
+            device.reads[lane].send(device.read_flit(SRAM[tag]))
+            device.signs[lane].note(1, address, tag)
+    for lane in range(len(shared)):
+        await device.lines[lane].receive(n)
+        assert not any(line["multicast"] for line in device.lines[lane].items[-n:])
+    for lane, addresses in enumerate(shared):
+        for tag, address in enumerate(addresses):
+            device.signs[lane].note(0, address ^ (16 if tag == 5 else 0), tag)
+    for lane, addresses in enumerate(shared):
+        found = await device.lines[lane].receive(n + 1)
+        good = sorted((f["tag"], f["data"]) for f in found if f["answer"] is Answer.OK)
+        expected = [(t, device.content[a]) for t, a in enumerate(addresses) if t != 5]
+        check_equal(good, expected, f"shared line of lane {lane}")
+        assert all(line["multicast"] for line in found)
+        assert {line["mask"] for line in found if line["answer"] is Answer.OK} == {0b011}
+        told = [(f["tag"], f["mask"]) for f in found if f["answer"] is Answer.MISMATCH]
+        check_equal(sorted(told), [(5, 0b001), (5, 0b010)], "mismatch")
+
+
+@cocotb.test()
+async def shared_reads_pass_the_corner(dut: Any) -> None:
+    """Those for memories of side W leave with the number of their lane; lines come back to it.
+    Those that come from there are answered there, and the lanes of both sides are not mixed."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.start()
+    await device.write([SRAM, [], [], []])
+    beyond = [a for a in range(0, SRAM_BYTES, LINE) if SRAM_DEAL.slice_of(a) in (0, 4)]
+    for tag in range(8):
+        for lane, signs in enumerate(device.signs):
+            device.reads[lane].send(shared_flit(beyond[tag], tag, 1, 0b010))
+            signs.note(1, beyond[tag], tag, leader=1)
+        for lane in range(2):  # of the two rows
+            flit = shared_flit(SRAM[tag + 8 * lane], tag, 0, 0b101)
+            device.corner_in.send({"flit": flit, "lane": lane})
+    left = await device.corner_reads.receive(8 * 3)
+    for lane in range(3):
+        mine = [item["flit"] for item in left if item["lane"] == lane]
+        expected = [shared_flit(beyond[tag], tag, 1, 0b010) for tag in range(8)]
+        check_equal(mine, expected, f"read of lane {lane}")
+    answered = await device.corner_lines.receive(8 * 2)
+    for lane in range(2):
+        mine = [item["flit"] for item in answered if item["lane"] == lane]
+        assert {(flit["mask"], flit["multicast"]) for flit in mine} == {(0b101, 1)}
+        found = sorted((flit["tag"], flit["data"]) for flit in mine)
+        expected = [(tag, device.content[SRAM[tag + 8 * lane]]) for tag in range(8)]
+        check_equal(found, expected, f"line for row {lane}")
+    back = [
+        {"data": 100 * item["lane"] + item["flit"]["tag"], "tag": item["flit"]["tag"],
+         "mask": 0b010, "multicast": 1, "answer": Answer.OK}
+        for item in left
+    ]  # fmt: skip
+    for item, line in zip(left, back, strict=True):
+        device.corner_back.send({"flit": line, "lane": item["lane"]})
+    for lane in range(3):
+        found = await device.lines[lane].receive(8)
+        check_equal([line["data"] for line in found], [100 * lane + tag for tag in range(8)])
+
+
+@cocotb.test()
+async def sharing_takes_what_the_formula_says(dut: Any) -> None:
+    """2 cycles from the last of read and notes beside those of a read; 3 more through a corner."""
+    device = Device(dut)
+    await device.start()
+    for tag, address in enumerate(of_node(6)[:3]):
+        device.reads[1].send(shared_flit(address, tag, 2, 0b001))
+        device.signs[1].note(0, address, tag)
+        await device.lines[1].receive(1)
+        assert device.lines[1].cycles[-1] == device.reads[1].cycles[-1] + LATENCY + 2
+        device.corner_in.send({"flit": shared_flit(address, tag, 2, 0b001), "lane": 1})
+        await device.corner_lines.receive(1)
+        way = device.corner_lines.cycles[-1] - device.corner_in.cycles[-1]
+        assert way == LATENCY + 1  # the other corner's register is beyond
+        await device.bench.wait(10)
+
+
+@cocotb.test()
+async def a_member_that_fails_leaves_nothing_behind(dut: Any) -> None:
+    """Its notes, and those of the ones that it leads, are answered; then the lane is as new."""
+    device = Device(dut)
+    await device.start()
+    await device.write([SRAM, [], [], []])
+    for tag in range(3):
+        device.signs[2].note(1, SRAM[tag], tag)
+    device.signs[2].note(0, SRAM[0], 0)
+    await device.bench.wait(20)
+    assert not device.lines[2].items
+    device.signs[2].failed = 0b01
+    found = await device.lines[2].receive(3)
+    assert [(f["tag"], f["mask"], f["answer"]) for f in found] == [
+        (tag, 0b10, Answer.MISMATCH) for tag in range(3)
+    ]
+    device.reads[2].send(shared_flit(SRAM[0], 0, 3, 0b11))  # was on its way
+    found = await device.lines[2].receive(1)
+    assert (found[0]["tag"], found[0]["mask"], found[0]["answer"]) == (0, 0b01, Answer.MISMATCH)
+    device.signs[2].failed = 0
+    device.reads[2].send(shared_flit(SRAM[9], 1, 3, 0b11))
+    for at in range(2):
+        device.signs[2].note(at, SRAM[9], 1)
+    found = await device.lines[2].receive(1)
+    assert (found[0]["data"], found[0]["mask"]) == (device.content[SRAM[9]], 0b11)
 
 
 def of_node(number: int) -> list[int]:
@@ -289,6 +452,13 @@ async def reset_in_the_middle_leaves_the_side_usable(dut: Any) -> None:
     await device.read([SRAM[:16], SRAM[16:32], SRAM[32:48], SRAM[48:]])
 
 
+UNDER_PRESSURE = (
+    "every_answer_is_on_the_lane_of_its_request",
+    "a_shared_read_is_served_when_all_have_room",
+    "shared_reads_pass_the_corner",
+)
+
+
 @pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
 def test_side(back_pressure: str) -> None:
     """A side of two nodes and a channel under one kind of pauses."""
@@ -297,7 +467,7 @@ def test_side(back_pressure: str) -> None:
         name="grid_side",
         test_module=__name__,
         parameters={"back_pressure": back_pressure},
-        testcase=None if back_pressure == "none" else "every_answer_is_on_the_lane_of_its_request",
+        testcase=None if back_pressure == "none" else ",".join(UNDER_PRESSURE),
     )
 
 

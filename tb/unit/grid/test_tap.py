@@ -120,7 +120,7 @@ class Device:
             "data": flit["data"],
             "tag": tag,
             "error": int(answer in (Answer.ERROR, Answer.MISMATCH)),
-            "poison": int(answer is Answer.POISON),
+            "poison": int(answer in (Answer.POISON, Answer.MISMATCH)),
         }
 
 

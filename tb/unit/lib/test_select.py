@@ -4,7 +4,7 @@
 from amaranth.hdl import Const, Module, Signal
 from amaranth.sim import Simulator
 
-from hw.lib.select import one_of
+from hw.lib.select import number_of, one_of
 
 
 def test_the_flagged_option_or_nothing_is_selected() -> None:
@@ -24,3 +24,24 @@ def test_the_flagged_option_or_nothing_is_selected() -> None:
     simulator.add_testbench(look)
     simulator.run()
     assert found == {0: (0, 0x5A), 1: (0x5A, 0x5A), 2: (0x13, 0x5A), 4: (0x7F, 0x5A)}
+
+
+def test_the_number_of_a_bit() -> None:
+    """Of each bit, for widths that are no powers of two as well."""
+    m = Module()
+    flags, numbers = Signal(5), [Signal(3, name=f"number{width}") for width in (2, 3, 5)]
+    m.d.comb += [
+        number.eq(number_of(flags[:width]))
+        for number, width in zip(numbers, (2, 3, 5), strict=True)
+    ]
+    found = []
+
+    async def look(ctx: object) -> None:
+        for at in range(5):
+            ctx.set(flags, 1 << at)  # type: ignore[attr-defined]
+            found.append([ctx.get(number) for number in numbers])  # type: ignore[attr-defined]
+
+    simulator = Simulator(m)
+    simulator.add_testbench(look)
+    simulator.run()
+    assert found == [[0, 0, 0], [1, 1, 1], [0, 2, 2], [0, 0, 3], [0, 0, 4]]

@@ -4,10 +4,10 @@
 import pytest
 
 from hw.net import flits
-from sim.golden.net import HASH_BITS, CollectorModel, Release, line_hash
+from sim.golden.net import HASH_BITS, CollectorModel, Note, Release, line_hash
 from tb.common.seeds import python_rng
 
-WIDTH = 46  # of an address and a tag of 6 bits
+WIDTH = 40
 
 
 def hash_by_parity(number: int) -> int:
@@ -20,17 +20,15 @@ def test_hash_is_the_parity_of_every_eighth_bit() -> None:
     """A bit of the address that no bit of the hash looks at would let two lines pass as one."""
     rng = python_rng("hash")
     assert HASH_BITS == flits.HASH_BITS
-    for number in [rng.getrandbits(WIDTH) for _ in range(300)]:
-        address, tag = number & (1 << 40) - 1, number >> 40
-        assert line_hash(address, tag) == hash_by_parity(number)
-        for bit in range(WIDTH):
-            other = number ^ 1 << bit
-            assert line_hash(other & (1 << 40) - 1, other >> 40) != line_hash(address, tag)
+    for address in [rng.getrandbits(WIDTH) for _ in range(300)]:
+        assert line_hash(address) == hash_by_parity(address)
+        assert all(line_hash(address ^ 1 << bit) != line_hash(address) for bit in range(WIDTH))
 
 
 @pytest.mark.parametrize("n_members", [1, 2, 3])
 def test_release_is_at_the_last_arrival_whatever_the_order(n_members: int) -> None:
-    """Second source: the k-th read goes with the last of itself and the k-th notes of all."""
+    """Second source: the k-th read goes with the last of itself and the k-th notes of all, unless
+    one of these means something else: then they are refused."""
     rng, mask = python_rng("collector model"), (1 << n_members) - 1
     for _ in range(50):
         model, arrived = CollectorModel(n_members, 2), [0] * (n_members + 1)
@@ -38,29 +36,42 @@ def test_release_is_at_the_last_arrival_whatever_the_order(n_members: int) -> No
         rng.shuffle(events)
         wrong = rng.randrange(4) if rng.random() < 0.5 else None
         for who in events:
-            at, before = arrived[who], min(arrived)
+            at = arrived[who]
             arrived[who] += 1
             if who == n_members:
-                gone = model.read(1, 64 * at, at, mask)
+                model.read(1, 64 * at, at, mask)
             else:
-                gone = model.note(who, line_hash(64 * at, at) ^ (who == 0 and at == wrong))
-            expected = [
-                Release(1, 64 * line, line, mask, line == wrong)
-                for line in range(before, min(arrived))
-            ]
-            assert gone == expected
+                changed = who == 0 and at == wrong
+                model.note(who, Note(line_hash(64 * at) ^ changed, at, 0))
+            gone = range(min(arrived))
+            expected = [Release(1, 64 * line, line, mask) for line in gone if line != wrong]
+            assert model.released == [[], expected]
+            assert model.refused == [[wrong] if wrong in gone else []] * n_members
 
 
-def test_cleared_member_is_waited_for_no_more() -> None:
-    """Its notes go, its reads go without it and are marked, others' are as before."""
+def test_members_that_failed_are_waited_for_no_more() -> None:
+    """Each note is answered once; others' groups are as before."""
     model = CollectorModel(3, 2)
+
+    def note(position: int, line: int, leader: int) -> None:
+        model.note(position, Note(line_hash(64 * line), line, leader))
+
     model.read(0, 64, 1, 0b011)
     model.read(1, 128, 2, 0b100)
-    model.note(0, line_hash(64, 1))
-    assert model.clear(0b010) == [Release(0, 64, 1, 0b001, True)]
-    assert model.note(1, 5) == []
-    assert model.clear(0) == []
-    assert model.note(2, line_hash(128, 2)) == [Release(1, 128, 2, 0b100, False)]
+    note(0, 1, 0)
+    model.fail(0b010)
+    assert model.refused == [[1], [], []]
+    note(1, 5, 0)
+    assert model.refused == [[1], [5], []]
+    model.fail(0b001)
+    note(1, 6, 0)
+    note(0, 6, 0)  # the leader's own note waits for its read
+    assert model.refused == [[1], [5, 6], []]
+    model.read(0, 384, 6, 0b011)
+    assert model.refused == [[1, 6], [5, 6], []]
+    model.fail(0)
+    note(2, 2, 2)
     model.read(0, 192, 3, 0b011)
-    model.note(0, line_hash(192, 3))
-    assert model.note(1, line_hash(192, 3)) == [Release(0, 192, 3, 0b011, False)]
+    for position in range(2):
+        note(position, 3, 0)
+    assert model.released == [[Release(0, 192, 3, 0b011)], [Release(1, 128, 2, 0b100)]]

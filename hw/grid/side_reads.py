@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of reads at a side: from the lanes to memories, and lines back."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.grid.geometry import GridGeometry
+from hw.grid.node_access import ask_memory, hear_memory, memory_place
+from hw.grid.read_entry import ReadEntry
+from hw.iface.memory import MemoryReadPort
+from hw.lib.arbiter import RoundRobinArbiter
+from hw.lib.elastic import SkidBuffer
+from hw.net.crosspoint import CrosspointSwitch
+from hw.net.sides import Side, corner_of
+
+__all__ = ["SideReads"]
+
+
+class SideReads(wiring.Component):
+    """Carries reads to the side's memories and lines back, of shared ones also beyond the corner.
+
+    Operation
+        1. Reads that elements share wait in their lane's `ReadEntry` for the whole group; those of
+           one element, and of the host on the last lane, pass beside them.
+        2. A line leaves on the lane on which its read came.
+        3. A shared read may be meant for a memory of the side beyond the corner. It passes this
+           side's switch, the corner, and that side's switch; its line comes back the same way. What
+           comes through a corner never goes on to another one.
+
+    Timing: 2 cycles through a switch, each way; 3 more each way through the corner. A flit per
+    cycle on each lane, to each memory and through the corner each way.
+
+    Parameters
+    ----------
+    geometry : the grid.
+    side : which one.
+
+    Members
+    -------
+    read : In(stream.Signature(flit)).array(lanes), line : Out(stream.Signature(flit)).array(lanes).
+    signs : In(LaneShapes.signs).array(lanes - 1), what the elements of the tiles' lanes say.
+    memory : Out(MemoryReadPort).array(nodes).
+    corner_read_o, corner_read_i, corner_line_o, corner_line_i : Out, In(stream), reads and lines to
+        and from the side beyond the corner; only where there are corners.
+    """
+
+    def __init__(self, *, geometry: GridGeometry, side: Side) -> None:
+        self.geometry, self.side = geometry, side
+        self.n_lanes, self.n_nodes = geometry.n_lanes(side), len(geometry.nodes(side))
+        shapes = geometry.shapes
+        # Lanes beyond the corner are numbered behind the own ones.
+        n_beyond = geometry.n_lanes(corner_of(side)) - 1 if geometry.has_corners else 0
+        lane = {"lane": range(self.n_lanes + n_beyond)}
+        self.read_shape = data.StructLayout({"flit": shapes.read, **lane})
+        self.line_shape = data.StructLayout({"flit": shapes.line, **lane})
+        kept = {name: shapes.read[name].shape for name in ("tag", "mask", "multicast")}
+        self.tag = data.StructLayout(kept | lane)
+        port = MemoryReadPort(link_bytes=geometry.link_bytes, tag_width=self.tag.size)
+        super().__init__(
+            {
+                "read": In(stream.Signature(shapes.read)).array(self.n_lanes),
+                "line": Out(stream.Signature(shapes.line)).array(self.n_lanes),
+                "signs": In(shapes.signs).array(self.n_lanes - 1),
+                "memory": Out(port).array(self.n_nodes),
+                **self.corner_ports(geometry),
+            }
+        )
+
+    @staticmethod
+    def corner_ports(geometry: GridGeometry) -> dict[str, Any]:
+        """Streams to and from the side beyond the corner."""
+        if not geometry.has_corners:
+            return {}
+        reads, lines = map(stream.Signature, (geometry.corner_read, geometry.corner_line))
+        return {
+            "corner_read_o": Out(reads),
+            "corner_read_i": In(reads),
+            "corner_line_o": Out(lines),
+            "corner_line_i": In(lines),
+        }
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        entries = []
+        for number, signs in enumerate(self.signs):
+            entry = ReadEntry(shapes=self.geometry.shapes, depth=self.geometry.shared_reads)
+            m.submodules[f"entry{number}"] = entry
+            wiring.connect(m, wiring.flipped(self.read[number]), entry.i)
+            m.d.comb += entry.signs.eq(signs)
+            entries.append(entry)
+        requests = self._elaborate_requests(m, entries)
+        lines = self._elaborate_answers(m)
+        if self.geometry.has_corners:
+            self._elaborate_corner_reads(m, requests)
+            self._elaborate_corner_lines(m, lines)
+        self._elaborate_lanes(m, lines, entries)
+        return m
+
+    def _switch(self, shape: Any, n_ways: int, n_exits: int, n_leaving: int) -> CrosspointSwitch:
+        """A switch with a port of the corner behind the others, if there is one; it takes what
+        comes from the first `n_leaving` ways, and nothing that comes from the corner."""
+        corner = int(self.geometry.has_corners)
+        leaving = [(a, n_exits) for a in range(n_leaving) if corner]
+        inside = [(a, b) for a in range(n_ways + corner) for b in range(n_exits)]
+        return CrosspointSwitch(
+            shape=shape,
+            n_inputs=n_ways + corner,
+            n_outputs=n_exits + corner,
+            crossings=inside + leaving,
+        )
+
+    def _elaborate_requests(self, m: Module, entries: list[ReadEntry]) -> CrosspointSwitch:
+        """From the lanes to the memories, and to the corner."""
+        m.submodules.read_switch = switch = self._switch(
+            self.read_shape, self.n_lanes, self.n_nodes, len(entries)
+        )
+        sources = [*(entry.o for entry in entries), self.read[-1]]
+        for number, source in enumerate(sources):
+            port = switch.i[number]
+            m.d.comb += [
+                port.valid.eq(source.valid),
+                port.payload.flit.eq(source.payload),
+                port.payload.lane.eq(number),
+                source.ready.eq(port.ready),
+                switch.target[number].eq(self._target(source.payload.address)),
+            ]
+        for number, port in enumerate(self.memory):
+            ask_memory(m, switch.o[number], port.request, self.tag, name=f"read_tag{number}")
+        return switch
+
+    def _target(self, address: Value) -> Value:
+        """One-hot, which of the memories is meant, or the corner behind them."""
+        side, memory = memory_place(self.geometry, address, self.n_nodes)
+        if not self.geometry.has_corners:
+            return memory
+        here = side == self.side
+        return Cat(memory & here.replicate(self.n_nodes), ~here)
+
+    def _elaborate_corner_reads(self, m: Module, switch: CrosspointSwitch) -> None:
+        """Reads that leave through the corner, and those that come."""
+        m.submodules.corner_reads = corner = SkidBuffer(shape=self.geometry.corner_read)
+        wiring.connect(m, wiring.flipped(self.corner_read_i), corner.i)
+        into, leaving, outer = switch.i[-1], switch.o[-1], self.corner_read_o
+        m.d.comb += [
+            into.valid.eq(corner.o.valid),
+            into.payload.flit.eq(corner.o.payload.flit),
+            into.payload.lane.eq(self.n_lanes + corner.o.payload.lane),
+            corner.o.ready.eq(into.ready),
+            switch.target[-1].eq(self._target(corner.o.payload.flit.address)),
+            outer.valid.eq(leaving.valid),
+            outer.payload.flit.eq(leaving.payload.flit),
+            outer.payload.lane.eq(leaving.payload.lane),
+            leaving.ready.eq(outer.ready),
+        ]
+
+    def _elaborate_answers(self, m: Module) -> CrosspointSwitch:
+        """From the memories to the lanes, and to the corner."""
+        m.submodules.line_switch = switch = self._switch(
+            self.line_shape, self.n_nodes, self.n_lanes, self.n_nodes
+        )
+        for number, port in enumerate(self.memory):
+            into, response = switch.i[number], port.response
+            name = f"line_tag{number}"
+            kept = hear_memory(m, response, into.payload.flit, self.tag, name=name)
+            out = Signal(range(len(switch.o)), name=f"line_out{number}")
+            m.d.comb += [
+                into.valid.eq(response.valid),
+                response.ready.eq(into.ready),
+                into.payload.lane.eq(kept.lane),
+                out.eq(Mux(kept.lane < self.n_lanes, kept.lane, self.n_lanes)),
+                switch.target[number].eq(1 << out),
+            ]
+        return switch
+
+    def _elaborate_corner_lines(self, m: Module, switch: CrosspointSwitch) -> None:
+        """Lines that leave through the corner, and those that come."""
+        m.submodules.corner_lines = corner = SkidBuffer(shape=self.geometry.corner_line)
+        wiring.connect(m, wiring.flipped(self.corner_line_i), corner.i)
+        into, leaving, outer = switch.i[-1], switch.o[-1], self.corner_line_o
+        m.d.comb += [
+            into.valid.eq(corner.o.valid),
+            into.payload.flit.eq(corner.o.payload.flit),
+            corner.o.ready.eq(into.ready),
+            switch.target[-1].eq(1 << corner.o.payload.lane),
+            outer.valid.eq(leaving.valid),
+            outer.payload.flit.eq(leaving.payload.flit),
+            outer.payload.lane.eq(leaving.payload.lane - self.n_lanes),
+            leaving.ready.eq(outer.ready),
+        ]
+
+    def _elaborate_lanes(
+        self, m: Module, switch: CrosspointSwitch, entries: list[ReadEntry]
+    ) -> None:
+        """Lines, and what the entries answer themselves, take turns on their lane."""
+        for number, lane in enumerate(self.line):
+            port = switch.o[number]
+            refusals = [entry.refused for entry in entries[number : number + 1]]
+            turns = RoundRobinArbiter(shape=lane.payload.shape(), n_inputs=1 + len(refusals))
+            m.submodules[f"turns{number}"] = turns
+            m.d.comb += [
+                turns.i[0].valid.eq(port.valid),
+                turns.i[0].payload.eq(port.payload.flit),
+                port.ready.eq(turns.i[0].ready),
+            ]
+            for refused in refusals:
+                wiring.connect(m, refused, turns.i[1])
+            wiring.connect(m, turns.o, wiring.flipped(lane))
