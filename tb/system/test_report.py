@@ -91,7 +91,8 @@ def test_page_of_a_grid(tmp_path: Path) -> None:
     trace = tmp_path / "run.pftrace"
     found = []
     for counters in (True, False):
-        job = prepare_grid_gemm(CONFIG, a, b)
+        # A shared line would be one flit of its lane and one of each tap.
+        job = prepare_grid_gemm(CONFIG, a, b, multicast=False)
         task = OnGrid(
             CONFIG,
             job,
