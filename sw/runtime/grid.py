@@ -13,6 +13,7 @@ from hw.arch.csr import (
     ControlPage,
     JobState,
 )
+from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 from sw.errors import UserError
@@ -27,6 +28,9 @@ from sw.runtime.triage import DebugRead, command_text, triage
 __all__ = ["Grid", "Place"]
 
 _FREEZE, _RESTART = 1, 2  # what GRID_SNAPSHOT does
+_TAKEN_ALONG = (Trap.MULTICAST_MISMATCH, Trap.ABORTED)
+"""Causes that another element may have brought about."""
+
 Place = tuple[int, int]
 """Row and column of an element."""
 
@@ -250,17 +254,26 @@ class Grid(RegisterPage):
             )
 
     def _raise_error(self, places: Collection[Place], job: int) -> None:
-        """Raise for the first element on which the job failed."""
+        """Raise for the first element on which the job failed, if possible by itself."""
         if not self.register("GRID_FAILED") >> job & 1:
             return
         error = self.register("GRID_ERROR")
         first = (error & 0xFF, error >> 8 & 0xFF)
         # That of another job, if one failed before.
         known = [first] if error >> 24 & 0x7F == job and first in places else []
-        for place in (*known, *places):
-            element = self.element(place)
-            if element.register("JOB_STATE") == JobState.ERROR:
-                raise element_error(element, f"Element {place}: ")
+        failed = [
+            place
+            for place in dict.fromkeys((*known, *places))
+            if self.element(place).register("JOB_STATE") == JobState.ERROR
+        ]
+        # One that others took along may be the first to come to rest.
+        by_itself = [
+            place
+            for place in failed
+            if self.element(place).register("ERROR_CAUSE") not in _TAKEN_ALONG
+        ]
+        for place in (*by_itself, *failed):
+            raise element_error(self.element(place), f"Element {place}: ")
 
 
 def _selection(places: Iterable[Place]) -> tuple[int, int]:
