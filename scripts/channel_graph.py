@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from hw.config import PRESETS
-from sim.channels import ChannelGraph, channel_graph, chip_netlist, chip_waits
+from sim.channels import ChannelGraph, channel_graph, chip_arrivals, chip_netlist, chip_waits
 
 __all__ = ["describe", "main"]
 
@@ -41,7 +41,9 @@ def main() -> int:
     code = 0
     for name in arguments.config or ["tiny"]:
         config = PRESETS[name]
-        graph = channel_graph(chip_netlist(config), chip_waits(config))
+        graph = channel_graph(
+            chip_netlist(config), chip_waits(config), arrivals=chip_arrivals(config)
+        )
         print(f"{name}: {describe(graph)}", flush=True)
         for channel in sorted(graph.waits) if arguments.all else ():
             print(f"  {channel} -> {', '.join(sorted(graph.waits[channel])) or 'an end'}")

@@ -13,6 +13,7 @@ from unittest import mock
 from amaranth.hdl import Const, Elaboratable, Instance, Value
 from amaranth.lib.wiring import In
 
+from hw.arch.csr import N_GROUPS
 from hw.config import ChipConfig
 from hw.grid.chip import GridChip
 from hw.grid.geometry import GridGeometry
@@ -24,7 +25,7 @@ from hw.yosys import run_yosys
 from sim.channels.names import recorded_streams
 from sim.channels.netlist import Netlist
 
-__all__ = ["chip_netlist", "chip_waits", "component_netlist"]
+__all__ = ["chip_arrivals", "chip_netlist", "chip_waits", "component_netlist"]
 
 _CUTS = ("trap", "halt", "halt_request", "element_reset")
 """An abort and a trap empty what is held up, so nothing waits for one."""
@@ -58,6 +59,19 @@ def chip_waits(config: ChipConfig) -> dict[str, list[str]]:
     A stream that is not here waits for nobody: an element's answers and acknowledgements above all.
     """
     return {**_element_waits(config), **_slice_waits(config), **_dram_waits(config)}
+
+
+def chip_arrivals(config: ChipConfig) -> dict[str, list[str]]:
+    """What only looks like waiting for room: the groups of a collector share the notes' queues, but
+    a member is in one group at a time, so no note stands before one of another group."""
+    geometry = GridGeometry(config)
+    found: dict[str, list[str]] = {}
+    for side in geometry.sides:
+        for lane in range(geometry.n_lanes(side) - 1):
+            entry = f"side_{side.name.lower()}.reads.entry{lane}"
+            reads = [f"{entry}.collector.reads{group}.o" for group in range(N_GROUPS)]
+            found |= {name: [other for other in reads if other != name] for name in reads}
+    return found
 
 
 def _element_waits(config: ChipConfig) -> dict[str, list[str]]:

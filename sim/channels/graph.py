@@ -58,7 +58,10 @@ class ChannelGraph:
 
 
 def channel_graph(
-    netlist: Netlist, more: Mapping[str, Collection[str]] | None = None
+    netlist: Netlist,
+    more: Mapping[str, Collection[str]] | None = None,
+    *,
+    arrivals: Mapping[str, Collection[str]] | None = None,
 ) -> ChannelGraph:
     """The channels of a netlist, and who waits for whom.
 
@@ -68,11 +71,14 @@ def channel_graph(
         What was built.
     more : Mapping[str, Collection[str]], optional
         Streams by path, and those for which each waits besides: what boxes and the world do.
+    arrivals : Mapping[str, Collection[str]], optional
+        Streams by path, and those for which each does not wait, though the netlist looks so:
+        something arrives when these move, and no room is missing.
 
     Raises
     ------
     KeyError
-        If `more` names a stream that is not there.
+        If one of them names a stream that is not there.
     """
     walk = _Walk(netlist)
     edges = {name: walk.back_from(driver) for driver, name in walk.channels.items()}
@@ -81,6 +87,10 @@ def channel_graph(
         found = {walk.channels.get(walk.drivers[other]) for other in others}
         if a is not None:
             edges[a] |= {b for b in found if b not in (None, a)}
+    for path, others in (arrivals or {}).items():
+        edges[walk.channels[walk.drivers[path]]] -= {
+            walk.channels[walk.drivers[other]] for other in others
+        }
     waits = {name: frozenset(others) for name, others in edges.items()}
     return ChannelGraph(waits=waits, n_free=walk.n_free)
 

@@ -14,7 +14,7 @@ from hw.net.crosspoint import CrosspointSwitch
 from hw.net.lane_hop import LaneHop
 from hw.net.merge_hop import MergeHop
 from scripts.channel_graph import describe
-from sim.channels import ChannelGraph, channel_graph, chip_netlist, chip_waits
+from sim.channels import ChannelGraph, channel_graph, chip_arrivals, chip_netlist, chip_waits
 from sim.channels.chip import component_netlist
 
 FLIT = data.StructLayout({"value": 4, "mask": 2})
@@ -94,15 +94,15 @@ def test_a_grid_has_no_ring(name: str) -> None:
     """Reads, writes, lines and acknowledgements, control and links; if an element's answers waited
     for its requests, as they would without reserved room, there would be rings in both networks."""
     config = PRESETS[name]
-    netlist, waits = chip_netlist(config), chip_waits(config)
-    graph = channel_graph(netlist, waits)
+    netlist, waits, arrivals = chip_netlist(config), chip_waits(config), chip_arrivals(config)
+    graph = channel_graph(netlist, waits, arrivals=arrivals)
     assert graph.cycle() == []
     kinds = ("read", "write", "line", "ack", "access", "report")
     for kind in kinds:
         assert any(kind in channel for channel in graph.waits), kind
     for memory, others in (("memory_read", {"read", "line"}), ("memory_write", {"write", "ack"})):
         careless = {f"tile0_0.pe.{memory}.response": [f"tile0_0.pe.{memory}.request"]}
-        ring = channel_graph(netlist, {**waits, **careless}).cycle()
+        ring = channel_graph(netlist, {**waits, **careless}, arrivals=arrivals).cycle()
         assert all(any(kind in channel for channel in ring) for kind in others)
 
 
