@@ -79,6 +79,10 @@ class Grid(RegisterPage):
         self.set_register("GRID_ROWS", rows)
         self.set_register("GRID_COLS", columns)
 
+    def select_places(self, places: Iterable[Place]) -> None:
+        """Let page SELECTED mean these elements, all of some rows and columns."""
+        self.select(*_selection(places))
+
     def store_lists(self, base: int, lists: Mapping[Place, bytes]) -> tuple[int, int, int]:
         """Write command lists at equal distances; the distances of rows and columns, the quads."""
         room = -(-max(len(commands) for commands in lists.values()) // ALIGN) * ALIGN
@@ -176,7 +180,7 @@ class Grid(RegisterPage):
 
     def abort(self, places: Iterable[Place]) -> None:
         """Abort whatever runs or waits on the elements of a sub-grid."""
-        self.select(*_selection(places))
+        self.select_places(places)
         self.selected.set_register("JOB_ABORT", 1)
 
     def job_cycles(self, job: int = 0) -> int:

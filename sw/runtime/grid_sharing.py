@@ -87,8 +87,9 @@ def _fetches(commands: bytes, cb: int) -> str:
 
 
 def set_groups(grid: "Grid", sharing: Sharing, places: Mapping["Place", bytes]) -> None:
-    """Tell the elements which are selected with whom they share: what most of them have to all at
-    once, the rest one by one."""
+    """Tell these elements, all of some rows and columns, with whom they share: what most of them
+    have to all at once, the rest one by one."""
+    grid.select_places(places)
     values = {place: sharing.registers(place) for place in places}
     for group in range(N_GROUPS):
         name = f"MULTICAST{group}"

@@ -91,6 +91,14 @@ def test_products_are_the_same_shared_and_not(
             assert run.perf["multicast"] == multicast
 
 
+def test_groups_are_set_for_all_who_work(grid: Grid) -> None:
+    """Would break if elements that the job before left out did not hear of their groups."""
+    check_product(grid, (8, 8, 40), INT8)  # on one element
+    set_masks(grid, PLACES, 0)
+    check_product(grid, (8, 8, 40), INT8)
+    check_usable(grid)
+
+
 def test_a_ragged_edge_shares_with_nobody() -> None:
     """Would break if elements that fetch differently were in one group: they would trap."""
     a, b = np.zeros((64, 64), np.int8), np.zeros((64, 40), np.int8)  # 16 and 24 columns
