@@ -66,7 +66,7 @@ def product(grid: Grid, tiles: tuple[int, int], *, n_rows: int = TILE) -> GridGe
     rng = numpy_rng(f"links {tiles}")
     a = rng.integers(-128, 128, (tiles[0] * n_rows, K)).astype(np.int8)
     b = rng.integers(-128, 128, (K, tiles[1] * TILE)).astype(np.int8)
-    job = prepare_grid_gemm(CONFIG, a, b, k_parts=1)
+    job = prepare_grid_gemm(CONFIG, a, b, k_parts=1, multicast=False)
     store_operands(grid.port, job.spot, (a, b, None, None))
     return job
 
