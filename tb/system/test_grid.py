@@ -173,7 +173,7 @@ def test_abort_with_traffic_in_flight(grid: Grid) -> None:
     """Would break if an answer for an aborted job reached the next one."""
     rng = numpy_rng("abort")
     a, b = (bits(rng, shape, next(iter(TYPES))) for shape in ((60, 200), (200, 60)))
-    job = prepare_grid_gemm(CONFIG, a, b)
+    job = prepare_grid_gemm(CONFIG, a, b, multicast=False)
     for cycles in (0, 37, 150, 400):
         grid.start(job.spot.commands, job.lists)
         grid.port.run(cycles)
