@@ -54,7 +54,8 @@ class AddressGenerator(wiring.Component):
            and steps need and advance `tail_adv`; 0 changes nothing.
         5. `step_level` 5 and up makes the nest one step; `adv_level` 5 and 6 advance at its end.
         6. `stop` drops everything, and takes no nest while it is high. A step that is being asked
-           for stays at `acquire` until it is granted (streams take nothing back), which is ignored.
+           for, also in the first cycle of `stop`, stays at `acquire` until it is granted (streams
+           take nothing back), which is ignored.
 
     Timing
         First address 5 cycles after `nest` is taken when the first step is granted at once. Then

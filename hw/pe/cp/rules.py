@@ -99,7 +99,10 @@ def _dma_in(f: data.View, limits: CheckLimits) -> Iterator[Rule]:
     for column, unit in enumerate(UNITS_OF_OPCODE[Opcode.DMA_IN]):
         if unit not in limits.units:
             yield "column", f.column == column
-    yield "multicast", f.multicast & (f.column >= limits.multicast_lanes)
+    if limits.multicast_lanes == 0:
+        yield "multicast", f.multicast
+    elif limits.multicast_lanes == 1:
+        yield "multicast", f.multicast & f.column
 
 
 def _dma_out(f: data.View, limits: CheckLimits) -> Iterator[Rule]:

@@ -14,7 +14,7 @@ from hw.iface.limits import AddressRange, RateLimit
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.iface.pe import CbPort, CbRole, LsReadPort, UnitControl
 from hw.lib.address_generator import StepReporter
-from hw.lib.elastic import PingPongBuffer, PipeStage
+from hw.lib.elastic import PipeStage
 from hw.pe.fi.adder import LineAdder
 from hw.pe.fi.assembler import LineAssembler, assembled_layout
 from hw.pe.fi.control import EngineControl, fault_layout
@@ -114,7 +114,7 @@ class FabricWriter(wiring.Component):
         m.submodules.guard = guard = RangeGuard(geometry=geometry, writes=True)
         m.submodules.fetcher = fetcher = LineFetcher(geometry=geometry)
         m.submodules.assembler = assembler = LineAssembler(geometry=geometry)
-        m.submodules.assembled = assembled = PingPongBuffer(shape=assembled_layout(geometry))
+        m.submodules.assembled = assembled = PipeStage(shape=assembled_layout(geometry))
         m.submodules.reporter = reporter = StepReporter(role=CbRole.CONSUMER)
         m.submodules.engine = engine = EngineControl(
             opcode=Opcode.DMA_OUT, indexed_opcode=Opcode.SCATTER
@@ -208,7 +208,7 @@ class FabricWriter(wiring.Component):
         return adder
 
     def _elaborate_requests(
-        self, m: Module, engine: EngineControl, assembled: PingPongBuffer, adder: LineAdder | None
+        self, m: Module, engine: EngineControl, assembled: PipeStage, adder: LineAdder | None
     ) -> None:
         """Assembled lines take tags; they are written, or read first and written as sums."""
         geometry, pool, lines = self.geometry, self.pool, assembled.o
