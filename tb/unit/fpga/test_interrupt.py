@@ -12,6 +12,8 @@ import pytest
 
 _ROOT = Path(__file__).resolve().parents[3]
 _CODE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 from hw.fpga.devices import DEVICES
 from sw.synth.placement import place
 from sw.synth.synthesis import synthesise
