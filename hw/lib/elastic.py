@@ -23,7 +23,18 @@ from amaranth.lib.wiring import In, Out
 __all__ = ["PingPongBuffer", "PipeStage", "SkidBuffer", "StreamFifo"]
 
 
-class PipeStage(wiring.Component):
+class _Stage(wiring.Component):
+    """What all stages of latency 1 have in common."""
+
+    latency = 1
+    """Cycles from a transfer at `i` to the first cycle in which the word is at `o`."""
+
+    def __init__(self, *, shape: ShapeLike) -> None:
+        self.shape = shape
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+
+class PipeStage(_Stage):
     """One register between two streams; the cheapest way to cut the forward path.
 
     Operation: takes a word when it is empty or when its word leaves in the same cycle.
@@ -40,13 +51,6 @@ class PipeStage(wiring.Component):
     o : Out(stream.Signature(shape)), the same words.
     """
 
-    latency = 1
-    """Cycles from a transfer at `i` to the first cycle in which the word is at `o`."""
-
-    def __init__(self, *, shape: ShapeLike) -> None:
-        self.shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
-
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
@@ -58,7 +62,7 @@ class PipeStage(wiring.Component):
         return m
 
 
-class SkidBuffer(wiring.Component):
+class SkidBuffer(_Stage):
     """Two registers between two streams that cut every path and keep full throughput.
 
     Operation: words go through the output register. When the sink stalls, the word that the source
@@ -75,13 +79,6 @@ class SkidBuffer(wiring.Component):
     i : In(stream.Signature(shape)), words to delay.
     o : Out(stream.Signature(shape)), the same words.
     """
-
-    latency = 1
-    """Cycles from a transfer at `i` to the first cycle in which the word is at `o`."""
-
-    def __init__(self, *, shape: ShapeLike) -> None:
-        self.shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -112,7 +109,7 @@ class SkidBuffer(wiring.Component):
         return m
 
 
-class PingPongBuffer(wiring.Component):
+class PingPongBuffer(_Stage):
     """Two registers between two streams that cut every path and keep full throughput.
 
     Operation: words go into the two registers in turn, and leave them in turn. So whether the sink
@@ -130,13 +127,6 @@ class PingPongBuffer(wiring.Component):
     i : In(stream.Signature(shape)), words to delay.
     o : Out(stream.Signature(shape)), the same words.
     """
-
-    latency = 1
-    """Cycles from a transfer at `i` to the first cycle in which the word is at `o`."""
-
-    def __init__(self, *, shape: ShapeLike) -> None:
-        self.shape = shape
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
