@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses for the arrays of a job, all in one memory."""
+"""Addresses for the arrays of a job."""
 
 import itertools
 from collections.abc import Mapping
@@ -13,7 +13,10 @@ __all__ = ["ALIGN", "PLACES", "allocate", "clear_last_line", "store_array", "who
 
 ALIGN = 64
 """Every array begins at a multiple of it."""
-PLACES = ("auto", "sram", "dram")
+PLACES = ("auto", "sram", "dram", "weights")
+"""Where operands may be asked to lie; `weights`: B in DRAM, the rest in SRAM."""
+_WEIGHTS = "B"
+"""Name of the array that `weights` puts into DRAM."""
 
 
 def allocate(
@@ -21,14 +24,19 @@ def allocate(
 ) -> tuple[str, dict[str, int]]:
     """Choose an address for each named size in bytes; the memory's name, and the addresses.
 
-    `where` is `sram`, `dram` or `auto`: SRAM if all fits. `what` names it all in the sentence that
-    says it does not.
+    `where` is one of `PLACES`; `auto` is SRAM if all fits, else DRAM. `what` names it all in the
+    sentence that says it does not.
 
     Raises
     ------
     UserError
         If they do not fit.
     """
+    if where == "weights":
+        rest = {name: size for name, size in sizes.items() if name != _WEIGHTS}
+        _, found = allocate(config, rest, "sram", what=what)
+        _, weights = allocate(config, {_WEIGHTS: sizes[_WEIGHTS]}, "dram", what=_WEIGHTS)
+        return where, {name: (found | weights)[name] for name in sizes}
     memories = {
         "sram": (address_map.SRAM.base, config.sram.size_bytes),
         "dram": (address_map.DRAM.base, config.dram.size_bytes),

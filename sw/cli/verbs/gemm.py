@@ -46,6 +46,7 @@ class Place(enum.StrEnum):
     AUTO = "auto"
     SRAM = "sram"
     DRAM = "dram"
+    WEIGHTS = "weights"
 
 
 class OutFormat(enum.StrEnum):
@@ -88,7 +89,11 @@ def command(
         Path | None, typer.Option("--json", metavar="PERF", help="Write performance figures here.")
     ] = None,
     place: Annotated[
-        Place, typer.Option("--place", help="Memory of A, B and C; auto: SRAM if they fit.")
+        Place,
+        typer.Option(
+            "--place",
+            help="Of A, B and C; auto: SRAM if they fit; weights: B in DRAM, the rest in SRAM.",
+        ),
     ] = Place.AUTO,
     dtype: Annotated[
         Dtype | None, typer.Option("--dtype", help="Convert A and B to this format first.")
@@ -244,9 +249,10 @@ def _check_grid(
 
 
 def _summary(figures: dict[str, Any], output: Path, page: Path | None) -> str:
+    place = {"weights": "SRAM, B from DRAM"}.get(figures["place"], figures["place"].upper())
     what = (
         f"{figures['m']} x {figures['n']} x {figures['k']} {figures['dtype_a']} to"
-        f" {figures['out']} on {figures['config']} from {figures['place'].upper()}"
+        f" {figures['out']} on {figures['config']} from {place}"
     )
     if figures["cycles"] is None:
         return f"{what}: {figures['simulation_seconds']:.2f} s, functional -> {output}"

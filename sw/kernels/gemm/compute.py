@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that multiply, finish and store one region of C."""
 
+import math
+
 from hw.arch.commands import NEVER, Destination, Opcode, SimdSource, Source
 from sw.kernels.gemm.epilogue import PROGRAM
 from sw.kernels.gemm.load import CB_A, CB_B, CB_VECTORS
 from sw.kernels.gemm.sizes import UNIT, Sizes
 from sw.kernels.gemm.spans import Span
 
-__all__ = ["CB_OUT", "drain", "finish", "multiply", "multiply_held", "store"]
+__all__ = [
+    "CB_OUT",
+    "by_bank",
+    "can_go_by_bank",
+    "drain",
+    "finish",
+    "multiply",
+    "multiply_held",
+    "store",
+]
 
 CB_OUT = 2
 
@@ -83,16 +94,83 @@ def multiply_held(
     )
 
 
+def by_bank(
+    sizes: Sizes, rows: Span, columns: Span, part: range, command: tuple[Opcode, Fields]
+) -> list[tuple[Opcode, Fields]]:
+    """An MML as two, of which the second multiplies the last block bank by bank, in the order in
+    which these are drained, so that all but one leave while others are still multiplied.
+
+    The whole block's operands stay in local memory meanwhile. For blocks of `can_go_by_bank` only.
+    """
+    opcode, fields = command
+    a_step, b_step = sizes.a_step_bytes(rows.size), sizes.b_step_bytes(columns.tiles)
+    last: Fields = {
+        "count1": len(part),
+        "count2": columns.tiles,
+        "count3": rows.tiles,
+        "count4": 1,
+        "a_stride1": a_step // sizes.word,
+        "a_stride3": sizes.tile,
+        "a_step_level": 1,
+        "a_adv_level": 5,
+        "a_need": math.ceil(min(rows.size, sizes.tile) * sizes.word / UNIT),
+        "a_adv": len(part) * a_step // UNIT,
+        "b_stride1": b_step // sizes.word,
+        "b_stride2": sizes.tile,
+        "b_stride3": 0,
+        "b_stride4": 0,
+        "b_step_level": 1,
+        "b_adv_level": 5,
+        "b_need": sizes.tile * sizes.word // UNIT,
+        "b_adv": len(part) * b_step // UNIT,
+        "bank_stride1": 0,
+        "bank_stride2": rows.tiles % sizes.pe.re.banks,
+        "bank_stride3": 1,
+        "held_level": 1,
+        "k_level": 1,
+        "m_level": 3,
+        "n_level": 2,
+    }
+    earlier = fields["count4"] - 1
+    if not earlier:
+        return [(opcode, fields | last)]
+    # What an operand gives up at the end of the command, it now does at the end of the second.
+    kept = {name: NEVER for name in ("a_adv_level", "b_adv_level") if fields[name] == 5}
+    return [(opcode, fields | {"count4": earlier} | kept), (opcode, fields | last)]
+
+
+def can_go_by_bank(sizes: Sizes, rows: Span, columns: Span) -> bool:
+    """Whether `by_bank` is of use for a block, and possible: each step has a whole tile's extent,
+    so there must be one."""
+    whole = rows.tiles == 1 or not rows.last
+    return in_strips(sizes) and whole and sizes.holds_block(rows, columns)
+
+
+def in_strips(sizes: Sizes) -> bool:
+    """Whether a block leaves in strips, a row of its tiles each, and not as a whole: sums do;
+    rows that the SIMD engine has made narrow would leave half of each line empty."""
+    return not sizes.problem.epilogue.uses_engine(sizes.problem.accumulator)
+
+
+def _strip_units(sizes: Sizes, rows: Span, columns: Span) -> int:
+    """64-byte units of a strip in local memory; the last one is as long as all."""
+    n_rows = min(rows.size, sizes.tile)
+    return math.ceil(n_rows * sizes.out_pitch_bytes(columns) / UNIT)
+
+
 def drain(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
     """Banks to row-major result blocks in local memory, or row by row to the SIMD engine."""
+    banks = {"m": 1, "n": rows.tiles % sizes.pe.re.banks}
+    inner, outer = ("n", "m") if in_strips(sizes) else ("m", "n")
+    tiles = {"m": rows.tiles, "n": columns.tiles}
     fields: Fields = {
         "count0": min(rows.size, sizes.tile),
-        "count1": rows.tiles,
-        "count2": columns.tiles,
+        "count1": tiles[inner],
+        "count2": tiles[outer],
         **_blocks(sizes, rows, columns),
-        "bank_stride1": 1,
-        "bank_stride2": rows.tiles % sizes.pe.re.banks,
-        "m_level": 1,
+        "bank_stride1": banks[inner],
+        "bank_stride2": banks[outer],
+        "m_level": 1 if inner == "m" else 2,
         "m_tail": rows.last,
         "format": sizes.problem.accumulator,
     }
@@ -102,11 +180,15 @@ def drain(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
         return Opcode.DRAIN, fields | {"destination": Destination.SOUTH}
     if sizes.problem.uses_engine:
         return Opcode.DRAIN, fields | {"destination": Destination.SE}
-    pitch = sizes.out_pitch_bytes(columns) // sizes.word
+    strip = _strip_units(sizes, rows, columns)
     return Opcode.DRAIN, fields | {
-        "stride0": pitch,
-        "stride1": sizes.tile * pitch,
-        **_out(sizes, rows, columns),
+        "cb": CB_OUT,
+        "stride0": sizes.out_pitch_bytes(columns) // sizes.word,
+        "stride1": sizes.tile * sizes.problem.out_bytes // sizes.word,
+        "step_level": 2,
+        "adv_level": 2,
+        "need": strip,
+        "adv": strip,
     }
 
 
@@ -116,21 +198,9 @@ def _blocks(sizes: Sizes, rows: Span, columns: Span) -> Fields:
     return {"count3": inner.count, "count4": outer.count}
 
 
-def _out(sizes: Sizes, rows: Span, columns: Span) -> Fields:
-    """The result block as an operand of DRAIN or SIMD, but for the strides of rows."""
-    block = sizes.out_block_bytes(rows, columns) // UNIT
-    return {
-        "cb": CB_OUT,
-        "stride2": sizes.tile * sizes.problem.out_bytes // sizes.word,
-        "step_level": 3,
-        "adv_level": 3,
-        "need": block,
-        "adv": block,
-    }
-
-
 def finish(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
     """The epilogue: a row of a tile at a time, in the order in which `drain` sends them."""
+    out = sizes.out_block_bytes(rows, columns) // UNIT
     fields: Fields = {
         "program": PROGRAM,
         "source": SimdSource.RE,
@@ -138,8 +208,13 @@ def finish(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
         "count1": rows.size,
         "count2": columns.tiles,
         **_blocks(sizes, rows, columns),
+        "cb": CB_OUT,
         "stride1": sizes.out_pitch_bytes(columns) // sizes.word,
-        **_out(sizes, rows, columns),
+        "stride2": sizes.tile * sizes.problem.out_bytes // sizes.word,
+        "step_level": 3,
+        "adv_level": 3,
+        "need": out,
+        "adv": out,
     }
     n_vectors = sizes.problem.epilogue.n_vectors
     if not n_vectors:
@@ -156,25 +231,36 @@ def finish(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
 
 
 def store(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
-    """Result blocks to memory."""
+    """Result blocks to memory, or their strips."""
     p = sizes.problem
-    block = sizes.out_block_bytes(rows, columns) // UNIT
     steps = [(rows.count, rows.size * p.c_pitch), (columns.count, columns.size * p.out_bytes)]
     inner, outer = reversed(steps) if sizes.held_blocks else steps
-    return Opcode.DMA_OUT, {
+    fields: Fields = {
         "mem_addr": p.c_address + rows.start * p.c_pitch + columns.start * p.out_bytes,
         "count0": columns.size * p.out_bytes,
         "stride0": sizes.word,
         "count1": rows.size,
         "mem_stride1": p.c_pitch,
         "stride1": sizes.out_pitch_bytes(columns),
-        "count2": inner[0],
-        "mem_stride2": inner[1],
-        "count3": outer[0],
-        "mem_stride3": outer[1],
+        "count3": inner[0],
+        "mem_stride3": inner[1],
+        "count4": outer[0],
+        "mem_stride4": outer[1],
         "cb": CB_OUT,
         "step_level": 2,
         "adv_level": 2,
-        "need": block,
-        "adv": block,
     }
+    if not in_strips(sizes):
+        block = sizes.out_block_bytes(rows, columns) // UNIT
+        return Opcode.DMA_OUT, fields | {"need": block, "adv": block}
+    strip = _strip_units(sizes, rows, columns)
+    fields |= {
+        "count1": min(rows.size, sizes.tile),
+        "count2": rows.tiles,
+        "mem_stride2": sizes.tile * p.c_pitch,
+        "need": strip,
+        "adv": strip,
+    }
+    if rows.last and rows.tiles > 1:
+        fields |= {"tail_level": 2, "tail_inner": 1, "tail_count": rows.last}
+    return Opcode.DMA_OUT, fields

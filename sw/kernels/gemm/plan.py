@@ -5,13 +5,24 @@ from hw.arch.commands import Opcode
 from hw.arch.units import Unit
 from hw.config import PeConfig
 from sw.kernels.command_list import CommandList
-from sw.kernels.gemm.compute import CB_OUT, drain, finish, multiply, multiply_held, store
+from sw.kernels.gemm.compute import (
+    CB_OUT,
+    by_bank,
+    can_go_by_bank,
+    drain,
+    finish,
+    multiply,
+    multiply_held,
+    store,
+)
 from sw.kernels.gemm.load import CB_A, CB_B, CB_VECTORS, fetch_a, fetch_b, fetch_vectors
 from sw.kernels.gemm.problem import GemmPlan, GemmProblem
 from sw.kernels.gemm.sizes import UNIT, Sizes
 from sw.kernels.gemm.spans import MOST, Span, spans
 
 __all__ = ["plan_gemm"]
+
+_Command = tuple[Opcode, dict[str, int]]
 
 
 class _Planner:
@@ -24,7 +35,7 @@ class _Planner:
         self.sizes = Sizes(pe, problem, held_blocks=held_blocks)
         self.commands = CommandList()
 
-    def _add(self, command: tuple[Opcode, dict[str, int]]) -> None:
+    def _add(self, command: _Command) -> None:
         opcode, fields = command
         self.commands.add(opcode, **fields)
 
@@ -58,7 +69,7 @@ class _Planner:
         if self.problem.uses_engine and self.problem.epilogue.n_vectors:
             self._add(fetch_vectors(self.sizes, columns))
 
-    def region(self, rows: Span, columns: Span) -> None:
+    def region(self, rows: Span, columns: Span, *, is_last: bool) -> None:
         """The commands of one region (more MMLs with a resident B)."""
         sizes, whole = self.sizes, self.sizes.k_parts[0]
         self.load_vectors(columns)
@@ -68,22 +79,33 @@ class _Planner:
             self.commands.add(Opcode.FENCE, units=1 << Unit.FI_IN_ROW | 1 << Unit.FI_IN_COL)
         # A resident panel is popped when its command ends, so there is one command per panel.
         blocks = [rows.count] * columns.count if sizes.resident else [rows.count * columns.count]
-        self._add(multiply(sizes, rows, columns, whole, blocks[0]))
-        self.finish_and_store(rows, columns)
-        for count in blocks[1:]:
-            self._add(multiply(sizes, rows, columns, whole, count))
+        products = [multiply(sizes, rows, columns, whole, count) for count in blocks]
+        self.products(rows, columns, products, is_last=is_last)
 
-    def held(self, rows: Span, columns: Span) -> None:
+    def products(
+        self, rows: Span, columns: Span, products: list[_Command], *, is_last: bool
+    ) -> None:
+        """The MMLs of a region, and behind the first what happens to its banks."""
+        if is_last and can_go_by_bank(self.sizes, rows, columns):
+            products[-1:] = by_bank(self.sizes, rows, columns, self.sizes.k_parts[0], products[-1])
+        self._add(products[0])
+        self.finish_and_store(rows, columns)
+        for product in products[1:]:
+            self._add(product)
+
+    def held(self, rows: Span, columns: Span, *, is_last: bool) -> None:
         """The commands of one region whose B is held."""
         sizes, whole = self.sizes, self.sizes.k_parts[0]
         self._add(fetch_a(sizes, rows, columns, whole))
         self._add(fetch_b(sizes, rows, columns, whole))
-        self.finish_and_store(rows, columns)
-        for row in range(rows.count):
-            is_last = row == rows.count - 1
-            self._add(multiply_held(sizes, rows, columns, whole, is_last=is_last))
+        last = rows.count - 1
+        products = [
+            multiply_held(sizes, rows, columns, whole, is_last=row == last)
+            for row in range(rows.count)
+        ]
+        self.products(rows, columns, products, is_last=is_last)
 
-    def long_k(self, rows: Span, columns: Span) -> None:
+    def long_k(self, rows: Span, columns: Span, *, is_last: bool) -> None:
         """A region whose K has more steps than a level counts: block by block, part by part."""
         for row in rows.blocks():
             for column in columns.blocks():
@@ -102,10 +124,18 @@ class _Planner:
         add = self.region if len(sizes.k_parts) == 1 else self.long_k
         if sizes.held_blocks:
             add = self.held
-        for rows in spans(self.problem.m, sizes.m_tiles * sizes.tile, sizes.tile, MOST):
-            most = min(MOST // rows.count, sizes.most_column_blocks)
-            for columns in spans(self.problem.n, sizes.n_tiles * sizes.tile, sizes.tile, most):
-                add(rows, columns)
+        regions = [
+            (rows, columns)
+            for rows in spans(self.problem.m, sizes.m_tiles * sizes.tile, sizes.tile, MOST)
+            for columns in spans(
+                self.problem.n,
+                sizes.n_tiles * sizes.tile,
+                sizes.tile,
+                min(MOST // rows.count, sizes.most_column_blocks),
+            )
+        ]
+        for rows, columns in regions:
+            add(rows, columns, is_last=(rows, columns) == regions[-1])
         self.commands.add(Opcode.END)
         return GemmPlan(
             problem=self.problem,

@@ -77,8 +77,13 @@ class Sizes:
             self._hold(block, a_step, panel)
         else:
             self._share(rows, a_step, b_step, panel)
-        wanted = max(1, 256 // self.word)
-        self.chunk = max(1, min(wanted, self.k_steps, self.a_bytes // (3 * a_step)))
+        self.chunk = max(1, min(self._run_steps(), self.k_steps, self.a_bytes // (3 * a_step)))
+
+    def _run_steps(self) -> int:
+        """K steps of A that are fetched at once: a line, as the first ones are waited for; more
+        where rows begin within a line, since each run fetches what is around it too."""
+        is_aligned = (self.problem.a_address | self.problem.a_pitch) % UNIT == 0
+        return max(1, (UNIT if is_aligned else 4 * UNIT) // self.word)
 
     def _share(self, rows: int, a_step: int, b_step: int, panel: int) -> None:
         """B of one column of blocks at a time, all of it if that fits."""
@@ -105,7 +110,7 @@ class Sizes:
 
     def _least_a_bytes(self, a_step: int) -> int:
         """A of a row of blocks, and as much as is fetched at once of the next."""
-        return (self.k_steps + min(self.k_steps, max(1, 256 // self.word))) * a_step
+        return (self.k_steps + min(self.k_steps, self._run_steps())) * a_step
 
     def _place_vectors(self) -> None:
         """Room for bias and factors: those of two regions, so that the next region's are fetched
@@ -137,6 +142,13 @@ class Sizes:
         a_bytes = self.k_steps * self.a_step_bytes(self.problem.m)
         b_bytes = self.k_steps * self.b_step_bytes(self.n_tiles)
         return one_block and a_bytes <= self.a_bytes and b_bytes <= self.b_bytes
+
+    def holds_block(self, rows: Span, columns: Span) -> bool:
+        """Whether local memory has room for all operands of a block, so that they can be used more
+        than once."""
+        a_bytes = self.k_steps * self.a_step_bytes(rows.size)
+        b_bytes = self.k_steps * self.b_step_bytes(columns.tiles)
+        return len(self.k_parts) == 1 and a_bytes <= self.a_bytes and b_bytes <= self.b_bytes
 
     def a_step_bytes(self, rows: int) -> int:
         """Bytes of one K step of A in local memory: whole 64-byte units."""
