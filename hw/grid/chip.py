@@ -180,12 +180,11 @@ class GridChip(wiring.Component):
 
     def _elaborate_corners(self, m: Module) -> None:
         """Ways between sides, for reads that elements share."""
-        if not self.geometry.has_corners:
-            return
         for side, part in self._sides.items():
-            other = self._sides[corner_of(side)]
-            wiring.connect(m, part.corner_read_o, other.corner_read_i)
-            wiring.connect(m, part.corner_line_o, other.corner_line_i)
+            for way in range(self.geometry.n_corners):
+                other = self._sides[corner_of(side)]
+                wiring.connect(m, part.corner_read_o[way], other.corner_read_i[way])
+                wiring.connect(m, part.corner_line_o[way], other.corner_line_i[way])
 
     def _elaborate_control_lanes(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
         """Control lanes of each row, from W and back."""

@@ -25,7 +25,7 @@ class GridGeometry:
     A *node* is a slice of the shared SRAM with the DRAM channel behind it, if it has one. Nodes are
     numbered as slices are; channel c is at node c. The host has a lane of its own at each side,
     behind those of the tiles. Where there are four sides, W and N have a corner, E and S too, for
-    reads that elements share.
+    reads that elements share, with as many ways through it as a side has memories.
 
     Parameters
     ----------
@@ -61,7 +61,10 @@ class GridGeometry:
         self.sram = Interleave(n_slices=config.sram.slices, line_bytes=self.link_bytes)
         self.dram = Interleave(n_slices=config.dram.channels, line_bytes=self.link_bytes)
         self.sides = tuple(Side(number) for number in range(self.sram.n_sides))
-        self.has_corners = len(self.sides) == len(Side)
+        self.n_corners = 0
+        """Ways through each corner, a power of two."""
+        if len(self.sides) == len(Side):
+            self.n_corners = self.sram.n_slices // len(Side)
         self.shared_reads = config.pe.fi.shared_reads
         widths = ProcessingElement.tag_widths(config.pe, shared_reads=self.shared_reads)
         self.read_masters = (widths["memory_read"], widths["list_read"])

@@ -28,10 +28,11 @@ class SideReads(wiring.Component):
         2. A line leaves on the lane on which its read came.
         3. A shared read may be meant for a memory of the side beyond the corner. It passes this
            side's switch, the corner, and that side's switch; its line comes back the same way. What
-           comes through a corner never goes on to another one.
+           comes through a corner never goes on to another one. Of several ways through the corner
+           a lane has one: its number modulo theirs.
 
     Timing: 2 cycles through a switch, each way; 3 more each way through the corner. A flit per
-    cycle on each lane, to each memory and through the corner each way.
+    cycle on each lane, to each memory and on each way through the corner in each direction.
 
     Parameters
     ----------
@@ -43,16 +44,17 @@ class SideReads(wiring.Component):
     read : In(stream.Signature(flit)).array(lanes), line : Out(stream.Signature(flit)).array(lanes).
     signs : In(LaneShapes.signs).array(lanes - 1), what the elements of the tiles' lanes say.
     memory : Out(MemoryReadPort).array(nodes).
-    corner_read_o, corner_read_i, corner_line_o, corner_line_i : Out, In(stream), reads and lines to
-        and from the side beyond the corner; only where there are corners.
+    corner_read_o, corner_read_i, corner_line_o, corner_line_i : Out, In(stream).array(ways), reads
+        and lines to and from the side beyond the corner; only where there are corners.
     """
 
     def __init__(self, *, geometry: GridGeometry, side: Side) -> None:
         self.geometry, self.side = geometry, side
         self.n_lanes, self.n_nodes = geometry.n_lanes(side), len(geometry.nodes(side))
+        self.n_ways = geometry.n_corners
         shapes = geometry.shapes
         # Lanes beyond the corner are numbered behind the own ones.
-        n_beyond = geometry.n_lanes(corner_of(side)) - 1 if geometry.has_corners else 0
+        n_beyond = geometry.n_lanes(corner_of(side)) - 1 if self.n_ways else 0
         lane = {"lane": range(self.n_lanes + n_beyond)}
         self.read_shape = data.StructLayout({"flit": shapes.read, **lane})
         self.line_shape = data.StructLayout({"flit": shapes.line, **lane})
@@ -72,14 +74,13 @@ class SideReads(wiring.Component):
     @staticmethod
     def corner_ports(geometry: GridGeometry) -> dict[str, Any]:
         """Streams to and from the side beyond the corner."""
-        if not geometry.has_corners:
+        if not geometry.n_corners:
             return {}
         reads, lines = map(stream.Signature, (geometry.corner_read, geometry.corner_line))
         return {
-            "corner_read_o": Out(reads),
-            "corner_read_i": In(reads),
-            "corner_line_o": Out(lines),
-            "corner_line_i": In(lines),
+            name: member(shape).array(geometry.n_corners)
+            for shape, kind in ((reads, "read"), (lines, "line"))
+            for name, member in ((f"corner_{kind}_o", Out), (f"corner_{kind}_i", In))
         }
 
     def elaborate(self, platform: Any) -> Module:
@@ -93,29 +94,23 @@ class SideReads(wiring.Component):
             entries.append(entry)
         requests = self._elaborate_requests(m, entries)
         lines = self._elaborate_answers(m)
-        if self.geometry.has_corners:
-            self._elaborate_corner_reads(m, requests)
-            self._elaborate_corner_lines(m, lines)
+        for way in range(self.n_ways):
+            self._elaborate_corner_reads(m, requests, way)
+            self._elaborate_corner_lines(m, lines, way)
         self._elaborate_lanes(m, lines, entries)
         return m
 
-    def _switch(self, shape: Any, n_ways: int, n_exits: int, n_leaving: int) -> CrosspointSwitch:
-        """A switch with a port of the corner behind the others, if there is one; it takes what
-        comes from the first `n_leaving` ways, and nothing that comes from the corner."""
-        corner = int(self.geometry.has_corners)
-        leaving = [(a, n_exits) for a in range(n_leaving) if corner]
-        inside = [(a, b) for a in range(n_ways + corner) for b in range(n_exits)]
-        return CrosspointSwitch(
-            shape=shape,
-            n_inputs=n_ways + corner,
-            n_outputs=n_exits + corner,
-            crossings=inside + leaving,
-        )
-
     def _elaborate_requests(self, m: Module, entries: list[ReadEntry]) -> CrosspointSwitch:
         """From the lanes to the memories, and to the corner."""
-        m.submodules.read_switch = switch = self._switch(
-            self.read_shape, self.n_lanes, self.n_nodes, len(entries)
+        ways, nodes = range(self.n_ways), range(self.n_nodes)
+        # What comes from a corner goes to a memory; what comes from a tile's lane, to its way too.
+        inside = [(a, b) for a in range(self.n_lanes + self.n_ways) for b in nodes]
+        leaving = [(a, self.n_nodes + self._way(a)) for a in range(len(entries)) if ways]
+        m.submodules.read_switch = switch = CrosspointSwitch(
+            shape=self.read_shape,
+            n_inputs=self.n_lanes + self.n_ways,
+            n_outputs=self.n_nodes + self.n_ways,
+            crossings=inside + leaving,
         )
         sources = [*(entry.o for entry in entries), self.read[-1]]
         for number, source in enumerate(sources):
@@ -125,31 +120,38 @@ class SideReads(wiring.Component):
                 port.payload.flit.eq(source.payload),
                 port.payload.lane.eq(number),
                 source.ready.eq(port.ready),
-                switch.target[number].eq(self._target(source.payload.address)),
+                switch.target[number].eq(self._target(source.payload.address, number)),
             ]
         for number, port in enumerate(self.memory):
             ask_memory(m, switch.o[number], port.request, self.tag, name=f"read_tag{number}")
         return switch
 
-    def _target(self, address: Value) -> Value:
-        """One-hot, which of the memories is meant, or the corner behind them."""
+    def _way(self, lane: int) -> int:
+        """The way through the corner of a tile's lane."""
+        return lane % self.n_ways
+
+    def _target(self, address: Value, lane: int) -> Value:
+        """One-hot, which of the memories is meant, or the lane's way through the corner."""
         side, memory = memory_place(self.geometry, address, self.n_nodes)
-        if not self.geometry.has_corners:
+        if not self.n_ways:
             return memory
         here = side == self.side
-        return Cat(memory & here.replicate(self.n_nodes), ~here)
+        return Cat(memory & here.replicate(self.n_nodes), ~here << self._way(lane))
 
-    def _elaborate_corner_reads(self, m: Module, switch: CrosspointSwitch) -> None:
+    def _elaborate_corner_reads(self, m: Module, switch: CrosspointSwitch, way: int) -> None:
         """Reads that leave through the corner, and those that come."""
-        m.submodules.corner_reads = corner = SkidBuffer(shape=self.geometry.corner_read)
-        wiring.connect(m, wiring.flipped(self.corner_read_i), corner.i)
-        into, leaving, outer = switch.i[-1], switch.o[-1], self.corner_read_o
+        corner = SkidBuffer(shape=self.geometry.corner_read)
+        m.submodules[f"corner_reads{way}"] = corner
+        wiring.connect(m, wiring.flipped(self.corner_read_i[way]), corner.i)
+        at = self.n_lanes + way
+        into, leaving, outer = switch.i[at], switch.o[self.n_nodes + way], self.corner_read_o[way]
+        _, memory = memory_place(self.geometry, corner.o.payload.flit.address, self.n_nodes)
         m.d.comb += [
             into.valid.eq(corner.o.valid),
             into.payload.flit.eq(corner.o.payload.flit),
             into.payload.lane.eq(self.n_lanes + corner.o.payload.lane),
             corner.o.ready.eq(into.ready),
-            switch.target[-1].eq(self._target(corner.o.payload.flit.address)),
+            switch.target[at].eq(memory),
             outer.valid.eq(leaving.valid),
             outer.payload.flit.eq(leaving.payload.flit),
             outer.payload.lane.eq(leaving.payload.lane),
@@ -158,33 +160,43 @@ class SideReads(wiring.Component):
 
     def _elaborate_answers(self, m: Module) -> CrosspointSwitch:
         """From the memories to the lanes, and to the corner."""
-        m.submodules.line_switch = switch = self._switch(
-            self.line_shape, self.n_nodes, self.n_lanes, self.n_nodes
+        ways, lanes = range(self.n_ways), range(self.n_lanes)
+        inside = [(a, b) for a in range(self.n_nodes) for b in range(self.n_lanes + self.n_ways)]
+        coming = [(self.n_nodes + way, b) for way in ways for b in lanes if self._way(b) == way]
+        m.submodules.line_switch = switch = CrosspointSwitch(
+            shape=self.line_shape,
+            n_inputs=self.n_nodes + self.n_ways,
+            n_outputs=self.n_lanes + self.n_ways,
+            crossings=inside + coming,
         )
         for number, port in enumerate(self.memory):
             into, response = switch.i[number], port.response
             name = f"line_tag{number}"
             kept = hear_memory(m, response, into.payload.flit, self.tag, name=name)
             out = Signal(range(len(switch.o)), name=f"line_out{number}")
+            beyond = kept.lane - self.n_lanes
+            way = beyond[: self.n_ways.bit_length() - 1] if self.n_ways else 0
             m.d.comb += [
                 into.valid.eq(response.valid),
                 response.ready.eq(into.ready),
                 into.payload.lane.eq(kept.lane),
-                out.eq(Mux(kept.lane < self.n_lanes, kept.lane, self.n_lanes)),
+                out.eq(Mux(kept.lane < self.n_lanes, kept.lane, self.n_lanes + way)),
                 switch.target[number].eq(1 << out),
             ]
         return switch
 
-    def _elaborate_corner_lines(self, m: Module, switch: CrosspointSwitch) -> None:
+    def _elaborate_corner_lines(self, m: Module, switch: CrosspointSwitch, way: int) -> None:
         """Lines that leave through the corner, and those that come."""
-        m.submodules.corner_lines = corner = SkidBuffer(shape=self.geometry.corner_line)
-        wiring.connect(m, wiring.flipped(self.corner_line_i), corner.i)
-        into, leaving, outer = switch.i[-1], switch.o[-1], self.corner_line_o
+        corner = SkidBuffer(shape=self.geometry.corner_line)
+        m.submodules[f"corner_lines{way}"] = corner
+        wiring.connect(m, wiring.flipped(self.corner_line_i[way]), corner.i)
+        at = self.n_nodes + way
+        into, leaving, outer = switch.i[at], switch.o[self.n_lanes + way], self.corner_line_o[way]
         m.d.comb += [
             into.valid.eq(corner.o.valid),
             into.payload.flit.eq(corner.o.payload.flit),
             corner.o.ready.eq(into.ready),
-            switch.target[-1].eq(1 << corner.o.payload.lane),
+            switch.target[at].eq(1 << corner.o.payload.lane),
             outer.valid.eq(leaving.valid),
             outer.payload.flit.eq(leaving.payload.flit),
             outer.payload.lane.eq(leaving.payload.lane - self.n_lanes),

@@ -60,7 +60,16 @@ def parts(
     k_tile = config.pe.ls.word_bytes // problem.element_bytes
     k_runs = split(problem.k, k_tile, k_parts)
     rows = split(problem.m, config.pe.dpe.tile_rows, config.rows // len(k_runs))
-    return rows, split(problem.n, config.pe.dpe.columns, config.cols), k_runs
+    return rows, _columns(config, problem), k_runs
+
+
+def _columns(config: ChipConfig, problem: GemmProblem) -> list[tuple[int, int]]:
+    """Runs of columns, which begin with a line of B and C if that makes none of them longer."""
+    tile = config.pe.dpe.columns
+    line = max(tile, config.pe.link_bytes // problem.element_bytes)
+    fine, coarse = (split(problem.n, size, config.cols) for size in (tile, line))
+    n_tiles = [max(-(-length // tile) for _, length in runs) for runs in (fine, coarse)]
+    return coarse if n_tiles[1] <= n_tiles[0] else fine
 
 
 def choose_split(

@@ -27,6 +27,7 @@ GEOMETRY, SIDE, LINE = bench_geometry(), Side.N, 16
 NODES, CHANNEL = (2, 6), 2
 N_LANES = 4  # of three columns, and the host's
 N_POSITIONS = 3
+N_WAYS = 2  # through the corner
 SRAM_DEAL, DRAM_DEAL = (Interleave(n_slices=n, line_bytes=LINE) for n in (8, 4))
 SRAM = [a for a in range(0, SRAM_BYTES, LINE) if SRAM_DEAL.slice_of(a) in NODES]
 DRAM_LINES = [
@@ -84,10 +85,11 @@ class Device:
         self.acks = [bench.sink(f"ack__{at}", SHAPES.ack, sink()) for at in lanes]
         self.signs = [Signs(bench, lane) for lane in range(N_LANES - 1)]
         read, line = GEOMETRY.corner_read, GEOMETRY.corner_line
-        self.corner_in = bench.source("corner_read_i", read, source())
-        self.corner_reads = bench.sink("corner_read_o", read, sink())
-        self.corner_back = bench.source("corner_line_i", line, source())
-        self.corner_lines = bench.sink("corner_line_o", line, sink())
+        ways = range(N_WAYS)
+        self.corner_in = [bench.source(f"corner_read_i__{at}", read, source()) for at in ways]
+        self.corner_reads = [bench.sink(f"corner_read_o__{at}", read, sink()) for at in ways]
+        self.corner_back = [bench.source(f"corner_line_i__{at}", line, source()) for at in ways]
+        self.corner_lines = [bench.sink(f"corner_line_o__{at}", line, sink()) for at in ways]
         self.faults = bench.source("inject", EccFault)
         self.ram = axi_ram(bench, f"axi{CHANNEL}", size=DRAM_BYTES // 4)
         self.content = dict.fromkeys((*SRAM, *DRAM_LINES), 0)
@@ -243,13 +245,18 @@ async def shared_reads_pass_the_corner(dut: Any) -> None:
             signs.note(1, beyond[tag], tag, leader=1)
         for lane in range(2):  # of the two rows
             flit = shared_flit(SRAM[tag + 8 * lane], tag, 0, 0b101)
-            device.corner_in.send({"flit": flit, "lane": lane})
-    left = await device.corner_reads.receive(8 * 3)
+            device.corner_in[lane % N_WAYS].send({"flit": flit, "lane": lane})
+    left = [
+        item
+        for way, n_lanes in enumerate((2, 1))  # lanes 0 and 2, lane 1
+        for item in await device.corner_reads[way].receive(8 * n_lanes)
+    ]
+    assert [item["lane"] % N_WAYS for item in left] == [0] * 16 + [1] * 8
     for lane in range(3):
         mine = [item["flit"] for item in left if item["lane"] == lane]
         expected = [shared_flit(beyond[tag], tag, 1, 0b010) for tag in range(8)]
         check_equal(mine, expected, f"read of lane {lane}")
-    answered = await device.corner_lines.receive(8 * 2)
+    answered = [item for lines in device.corner_lines for item in await lines.receive(8)]
     for lane in range(2):
         mine = [item["flit"] for item in answered if item["lane"] == lane]
         assert {(flit["mask"], flit["multicast"]) for flit in mine} == {(0b101, 1)}
@@ -262,7 +269,7 @@ async def shared_reads_pass_the_corner(dut: Any) -> None:
         for item in left
     ]  # fmt: skip
     for item, line in zip(left, back, strict=True):
-        device.corner_back.send({"flit": line, "lane": item["lane"]})
+        device.corner_back[item["lane"] % N_WAYS].send({"flit": line, "lane": item["lane"]})
     for lane in range(3):
         found = await device.lines[lane].receive(8)
         check_equal([line["data"] for line in found], [100 * lane + tag for tag in range(8)])
@@ -278,10 +285,11 @@ async def sharing_takes_what_the_formula_says(dut: Any) -> None:
         device.signs[1].note(0, address, tag)
         await device.lines[1].receive(1)
         assert device.lines[1].cycles[-1] == device.reads[1].cycles[-1] + LATENCY + 2
-        device.corner_in.send({"flit": shared_flit(address, tag, 2, 0b001), "lane": 1})
-        await device.corner_lines.receive(1)
-        way = device.corner_lines.cycles[-1] - device.corner_in.cycles[-1]
-        assert way == LATENCY + 1  # the other corner's register is beyond
+        into, out = device.corner_in[1], device.corner_lines[1]
+        into.send({"flit": shared_flit(address, tag, 2, 0b001), "lane": 1})
+        await out.receive(1)
+        # The other corner's register is beyond.
+        assert out.cycles[-1] - into.cycles[-1] == LATENCY + 1
         await device.bench.wait(10)
 
 
