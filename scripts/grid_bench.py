@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hw.arch.address_map import DRAM
 from hw.arch.commands import Opcode
+from hw.arch.csr import COUNTERS
 from hw.arch.formats import Format
 from hw.config import ConfigError, get_config
 from scripts.cycle_record import check_cycles
 from scripts.grid_gather import run_gather
 from scripts.grid_products import SETS, Product, products, roof_cycles
+from sim.compiled.simulator import CompiledSimulator
 from sim.golden.chain import chain_golden
 from sw.errors import UserError
 from sw.kernels.command_list import CommandList
@@ -35,6 +38,7 @@ from sw.runtime.finish import Finish
 from sw.runtime.grid import Grid
 from sw.runtime.grid_gemm import GridGemm, prepare_grid_gemm, run_grid_gemm
 from sw.runtime.operands import DTYPES
+from sw.runtime.placement import whole_lines
 
 __all__ = ["Result", "main", "measure"]
 
@@ -68,10 +72,17 @@ def measure(grid: Grid, product: Product, *, with_data: bool = True) -> Result:
     if product.out is not None:
         finish = Finish(out=product.out, scale=2.0**-7 / product.k**0.5)
     job = prepare_grid_gemm(grid.config, a, b, finish=finish, where=product.where)
+    is_there = with_data and product.where == "weights"
+    if is_there:
+        # The host would take longer to write them than the product.
+        port = cast(CompiledSimulator, grid.port)
+        port.write_dram(job.spot.b - DRAM.base, whole_lines(b.tobytes()))
     with _Clock(grid) as clock:
-        run = run_grid_gemm(grid, job, stall_limit=_STALL_LIMIT, counters=True, with_data=with_data)
+        run = run_grid_gemm(
+            grid, job, stall_limit=_STALL_LIMIT, with_data=with_data, b_is_there=is_there
+        )
     perf: dict[str, Any] = dict(run.perf) | {"roof_cycles": roof_cycles(grid.config, product)}
-    waits = _waits(perf.pop("elements"), run.perf["cycles"])
+    waits = _waits(grid, job, run.perf["cycles"])
     is_exact = _is_exact(grid, job, run.c, product) if with_data else None
     return Result(product.name, is_exact, perf, clock.khz, waits)
 
@@ -111,14 +122,14 @@ class _Clock:
         return self._cycles / self._seconds / 1000
 
 
-def _waits(elements: dict[str, dict[str, int]], cycles: int) -> dict[str, float]:
-    """Mean over the elements of each counter of the dot-product engine, as a share of the job."""
-    names = [name for name in next(iter(elements.values())) if name.startswith("dpe.")]
+def _waits(grid: Grid, job: GridGemm, cycles: int) -> dict[str, float]:
+    """Mean of each counter of the dot-product engine, as a share of the job: of the elements of a
+    diagonal, since reading a counter of all takes longer than a small product."""
+    names = [counter.name for counter in COUNTERS if counter.name.startswith("dpe.")]
     names = [name for name in names if name == "dpe.busy" or "wait" in name]
-    shares = {
-        name: sum(counters[name] for counters in elements.values()) / len(elements) / cycles
-        for name in names
-    }
+    some = [place for place in job.plans if place[0] % grid.config.cols == place[1]]
+    found = [grid.element(place).counters(names) for place in some]
+    shares = {name: sum(one[name] or 0 for one in found) / len(found) / cycles for name in names}
     return {name: round(share, 4) for name, share in shares.items() if share > 0.0005}
 
 

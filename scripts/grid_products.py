@@ -28,13 +28,13 @@ class Product:
     out: Format | None = None
     """None: sums as they are, INT32 or FP32."""
     where: str = "sram"
-    """Memory of A, B and C."""
+    """Memory of A, B and C; `weights`: B in DRAM, the rest in SRAM."""
 
     @property
     def name(self) -> str:
         """As tables show it."""
         end = "" if self.out is None else f" -> {self.out.name}"
-        place = "" if self.where == "sram" else f" {self.where.upper()}"
+        place = {"sram": "", "dram": " DRAM", "weights": " B in DRAM"}[self.where]
         return f"{self.m}x{self.n}x{self.k} {self.fmt.name}{end}{place}"
 
     @property
@@ -43,11 +43,14 @@ class Product:
         return self.m * self.n * self.k
 
     @property
-    def n_bytes(self) -> int:
-        """Bytes of A, B and C, each once."""
+    def n_bytes(self) -> dict[str, int]:
+        """Bytes of A, B and C in each memory, each once."""
         size = self.fmt.n_bytes
         out = 4 if self.out is None else self.out.n_bytes
-        return size * self.k * (self.m + self.n) + out * self.m * self.n
+        weights, rest = size * self.k * self.n, size * self.k * self.m + out * self.m * self.n
+        if self.where == "weights":
+            return {"sram": rest, "dram": weights}
+        return {self.where: weights + rest}
 
 
 def _both(shapes: tuple[tuple[int, int, int], ...]) -> tuple[Product, ...]:
@@ -70,8 +73,8 @@ SETS: dict[str, tuple[Product, ...]] = {
     "dlrm": _both(_DLRM),
     "awkward": _both(_AWKWARD),
     "dram": (
-        Product(64, 4096, 4096, out=Format.INT8, where="dram"),
-        Product(512, 2048, 26592, where="dram"),
+        Product(64, 4096, 4096, out=Format.INT8, where="weights"),
+        Product(512, 2048, 26592, where="weights"),
     ),
 }
 """Products by the name of their set."""
@@ -83,9 +86,11 @@ def products(names: tuple[str, ...]) -> list[Product]:
 
 
 def roof_cycles(config: ChipConfig, product: Product) -> int:
-    """The lower roof of all multipliers and of the memory's bandwidth, in cycles."""
+    """The lower roof of all multipliers and of the memories' bandwidth, in cycles."""
     peak = config.n_pes * config.pe.dpe.macs_per_cycle(product.fmt.n_bytes)
-    bandwidth = config.sram.slices * config.sram.bytes_per_cycle
-    if product.where == "dram":
-        bandwidth = config.dram.total_bytes_per_cycle
-    return max(-(-product.macs // peak), -(-product.n_bytes // bandwidth))
+    bandwidth = {
+        "sram": config.sram.slices * config.sram.bytes_per_cycle,
+        "dram": config.dram.total_bytes_per_cycle,
+    }
+    transfers = (-(-size // bandwidth[memory]) for memory, size in product.n_bytes.items())
+    return max(-(-product.macs // peak), *transfers)

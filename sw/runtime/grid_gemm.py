@@ -166,6 +166,7 @@ def run_grid_gemm(
     progress: Callable[[int], None] = lambda _: None,
     counters: bool = False,
     with_data: bool = True,
+    b_is_there: bool = False,
 ) -> GemmRun:
     """Run a prepared product; the result is what `run_gemm` gives, bit for bit, unless floats are
     summed in chains: then it is the sum of the products of the K parts, from first to last.
@@ -183,6 +184,8 @@ def run_grid_gemm(
     with_data : bool
         Without it operands are whatever is in memory, and the result stays there: cycles do not
         depend on values, and the host's accesses take longer than the product.
+    b_is_there : bool
+        B was stored at `job.spot.b` before.
 
     Raises
     ------
@@ -192,7 +195,8 @@ def run_grid_gemm(
     spot, problem = job.spot, job.problem
     c_bytes = problem.m * problem.n * problem.out_bytes
     if with_data:
-        store_operands(grid.port, spot, (job.a, job.b, job.vectors.bias, job.vectors.scales))
+        b = None if b_is_there else job.b
+        store_operands(grid.port, spot, (job.a, b, job.vectors.bias, job.vectors.scales))
         clear_last_line(grid.port, spot.c, c_bytes)
     set_groups(grid, job.sharing, job.lists)
     result = grid.run_job(spot.commands, job.lists, stall_limit=stall_limit, progress=progress)

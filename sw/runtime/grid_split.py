@@ -5,27 +5,17 @@ Columns of C are dealt to columns of the grid. Rows of the grid form chains of `
 from north to south: each chain has some rows of C, and each element of it some of K. Sums go down
 the chain over the reduction links, and the last element finishes and stores them.
 
-The choice follows a model: a product takes as long as its slowest part, which is multiplying, or
-what all elements read and write together, or what one of them does; and before that the operands of
-the first block must come, behind it the last block must leave.
+The choice follows a model, `sw.runtime.grid_model`.
 """
 
 import dataclasses
-import math
 
-from hw.arch.csr import N_GROUPS
 from hw.config import ChipConfig
 from sw.kernels.gemm import GemmProblem
 from sw.kernels.gemm.sizes import Sizes
+from sw.runtime.grid_model import Cut, GridModel
 
 __all__ = ["GridSplit", "choose_split", "estimate", "parts", "split"]
-
-_LATENCY = 60
-"""Cycles from the start of a job to the first operand, and from the last store to its report."""
-_WAIT, _DRAM_WAIT = 30, 100
-"""Cycles from a shared read to the next one that takes its room."""
-_HOP = 20
-"""Cycles by which an element of a chain is behind its northern neighbour."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,19 +47,20 @@ def parts(
     config: ChipConfig, problem: GemmProblem, k_parts: int
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]], list[tuple[int, int]]]:
     """First and length of each run of rows, columns and K, with chains of `k_parts` elements."""
+    line = config.pe.link_bytes // problem.element_bytes
     k_tile = config.pe.ls.word_bytes // problem.element_bytes
-    k_runs = split(problem.k, k_tile, k_parts)
+    k_runs = _by_lines(problem.k, k_tile, line, k_parts)
     rows = split(problem.m, config.pe.dpe.tile_rows, config.rows // len(k_runs))
-    return rows, _columns(config, problem), k_runs
+    return rows, _by_lines(problem.n, config.pe.dpe.columns, line, config.cols), k_runs
 
 
-def _columns(config: ChipConfig, problem: GemmProblem) -> list[tuple[int, int]]:
-    """Runs of columns, which begin with a line of B and C if that makes none of them longer."""
-    tile = config.pe.dpe.columns
-    line = max(tile, config.pe.link_bytes // problem.element_bytes)
-    fine, coarse = (split(problem.n, size, config.cols) for size in (tile, line))
-    n_tiles = [max(-(-length // tile) for _, length in runs) for runs in (fine, coarse)]
-    return coarse if n_tiles[1] <= n_tiles[0] else fine
+def _by_lines(size: int, tile: int, line: int, n_parts: int) -> list[tuple[int, int]]:
+    """Runs that begin with a line of memory, unless that makes the longest one more than a
+    sixteenth longer: what begins within a line is fetched twice in part."""
+    fine, coarse = (split(size, unit, n_parts) for unit in (tile, max(tile, line)))
+    longest = [max(-(-length // tile) for _, length in runs) for runs in (fine, coarse)]
+    same = len(fine) == len(coarse)
+    return coarse if same and longest[1] <= longest[0] * 17 / 16 else fine
 
 
 def choose_split(
@@ -95,75 +86,23 @@ def estimate(
     *,
     multicast: bool = True,
 ) -> GridSplit:
-    """What the model expects of one cut."""
-    part = _largest(config, problem, k_parts)
+    """What the model expects of one cut; `memory` is one of `sw.runtime.placement.PLACES`."""
     rows, columns, k_runs = parts(config, problem, k_parts)
-    n_elements = len(rows) * len(columns) * len(k_runs)
-    sizes = Sizes(config.pe, part, held_blocks=held_blocks)
-    row_blocks = math.ceil(part.m / (sizes.m_tiles * sizes.tile))
-    column_blocks = math.ceil(part.n / (sizes.n_tiles * sizes.tile))
-    a_times, b_times = column_blocks, 1 if sizes.resident else row_blocks
-    if held_blocks:
-        a_times, b_times = math.ceil(column_blocks / held_blocks), 1
-    a_bytes, b_bytes = (size * part.k * part.element_bytes for size in (part.m, part.n))
-    written = part.m * part.n * part.out_bytes
-    a_share, b_share = _shares(config, len(rows), len(columns), len(k_runs), multicast)
-    memories = _Memories(config, memory, n_elements)
-    tiles = math.ceil(part.m / sizes.tile) * math.ceil(part.n / sizes.tile)
-    work = tiles * sizes.tile * sizes.k_steps
-    # The first block is multiplied as its operands come, the last one leaves by itself.
-    first = memories.cycles(a_bytes // row_blocks / a_share + b_bytes // column_blocks / b_share)
-    fill = max(0, first - work // (row_blocks * column_blocks))
-    last = written // (row_blocks * column_blocks) / config.pe.link_bytes
-    fetched = (a_times * a_bytes, b_times * b_bytes)
-    cycles = max(
-        work + fill + last,
-        memories.cycles(fetched[0] / a_share + fetched[1] / b_share + written / len(k_runs)),
-        sum(fetched) / config.pe.link_bytes,
-        written / config.pe.link_bytes,
-        *(
-            memories.shared_cycles(size)
-            for size, share in zip(fetched, (a_share, b_share), strict=True)
-            if share > 1
-        ),
+    cut = Cut(
+        part=_largest(config, problem, k_parts),
+        n_rows=len(rows),
+        n_columns=len(columns),
+        k_parts=len(k_runs),
+        held_blocks=held_blocks,
+        multicast=multicast,
     )
+    a_memory, b_memory = ("sram", "dram") if memory == "weights" else (memory, memory)
     return GridSplit(
         k_parts=len(k_runs),
         held_blocks=held_blocks,
-        cycles=round(cycles) + 2 * _LATENCY + _HOP * (len(k_runs) - 1),
+        cycles=GridModel(config, cut, a_memory, b_memory).cycles(),
         multicast=multicast,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Memories:
-    """How long it takes to move operands."""
-
-    config: ChipConfig
-    memory: str
-    n_elements: int
-
-    def cycles(self, n_bytes: float) -> float:
-        """So many bytes of each element, from and to all memories together."""
-        bandwidth = self.config.sram.slices * self.config.sram.bytes_per_cycle
-        if self.memory == "dram":
-            bandwidth = self.config.dram.total_bytes_per_cycle
-        return n_bytes * self.n_elements / bandwidth
-
-    def shared_cycles(self, n_bytes: float) -> float:
-        """So many bytes that one engine shares, as many lines at a time as it has room for."""
-        wait = _DRAM_WAIT if self.memory == "dram" else _WAIT
-        rate = min(1, self.config.pe.fi.shared_reads / wait)
-        return n_bytes / self.config.pe.link_bytes / rate
-
-
-def _shares(
-    config: ChipConfig, n_rows: int, n_columns: int, n_k: int, multicast: bool
-) -> tuple[int, int]:
-    """Elements that fetch each line of A together, and each line of B."""
-    lanes = config.multicast_lanes if multicast else 0
-    # A column of elements has a group for each part of K.
-    return n_columns if lanes >= 1 else 1, n_rows if lanes >= 2 and n_k <= N_GROUPS else 1
 
 
 def _largest(config: ChipConfig, problem: GemmProblem, k_parts: int) -> GemmProblem:
