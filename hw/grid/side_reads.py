@@ -35,8 +35,7 @@ class SideReads(wiring.Component):
 
     Parameters
     ----------
-    geometry : the grid.
-    side : which one.
+    geometry, side : as `GridSide` has them.
 
     Members
     -------
@@ -141,20 +140,29 @@ class SideReads(wiring.Component):
 
     def _elaborate_corner_reads(self, m: Module, switch: CrosspointSwitch) -> None:
         """Reads that leave through the corner, and those that come."""
-        m.submodules.corner_reads = corner = SkidBuffer(shape=self.geometry.corner_read)
-        wiring.connect(m, wiring.flipped(self.corner_read_i), corner.i)
-        into, leaving, outer = switch.i[-1], switch.o[-1], self.corner_read_o
+        came = self._elaborate_corner(m, "read", switch)
+        m.d.comb += [
+            switch.i[-1].payload.lane.eq(self.n_lanes + came.lane),
+            switch.target[-1].eq(self._target(came.flit.address)),
+            self.corner_read_o.payload.lane.eq(switch.o[-1].payload.lane),
+        ]
+
+    def _elaborate_corner(self, m: Module, kind: str, switch: CrosspointSwitch) -> Any:
+        """Flits of a kind leave through the corner, and come; the one that comes. What remains is
+        where it goes, and lanes, which have other numbers beyond."""
+        corner = SkidBuffer(shape=getattr(self.geometry, f"corner_{kind}"))
+        m.submodules[f"corner_{kind}s"] = corner
+        wiring.connect(m, wiring.flipped(getattr(self, f"corner_{kind}_i")), corner.i)
+        into, leaving, outer = switch.i[-1], switch.o[-1], getattr(self, f"corner_{kind}_o")
         m.d.comb += [
             into.valid.eq(corner.o.valid),
             into.payload.flit.eq(corner.o.payload.flit),
-            into.payload.lane.eq(self.n_lanes + corner.o.payload.lane),
             corner.o.ready.eq(into.ready),
-            switch.target[-1].eq(self._target(corner.o.payload.flit.address)),
             outer.valid.eq(leaving.valid),
             outer.payload.flit.eq(leaving.payload.flit),
-            outer.payload.lane.eq(leaving.payload.lane),
             leaving.ready.eq(outer.ready),
         ]
+        return corner.o.payload
 
     def _elaborate_answers(self, m: Module) -> CrosspointSwitch:
         """From the memories to the lanes, and to the corner."""
@@ -177,18 +185,10 @@ class SideReads(wiring.Component):
 
     def _elaborate_corner_lines(self, m: Module, switch: CrosspointSwitch) -> None:
         """Lines that leave through the corner, and those that come."""
-        m.submodules.corner_lines = corner = SkidBuffer(shape=self.geometry.corner_line)
-        wiring.connect(m, wiring.flipped(self.corner_line_i), corner.i)
-        into, leaving, outer = switch.i[-1], switch.o[-1], self.corner_line_o
+        came = self._elaborate_corner(m, "line", switch)
         m.d.comb += [
-            into.valid.eq(corner.o.valid),
-            into.payload.flit.eq(corner.o.payload.flit),
-            corner.o.ready.eq(into.ready),
-            switch.target[-1].eq(1 << corner.o.payload.lane),
-            outer.valid.eq(leaving.valid),
-            outer.payload.flit.eq(leaving.payload.flit),
-            outer.payload.lane.eq(leaving.payload.lane - self.n_lanes),
-            leaving.ready.eq(outer.ready),
+            switch.target[-1].eq(1 << came.lane),
+            self.corner_line_o.payload.lane.eq(switch.o[-1].payload.lane - self.n_lanes),
         ]
 
     def _elaborate_lanes(
