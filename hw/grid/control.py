@@ -42,9 +42,10 @@ class GridControl(wiring.Component):
     SNAPSHOT, along all rows. Pages of elements that do not exist read zero.
 
     Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
-    the element's answer is back, one of page TRAFFIC after 3 cycles, one of nobody's after 1. A snapshot is taken at a side
-    1 cycle after its write, at an element when that has gone along the row. Lanes always have room
-    for an access, as registers take a write in every cycle and only one read is under way.
+    the element's answer is back, one of page TRAFFIC after 3 cycles, of a page that is nobody's
+    after 1. A snapshot is taken at a side 1 cycle after its write, at an element when that has gone
+    along the row. Lanes always have room for an access, as registers take a write in every cycle
+    and only one read is under way.
 
     Parameters
     ----------
