@@ -254,6 +254,9 @@ GRID_REGISTERS: dict[str, Register] = {
                " GRID_HANG"),
             _R("GRID_HANG", 0x12C, "ro", "first element that had not completed when the watchdog"
                " expired: row | column << 8 | 1 << 31; its WAIT registers say more"),
+            _R("GRID_LEFT_OUT", 0x13C, "rw", "row of tiles that is left out, after reset the last;"
+               " only members with a spare row have it. To be written while no element is read; a"
+               " write is dropped once a job has started, and for a row that is not there"),
             _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended raises the interrupt", _ALL),
             *(
                 register

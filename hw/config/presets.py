@@ -61,18 +61,21 @@ _FULL_PE = PeConfig(
     link_bytes=64,
 )
 
+_TINY = ChipConfig(
+    name="tiny",
+    purpose="tests: builds in well under a minute",
+    rows=2,
+    cols=2,
+    pe=_small_pe(columns=8, banks=4, ls_bytes=16 * KIB, cbs=32, fp_lanes=4),
+    sram=SramConfig(slices=4, bytes_per_cycle=16, size_bytes=256 * KIB),
+    dram=DramConfig(channels=1, bytes_per_cycle=8, total_bytes_per_cycle=8, size_bytes=64 * MIB),
+    clock_mhz=100.0,
+)
+
 _MEMBERS = (
-    ChipConfig(
-        name="tiny",
-        purpose="tests: builds in well under a minute",
-        rows=2,
-        cols=2,
-        pe=_small_pe(columns=8, banks=4, ls_bytes=16 * KIB, cbs=32, fp_lanes=4),
-        sram=SramConfig(slices=4, bytes_per_cycle=16, size_bytes=256 * KIB),
-        dram=DramConfig(
-            channels=1, bytes_per_cycle=8, total_bytes_per_cycle=8, size_bytes=64 * MIB
-        ),
-        clock_mhz=100.0,
+    _TINY,
+    dataclasses.replace(
+        _TINY, name="tiny-spare", purpose="tests: a row can be left out", spare_rows=1
     ),
     ChipConfig(
         name="odd",

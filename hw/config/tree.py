@@ -367,11 +367,18 @@ class ChipConfig:
     dram: DramConfig
     clock_mhz: float
     """Clock that the member is meant to reach; figures per second use it, nothing else does."""
+    spare_rows: int = 0
+    """Rows of tiles beyond `rows`, 0 or 1: with one, any row can be left out at start-up."""
 
     @property
     def n_pes(self) -> int:
         """Processing elements."""
         return self.rows * self.cols
+
+    @property
+    def built_rows(self) -> int:
+        """Rows of tiles, used or not."""
+        return self.rows + self.spare_rows
 
     @property
     def multicast_lanes(self) -> int:
@@ -390,6 +397,15 @@ class ChipConfig:
         for name in ("rows", "cols"):
             value = getattr(self, name)
             _check(1 <= value <= 16, f"{name} is {value}; it must be from 1 to 16.")
+        _check(
+            self.spare_rows in (0, 1),
+            f"spare_rows is {self.spare_rows}; it must be 0 or 1.",
+        )
+        _check(
+            not self.spare_rows or (self.n_pes > 1 and self.built_rows <= 16),
+            f"spare_rows is 1; that needs two elements or more, and at most 15 rows, not"
+            f" {self.rows}.",
+        )
         _check(
             math.isfinite(self.clock_mhz) and self.clock_mhz > 0,
             f"clock_mhz is {self.clock_mhz:g}; it must be a finite number above 0.",
@@ -418,6 +434,8 @@ class ChipConfig:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def digest(self) -> str:
-        """First 8 hexadecimal digits of the SHA-256 of everything but `name` and `purpose`."""
-        fields = {k: v for k, v in self.to_dict().items() if k not in ("name", "purpose")}
+        """First 8 hexadecimal digits of the SHA-256 of everything but `name` and `purpose`; and but
+        `spare_rows` where there are none, so that older digests stay."""
+        without = ("name", "purpose", *(() if self.spare_rows else ("spare_rows",)))
+        fields = {k: v for k, v in self.to_dict().items() if k not in without}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]

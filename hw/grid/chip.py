@@ -2,9 +2,10 @@
 """The chip with a grid of elements."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -15,6 +16,7 @@ from hw.grid.control import GRID_CONTROL_BITS, GridControl
 from hw.grid.geometry import HOST_ID_WIDTH, HOST_READ_SLOTS, GridGeometry
 from hw.grid.link_guard import LINKS
 from hw.grid.side import GridSide
+from hw.grid.spare_row import RowMap, used_rows
 from hw.grid.tap import Tap
 from hw.grid.tile import LANES, Tile
 from hw.grid.traffic import moves
@@ -30,7 +32,8 @@ class GridChip(wiring.Component):
     """A member of the family: elements, lanes, memories on up to four sides, and the host.
 
     Operation: docs/grid.md. The host writes operands and command lists, starts jobs on
-    sub-grids through the control registers, waits for `irq`, and reads the results.
+    sub-grids through the control registers, waits for `irq`, and reads the results. Of a member
+    with a spare row, everything but the tiles' names is by the rows that are used.
 
     Timing: a cycle per lane stage; docs/grid.md has the latency of an access. Every output comes
     from a register but for `ready` of the host's channels, `lanes` and `links`.
@@ -66,13 +69,16 @@ class GridChip(wiring.Component):
         )
         self._sides = {side: GridSide(geometry=geometry, side=side) for side in geometry.sides}
         self._control = GridControl(
-            rows=geometry.rows,
+            rows=geometry.used_rows,
             columns=geometry.columns,
             n_positions=geometry.n_positions,
             config_id=int(config.digest(), 16),
             count_width=sum(len(side.corrected) for side in self._sides.values()),
             n_sides=len(self._sides),
+            has_spare_row=geometry.has_spare_row,
         )
+        if geometry.has_spare_row:
+            self._row_map = RowMap(rows=geometry.used_rows, n_positions=geometry.n_positions)
         channels = [
             (number, side)
             for side in self._sides.values()
@@ -94,7 +100,7 @@ class GridChip(wiring.Component):
 
     def _trace_members(self) -> dict[str, Any]:
         """What elements, lanes and links show to whoever records them."""
-        rows, columns = self.geometry.rows, self.geometry.columns
+        rows, columns = self.geometry.used_rows, self.geometry.columns
         places = [(row, column) for row in range(rows) for column in range(columns)]
         return {
             **{f"trace{row}_{column}": Out(TracePort()) for row, column in places},
@@ -151,9 +157,39 @@ class GridChip(wiring.Component):
                 tile = EmitOnce(Tile, key="tile", boundary=self.tile_boundary, config=self.config)
                 m.submodules[f"tile{row}_{column}"] = tiles[row, column] = tile
                 m.d.comb += [tile.row.eq(row), tile.column.eq(column)]
-                trace = getattr(self, f"trace{row}_{column}")
-                wiring.connect(m, tile.trace, wiring.flipped(trace))
+                if self.geometry.has_spare_row:
+                    m.d.comb += tile.left_out.eq(self._control.left_out)
+                    m.d.comb += tile.has_started.eq(self._control.has_started)
+                else:
+                    trace = getattr(self, f"trace{row}_{column}")
+                    wiring.connect(m, tile.trace, wiring.flipped(trace))
+        if self.geometry.has_spare_row:
+            self._elaborate_spare(m, tiles)
         return tiles
+
+    def _elaborate_spare(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
+        """Control lanes, sides and traces of the rows that are used."""
+        control, row_map = self._control, self._row_map
+        m.submodules.row_map = row_map
+        m.d.comb += [row_map.left_out.eq(control.left_out), control.moved.eq(row_map.used_moved)]
+        for row in range(self.geometry.used_rows):
+            wiring.connect(m, control.down[row], row_map.used_down[row])
+            wiring.connect(m, row_map.used_up[row], control.up[row])
+        for side in self._sides.values():
+            if side.has_spare_lane:
+                m.d.comb += side.left_out.eq(control.left_out)
+        for column in range(self.geometry.columns):
+            traces = [_outputs(tiles[row, column].trace) for row in range(self.geometry.rows)]
+            for row, shown in enumerate(
+                zip(*map(self._used, zip(*traces, strict=True)), strict=True)
+            ):
+                outer = _outputs(getattr(self, f"trace{row}_{column}"))
+                m.d.comb += [mine.eq(theirs) for mine, theirs in zip(outer, shown, strict=True)]
+
+    def _used(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Of values by rows of tiles, those of the rows that are used."""
+        spare = self.geometry.has_spare_row
+        return used_rows(values, self._control.left_out) if spare else values
 
     def _elaborate_lanes(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
         """Every lane passes the tiles of a row or column, in one direction or the other."""
@@ -188,24 +224,25 @@ class GridChip(wiring.Component):
 
     def _elaborate_control_lanes(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
         """Control lanes of each row, from W and back."""
+        ends = self._row_map if self.geometry.has_spare_row else self._control
         columns = range(self.geometry.columns)
         for row in range(self.geometry.rows):
             passed = [tiles[row, column] for column in columns]
             _chain(
                 m,
-                self._control.down[row],
+                ends.down[row],
                 [tile.access_i for tile in passed],
                 [tile.access_o for tile in passed],
             )
             _merge(
                 m,
-                self._control.up[row],
+                ends.up[row],
                 [tile.report_i for tile in passed],
                 [tile.report_o for tile in passed],
             )
             for behind, tile in itertools.pairwise(reversed(passed)):
                 m.d.comb += tile.moved_i.eq(behind.moved_o)
-            m.d.comb += self._control.moved[row].eq(passed[0].moved_o)
+            m.d.comb += ends.moved[row].eq(passed[0].moved_o)
 
     def _elaborate_links(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
         """Reduction links from each tile to its southern and eastern neighbour."""
@@ -213,12 +250,21 @@ class GridChip(wiring.Component):
             for name, place in (("in_north", (row - 1, column)), ("in_west", (row, column - 1))):
                 if place in tiles:
                     wiring.connect(m, getattr(tiles[place], LINKS[name]), getattr(tile, name))
-            trace = getattr(self, f"links{row}")
-            for way, link in (("south", tile.out_south), ("east", tile.out_east)):
+            for way in ("south", "east") if row < self.geometry.used_rows else ():
+                rows, trace = range(self.geometry.rows), getattr(self, f"links{row}")
+                links = [getattr(tiles[at, column], f"out_{way}") for at in rows]
+                passing = self._used([moves(link) for link in links])[row]
+                waiting = self._used([link.valid & ~link.ready for link in links])[row]
                 m.d.comb += [
-                    getattr(trace, f"{way}_moves")[column].eq(moves(link)),
-                    getattr(trace, f"{way}_waits")[column].eq(link.valid & ~link.ready),
+                    getattr(trace, f"{way}_moves")[column].eq(passing),
+                    getattr(trace, f"{way}_waits")[column].eq(waiting),
                 ]
+
+
+def _outputs(port: Any) -> list[Value]:
+    """What a port of traces shows, in the order of its members."""
+    members = port.signature.flatten(port)
+    return [Value.cast(value) for _, member, value in members if member.flow is Out]
 
 
 def _chain(m: Module, end: Any, ins: list[Any], outs: list[Any]) -> None:

@@ -15,6 +15,7 @@ from hw.chip.memory_control import elaborate_memory_control, memory_control_memb
 from hw.chip.registers import RegisterFile
 from hw.grid.control_flits import Report, access_layout, check_grid, report_layout
 from hw.grid.jobs import GridJobs
+from hw.grid.spare_row import ROW_BITS
 from hw.grid.traffic import TrafficCounters, TrafficPort
 from hw.grid.watchdog import Watchdog
 from hw.iface.control import ControlPort
@@ -26,6 +27,7 @@ GRID_CONTROL_BITS = PAGE_BITS + 9
 
 _START = ELEMENT_REGISTERS["JOB_START"].offset
 _SNAPSHOT, _SNAPSHOT_ALL = ELEMENT_REGISTERS["SNAPSHOT"], GRID_REGISTERS["GRID_SNAPSHOT"]
+_LEFT_OUT = "GRID_LEFT_OUT"
 _JOB_AT = 8  # bit of JOB_START at which the job's number begins
 
 
@@ -40,9 +42,10 @@ class GridControl(wiring.Component):
     SNAPSHOT, along all rows. Pages of elements that do not exist read zero.
 
     Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
-    the element's answer is back, one of page TRAFFIC after 3 cycles. A snapshot is taken at a side
-    1 cycle after its write, at an element when that has gone along the row. Lanes always have room
-    for an access, as registers take a write in every cycle and only one read is under way.
+    the element's answer is back, one of page TRAFFIC after 3 cycles, of a page that is nobody's
+    after 1. A snapshot is taken at a side 1 cycle after its write, at an element when that has gone
+    along the row. Lanes always have room for an access, as registers take a write in every cycle
+    and only one read is under way.
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ class GridControl(wiring.Component):
     config_id : value of the CONFIG register.
     count_width : bits of what one cycle may add to an ECC count.
     n_sides : sides that have traffic counters.
+    has_spare_row : whether there is one row of tiles more, and GRID_LEFT_OUT. All rows here are
+        used ones; `RowMap` leads to those of tiles.
 
     Members
     -------
@@ -60,6 +65,8 @@ class GridControl(wiring.Component):
     irq : Out(1).
     moved : In(rows), an element of the row makes progress.
     traffic : Out(TrafficPort()).array(n_sides), traffic counters of the sides.
+    left_out : Out(4), the row of tiles that is left out; has_started : Out(1), a job has, since
+        reset; only if `has_spare_row`.
     Others: see `memory_control_members`.
 
     Raises: ValueError when a parameter is out of range.
@@ -74,6 +81,7 @@ class GridControl(wiring.Component):
         config_id: int,
         count_width: int,
         n_sides: int,
+        has_spare_row: bool = False,
     ) -> None:
         check_grid("GridControl", rows=rows, columns=columns, n_positions=n_positions)
         for name, value, least, most in (
@@ -85,9 +93,15 @@ class GridControl(wiring.Component):
                 raise ValueError(f"GridControl {name} must be {least} to {most}, not {value!r}.")
         self.rows, self.columns = rows, columns
         self.n_positions = n_positions
-        self.config_id = config_id
+        self.config_id, self.has_spare_row = config_id, has_spare_row
         self.registers = RegisterFile(
-            registers=GRID_REGISTERS.values(), with_counters=False, live=("SRAM_CLEAR",)
+            registers=[
+                register
+                for name, register in GRID_REGISTERS.items()
+                if has_spare_row or name != _LEFT_OUT
+            ],
+            with_counters=False,
+            live=("SRAM_CLEAR", _LEFT_OUT),
         )
         access, report = access_layout(n_positions), report_layout(n_positions)
         super().__init__(
@@ -98,9 +112,13 @@ class GridControl(wiring.Component):
                 "irq": Out(1),
                 "moved": In(rows),
                 "traffic": Out(TrafficPort()).array(n_sides),
+                **(self._spare_members() if has_spare_row else {}),
                 **memory_control_members(count_width),
             }
         )
+
+    def _spare_members(self) -> dict[str, Any]:
+        return {"left_out": Out(ROW_BITS, init=self.rows), "has_started": Out(1)}
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -115,6 +133,8 @@ class GridControl(wiring.Component):
         self._elaborate_reads(m, registers)
         self._elaborate_lanes(m)
         self._elaborate_progress(m, registers, jobs)
+        if self.has_spare_row:
+            self._elaborate_left_out(m, registers, jobs)
         for up, report in zip(self.up, jobs.reports, strict=True):
             m.d.comb += [
                 report.valid.eq(up.valid),
@@ -152,6 +172,15 @@ class GridControl(wiring.Component):
             watchdog.moved.eq(self.moved.any()),
             self.irq.eq((jobs.done & registers.grid_wait).any() | watchdog.hang.valid),
         ]
+
+    def _elaborate_left_out(self, m: Module, registers: RegisterFile, jobs: GridJobs) -> None:
+        """The row that is left out, which no job has seen otherwise."""
+        with m.If(jobs.go & jobs.may_start):
+            m.d.sync += self.has_started.eq(1)
+        m.d.comb += registers.grid_left_out_read.eq(self.left_out)
+        exists = registers.written <= self.rows
+        with m.If(registers.grid_left_out_write & exists & ~self.has_started):
+            m.d.sync += self.left_out.eq(registers.written)
 
     def _elaborate_writes(self, m: Module, registers: RegisterFile, jobs: GridJobs) -> None:
         """Writes to the chip's registers, and what must not be sent on."""
@@ -218,8 +247,12 @@ class GridControl(wiring.Component):
                     m.d.comb += [counts.eq(1), read.ready.eq(1)]
                     m.next = "WAIT"
                 with m.Elif(asks):
-                    m.d.comb += [none.eq(1), read.ready.eq(1)]
+                    # Who asks cannot hear an answer in the same cycle.
+                    m.d.sync += none.eq(1)
+                    m.d.comb += read.ready.eq(1)
+                    m.next = "WAIT"
             with m.State("WAIT"):
+                m.d.sync += none.eq(0)
                 with m.If(answer.valid):
                     m.next = "REST"
         told = [up.payload for up in self.up]

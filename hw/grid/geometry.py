@@ -24,8 +24,9 @@ class GridGeometry:
 
     A *node* is a slice of the shared SRAM with the DRAM channel behind it, if it has one. Nodes are
     numbered as slices are; channel c is at node c. The host has a lane of its own at each side,
-    behind those of the tiles. Where there are four sides, W and N have a corner, E and S too, for
-    reads that elements share, with as many ways through it as a side has memories.
+    behind those of the tiles. `rows` are those of tiles, `used_rows` those that are not left out.
+    Where there are four sides, W and N have a corner, E and S too, for reads that elements share,
+    with as many ways through it as a side has memories.
 
     Parameters
     ----------
@@ -55,8 +56,9 @@ class GridGeometry:
                     f" each of {n_parts} parts."
                 )
         self.config = config
-        self.rows, self.columns = config.rows, config.cols
-        self.n_positions = max(config.rows, config.cols)
+        self.rows, self.used_rows, self.columns = config.built_rows, config.rows, config.cols
+        self.has_spare_row = config.spare_rows > 0
+        self.n_positions = max(self.rows, self.columns)
         self.link_bytes = config.pe.link_bytes
         self.sram = Interleave(n_slices=config.sram.slices, line_bytes=self.link_bytes)
         self.dram = Interleave(n_slices=config.dram.channels, line_bytes=self.link_bytes)
@@ -85,8 +87,8 @@ class GridGeometry:
         return n_lanes(side, rows=self.rows, columns=self.columns) + 1
 
     def side_shape(self, side: Side) -> SideShape:
-        """What there is to count at a side."""
-        shapes = side_shapes(rows=self.rows, columns=self.columns, n_slices=self.sram.n_slices)
+        """What there is to count at a side: nothing of a row that is left out."""
+        shapes = side_shapes(rows=self.used_rows, columns=self.columns, n_slices=self.sram.n_slices)
         return shapes[side]
 
     def nodes(self, side: Side) -> tuple[int, ...]:

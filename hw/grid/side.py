@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,11 +13,12 @@ from hw.grid.geometry import GridGeometry
 from hw.grid.memory_node import MemoryNode
 from hw.grid.node_access import ask_memory, hear_memory, memory_place
 from hw.grid.side_reads import SideReads
+from hw.grid.spare_row import ROW_BITS, used_rows
 from hw.grid.traffic import TrafficCounters, TrafficPort, moves
 from hw.iface.trace import LaneTrace
 from hw.mem.sram_slice import EccFault
 from hw.net.crosspoint import CrosspointSwitch
-from hw.net.sides import Side
+from hw.net.sides import Side, is_of_rows
 
 __all__ = ["GridSide"]
 
@@ -56,6 +57,8 @@ class GridSide(wiring.Component):
     inject, clear, clearing, corrected, uncorrected : of all slices together, see `MemoryNode`.
     traffic : In(TrafficPort()), counters of lanes and memories, see `GridGeometry.side_shape`.
     trace : Out(LaneTrace), what passes on the lanes.
+    left_out : In(4), row whose lanes are not counted and not shown; only along rows, and if there
+        is a spare row.
 
     Raises: ValueError for a side without memories.
     """
@@ -66,6 +69,7 @@ class GridSide(wiring.Component):
             raise ValueError(f"GridSide side must be one of {names}, not {side.name}.")
         self.geometry, self.side = geometry, side
         self.n_lanes = geometry.n_lanes(side)
+        self.has_spare_lane = geometry.has_spare_row and is_of_rows(side)
         shapes = geometry.shapes
         lane = range(self.n_lanes)
         self.write_shape = data.StructLayout({"flit": shapes.write, "lane": lane})
@@ -101,7 +105,8 @@ class GridSide(wiring.Component):
                 "corrected": Out(range(count + 1)),
                 "uncorrected": Out(range(count + 1)),
                 "traffic": In(TrafficPort()),
-                "trace": Out(LaneTrace(n_lanes=self.n_lanes)),
+                "trace": Out(LaneTrace(n_lanes=geometry.side_shape(side).n_lanes)),
+                **({"left_out": In(ROW_BITS)} if self.has_spare_lane else {}),
             }
         )
 
@@ -131,11 +136,16 @@ class GridSide(wiring.Component):
             lanes, passes = getattr(self, kind), getattr(self.trace, f"{kind}_moves")
             waits = getattr(self.trace, f"{kind}_waits")
             m.d.comb += [
-                passes.eq(Cat(moves(lane) for lane in lanes)),
-                waits.eq(Cat(lane.valid & ~lane.ready for lane in lanes)),
+                passes.eq(self._counted([moves(lane) for lane in lanes])),
+                waits.eq(self._counted([lane.valid & ~lane.ready for lane in lanes])),
             ]
             passing.append(passes)
         m.d.comb += traffic.events.eq(Cat(passing, (n.accesses for n in self.nodes.values())))
+
+    def _counted(self, lanes: list[Value]) -> Value:
+        """A bit for each lane but that of a row that is left out; the host's is behind them."""
+        *rows, host = lanes
+        return Cat(used_rows(rows, self.left_out) if self.has_spare_lane else rows, host)
 
     def _connect(self, m: Module, name: str) -> None:
         """A port of the reads is the side's."""

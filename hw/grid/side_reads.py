@@ -36,8 +36,7 @@ class SideReads(wiring.Component):
 
     Parameters
     ----------
-    geometry : the grid.
-    side : which one.
+    geometry, side : as `GridSide` has them.
 
     Members
     -------
@@ -140,23 +139,34 @@ class SideReads(wiring.Component):
 
     def _elaborate_corner_reads(self, m: Module, switch: CrosspointSwitch, way: int) -> None:
         """Reads that leave through the corner, and those that come."""
-        corner = SkidBuffer(shape=self.geometry.corner_read)
-        m.submodules[f"corner_reads{way}"] = corner
-        wiring.connect(m, wiring.flipped(self.corner_read_i[way]), corner.i)
-        at = self.n_lanes + way
-        into, leaving, outer = switch.i[at], switch.o[self.n_nodes + way], self.corner_read_o[way]
-        _, memory = memory_place(self.geometry, corner.o.payload.flit.address, self.n_nodes)
+        came = self._elaborate_corner(m, "read", switch, way, (self.n_lanes, self.n_nodes))
+        _, memory = memory_place(self.geometry, came.flit.address, self.n_nodes)
+        m.d.comb += [
+            switch.i[self.n_lanes + way].payload.lane.eq(self.n_lanes + came.lane),
+            switch.target[self.n_lanes + way].eq(memory),
+            self.corner_read_o[way].payload.lane.eq(switch.o[self.n_nodes + way].payload.lane),
+        ]
+
+    def _elaborate_corner(
+        self, m: Module, kind: str, switch: CrosspointSwitch, way: int, before: tuple[int, int]
+    ) -> Any:
+        """Flits of a kind leave through the corner, and come; the one that comes. What remains is
+        where it goes, and lanes, which have other numbers beyond. `before` the ways the switch has
+        so many other inputs and outputs."""
+        corner = SkidBuffer(shape=getattr(self.geometry, f"corner_{kind}"))
+        m.submodules[f"corner_{kind}s{way}"] = corner
+        wiring.connect(m, wiring.flipped(getattr(self, f"corner_{kind}_i")[way]), corner.i)
+        into, leaving = switch.i[before[0] + way], switch.o[before[1] + way]
+        outer = getattr(self, f"corner_{kind}_o")[way]
         m.d.comb += [
             into.valid.eq(corner.o.valid),
             into.payload.flit.eq(corner.o.payload.flit),
-            into.payload.lane.eq(self.n_lanes + corner.o.payload.lane),
             corner.o.ready.eq(into.ready),
-            switch.target[at].eq(memory),
             outer.valid.eq(leaving.valid),
             outer.payload.flit.eq(leaving.payload.flit),
-            outer.payload.lane.eq(leaving.payload.lane),
             leaving.ready.eq(outer.ready),
         ]
+        return corner.o.payload
 
     def _elaborate_answers(self, m: Module) -> CrosspointSwitch:
         """From the memories to the lanes, and to the corner."""
@@ -187,20 +197,11 @@ class SideReads(wiring.Component):
 
     def _elaborate_corner_lines(self, m: Module, switch: CrosspointSwitch, way: int) -> None:
         """Lines that leave through the corner, and those that come."""
-        corner = SkidBuffer(shape=self.geometry.corner_line)
-        m.submodules[f"corner_lines{way}"] = corner
-        wiring.connect(m, wiring.flipped(self.corner_line_i[way]), corner.i)
-        at = self.n_nodes + way
-        into, leaving, outer = switch.i[at], switch.o[self.n_lanes + way], self.corner_line_o[way]
+        came = self._elaborate_corner(m, "line", switch, way, (self.n_nodes, self.n_lanes))
+        beyond = switch.o[self.n_lanes + way].payload.lane - self.n_lanes
         m.d.comb += [
-            into.valid.eq(corner.o.valid),
-            into.payload.flit.eq(corner.o.payload.flit),
-            corner.o.ready.eq(into.ready),
-            switch.target[at].eq(1 << corner.o.payload.lane),
-            outer.valid.eq(leaving.valid),
-            outer.payload.flit.eq(leaving.payload.flit),
-            outer.payload.lane.eq(leaving.payload.lane - self.n_lanes),
-            leaving.ready.eq(outer.ready),
+            switch.target[self.n_nodes + way].eq(1 << came.lane),
+            self.corner_line_o[way].payload.lane.eq(beyond),
         ]
 
     def _elaborate_lanes(

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, DomainRenamer, Module
+from amaranth.hdl import Cat, Const, DomainRenamer, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,8 @@ from hw.grid.control_node import ControlNode
 from hw.grid.element_control import GridElementControl
 from hw.grid.geometry import GridGeometry
 from hw.grid.link_guard import LINKS, LinkGuard
+from hw.grid.link_pass import LinkPass
+from hw.grid.spare_row import ROW_BITS, spread_rows
 from hw.grid.tap import Tap
 from hw.grid.traffic import moves
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
@@ -34,7 +36,11 @@ class Tile(wiring.Component):
     """An element, the registers that control it, and its stages of the lanes; this file only wires.
 
     Operation: equal for all places, so it is elaborated once; where it is comes in on `row` and
-    `column`. Every output comes from a register, but for `ready` of the reduction links.
+    `column`. Every output comes from a register, but for `ready` of the reduction links. In the row
+    that is left out only stages of lanes work, and the reduction link from N leads on to S: nothing
+    that the element says there is heard; nor is any element before the first job, since the row to
+    be left out is not known before. Masks on lanes have a bit for each row of tiles; list
+    addresses, MULTICAST registers, weights and the grid's border are of used rows.
 
     Timing: a cycle per lane.
 
@@ -44,7 +50,9 @@ class Tile(wiring.Component):
 
     Members
     -------
-    row, column : In(4), the place; constant.
+    row, column : In(4), the place among tiles; constant.
+    left_out : In(4), row of tiles that is left out. has_started : In(1), a job has, so that is
+        known. Only with a spare row.
     <lane>_i, <lane>_o : In, Out(stream).array(sides), see `LANES`; `i` is the upstream end.
     signs_i, signs_o : In, Out(LaneShapes.signs).array(sides), what the elements of the lanes to a
         side say there, see `Collector`.
@@ -77,6 +85,8 @@ class Tile(wiring.Component):
             flits = stream.Signature(layout(geometry.n_positions))
             members |= {f"{name}_i": In(flits), f"{name}_o": Out(flits)}
         members |= {"moved_i": In(1), "moved_o": Out(1)}
+        if geometry.has_spare_row:
+            members |= {"left_out": In(ROW_BITS), "has_started": In(1)}
         own = [*LINKS, *LINKS.values(), "trace"]
         super().__init__(members | {name: self._pe.signature.members[name] for name in own})
 
@@ -84,7 +94,8 @@ class Tile(wiring.Component):
         m = Module()
         m.submodules.control = control = GridElementControl()
         elaborate_controlled_element(m, self._pe, control)
-        m.d.comb += [control.row.eq(self.row), control.column.eq(self.column)]
+        self._elaborate_row(m)
+        m.d.comb += [control.row.eq(self._used_row), control.column.eq(self.column)]
         wiring.connect(m, self._pe.trace, wiring.flipped(self.trace))
         units = zip(control.units, self._pe.trace.units, strict=True)
         m.d.comb += [mine.eq(theirs) for mine, theirs in units]
@@ -97,23 +108,37 @@ class Tile(wiring.Component):
         m.d.comb += self._pe.remote_signal.ready.eq(1)
         return m
 
+    def _elaborate_row(self, m: Module) -> None:
+        """Whether the row is used, and which one of those it is."""
+        self._used_row, self._is_used = self.row, Const(1)
+        if self.geometry.has_spare_row:
+            self._used_row, self._is_used = Signal(ROW_BITS), Signal()
+            m.d.comb += [
+                self._used_row.eq(self.row - (self.row > self.left_out)),
+                self._is_used.eq(self.has_started & (self.row != self.left_out)),
+            ]
+
     def _elaborate_links(self, m: Module, control: GridElementControl) -> None:
         """The reduction links, guarded; the guard is reset with the element."""
         guard, geometry = LinkGuard(columns=self.geometry.config.pe.dpe.columns), self.geometry
         m.submodules.guard = DomainRenamer(ELEMENT_DOMAIN)(guard)
         for name in LINKS:
-            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(guard, f"{name}_i"))
+            if not geometry.has_spare_row:
+                wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(guard, f"{name}_i"))
             wiring.connect(m, getattr(guard, f"{name}_o"), getattr(self._pe, name))
         for name in LINKS.values():
             wiring.connect(m, getattr(self._pe, name), getattr(guard, f"{name}_i"))
-            wiring.connect(m, getattr(guard, f"{name}_o"), wiring.flipped(getattr(self, name)))
-        last_row, last_column = geometry.rows - 1, geometry.columns - 1
+            if not geometry.has_spare_row:
+                wiring.connect(m, getattr(guard, f"{name}_o"), wiring.flipped(getattr(self, name)))
+        if geometry.has_spare_row:
+            self._elaborate_pass(m, guard)
+        last_row, last_column = geometry.used_rows - 1, geometry.columns - 1
         m.d.comb += [
             guard.missing.eq(
                 Cat(
-                    self.row == 0,
+                    self._used_row == 0,
                     self.column == 0,
-                    self.row == last_row,
+                    self._used_row == last_row,
                     self.column == last_column,
                 )
             ),
@@ -121,6 +146,33 @@ class Tile(wiring.Component):
         ]
         with m.If(guard.trap.valid):
             m.d.comb += control.trap.eq(guard.trap)
+
+    def _elaborate_pass(self, m: Module, guard: LinkGuard) -> None:
+        """The links of a row that may be left out: past the element then."""
+        m.submodules.link_pass = past = LinkPass(columns=self.geometry.config.pe.dpe.columns)
+        m.d.comb += past.i.payload.eq(self.in_north.payload)
+        for name in LINKS:
+            outer, inner = getattr(self, name), getattr(guard, f"{name}_i")
+            m.d.comb += [
+                inner.valid.eq(outer.valid & self._is_used),
+                inner.payload.eq(outer.payload),
+                outer.ready.eq(inner.ready & self._is_used),
+            ]
+        for name in LINKS.values():
+            outer, inner = getattr(self, name), getattr(guard, f"{name}_o")
+            m.d.comb += [
+                outer.valid.eq(inner.valid & self._is_used),
+                outer.payload.eq(inner.payload),
+                inner.ready.eq(outer.ready & self._is_used),
+            ]
+        with m.If(~self._is_used):
+            m.d.comb += [
+                past.i.valid.eq(self.in_north.valid),
+                self.in_north.ready.eq(past.i.ready),
+                self.out_south.valid.eq(past.o.valid),
+                self.out_south.payload.eq(past.o.payload),
+                past.o.ready.eq(self.out_south.ready),
+            ]
 
     def _elaborate_control(self, m: Module, control: GridElementControl) -> None:
         """The stage of the control lanes."""
@@ -152,12 +204,14 @@ class Tile(wiring.Component):
 
     def _elaborate_signs(self, m: Module, control: GridElementControl, reads: Tap) -> None:
         """The groups with which the element shares reads, and what it and others say of them."""
-        groups, n_columns, n_rows = self._pe.groups, self.geometry.columns, self.geometry.rows
+        groups, n_columns, n_rows = self._pe.groups, self.geometry.columns, self.geometry.used_rows
+        spare = self.geometry.has_spare_row
         m.d.comb += [groups.row_here.eq(1 << self.column), groups.column_here.eq(1 << self.row)]
         for number, masks in enumerate(control.groups):
+            rows = masks[16 : 16 + n_rows]
             m.d.comb += [
                 groups.row[number].eq(masks[:n_columns]),
-                groups.column[number].eq(masks[16 : 16 + n_rows]),
+                groups.column[number].eq(spread_rows(rows, self.left_out) if spare else rows),
             ]
         for number, side in enumerate(self.geometry.sides):
             m.submodules[f"signs_{side.name.lower()}"] = hop = SignHop(shapes=self.geometry.shapes)
@@ -165,8 +219,8 @@ class Tile(wiring.Component):
                 hop.here.eq(1 << (self.column if is_of_rows(side) else self.row)),
                 hop.i.eq(self.signs_i[number]),
                 hop.note.eq(reads.note[number]),
-                hop.noted.eq(reads.noted[number]),
-                hop.failed.eq(control.has_failed),
+                hop.noted.eq(self._heard(reads.noted[number])),
+                hop.failed.eq(self._heard(control.has_failed)),
                 self.signs_o[number].eq(hop.o),
             ]
 
@@ -197,6 +251,10 @@ class Tile(wiring.Component):
                 add(m, name, number, side, ports[name][number])
         return reads, ports
 
+    def _heard(self, said: Any) -> Any:
+        """What the element says, unless its row is left out."""
+        return said & self._is_used if self.geometry.has_spare_row else said
+
     def _hop(self, m: Module, name: str, number: int, side: Side, hop: Any) -> Any:
         m.submodules[f"{name}_{side.name.lower()}"] = hop
         wiring.connect(m, wiring.flipped(getattr(self, f"{name}_i")[number]), hop.i)
@@ -207,9 +265,14 @@ class Tile(wiring.Component):
         """A stage of a lane to a side."""
         hop = MergeHop(shape=self._shapes[name], most=self.geometry.n_positions)
         self._hop(m, name, number, side, hop)
-        wiring.connect(m, local, hop.local)
-        place = self.column if is_of_rows(side) else self.row
-        size = self.geometry.columns if is_of_rows(side) else self.geometry.rows
+        m.d.comb += [
+            hop.local.valid.eq(self._heard(local.valid)),
+            hop.local.payload.eq(local.payload),
+            local.ready.eq(hop.local.ready),
+        ]
+        # Of equal shares the row that is left out has none.
+        place = self.column if is_of_rows(side) else self._used_row
+        size = self.geometry.columns if is_of_rows(side) else self.geometry.used_rows
         near = side in (Side.W, Side.N)
         m.d.comb += hop.weight.eq(size - 1 - place if near else place)
 

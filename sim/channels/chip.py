@@ -77,7 +77,7 @@ def chip_arrivals(config: ChipConfig) -> dict[str, list[str]]:
 def _element_waits(config: ChipConfig) -> dict[str, list[str]]:
     """A row from a neighbour may wait for the row's way on, and for the command that takes it."""
     waits: dict[str, list[str]] = {}
-    for row, column in itertools.product(range(config.rows), range(config.cols)):
+    for row, column in itertools.product(range(config.built_rows), range(config.cols)):
         pe = f"tile{row}_{column}.pe"
         asks = [f"{pe}.memory_read.request", f"{pe}.memory_write.request"]
         for link in LINKS:

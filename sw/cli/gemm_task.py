@@ -77,6 +77,8 @@ class OnGrid:
     grid_trace: GridTrace
     report: bool
     """Whether somebody wants a record of the run."""
+    left_out_row: int | None = None
+    """Row of tiles that is left out."""
 
     @property
     def n_elements(self) -> int:
@@ -90,7 +92,13 @@ class OnGrid:
 
     def open(self, say: Callable[[str], None]) -> Grid:
         """The device."""
-        return open_grid(self.member, waves=self.waves, threads=self.threads, progress=say)
+        return open_grid(
+            self.member,
+            waves=self.waves,
+            threads=self.threads,
+            left_out_row=self.left_out_row,
+            progress=say,
+        )
 
     def run(
         self, chip: Grid, stall_limit: int, show: Callable[[int], None]
@@ -102,6 +110,8 @@ class OnGrid:
             run = run_grid_gemm(
                 chip, self.job, stall_limit=stall_limit, progress=show, counters=self.counters
             )
+        if self.member.spare_rows:
+            run.perf["left_out_row"] = chip.left_out_row
         if log is None:
             return run, None
         # All counters of 64 elements take longer to read than most products.

@@ -15,9 +15,10 @@ __all__ = ["chosen_trace", "chosen_waves"]
 
 
 def chosen_waves(
-    path: Path | None, first: int | None, last: int | None, element: Place | None
+    path: Path | None, first: int | None, last: int | None, tile: Place | None
 ) -> Waves | None:
-    """What to record of every signal; without a path, what the environment asks for.
+    """What to record of every signal, of one tile if so wished (`tile_of`); without a path, what
+    the environment asks for.
 
     Raises
     ------
@@ -25,14 +26,14 @@ def chosen_waves(
         If the others have no path to go with, or the last cycle is before the first.
     """
     if path is None:
-        for name, value in (("from", first), ("to", last), ("element", element)):
+        for name, value in (("from", first), ("to", last), ("element", tile)):
             if value is not None:
                 raise UserError(f"--wave-{name} needs --waves, the file to write.")
         return waves_wanted()
     begin, end = first or 0, 2**62 if last is None else last
     if end < begin:
         raise UserError(f"--wave-to is {end}; it must be at least --wave-from ({begin}).")
-    scope = "" if element is None else f"tile{element[0]}_{element[1]}"
+    scope = "" if tile is None else f"tile{tile[0]}_{tile[1]}"
     return Waves(path=path, scope=scope, first=begin, last=end)
 
 

@@ -76,12 +76,19 @@ def open_grid(
     test: bool = False,
     seed: int = 1,
     threads: int = 1,
+    left_out_row: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Grid:
-    """All elements of `config` in the compiled simulator, on `threads` threads; otherwise as
-    `open_device`."""
+    """All elements of `config` in the compiled simulator, on `threads` threads, without a row of
+    tiles if so wished; otherwise as `open_device`."""
     grid, build = simulated_grid(
-        config, waves=waves, test=test, seed=seed, threads=threads, progress=progress
+        config,
+        waves=waves,
+        test=test,
+        seed=seed,
+        threads=threads,
+        left_out_row=left_out_row,
+        progress=progress,
     )
     grid.build = _cost(build)
     return grid

@@ -19,6 +19,7 @@ from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
 from sw.runtime.grid_sharing import missing_members
+from sw.runtime.left_out import check_left_out
 from sw.runtime.link_triage import link_triage
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
@@ -67,6 +68,26 @@ class Grid(RegisterPage):
         row, column = place
         page = ControlPage.ELEMENTS + 16 * row + column
         return RegisterPage(self.port, ELEMENT_REGISTERS, page << PAGE_BITS)
+
+    @property
+    def left_out_row(self) -> int | None:
+        """The row of tiles that is left out; None for a member without a spare row."""
+        return self.register("GRID_LEFT_OUT") if self.config.spare_rows else None
+
+    def leave_out(self, row: int) -> None:
+        """Leave out a row of tiles, one that is bad; from then on rows are those that are left.
+
+        Raises
+        ------
+        UserError
+            If the member has no spare row or no such row, or a job has started since power-on.
+        """
+        check_left_out(self.config, row)
+        self.set_register("GRID_LEFT_OUT", row)
+        if self.left_out_row != row:
+            raise UserError(
+                f"Row {row} cannot be left out any more: a job has started since power-on."
+            )
 
     def clear_sram(self) -> None:
         """Fill shared SRAM with zeros, see `Chip.clear_sram`."""

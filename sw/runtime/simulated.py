@@ -13,6 +13,7 @@ from sim.waves import has_instance
 from sw.errors import UserError
 from sw.runtime.chip import Chip
 from sw.runtime.grid import Grid
+from sw.runtime.left_out import check_left_out
 
 __all__ = ["Waves", "simulators_folder", "simulated_chip", "simulated_grid"]
 
@@ -88,12 +89,16 @@ def simulated_grid(
     flat: bool = False,
     seed: int = 1,
     threads: int = 1,
+    left_out_row: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Grid, SimulatorBuild]:
     """As `simulated_chip`, with all elements of the member.
 
-    `quick` and `flat` are as in `build_simulator`, `threads` as in `CompiledSimulator`.
+    `quick` and `flat` are as in `build_simulator`, `threads` as in `CompiledSimulator`. A row of
+    tiles is left out as `Grid.leave_out` does.
     """
+    if left_out_row is not None:
+        check_left_out(config, left_out_row)
     simulator, build = _simulator(
         config,
         grid=True,
@@ -106,6 +111,8 @@ def simulated_grid(
         progress=progress,
     )
     grid = Grid(simulator, config)
+    if left_out_row is not None:
+        grid.leave_out(left_out_row)
     if test:
         grid.clear_sram()
     return grid, build

@@ -41,7 +41,7 @@ def _row(config: ChipConfig) -> list[str]:
     pe = config.pe
     return [
         config.name,
-        f"{config.rows}x{config.cols}",
+        f"{config.rows}x{config.cols}{' + a row' if config.spare_rows else ''}",
         f"{pe.dpe.columns}x{pe.dpe.k_bytes}",
         f"{config.n_pes * pe.dpe.macs_per_cycle():,}",
         str(pe.re.banks),

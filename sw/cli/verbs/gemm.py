@@ -36,6 +36,7 @@ from sw.report.page import check_folder, write_report
 from sw.runtime.device import DeviceName
 from sw.runtime.gemm import Finish, as_operand, prepare_gemm
 from sw.runtime.grid_gemm import prepare_grid_gemm
+from sw.runtime.left_out import check_left_out, tile_of
 
 __all__ = ["command"]
 
@@ -145,6 +146,12 @@ def command(
         bool,
         typer.Option("--no-multicast", help="Each element of a grid reads its operands by itself."),
     ] = False,
+    left_out_row: Annotated[
+        int | None,
+        typer.Option(
+            "--left-out-row", min=0, metavar="R", help="Row of tiles to do without, of one spare."
+        ),
+    ] = None,
     threads: Annotated[
         int, typer.Option("--threads", min=1, max=64, help="That simulate a grid.")
     ] = 1,
@@ -159,9 +166,13 @@ def command(
     left = as_operand(load_array(a, "A"), dtype, f"A ({a})")
     right = as_operand(load_array(b, "B"), dtype, f"B ({b})")
     finish = _finish(out, bias, relu, scale, activation)
-    _check_grid(grid, member, device, preload, (trace_from, trace_to, trace_elements, wave_element))
+    choices = (trace_from, trace_to, trace_elements, wave_element, left_out_row)
+    _check_grid(grid, member, device, preload, choices)
+    if left_out_row is not None:
+        check_left_out(member, left_out_row)
     element = None if wave_element is None else parse_place("--wave-element", wave_element, member)
-    recording = chosen_waves(waves, wave_from, wave_to, element)
+    tile = None if element is None else tile_of(member, element, left_out_row)
+    recording = chosen_waves(waves, wave_from, wave_to, tile)
     grid_trace = chosen_trace(member, trace, trace_from, trace_to, trace_elements)
     check_outputs([output, perf, trace, recording.path if recording else None])
     _check_report(report, device)
@@ -177,6 +188,7 @@ def command(
             trace=trace,
             grid_trace=grid_trace,
             report=report is not None,
+            left_out_row=left_out_row,
         )
     else:
         job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
@@ -236,9 +248,12 @@ def _check_grid(
     """Refuse what the whole grid cannot do, and what only it can."""
     if not grid:
         names = ("--trace-from", "--trace-to", "--trace-elements", "--wave-element")
-        for name, given in zip(names, choices, strict=True):
+        *recorded, left_out_row = choices
+        for name, given in zip(names, recorded, strict=True):
             if given is not None:
                 raise UserError(f"{name} needs --grid; one element is recorded as a whole.")
+        if left_out_row is not None:
+            raise UserError("--left-out-row needs --grid; one element has no rows.")
         return
     if member.n_pes == 1:
         raise UserError(f"{member.name} has one element; leave --grid out.")

@@ -89,7 +89,7 @@ def test_a_ring_is_found() -> None:
     assert all(f"\n  {name}" in describe(ring) for name in found)
 
 
-@pytest.mark.parametrize("name", ["tiny", "odd"])
+@pytest.mark.parametrize("name", ["tiny", "odd", "tiny-spare"])
 def test_a_grid_has_no_ring(name: str) -> None:
     """Reads, writes, lines and acknowledgements, control and links; if an element's answers waited
     for its requests, as they would without reserved room, there would be rings in both networks."""

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tiny` with a spare row, each row of tiles left out in turn, whose elements are broken then: what
+holds for `tiny` holds for the rows that are left."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hw.arch.address_map import DRAM
+from hw.arch.csr import ELEMENT_REGISTERS
+from hw.config import PRESETS, ChipConfig
+from sim.trace.reader import read_processes
+from sw.cli import gemm_task
+from sw.cli.app import main
+from sw.errors import UserError
+from sw.runtime.device import open_grid
+from sw.runtime.grid import Grid
+from sw.runtime.left_out import tile_of
+from tb.common.seeds import numpy_rng
+from tb.system import test_grid as plain
+from tb.system import test_grid_counters as counters
+from tb.system import test_grid_links as links
+from tb.system import test_grid_multicast as multicast
+from tb.system.grid_bench import LISTS, check_product, copy_list
+from tb.system.spare_bench import break_row, breakable_grid
+
+CONFIG = PRESETS["tiny-spare"]
+INT8 = np.dtype(np.int8)
+
+
+# The row in the middle is what makes most difference: below it are rows, and links pass it.
+ROWS = [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=ROWS)
+def grid(request: pytest.FixtureRequest) -> Iterator[Grid]:
+    """A chip for each row that is left out: each test must leave it usable."""
+    device = breakable_grid(CONFIG)
+    break_row(device, request.param)
+    yield device
+    device.port.close()
+
+
+@pytest.mark.parametrize("where", ["sram", "dram"])
+@pytest.mark.parametrize("dtype", [np.dtype(np.int8), np.dtype(np.float16)], ids=str)
+@pytest.mark.parametrize("k_parts", [1, 2])
+def test_product_is_exact(grid: Grid, k_parts: int, dtype: np.dtype, where: str) -> None:
+    """Operands by themselves, shared, and sums along chains; would break if a lane, a mask or a
+    link still counted the row that is left out, or heard its elements."""
+    for shape in ((9, 70, 40), (41, 33, 50)):
+        check_product(grid, shape, dtype, where, k_parts=k_parts)
+
+
+def test_only_rows_that_are_left_are_seen(grid: Grid) -> None:
+    """Shape and pages; would break if software could reach the row that is left out."""
+    assert grid.register("GRID_SHAPE") == CONFIG.rows | CONFIG.cols << 8
+    offset = ELEMENT_REGISTERS["JOB_LIST_HI"].offset
+    for row in range(CONFIG.built_rows):
+        grid.element((row, 1)).set_register("JOB_LIST_HI", 5 + row)
+    found = [grid.element((row, 1)).at(offset) for row in range(CONFIG.built_rows)]
+    assert found == [5, 6, 0]
+
+
+def test_a_row_is_left_out_before_the_first_job(grid: Grid) -> None:
+    """Would break if jobs before and after saw different elements in the same place."""
+    row = grid.left_out_row
+    check_product(grid, (9, 9, 9), INT8)
+    for other in set(range(CONFIG.built_rows)) - {row}:
+        with pytest.raises(UserError) as error:
+            grid.leave_out(other)
+        assert str(error.value) == (
+            f"Row {other} cannot be left out any more: a job has started since power-on."
+        )
+    assert grid.left_out_row == row
+
+
+CHECKS: list[tuple[Callable[..., None], list[tuple[Any, ...]]]] = [
+    (plain.test_every_word_of_memory_is_its_own, [()]),
+    (plain.test_sub_grids_run_different_jobs_at_once, [()]),
+    (plain.test_two_jobs_wait_in_an_element, [()]),
+    (plain.test_an_error_names_its_element, [()]),
+    (plain.test_a_failed_job_takes_along_what_waits, [()]),
+    (plain.test_a_hang_names_its_element, [()]),
+    (plain.test_abort_with_traffic_in_flight, [()]),
+    (plain.test_a_job_that_is_not_there_is_refused, [(4,)]),
+    (counters.test_one_snapshot_is_of_one_moment, [()]),
+    (counters.test_the_watchdog_names_who_does_not_end, [(place,) for place in counters.PLACES]),
+    (links.test_rows_are_added_over_a_link, [((2, 1), links.SOUTH, links.NORTH),
+                                             ((1, 2), links.EAST, links.WEST)]),
+    (links.test_a_link_at_the_border_traps, [((0, 1), links.NORTH, "from the north"),
+                                             ((1, 1), links.SOUTH, "to the south"),
+                                             ((1, 0), links.WEST, "from the west")]),
+    (links.test_a_hang_at_a_link_names_both_ends, [
+        ((0, 0), links.SOUTH, "its row to be taken in the south", 1),
+        ((0, 0), links.SOUTH, "its row to be taken in the south", links.TILE),
+        ((1, 1), links.NORTH, "a row from the north", 1)]),
+    (links.test_an_abort_ends_an_element_whose_neighbour_is_silent, [((0, 0), links.SOUTH),
+                                                                     ((1, 1), links.NORTH)]),
+    (multicast.test_products_are_the_same_shared_and_not, [((33, 41, 70), "sram")]),
+    (multicast.test_every_memory_is_reached, [(0, 0), (0, 1), (DRAM.base, 0), (DRAM.base, 1)]),
+    (multicast.test_two_jobs_share_side_by_side, [()]),
+    (multicast.test_a_member_that_never_comes_is_named, [(0, (0, 1)), (1, (1, 0))]),
+    (multicast.test_members_that_mean_different_lines_trap, [()]),
+    (multicast.test_a_member_that_fails_takes_the_others_along, [(1, 0), (1, 1)]),
+    (multicast.test_abort_while_lines_are_shared, [()]),
+]  # fmt: skip
+"""Tests of `tiny`, with the arguments that they are to have."""
+
+
+@pytest.mark.parametrize(("check", "choices"), CHECKS, ids=[check.__name__ for check, _ in CHECKS])
+def test_as_on_a_grid_without_a_spare_row(
+    grid: Grid, check: Callable[..., None], choices: list[tuple[Any, ...]]
+) -> None:
+    """Would break if errors, hangs, masks, links or groups spoke of rows of tiles."""
+    for arguments in choices:
+        check(grid, *arguments)
+
+
+def test_a_trace_is_of_rows_that_are_left(grid: Grid, tmp_path: Path) -> None:
+    """Units, lanes and links against counters, and of no row more."""
+    counters.test_a_trace_adds_up_to_the_counters(grid, tmp_path)
+    names = [process.name for process in read_processes(tmp_path / "run.pftrace")]
+    elements = {name for name in names if name.startswith("element")}
+    assert elements == {f"element {row},{column}" for row, column in counters.PLACES}
+
+
+def test_a_broken_element_is_heard_where_it_is_used() -> None:
+    """So what these tests left out could have been noticed; before the first job nobody is."""
+    device, line = breakable_grid(CONFIG), bytes(range(16))
+    break_row(device, 0)
+    device.leave_out(2)
+    device.port.write(0, line)
+    device.port.run(500)
+    assert device.port.read(0, 16) == line
+    device.start(LISTS, {(1, 0): copy_list(0x1000, 0x5000, 1)})
+    device.port.run(2000)
+    assert device.port.read(0, 16) == b"\xff" * 16
+    device.port.close()
+
+
+REFUSED = (
+    ("tiny", 0, "tiny has no spare row, so no row can be left out."),
+    ("tiny-spare", 3, "Row 3 cannot be left out; tiny-spare has rows of tiles 0 to 2."),
+)
+
+
+def product(folder: Path) -> tuple[list[str], np.ndarray]:
+    """A product for the command line, and what comes of it."""
+    rng = numpy_rng("spare")
+    a, b = (rng.integers(-128, 128, size).astype(np.int8) for size in ((20, 40), (40, 24)))
+    for name, array in (("a", a), ("b", b)):
+        np.save(folder / f"{name}.npy", array)
+    files = [str(folder / f"{name}.npy") for name in "abc"]
+    return ["gemm", *files[:2], "-o", files[2]], a.astype(np.int32) @ b.astype(np.int32)
+
+
+def test_what_cannot_be_left_out_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Before anything is built, with one sentence each, on the command line too."""
+    call, _ = product(tmp_path)
+    for name, row, sentence in REFUSED:
+        with pytest.raises(UserError) as error:
+            open_grid(PRESETS[name], left_out_row=row)
+        assert str(error.value) == sentence
+        assert main([*call, "--config", name, "--grid", "--left-out-row", str(row)]) != 0
+        assert sentence in " ".join(capsys.readouterr().err.split())
+    assert main([*call, "--config", "tiny-spare", "--left-out-row", "1"]) != 0
+    assert "--left-out-row needs --grid; one element has no rows." in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_the_command_line_leaves_a_row_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The row goes to the chip, and into the figures."""
+
+    def opened(config: ChipConfig, *, left_out_row: int, **_options: Any) -> Grid:
+        device = breakable_grid(config)
+        break_row(device, left_out_row)
+        return device
+
+    monkeypatch.setattr(gemm_task, "open_grid", opened)
+    call, expected = product(tmp_path)
+    perf = tmp_path / "perf.json"
+    more = ["--config", "tiny-spare", "--grid", "--left-out-row", "1", "--json", str(perf)]
+    assert main([*call, *more]) == 0
+    assert np.array_equal(np.load(tmp_path / "c.npy"), expected)
+    assert json.loads(perf.read_text())["left_out_row"] == 1
+
+
+@pytest.mark.parametrize(
+    ("left_out", "rows"), [(None, [0, 1]), (0, [1, 2]), (1, [0, 2]), (2, [0, 1])]
+)
+def test_waves_of_an_element_are_those_of_its_tile(left_out: int | None, rows: list[int]) -> None:
+    """Would break if `--wave-element` recorded another one."""
+    assert [tile_of(CONFIG, (row, 1), left_out) for row in range(2)] == [(row, 1) for row in rows]
+    assert tile_of(PRESETS["odd"], (2, 1), None) == (2, 1)
