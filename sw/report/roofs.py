@@ -53,7 +53,7 @@ class Roofline:
 def roofline(run: RunRecord) -> Roofline:
     """Roofs from the configuration, the run from its counters."""
     figures = run.figures
-    n_bytes = run.port_bytes("read") + run.port_bytes("write")
+    n_bytes = run.memory_bytes()
     return Roofline(
         peak=int(figures["peak_macs_per_cycle"]),
         slopes=_slopes(run),
