@@ -115,8 +115,8 @@ def _show(config: str, found: list[Row], console: Console) -> None:
     heads = ["ours", "of ideal", "times SCALE-Sim", "ideal"]
     heads += [f"systolic, {arrays}" for arrays in _ARRANGEMENTS]
     if any(row.scale_sim for row in found):
-        for arrays in _ARRANGEMENTS:
-            heads += [f"SCALE-Sim, {arrays}", "with memory"]
+        one, many = _ARRANGEMENTS
+        heads += [f"SCALE-Sim, {one}", "with memory", f"SCALE-Sim, {many}"]
     for head in heads:
         table.add_column(head, justify="right")
     for row in found:
@@ -126,7 +126,8 @@ def _show(config: str, found: list[Row], console: Console) -> None:
         for figures in row.scale_sim:
             mark = "*" if figures.by_formula else ""
             cells.append(f"{figures.dataflow} {figures.cycles:,}{mark}")
-            cells.append(_count(figures.with_memory, ""))
+            if figures is row.scale_sim[0]:
+                cells.append(_count(figures.with_memory, ""))
         table.add_row(row.name, *cells)
     if not console.is_terminal:
         console.width = max(console.width, 170)

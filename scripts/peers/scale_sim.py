@@ -48,7 +48,7 @@ class Figures:
     by_formula: bool
     """The schedule was too long to be made."""
     with_memory: int | None
-    """From the first byte that is fetched to the last one written; None: too long, or not run."""
+    """From the first byte that is fetched to the last one written; None: not run."""
     stalls: int | None
 
 
@@ -94,7 +94,8 @@ class ScaleSim:
         best = min(mappings, key=lambda mapping: cycles[mapping])
         arrays = best.arrays
         whole = None
-        if cycles[best] * (arrays.rows + 2 * arrays.cols) <= _MOST_REQUESTS:
+        requests = cycles[best] * (arrays.rows + 2 * arrays.cols)
+        if arrays.count == 1 and requests <= _MOST_REQUESTS:
             whole = self._run(memory_job(best, config, product))
         return Figures(
             arrays=arrays.name,
@@ -140,17 +141,19 @@ def _schedule_job(mapping: Mapping) -> dict[str, Any]:
 
 
 def memory_job(mapping: Mapping, config: ChipConfig, product: Product) -> dict[str, Any]:
-    """With an equal share of local memory and of the bandwidth for each array.
+    """With all local memory and all bandwidth, for one array.
 
-    SCALE-Sim has an interface for each of A, B and C, and words of one byte. So the bandwidth is
-    shared as the bytes of A, B and C are, and buffers and bandwidths count values, not bytes.
+    SCALE-Sim has an interface for each of A, B and C, and words of one byte. So buffers and
+    bandwidths count values, not bytes, and the bandwidth is shared as the bytes that SCALE-Sim
+    fetches are: with the padding to whole folds. Of many small arrays each would get a word or two
+    per cycle, which says nothing.
     """
-    m, n, k = mapping.part
+    m, n, k = _padded(mapping)
     out = 4 if product.out is None else product.out.n_bytes
     sizes = (product.fmt.n_bytes, product.fmt.n_bytes, out)
     n_bytes = [values * size for values, size in zip((m * k, k * n, m * n), sizes, strict=True)]
-    bandwidth = bytes_per_cycle(config, product) / mapping.arrays.count
-    local = config.n_pes * config.pe.ls.size_bytes // mapping.arrays.count // 1024
+    bandwidth = bytes_per_cycle(config, product)
+    local = config.n_pes * config.pe.ls.size_bytes // 1024
     return _schedule_job(mapping) | {
         "buffers": [
             max(local * part // 8 // size, 1) for part, size in zip(_BUFFERS, sizes, strict=True)
@@ -160,6 +163,21 @@ def memory_job(mapping: Mapping, config: ChipConfig, product: Product) -> dict[s
             for part, size in zip(n_bytes, sizes, strict=True)
         ],
     }
+
+
+def _padded(mapping: Mapping) -> tuple[int, int, int]:
+    """M, N and K as whole folds have them."""
+    m, n, k = mapping.part
+    rows, cols = mapping.arrays.rows, mapping.arrays.cols
+
+    def whole(size: int, side: int) -> int:
+        return -(-size // side) * side
+
+    if mapping.dataflow == "os":
+        return whole(m, rows), whole(n, cols), k
+    if mapping.dataflow == "ws":
+        return m, whole(n, cols), whole(k, rows)
+    return whole(m, cols), n, whole(k, rows)
 
 
 def environment(folder: Path = _FOLDER) -> Path:
