@@ -97,29 +97,23 @@ def command(
     power-on. WAVES=1 records dump.fst as well (WAVES_FROM, WAVES_TO, WAVES_SCOPE an instance).
     """
     member = get_config(config)
-    operands = (
-        as_operand(load_array(a, "A"), dtype, f"A ({a})"),
-        as_operand(load_array(b, "B"), dtype, f"B ({b})"),
-    )
-    finish = _finish(out, bias, relu, scale, activation)
+    left = as_operand(load_array(a, "A"), dtype, f"A ({a})")
+    right = as_operand(load_array(b, "B"), dtype, f"B ({b})")
+    how: dict[str, Any] = {"finish": _finish(out, bias, relu, scale, activation), "where": place}
     _check_grid(grid, member, device, preload, (trace_from, trace_to, trace_elements, wave_element))
     element = None if wave_element is None else parse_place("--wave-element", wave_element, member)
     recording = chosen_waves(waves, wave_from, wave_to, element)
     chosen = chosen_trace(member, trace, trace_from, trace_to, trace_elements)
     check_outputs([output, perf, trace, recording.path if recording else None])
     _check_report(report, device)
-    with_page = report is not None
+    record: dict[str, Any] = {"waves": recording, "trace": trace, "report": report is not None}
     if grid:
-        shared = not no_multicast
-        grid_job = prepare_grid_gemm(
-            member, *operands, finish=finish, where=place, multicast=shared
-        )
-        task: OnGrid | OnElement = OnGrid(
-            member, grid_job, recording, perf is not None, threads, trace, chosen, with_page
-        )
+        cut = prepare_grid_gemm(member, left, right, multicast=not no_multicast, **how)
+        record |= {"counters": perf is not None, "grid_trace": chosen}
+        task: OnGrid | OnElement = OnGrid(member, cut, threads=threads, **record)
     else:
-        job = prepare_gemm(member, *operands, finish=finish, where=place, load_first=preload)
-        task = OnElement(member, device, job, recording, trace, with_page)
+        job = prepare_gemm(member, left, right, load_first=preload, **how)
+        task = OnElement(member, device, job, **record)
     _write(*run_task(Console(stderr=True), task, stall_limit), output, perf, report)
 
 

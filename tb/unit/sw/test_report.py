@@ -14,7 +14,6 @@ from hw.arch.units import State, Unit
 from hw.config import PRESETS
 from sim.trace.grid_log import LANE_TRACK
 from sim.trace.log import EVENT, TeeLog, TraceLog, unit_value
-from sw.cli.app import main
 from sw.report.activity import N_UNITS, Activity, ActivityLog
 from sw.report.page import check_folder, report_page, write_report
 from sw.report.png import shade_uri
@@ -22,6 +21,7 @@ from sw.report.roofs import roofline
 from sw.report.svg import bytes_text, ticks
 from tb.common.seeds import numpy_rng
 from tb.system.grid_bench import small_grid
+from tb.unit.sw.refusals import gemm_error
 from tb.unit.sw.report_page import made_up, number, read_page
 
 TINY = PRESETS["tiny"]
@@ -249,10 +249,7 @@ def test_a_page_that_cannot_be_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one sentence, before anything is built or run."""
-    monkeypatch.chdir(tmp_path)
-    np.save("a.npy", np.ones((4, 4), np.int8))
     (tmp_path / "index.html").mkdir()
-    code = main(["gemm", "a.npy", "a.npy", "-o", "c.npy", "--config", "tiny", *options])
-    error = capsys.readouterr().err
-    assert code != 0 and sentence.format(tmp_path) in error and error.count("\n") == 1
+    error = gemm_error(options, tmp_path, capsys, monkeypatch)
+    assert sentence.format(tmp_path) in error and error.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "index.html"]
