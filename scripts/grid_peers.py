@@ -100,9 +100,7 @@ def _row(config: ChipConfig, product: Product, ours: int | None, scale_sim: Scal
     return Row(
         name=product.name,
         ideal=roof_cycles(config, product),
-        systolic={
-            arrays.name: int(max(ideal_cycles(arrays, product), bytes_cycles)) for arrays in ways
-        },
+        systolic={arrays.name: max(ideal_cycles(arrays, product), bytes_cycles) for arrays in ways},
         scale_sim=figures,
         ours=ours,
     )
@@ -166,6 +164,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _scale_sim(arguments: argparse.Namespace) -> ScaleSim | None:
+    """SCALE-Sim if it is wanted and can be had: without a network the rest is still worth it."""
+    if arguments.no_scalesim:
+        return None
+    try:
+        return ScaleSim(Record(), environment())
+    except UserError as error:
+        print(f"{error} The table goes on without it.")
+        return None
+
+
 def main() -> int:
     """Compare, show, write."""
     arguments = _arguments()
@@ -179,9 +188,7 @@ def main() -> int:
         ]
         code = _measure(arguments) if arguments.measure else 0
         ours = measured(path)
-        python = None if arguments.no_scalesim else environment()
-        scale_sim = None if python is None else ScaleSim(Record(), python)
-        found = rows(config, chosen, ours, scale_sim)
+        found = rows(config, chosen, ours, _scale_sim(arguments))
     except (ConfigError, UserError) as error:
         raise SystemExit(str(error)) from None
     content = {"config": arguments.config, "rows": [row.as_json() for row in found]}

@@ -98,7 +98,7 @@ def products(names: tuple[str, ...]) -> list[Product]:
     return list(dict.fromkeys(product for name in names for product in SETS[name]))
 
 
-def bytes_per_cycle(config: ChipConfig, product: Product) -> float:
+def bytes_per_cycle(config: ChipConfig, product: Product) -> int:
     """Of the memory that holds the matrices, all of it."""
     if product.where == "dram":
         return config.dram.total_bytes_per_cycle

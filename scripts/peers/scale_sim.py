@@ -194,7 +194,10 @@ def environment(folder: Path = _FOLDER) -> Path:
         return python
     shown = folder.relative_to(_BUILD.parent) if folder.is_relative_to(_BUILD.parent) else folder
     print(f"SCALE-Sim: installing its pinned packages into {shown} (once)", flush=True)
-    venv.create(folder, clear=True, with_pip=True)
+    try:
+        venv.create(folder, clear=True, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"SCALE-Sim needs an environment of its own: {error}.") from None
     command = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
     command += ["--no-deps", "--only-binary", ":all:", "-r", _REQUIREMENTS]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -202,7 +205,7 @@ def environment(folder: Path = _FOLDER) -> Path:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(
             f"SCALE-Sim could not be installed for Python {sys.version_info.major}."
-            f"{sys.version_info.minor}; pip says: {last} Go on with --no-scalesim."
+            f"{sys.version_info.minor}; pip says: {last}."
         )
     done.write_text(wanted)
     return python
