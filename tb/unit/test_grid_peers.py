@@ -142,7 +142,7 @@ def test_without_packages_there_is_a_way_on(
 
         @staticmethod
         def create(folder: Path, **_: bool) -> None:
-            (folder / "bin").mkdir(parents=True)
+            (folder / "bin").mkdir(parents=True, exist_ok=True)
             _python(folder / "bin", "echo 'ERROR: no such package' >&2; exit 1")
 
     monkeypatch.setattr(scale_sim, "venv", Made)
