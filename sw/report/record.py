@@ -81,6 +81,11 @@ class RunRecord:
         """The same of all elements."""
         return sum(self.line_bytes(place, way) for place in self.places)
 
+    @property
+    def memory(self) -> str:
+        """The memory whose bandwidth limits: SRAM only if nothing lies in DRAM."""
+        return "sram" if self.figures["place"] == "sram" else "dram"
+
     def memory_bytes(self) -> int:
         """Bytes to and from the memory of the operands; a line that elements share counts once.
 
@@ -88,8 +93,7 @@ class RunRecord:
         """
         if self.traffic is None:
             return self.port_bytes("read") + self.port_bytes("write")
-        place = self.figures["place"]
-        lines = sum(self.traffic.total(f"{place}_{way}") for way in ("read", "write"))
+        lines = sum(self.traffic.total(f"{self.memory}_{way}") for way in ("read", "write"))
         return lines * self.config.pe.link_bytes
 
     def share(self, place: Place, state: State) -> float:
