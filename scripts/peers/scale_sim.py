@@ -85,8 +85,9 @@ class ScaleSim:
 
     def figures(self, mappings: list[Mapping], config: ChipConfig, product: Product) -> Figures:
         """The best of some mappings; its memory model runs the best one, if that is short."""
-        jobs = {mapping: _schedule_job(mapping) for mapping in mappings if _is_short(mapping)}
-        counted = {mapping: self._run(job) for mapping, job in jobs.items()}
+        short = [mapping for mapping in mappings if _is_short(mapping)]
+        schedules = self._run([_schedule_job(mapping) for mapping in short])
+        counted = dict(zip(short, schedules, strict=True))
         cycles = {
             mapping: found["cycles"] if (found := counted.get(mapping)) else mapping.cycles
             for mapping in mappings
@@ -96,7 +97,7 @@ class ScaleSim:
         whole = None
         requests = cycles[best] * (arrays.rows + 2 * arrays.cols)
         if arrays.count == 1 and requests <= _MOST_REQUESTS:
-            whole = self._run(memory_job(best, config, product))
+            (whole,) = self._run([memory_job(best, config, product)])
         return Figures(
             arrays=arrays.name,
             dataflow=best.dataflow,
@@ -107,25 +108,29 @@ class ScaleSim:
             stalls=None if whole is None else whole["stalls"],
         )
 
-    def _run(self, job: dict[str, Any]) -> dict[str, int] | None:
-        """From the record, or by the worker."""
-        if job not in self._record:
-            try:
-                done = subprocess.run(
-                    [self._python, _HERE / "worker.py"],
-                    input=json.dumps([job]),
-                    capture_output=True,
-                    text=True,
-                    timeout=_MOST_SECONDS,
-                )
-            except subprocess.TimeoutExpired:
-                self._record.add(job, None)
-            else:
-                if done.returncode:
-                    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                    raise UserError(f"SCALE-Sim failed: {last}")
-                self._record.add(job, json.loads(done.stdout))
-        return self._record[job]
+    def _run(self, jobs: list[dict[str, Any]]) -> list[dict[str, int] | None]:
+        """From the record, or by one worker; None: all together took too long."""
+        missing = [job for job in jobs if job not in self._record]
+        if missing:
+            for job, result in zip(missing, self._work(missing), strict=True):
+                self._record.add(job, result)
+        return [self._record[job] for job in jobs]
+
+    def _work(self, jobs: list[dict[str, Any]]) -> list[dict[str, int] | None]:
+        try:
+            done = subprocess.run(
+                [self._python, _HERE / "worker.py"],
+                input=json.dumps(jobs),
+                capture_output=True,
+                text=True,
+                timeout=_MOST_SECONDS * len(jobs),
+            )
+        except subprocess.TimeoutExpired:
+            return [None] * len(jobs)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(f"SCALE-Sim failed: {last}")
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def _is_short(mapping: Mapping) -> bool:
