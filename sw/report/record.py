@@ -82,6 +82,12 @@ class RunRecord:
         return sum(self.line_bytes(place, way) for place in self.places)
 
     @property
+    def where(self) -> str:
+        """Where A, B and C lie, in words."""
+        place = str(self.figures["place"])
+        return {"weights": "SRAM, B in DRAM"}.get(place, place.upper())
+
+    @property
     def memory(self) -> str:
         """The memory whose bandwidth limits: SRAM only if nothing lies in DRAM."""
         return "sram" if self.figures["place"] == "sram" else "dram"

@@ -29,6 +29,7 @@ RUNS = {
     "element": made_up(TINY, is_grid=False),
     "element, DRAM": made_up(TINY, is_grid=False, place="dram"),
     "grid": made_up(TINY, is_grid=True),
+    "grid, B in DRAM": made_up(TINY, is_grid=True, place="weights"),
     "64 elements": made_up(PRESETS["mtia100"], is_grid=True, cycles=100_000, place="dram"),
     "short": made_up(PRESETS["fpga"], is_grid=False, cycles=4),
 }
@@ -179,6 +180,8 @@ def test_roofs_are_those_of_the_configuration() -> None:
     assert element.roof == 64 and element.limit == "the multipliers"
     lines = sum(100 * side + n for side in range(4) for n in (12, 13))
     assert grid.n_bytes == lines * 16, "a line that elements share counts once"
+    apart = roofline(RUNS["grid, B in DRAM"])
+    assert (apart.used.name, apart.n_bytes) == ("DRAM", (lines + 2 * 8) * 16)
     assert roofline(dataclasses.replace(RUNS["grid"], traffic=None)).n_bytes == 4 * 40 * 16
     more = dataclasses.replace(element, intensity=4.0)
     assert more.roof == 32 and more.limit == "DRAM bandwidth"
