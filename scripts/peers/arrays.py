@@ -4,7 +4,7 @@
 A dataflow keeps an operand of S_R x S_C in the array while T values pass each of its places. One
 array of R x C takes ceil(S_R / R) ceil(S_C / C) folds of 2 R + C + T - 2 cycles each: A. Samajdar
 et al., "A Systematic Methodology for Characterizing Scalability of DNN Accelerators using
-SCALE-Sim" (ISPASS 2020). What SCALE-Sim 3.0.0 counts is `scale_sim_cycles`.
+SCALE-Sim" (ISPASS 2020). SCALE-Sim 3.0.0 has R + C + T - 2 where outputs stay.
 """
 
 from collections.abc import Iterator
@@ -78,9 +78,9 @@ def ideal_cycles(arrays: Arrays, product: Product) -> int:
     One fold follows the other without a gap; where so little passes that the next fold's operand
     (the last one's result) takes longer to move, that limits.
     """
-    fill_and_drain = 2 * arrays.rows + arrays.cols - 2
-    return fill_and_drain + min(
-        _folds(arrays, dataflow, part) * max(_moving(dataflow, part), arrays.rows)
+    return min(
+        (_folds(arrays, dataflow, part) - 1) * max(_moving(dataflow, part), arrays.rows)
+        + _fold(arrays, dataflow, part)
         for dataflow in DATAFLOWS
         for _, part in _parts(arrays, product)
     )
@@ -89,11 +89,9 @@ def ideal_cycles(arrays: Arrays, product: Product) -> int:
 def scale_sim_cycles(arrays: Arrays, dataflow: str, part: Shape) -> int:
     """What SCALE-Sim counts for one array: each fold fills and drains by itself.
 
-    Outputs drain while the others of their fold are still at work, so R stands there once.
+    It says the number of the last cycle, the first one being 0.
     """
-    filling = arrays.rows if dataflow == "os" else 2 * arrays.rows
-    each = filling + arrays.cols + _moving(dataflow, part) - 2
-    return _folds(arrays, dataflow, part) * each - 1
+    return _folds(arrays, dataflow, part) * _fold(arrays, dataflow, part) - 1
 
 
 def best_mappings(arrays: Arrays, product: Product) -> list[Mapping]:
@@ -120,6 +118,15 @@ def _folds(arrays: Arrays, dataflow: str, part: Shape) -> int:
     m, n, k = part
     rows, cols = {"os": (m, n), "ws": (k, n), "is": (k, m)}[dataflow]
     return -(-rows // arrays.rows) * -(-cols // arrays.cols)
+
+
+def _fold(arrays: Arrays, dataflow: str, part: Shape) -> int:
+    """Cycles of one fold, with filling and draining.
+
+    Outputs leave while others of their fold are still at work, so R stands there once.
+    """
+    filling = arrays.rows if dataflow == "os" else 2 * arrays.rows
+    return filling + arrays.cols + _moving(dataflow, part) - 2
 
 
 def _moving(dataflow: str, part: Shape) -> int:
