@@ -49,6 +49,7 @@ bench: setup ## measure the figures of README on CONFIG, and of the FPGA member 
 	@$(RUN) scripts/gemm_showcase.py --all --config $(or $(CONFIG),mtia100-pe)
 	@$(RUN) scripts/se_showcase.py --config $(or $(CONFIG),mtia100-pe)
 	@$(RUN) scripts/grid_bench.py --sets all --threads 2
+	@$(RUN) scripts/grid_peers.py
 	@$(RUN) scripts/functional_speed.py
 	@$(MTIA) synth --unit all --seeds $(or $(SEEDS),3) --no-picture
 	@$(RUN) scripts/fpga_rivals.py --seeds $(or $(SEEDS),3)

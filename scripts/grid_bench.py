@@ -28,7 +28,7 @@ from hw.arch.formats import Format
 from hw.config import ConfigError, get_config
 from scripts.cycle_record import check_cycles
 from scripts.grid_gather import run_gather
-from scripts.grid_products import SETS, Product, products, roof_cycles
+from scripts.grid_products import SETS, Product, products, roof_cycles, set_names
 from sim.compiled.simulator import CompiledSimulator
 from sim.golden.chain import chain_golden
 from sw.errors import UserError
@@ -201,11 +201,7 @@ def _sets(names: str | None, columns: int) -> tuple[str, ...]:
     """The sets of products that are asked for."""
     if names is None:
         return ("tiny",) if columns < 32 else ("square",)
-    chosen = tuple(SETS) if names == "all" else tuple(names.split(","))
-    for name in chosen:
-        if name not in SETS:
-            raise UserError(f"There is no set {name!r}; there are {', '.join(SETS)}, and all.")
-    return chosen
+    return set_names(names)
 
 
 def main() -> int:

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 
 from hw.arch.formats import Format
 from hw.config import ChipConfig
+from sw.errors import UserError
 
-__all__ = ["SETS", "Product", "products", "roof_cycles"]
+__all__ = [
+    "SETS",
+    "Product",
+    "bytes_per_cycle",
+    "memory_cycles",
+    "products",
+    "roof_cycles",
+    "set_names",
+]
 
 _SKINNY = ((1, 1024, 1024), (16, 512, 2048), (64, 512, 1024))
 # Layers of DLRM-DCNv2 with 256 samples (MLPerf's configuration).
@@ -80,17 +89,46 @@ SETS: dict[str, tuple[Product, ...]] = {
 """Products by the name of their set."""
 
 
+def set_names(text: str) -> tuple[str, ...]:
+    """Names of sets with commas between, or all of them.
+
+    Raises
+    ------
+    UserError
+        If there is no such set.
+    """
+    chosen = tuple(SETS) if text == "all" else tuple(text.split(","))
+    for name in chosen:
+        if name not in SETS:
+            raise UserError(f"There is no set {name!r}; there are {', '.join(SETS)}, and all.")
+    return chosen
+
+
 def products(names: tuple[str, ...]) -> list[Product]:
     """Those of some sets, each once."""
     return list(dict.fromkeys(product for name in names for product in SETS[name]))
 
 
+def bytes_per_cycle(config: ChipConfig, product: Product) -> int:
+    """Of the memory that holds the weights, all of it."""
+    return _bandwidths(config)["sram" if product.where == "sram" else "dram"]
+
+
+def memory_cycles(config: ChipConfig, product: Product) -> int:
+    """Cycles below which no memory can carry A, B and C, each once."""
+    bandwidths = _bandwidths(config)
+    return max(-(-size // bandwidths[memory]) for memory, size in product.n_bytes.items())
+
+
 def roof_cycles(config: ChipConfig, product: Product) -> int:
     """The lower roof of all multipliers and of the memories' bandwidth, in cycles."""
     peak = config.n_pes * config.pe.dpe.macs_per_cycle(product.fmt.n_bytes)
-    bandwidth = {
+    return max(-(-product.macs // peak), memory_cycles(config, product))
+
+
+def _bandwidths(config: ChipConfig) -> dict[str, int]:
+    """Bytes per cycle of each memory."""
+    return {
         "sram": config.sram.slices * config.sram.bytes_per_cycle,
         "dram": config.dram.total_bytes_per_cycle,
     }
-    transfers = (-(-size // bandwidth[memory]) for memory, size in product.n_bytes.items())
-    return max(-(-product.macs // peak), *transfers)

@@ -5,7 +5,7 @@ both cached by content."""
 import importlib.metadata
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,8 +143,7 @@ def build_simulator(
     progress(f"Verilog of {config.name} ...")
     text, verilog_seconds = chip_verilog(config, cache, grid=grid)
     kinds = {"grid": grid, "flat": flat, "trace": trace, "test": test, "quick": quick}
-    kinds["savable"] = savable
-    name = "-".join([config.name, *(kind for kind, is_on in kinds.items() if is_on)])
+    name = _name(config, kinds | {"savable": savable})
     args = _verilator_args(trace=trace, test=test, savable=savable)
     make_args = _QUICK_MAKE if quick else _MAKE
     ports, parts = _chip_ports(config, grid=grid), ()
@@ -155,19 +154,15 @@ def build_simulator(
         parts = verilate_part(_tile_job(name, split, args, make_args), cache)
         text, ports = split.shell, ports + split.header(_TOP)
         make_args = _QUICK_MAKE if quick else _SHELL_MAKE
-    job = VerilatorJob(
-        name=f"{name}.so",
-        top=_TOP,
-        files={f"{_TOP}.v": text, "chip_ports.h": ports},
-        args=(*args, "-CFLAGS", f"{_cxx_flags()} {_sizes(config)}", "-LDFLAGS", "-shared"),
-        cxx_sources=(_HERE / "harness.cpp",),
-        cxx_depends=tuple(sorted(_HERE.glob("*.h"))),
-        make_args=make_args,
-        parts=parts,
-    )
+    files = {f"{_TOP}.v": text, "chip_ports.h": ports}
+    args = (*args, "-CFLAGS", f"{_cxx_flags()} {_sizes(config)}", "-LDFLAGS", "-shared")
     progress(f"Verilator build of {config.name} ...")
-    library = verilate(job, cache)
-    elapsed = time.monotonic() - start
+    library = verilate(_chip_job(name, files, args, make_args, parts), cache)
+    return _with_cost(library, verilog_seconds, time.monotonic() - start)
+
+
+def _with_cost(library: Path, verilog_seconds: float, elapsed: float) -> SimulatorBuild:
+    """What the build cost when it was made: of one from the cache that stands beside it."""
     stamp = library.with_name("seconds.json")
     from_cache = stamp.exists()
     if not from_cache:
@@ -190,6 +185,31 @@ def _verilator_args(*, trace: bool, test: bool, savable: bool) -> tuple[str, ...
 def _cxx_flags() -> str:
     # With -march=native the result runs on this kind of processor only.
     return f"-fPIC -I.. -DPROCESSOR_{processor_key()}"
+
+
+def _name(config: ChipConfig, kinds: Mapping[str, bool]) -> str:
+    """The member, and every kind of build that this is."""
+    return "-".join([config.name, *(kind for kind, is_on in kinds.items() if is_on)])
+
+
+def _chip_job(
+    name: str,
+    files: Mapping[str, str],
+    args: tuple[str, ...],
+    make_args: tuple[str, ...],
+    parts: tuple[Path, ...],
+) -> VerilatorJob:
+    """The library: the chip, or what of a grid is beside its tiles, with the harness."""
+    return VerilatorJob(
+        name=f"{name}.so",
+        top=_TOP,
+        files=files,
+        args=args,
+        cxx_sources=(_HERE / "harness.cpp",),
+        cxx_depends=tuple(sorted(_HERE.glob("*.h"))),
+        make_args=make_args,
+        parts=parts,
+    )
 
 
 def _tile_job(

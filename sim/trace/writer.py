@@ -56,7 +56,7 @@ def write_trace(log: TraceLog, path: Path) -> None:
 def _write_element(writer: "_Writer", log: TraceLog) -> None:
     """An element's units and buffers."""
     spans, samples = list(unit_spans(log)), list(buffer_samples(log))
-    writer.process(log.name, f"One element of {log.name}.", log.time_unit)
+    writer.process(log.name, f"Units and circular buffers of {log.name}.", log.time_unit)
     for unit, _ in groupby(spans, key=lambda span: span.unit):
         writer.track(unit, unit.name, f"Unit {unit.name}: commands, and in them states.")
     for cb, depths in sorted(_depths(samples).items()):

@@ -15,6 +15,8 @@ __all__ = ["LINK_COUNTERS", "lane_section"]
 LINK_COUNTERS = ("link.south", "link.east")
 """Counters of each element that the section needs."""
 _CARRIES_DATA = ("line", "write")
+_NAMES = 2
+"""Columns that say what a row is."""
 _WORDS = {
     "read": "reads, to the side", "line": "lines, into the grid",
     "write": "writes, to the side", "ack": "acknowledgements, into the grid",
@@ -46,7 +48,7 @@ def lane_section(run: RunRecord, traffic: GridTraffic) -> str:
 def _lane_table(run: RunRecord, traffic: GridTraffic) -> str:
     """A row for each side and kind, a column for each lane."""
     most = max(run.shape)
-    head = ["side", "what", *map(str, range(most)), "host"]
+    head = ["side", "what", *(f"lane {number}" for number in range(most)), "host"]
     rows = []
     for side, counts in traffic.sides.items():
         for kind in LANE_KINDS:
@@ -74,7 +76,7 @@ def _memory_table(run: RunRecord, traffic: GridTraffic) -> str:
 
 
 def _link_maps(run: RunRecord, traffic: GridTraffic) -> str:
-    """Reduction links by the element that sends; nothing if none was used."""
+    """Reduction links by the element that sends; a sentence if none was used."""
     row_bytes = 4 * run.config.pe.dpe.columns
 
     def of_link(name: str, where: str) -> str:
@@ -92,10 +94,10 @@ def _link_maps(run: RunRecord, traffic: GridTraffic) -> str:
         return grid_map(run, f"to the {where}", "c-busy", (56, 30), share, words)
 
     maps = [of_link("link.south", "south"), of_link("link.east", "east")]
-    if not any(maps):
-        return ""
-    note = f"Bytes that each element sent; the colour is the share of {row_bytes} bytes per cycle."
     title = tag("h3", "Reduction links")
+    if not any(maps):
+        return title + tag("p", "They carried nothing: no sums go from element to element.")
+    note = f"Bytes that each element sent; the colour is the share of {row_bytes} bytes per cycle."
     return title + tag("p", note) + tag("div", *maps, class_="maps")
 
 
@@ -114,6 +116,8 @@ def _row(heads: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[str], name: str) -> str:
-    first = tag("tr", *(tag("th", html.escape(text), scope="col") for text in head))
-    whole = tag("table", tag("thead", first), tag("tbody", *rows), class_="figures", id=name)
+    texts, numbers = head[:_NAMES], head[_NAMES:]
+    names = (tag("th", html.escape(text), scope="col", class_="text") for text in texts)
+    first = tag("tr", *names, *(tag("th", html.escape(text), scope="col") for text in numbers))
+    whole = tag("table", tag("thead", first), tag("tbody", *rows), class_="figures tight", id=name)
     return tag("div", whole, class_="scroll")

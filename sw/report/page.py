@@ -29,7 +29,7 @@ def report_page(run: RunRecord) -> str:
     where = f"all {run.n_elements} elements" if run.is_grid else "one element"
     sections = [
         tag("h1", html.escape(title)),
-        tag("p", f"Matrix product on {where}, from {figures['place'].upper()}", class_="sub"),
+        tag("p", f"Matrix product on {where}, from {run.where}", class_="sub"),
         summary(run),
         _section("Utilisation over time", utilisation(run)),
         _section("Where the cycles went", _cycles(run)),

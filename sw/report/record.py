@@ -81,6 +81,27 @@ class RunRecord:
         """The same of all elements."""
         return sum(self.line_bytes(place, way) for place in self.places)
 
+    @property
+    def where(self) -> str:
+        """Where A, B and C lie, in words."""
+        place = str(self.figures["place"])
+        return {"weights": "SRAM, B in DRAM"}.get(place, place.upper())
+
+    @property
+    def memory(self) -> str:
+        """The memory whose bandwidth limits: SRAM only if nothing lies in DRAM."""
+        return "sram" if self.figures["place"] == "sram" else "dram"
+
+    def memory_bytes(self) -> int:
+        """Bytes to and from the memory of the operands; a line that elements share counts once.
+
+        Without traffic counters, what the elements' ports carried.
+        """
+        if self.traffic is None:
+            return self.port_bytes("read") + self.port_bytes("write")
+        lines = sum(self.traffic.total(f"{self.memory}_{way}") for way in ("read", "write"))
+        return lines * self.config.pe.link_bytes
+
     def share(self, place: Place, state: State) -> float:
         """Share of the job's cycles that an element's DPE was in a state, by its counter."""
         return self.counter(place, f"dpe.{state.name.lower()}") / max(self.cycles, 1)

@@ -47,16 +47,17 @@ def roof_section(run: RunRecord) -> str:
     label = "Roofline of the member with this run as a point"
     drawing = picture(_WIDTH, _HEIGHT, label, tag("g", *parts, class_="roofs"))
     drawing = tag("div", drawing, class_="scroll wide")
-    return "".join([_words(model), drawing, _numbers(run, model)])
+    return "".join([_words(run, model), drawing, _numbers(run, model)])
 
 
-def _words(model: Roofline) -> str:
+def _words(run: RunRecord, model: Roofline) -> str:
+    carrier = "the memory port" if run.traffic is None else f"all of {model.used.name}"
     return tag(
         "p",
         f"At {model.intensity:,.1f} MAC per byte the roof is {model.roof:,.1f} MAC per cycle, by"
         f" {model.limit}; the run reached {model.speed:,.1f}, which is"
         f" {percent(model.speed / model.roof)} of it."
-        " Bytes are those that the elements' memory ports carried, reads and writes together."
+        f" Bytes are those that {carrier} carried, reads and writes together."
         " Roofs are the configuration's.",
     )
 
@@ -99,7 +100,7 @@ def _slope(axes: _Axes, model: Roofline, slope: Slope) -> str:
     angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
     x, y = _clear_place(axes, model, (x1, y1), (x2, y2))
     turn = f"translate({x:.1f} {y:.1f}) rotate({angle:.1f})"
-    words = f"{slope.name} {slope.bytes_per_cycle:g} B/cycle"
+    words = f"{slope.name} {slope.bytes_per_cycle:,.6g} B/cycle"
     return line + tag("text", words, y=-7, transform=turn, class_="middle")
 
 
@@ -152,7 +153,7 @@ def _numbers(run: RunRecord, model: Roofline) -> str:
         ["each byte of A, B and C once", "", once, bytes_text(operand_bytes(run))],
         ["peak", f"{model.peak:,}", "", ""],
         *(
-            [f"{s.name}, {s.bytes_per_cycle:g} B per cycle", f"{_under(model, s):,.2f}", "", ""]
+            [f"{s.name}, {s.bytes_per_cycle:,.6g} B per cycle", f"{_under(model, s):,.2f}", "", ""]
             for s in model.slopes
         ),
     ]

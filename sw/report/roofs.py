@@ -53,7 +53,7 @@ class Roofline:
 def roofline(run: RunRecord) -> Roofline:
     """Roofs from the configuration, the run from its counters."""
     figures = run.figures
-    n_bytes = run.port_bytes("read") + run.port_bytes("write")
+    n_bytes = run.memory_bytes()
     return Roofline(
         peak=int(figures["peak_macs_per_cycle"]),
         slopes=_slopes(run),
@@ -73,11 +73,11 @@ def operand_bytes(run: RunRecord) -> int:
 
 def _slopes(run: RunRecord) -> tuple[Slope, ...]:
     """SRAM and DRAM; a slice reads or writes a line in a cycle, a channel's ways share its rate."""
-    config, place = run.config, run.figures["place"]
+    config, memory = run.config, run.memory
     slices, channels = (config.sram.slices, config.dram.channels) if run.is_grid else (1, 1)
     sram = slices * config.sram.bytes_per_cycle
     dram = config.dram.total_bytes_per_cycle * channels / config.dram.channels
-    return Slope("SRAM", sram, place == "sram"), Slope("DRAM", dram, place == "dram")
+    return Slope("SRAM", sram, memory == "sram"), Slope("DRAM", dram, memory == "dram")
 
 
 def _size(dtype: str) -> int:

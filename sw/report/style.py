@@ -44,6 +44,10 @@ tbody th {{ font-weight: 400; color: var(--faint); white-space: nowrap; }}
 thead th {{ font-weight: 600; font-size: 13px; vertical-align: bottom; }}
 td {{ white-space: nowrap; }}
 .figures td, .figures thead th:not(:first-child) {{ text-align: right; padding: 4px 6px 4px 16px; }}
+.tight {{ font-size: 13px; }}
+.tight td, .tight thead th:not(:first-child) {{ padding: 4px 4px 4px 12px; }}
+.tight thead th:not(.text) {{ white-space: nowrap; }}
+.figures thead th.text {{ text-align: left; padding: 4px 14px 4px 0; }}
 svg {{ display: block; width: 100%; height: auto; margin: 8px 0; }}
 svg text {{ fill: var(--ink); font-size: 12px; }}
 .roofs text {{ paint-order: stroke; stroke: var(--panel); stroke-width: 4px; }}

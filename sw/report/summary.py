@@ -48,7 +48,7 @@ def _rows(run: RunRecord) -> list[list[str]]:
     found = [
         ["product", "C[{m}, {n}] = A[{m}, {k}] x B[{k}, {n}]".format(**figures)],
         ["formats", "{dtype_a} x {dtype_b} to {out}".format(**figures)],
-        ["operands in", str(figures["place"]).upper()],
+        ["operands in", run.where],
         ["member", f"{config.name} ({config.digest()})"],
         ["elements", f"{rows} x {columns}" if run.is_grid else "1"],
         ["tile of an element", f"{pe.dpe.columns} x {pe.dpe.k_bytes} bytes"],

@@ -14,7 +14,8 @@ Way = tuple[str, int, float, str]
 
 _LISTS_TOO = (
     "Lanes and memories carry command lists as well, which work-queue engines read by themselves;"
-    " an element's port does not count them."
+    " an element's port does not count them. A line that several elements share passes a lane's"
+    " end and the memory once, and the port of each of them."
 )
 
 

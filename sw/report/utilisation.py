@@ -25,7 +25,11 @@ def utilisation(run: RunRecord) -> str:
     if run.is_grid:
         parts += [
             tag("h3", "Dot-product engine of each element"),
-            tag("p", "The more opaque, the larger the share of the window in which it worked."),
+            tag(
+                "p",
+                "A strip for each element, at its left row and column. The more opaque, the larger"
+                " the share of the window in which it worked.",
+            ),
             _strips(run),
         ]
     return "".join(parts)

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mtia gemm`: C = A @ B with everything that may follow it, on one element or on the grid."""
 
-import enum
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -15,6 +13,29 @@ from hw.arch.commands import Function
 from hw.arch.formats import Format
 from hw.config import ChipConfig, get_config
 from sw.cli.files import check_outputs, load_array
+from sw.cli.gemm_options import (
+    ACTIVATION,
+    BIAS,
+    DTYPE,
+    GRID,
+    LEFT_OUT_ROW,
+    MATRIX_A,
+    MATRIX_B,
+    NO_MULTICAST,
+    OUT,
+    PERF,
+    PLACE,
+    PRELOAD,
+    RELU,
+    REPORT,
+    RESULT,
+    SCALE,
+    STALL_LIMIT,
+    THREADS,
+    Activation,
+    OutFormat,
+    Place,
+)
 from sw.cli.gemm_task import OnElement, OnGrid, run_task
 from sw.cli.options import (
     CONFIG,
@@ -33,100 +54,31 @@ from sw.cli.recording import chosen_trace, chosen_waves
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
 from sw.report.page import check_folder, write_report
+from sw.report.record import RunRecord
 from sw.runtime.device import DeviceName
-from sw.runtime.gemm import Finish, as_operand, prepare_gemm
+from sw.runtime.gemm import Finish, GemmRun, as_operand, prepare_gemm
 from sw.runtime.grid_gemm import prepare_grid_gemm
 from sw.runtime.left_out import check_left_out, tile_of
 
 __all__ = ["command"]
 
 
-class Place(enum.StrEnum):
-    """Memory of the operands."""
-
-    AUTO = "auto"
-    SRAM = "sram"
-    DRAM = "dram"
-    WEIGHTS = "weights"
-
-
-class OutFormat(enum.StrEnum):
-    """Format of the result."""
-
-    INT32 = "int32"
-    INT8 = "int8"
-    UINT8 = "uint8"
-    FP32 = "fp32"
-    FP16 = "fp16"
-    BF16 = "bf16"
-
-
-class Dtype(enum.StrEnum):
-    """Formats that operands are converted to."""
-
-    INT8 = "int8"
-    UINT8 = "uint8"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-
-
-class Activation(enum.StrEnum):
-    """Functions of the SIMD engine that make sense behind a product."""
-
-    RELU = "relu"
-    SIGMOID = "sigmoid"
-    TANH = "tanh"
-    GELU = "gelu"
-    SILU = "silu"
-
-
 def command(
-    a: Annotated[Path, typer.Argument(metavar="A.npy", help="Matrix A [M,K].")],
-    b: Annotated[Path, typer.Argument(metavar="B.npy", help="Matrix B [K,N].")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Result C [M,N], .npy.")],
+    a: MATRIX_A,
+    b: MATRIX_B,
+    output: RESULT,
     config: CONFIG = "mtia100-pe",
     device: DEVICE = DeviceName.RTL,
-    perf: Annotated[
-        Path | None, typer.Option("--json", metavar="PERF", help="Write performance figures here.")
-    ] = None,
-    place: Annotated[
-        Place,
-        typer.Option(
-            "--place",
-            help="Of A, B and C; auto: SRAM if they fit; weights: B in DRAM, the rest in SRAM.",
-        ),
-    ] = Place.AUTO,
-    dtype: Annotated[
-        Dtype | None, typer.Option("--dtype", help="Convert A and B to this format first.")
-    ] = None,
-    bias: Annotated[
-        Path | None,
-        typer.Option("--bias", metavar="V.npy", help="Add V [N]: int32, or float32 for floats."),
-    ] = None,
-    relu: Annotated[
-        bool, typer.Option("--relu", help="Replace negative sums by 0, after the bias.")
-    ] = False,
-    out: Annotated[
-        OutFormat | None,
-        typer.Option("--out", help="Format of C; without it int32 for integers, fp32 for floats."),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option("--scale", metavar="S", help="Multiply by S, or by S.npy [N] by column."),
-    ] = None,
-    activation: Annotated[
-        Activation | None, typer.Option("--activation", help="Function, after the scale.")
-    ] = None,
-    preload: Annotated[
-        bool,
-        typer.Option(
-            "--preload", help="Multiply only when A and B are in local memory (measures)."
-        ),
-    ] = False,
-    stall_limit: Annotated[
-        int,
-        typer.Option("--stall-limit", min=1000, help="Cycles without progress that are a hang."),
-    ] = 20_000,
+    perf: PERF = None,
+    place: PLACE = Place.AUTO,
+    dtype: DTYPE = None,
+    bias: BIAS = None,
+    relu: RELU = False,
+    out: OUT = None,
+    scale: SCALE = None,
+    activation: ACTIVATION = None,
+    preload: PRELOAD = False,
+    stall_limit: STALL_LIMIT = 20_000,
     trace: TRACE = None,
     trace_from: TRACE_FROM = None,
     trace_to: TRACE_TO = None,
@@ -135,26 +87,11 @@ def command(
     wave_from: WAVE_FROM = None,
     wave_to: WAVE_TO = None,
     wave_element: WAVE_ELEMENT = None,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="DIR", help="Write a page about the run, DIR/index.html."),
-    ] = None,
-    grid: Annotated[
-        bool, typer.Option("--grid", help="All elements of the member; without it only one.")
-    ] = False,
-    no_multicast: Annotated[
-        bool,
-        typer.Option("--no-multicast", help="Each element of a grid reads its operands by itself."),
-    ] = False,
-    left_out_row: Annotated[
-        int | None,
-        typer.Option(
-            "--left-out-row", min=0, metavar="R", help="Row of tiles to do without, of one spare."
-        ),
-    ] = None,
-    threads: Annotated[
-        int, typer.Option("--threads", min=1, max=64, help="That simulate a grid.")
-    ] = 1,
+    report: REPORT = None,
+    grid: GRID = False,
+    no_multicast: NO_MULTICAST = False,
+    left_out_row: LEFT_OUT_ROW = None,
+    threads: THREADS = 1,
 ) -> None:
     """Multiply two matrices on the chip: C[M,N] = convert(f(relu(A[M,K] @ B[K,N] + bias) * scale)).
 
@@ -165,35 +102,35 @@ def command(
     member = get_config(config)
     left = as_operand(load_array(a, "A"), dtype, f"A ({a})")
     right = as_operand(load_array(b, "B"), dtype, f"B ({b})")
-    finish = _finish(out, bias, relu, scale, activation)
+    how: dict[str, Any] = {"finish": _finish(out, bias, relu, scale, activation), "where": place}
     choices = (trace_from, trace_to, trace_elements, wave_element, left_out_row)
     _check_grid(grid, member, device, preload, choices)
-    if left_out_row is not None:
-        check_left_out(member, left_out_row)
-    element = None if wave_element is None else parse_place("--wave-element", wave_element, member)
-    tile = None if element is None else tile_of(member, element, left_out_row)
-    recording = chosen_waves(waves, wave_from, wave_to, tile)
-    grid_trace = chosen_trace(member, trace, trace_from, trace_to, trace_elements)
+    recording = chosen_waves(waves, wave_from, wave_to, _tile(member, wave_element, left_out_row))
+    chosen = chosen_trace(member, trace, trace_from, trace_to, trace_elements)
     check_outputs([output, perf, trace, recording.path if recording else None])
     _check_report(report, device)
+    record: dict[str, Any] = {"waves": recording, "trace": trace, "report": report is not None}
     if grid:
+        cut = prepare_grid_gemm(member, left, right, multicast=not no_multicast, **how)
+        record |= {"counters": perf is not None, "grid_trace": chosen}
         task: OnGrid | OnElement = OnGrid(
-            member,
-            prepare_grid_gemm(
-                member, left, right, finish=finish, where=place, multicast=not no_multicast
-            ),
-            recording,
-            counters=perf is not None,
-            threads=threads,
-            trace=trace,
-            grid_trace=grid_trace,
-            report=report is not None,
-            left_out_row=left_out_row,
+            member, cut, threads=threads, left_out_row=left_out_row, **record
         )
     else:
-        job = prepare_gemm(member, left, right, finish=finish, where=place, load_first=preload)
-        task = OnElement(member, device, job, recording, trace, report=report is not None)
-    run, extra, record = run_task(Console(stderr=True), task, stall_limit)
+        job = prepare_gemm(member, left, right, load_first=preload, **how)
+        task = OnElement(member, device, job, **record)
+    _write(*run_task(Console(stderr=True), task, stall_limit), output, perf, report)
+
+
+def _write(
+    run: GemmRun,
+    extra: dict[str, Any],
+    record: RunRecord | None,
+    output: Path,
+    perf: Path | None,
+    report: Path | None,
+) -> None:
+    """Write what was asked for, and say what came out."""
     with atomic_path(output) as path, path.open("wb") as file:
         np.save(file, run.c)
     figures = {**run.perf, **extra}
@@ -201,6 +138,17 @@ def command(
         write_atomic(perf, json.dumps(figures, indent=2) + "\n")
     page = None if record is None or report is None else write_report(record, report)
     print(_summary(figures, output, page))
+
+
+def _tile(
+    member: ChipConfig, element: str | None, left_out_row: int | None
+) -> tuple[int, int] | None:
+    """The tile that holds the element to record."""
+    if left_out_row is not None:
+        check_left_out(member, left_out_row)
+    if element is None:
+        return None
+    return tile_of(member, parse_place("--wave-element", element, member), left_out_row)
 
 
 def _finish(

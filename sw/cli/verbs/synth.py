@@ -82,18 +82,7 @@ def command(
         for name in unit_names(unit, overridden(member, changes or ()))
     ]
     CACHE.prune(keep_bytes=CACHE_BYTES)
-    reports: list[Report] = []
-    faults: list[str] = []
-    for order in orders:
-        report, found = _run(order, compare, console, is_alone=len(orders) == 1)
-        reports.append(report)
-        faults += found
-    if len(orders) > 1:
-        show_summary(reports, console)
-        show_limits(reports, console)
-    for note in dict.fromkeys(note for report in reports for note in report.notes):
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    _tell_faults(faults)
+    _run_all(orders, compare, console)
 
 
 def _check(seeds: int, jobs: int | None, mhz: float | None) -> None:
@@ -110,6 +99,22 @@ def _list(console: Console) -> None:
     for name, what in {CHIP: "the whole chip behind its scan chain, with pins", **UNITS}.items():
         console.print(f"{name:12} {what}", highlight=False)
     console.print("a.b is part b of unit a, to any depth", highlight=False)
+
+
+def _run_all(orders: list[Order], compare: bool, console: Console) -> None:
+    """All orders, then what is to be said of them together; fails if one has faults."""
+    reports: list[Report] = []
+    faults: list[str] = []
+    for order in orders:
+        report, found = _run(order, compare, console, is_alone=len(orders) == 1)
+        reports.append(report)
+        faults += found
+    if len(orders) > 1:
+        show_summary(reports, console)
+        show_limits(reports, console)
+    for note in dict.fromkeys(note for report in reports for note in report.notes):
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    _tell_faults(faults)
 
 
 def _run(

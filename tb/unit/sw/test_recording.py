@@ -3,13 +3,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from hw.config import PRESETS
-from sw.cli.app import main
 from sw.cli.places import parse_place, parse_places
 from sw.cli.recording import chosen_trace, chosen_waves
+from tb.unit.sw.refusals import gemm_error
 
 TINY = PRESETS["tiny"]
 
@@ -74,9 +73,6 @@ def test_what_cannot_be_recorded_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one sentence, before anything is built or run."""
-    monkeypatch.chdir(tmp_path)
-    np.save("a.npy", np.ones((4, 4), np.int8))
-    code = main(["gemm", "a.npy", "a.npy", "-o", "c.npy", "--config", "tiny", *options])
-    error = capsys.readouterr().err
-    assert code != 0 and sentence in " ".join(error.split())
+    error = gemm_error(options, tmp_path, capsys, monkeypatch)
+    assert sentence in " ".join(error.split())
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]

@@ -14,7 +14,6 @@ from hw.arch.units import State, Unit
 from hw.config import PRESETS
 from sim.trace.grid_log import LANE_TRACK
 from sim.trace.log import EVENT, TeeLog, TraceLog, unit_value
-from sw.cli.app import main
 from sw.report.activity import N_UNITS, Activity, ActivityLog
 from sw.report.page import check_folder, report_page, write_report
 from sw.report.png import shade_uri
@@ -22,6 +21,7 @@ from sw.report.roofs import roofline
 from sw.report.svg import bytes_text, ticks
 from tb.common.seeds import numpy_rng
 from tb.system.grid_bench import small_grid
+from tb.unit.sw.refusals import gemm_error
 from tb.unit.sw.report_page import made_up, number, read_page
 
 TINY = PRESETS["tiny"]
@@ -29,6 +29,7 @@ RUNS = {
     "element": made_up(TINY, is_grid=False),
     "element, DRAM": made_up(TINY, is_grid=False, place="dram"),
     "grid": made_up(TINY, is_grid=True),
+    "grid, B in DRAM": made_up(TINY, is_grid=True, place="weights"),
     "64 elements": made_up(PRESETS["mtia100"], is_grid=True, cycles=100_000, place="dram"),
     "short": made_up(PRESETS["fpga"], is_grid=False, cycles=4),
 }
@@ -99,7 +100,7 @@ def test_lanes_and_memories_are_where_they_belong() -> None:
     run = RUNS["grid"]
     page = read_page(report_page(run))
     lanes = {tuple(row[:2]): row[2:] for row in page.tables["lanes"][1:]}
-    assert page.tables["lanes"][0] == ["side", "what", "0", "1", "host"]
+    assert page.tables["lanes"][0] == ["side", "what", "lane 0", "lane 1", "host"]
     assert len(lanes) == 16
     assert lanes["W", "reads, to the side"] == ["0", "1", "2"]
     assert lanes["S", "acknowledgements, into the grid"] == ["309", "310", "311"]
@@ -111,12 +112,15 @@ def test_lanes_and_memories_are_where_they_belong() -> None:
     assert page.tables["bytes"][1][1] == bytes_text(16 * (12 + 112 + 212 + 312))
     text = report_page(run)
     assert "to the south" in text and "to the east" not in text
+    quiet = {place: dict.fromkeys(counts, 0) for place, counts in run.traffic.elements.items()}
+    still = dataclasses.replace(run.traffic, elements=quiet)
+    assert "They carried nothing" in report_page(dataclasses.replace(run, traffic=still))
 
 
 def test_lanes_of_another_shape_leave_gaps() -> None:
     """W of `odd` has three lanes, its columns two: cells are missing, not shifted."""
     page = read_page(report_page(made_up(PRESETS["odd"], is_grid=True)))
-    assert page.tables["lanes"][0][2:] == ["0", "1", "2", "host"]
+    assert page.tables["lanes"][0][2:] == ["lane 0", "lane 1", "lane 2", "host"]
     assert {row[0] for row in page.tables["lanes"][1:]} == {"W", "E"}
     wide = read_page(report_page(made_up(small_grid(3, 2, slices=8, channels=4), is_grid=True)))
     rows = {row[0]: row for row in wide.tables["lanes"][1:] if row[1].startswith("reads")}
@@ -174,6 +178,11 @@ def test_roofs_are_those_of_the_configuration() -> None:
     assert element.n_bytes == 40 * 16
     assert element.intensity == 64 * 250 / 640
     assert element.roof == 64 and element.limit == "the multipliers"
+    lines = sum(100 * side + n for side in range(4) for n in (12, 13))
+    assert grid.n_bytes == lines * 16, "a line that elements share counts once"
+    apart = roofline(RUNS["grid, B in DRAM"])
+    assert (apart.used.name, apart.n_bytes) == ("DRAM", (lines + 2 * 8) * 16)
+    assert roofline(dataclasses.replace(RUNS["grid"], traffic=None)).n_bytes == 4 * 40 * 16
     more = dataclasses.replace(element, intensity=4.0)
     assert more.roof == 32 and more.limit == "DRAM bandwidth"
 
@@ -243,10 +252,7 @@ def test_a_page_that_cannot_be_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one sentence, before anything is built or run."""
-    monkeypatch.chdir(tmp_path)
-    np.save("a.npy", np.ones((4, 4), np.int8))
     (tmp_path / "index.html").mkdir()
-    code = main(["gemm", "a.npy", "a.npy", "-o", "c.npy", "--config", "tiny", *options])
-    error = capsys.readouterr().err
-    assert code != 0 and sentence.format(tmp_path) in error and error.count("\n") == 1
+    error = gemm_error(options, tmp_path, capsys, monkeypatch)
+    assert sentence.format(tmp_path) in error and error.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "index.html"]
