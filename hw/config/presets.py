@@ -68,7 +68,7 @@ _MEMBERS = (
         rows=2,
         cols=2,
         pe=_small_pe(columns=8, banks=4, ls_bytes=16 * KIB, cbs=32, fp_lanes=4),
-        sram=SramConfig(slices=4, bytes_per_cycle=16, size_bytes=256 * KIB),
+        sram=SramConfig(slices=4, bytes_per_cycle=16, size_bytes=256 * KIB, cache_ways=8),
         dram=DramConfig(
             channels=1, bytes_per_cycle=8, total_bytes_per_cycle=8, size_bytes=64 * MIB
         ),
@@ -80,7 +80,7 @@ _MEMBERS = (
         rows=3,
         cols=2,
         pe=_small_pe(columns=16, banks=4, ls_bytes=16 * KIB, cbs=16, fp_lanes=4),
-        sram=SramConfig(slices=2, bytes_per_cycle=16, size_bytes=128 * KIB),
+        sram=SramConfig(slices=2, bytes_per_cycle=16, size_bytes=128 * KIB, cache_ways=8),
         dram=DramConfig(
             channels=1, bytes_per_cycle=4, total_bytes_per_cycle=4, size_bytes=64 * MIB
         ),
@@ -121,7 +121,7 @@ _MEMBERS = (
         rows=8,
         cols=8,
         pe=_FULL_PE,
-        sram=SramConfig(slices=16, bytes_per_cycle=64, size_bytes=128 * MIB),
+        sram=SramConfig(slices=16, bytes_per_cycle=64, size_bytes=128 * MIB, cache_ways=8),
         dram=DramConfig(
             channels=16, bytes_per_cycle=16, total_bytes_per_cycle=220, size_bytes=4 * GIB
         ),

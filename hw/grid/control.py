@@ -7,16 +7,25 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, PAGE_BITS, ControlPage
+from hw.arch.csr import (
+    CACHE_REGISTERS,
+    ELEMENT_REGISTERS,
+    GRID_REGISTERS,
+    N_JOBS,
+    PAGE_BITS,
+    ControlPage,
+)
 from hw.arch.interleave import N_SIDES
 from hw.arch.traffic import SIDE_PAGE_BITS, SIDE_TRAFFIC_MOST, TRAFFIC_BITS
 from hw.chip.control import IDENTITY
 from hw.chip.memory_control import elaborate_memory_control, memory_control_members
 from hw.chip.registers import RegisterFile
+from hw.grid.cache_control import LIVE_CACHE_REGISTERS, elaborate_cache_control
 from hw.grid.control_flits import Report, access_layout, check_grid, report_layout
 from hw.grid.jobs import GridJobs
 from hw.grid.traffic import TrafficCounters, TrafficPort
 from hw.grid.watchdog import Watchdog
+from hw.iface.cache import CacheControlPort
 from hw.iface.control import ControlPort
 
 __all__ = ["GRID_CONTROL_BITS", "GridControl"]
@@ -51,6 +60,7 @@ class GridControl(wiring.Component):
     config_id : value of the CONFIG register.
     count_width : bits of what one cycle may add to an ECC count.
     n_sides : sides that have traffic counters.
+    cache : the control of memory-side caches; None: there are none.
 
     Members
     -------
@@ -60,6 +70,7 @@ class GridControl(wiring.Component):
     irq : Out(1).
     moved : In(rows), an element of the row makes progress.
     traffic : Out(TrafficPort()).array(n_sides), traffic counters of the sides.
+    cache : Out(cache), if there are caches.
     Others: see `memory_control_members`.
 
     Raises: ValueError when a parameter is out of range.
@@ -74,6 +85,7 @@ class GridControl(wiring.Component):
         config_id: int,
         count_width: int,
         n_sides: int,
+        cache: CacheControlPort | None = None,
     ) -> None:
         check_grid("GridControl", rows=rows, columns=columns, n_positions=n_positions)
         for name, value, least, most in (
@@ -86,8 +98,12 @@ class GridControl(wiring.Component):
         self.rows, self.columns = rows, columns
         self.n_positions = n_positions
         self.config_id = config_id
+        self.has_cache = cache is not None
+        of_cache = CACHE_REGISTERS if self.has_cache else {}
         self.registers = RegisterFile(
-            registers=GRID_REGISTERS.values(), with_counters=False, live=("SRAM_CLEAR",)
+            registers=(GRID_REGISTERS | of_cache).values(),
+            with_counters=False,
+            live=("SRAM_CLEAR", *(LIVE_CACHE_REGISTERS if self.has_cache else ())),
         )
         access, report = access_layout(n_positions), report_layout(n_positions)
         super().__init__(
@@ -98,6 +114,7 @@ class GridControl(wiring.Component):
                 "irq": Out(1),
                 "moved": In(rows),
                 "traffic": Out(TrafficPort()).array(n_sides),
+                **({"cache": Out(cache)} if cache is not None else {}),
                 **memory_control_members(count_width),
             }
         )
@@ -109,6 +126,8 @@ class GridControl(wiring.Component):
             rows=self.rows, columns=self.columns, n_positions=self.n_positions
         )
         elaborate_memory_control(m, self, registers)
+        if self.has_cache:
+            elaborate_cache_control(m, self.cache, registers)
         self._access = Signal(access_layout(self.n_positions))
         self._written, self._asked = Signal(self.rows), Signal(self.rows)  # by whom it is meant
         self._elaborate_writes(m, registers, jobs)

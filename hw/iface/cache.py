@@ -22,6 +22,7 @@ class CacheControlPort(wiring.Signature):
     """
 
     def __init__(self, *, n_ways: int, line_bits: int) -> None:
+        self.n_ways, self.line_bits = n_ways, line_bits
         super().__init__(
             {
                 "ways": Out(range(n_ways + 1)),
