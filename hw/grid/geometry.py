@@ -85,9 +85,7 @@ class GridGeometry:
         if not config.sram.cache_ways:
             return None
         n_lines = config.dram.size_bytes // self.link_bytes
-        return CacheControlPort(
-            n_ways=config.sram.cache_ways, line_bits=n_lines.bit_length() - 1
-        )
+        return CacheControlPort(n_ways=config.sram.cache_ways, line_bits=n_lines.bit_length() - 1)
 
     def n_lanes(self, side: Side) -> int:
         """Lanes of a side, with the host's, which is the last."""

@@ -99,9 +99,7 @@ class SramSlice(wiring.Component):
         self.ecc = ecc
         self.combine_timeout = combine_timeout
         if clear_parts < 1 or clear_parts & (clear_parts - 1):
-            raise ValueError(
-                f"SramSlice clear_parts must be a power of two, not {clear_parts!r}."
-            )
+            raise ValueError(f"SramSlice clear_parts must be a power of two, not {clear_parts!r}.")
         self.lines = size_bytes // link_bytes
         self.clear_parts = clear_parts
         self._array = EccArray(lines=self.lines, line_bytes=link_bytes, ecc=ecc)

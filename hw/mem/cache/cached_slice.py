@@ -5,7 +5,7 @@ from typing import Any
 
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobinArbiter
@@ -110,8 +110,10 @@ class CachedSlice(wiring.Component):
                 way.valid.eq(asked.valid),
                 asked.ready.eq(way.ready),
                 answer.valid.eq(told.valid & (ours == number)),
-                *(Value.cast(answer.payload[f]).eq(told.payload[f])
-                  for f, _ in answer.payload.shape()),
+                *(
+                    Value.cast(answer.payload[f]).eq(told.payload[f])
+                    for f, _ in answer.payload.shape()
+                ),
             ]
             for field, _ in shape:
                 value = Value.cast(asked.payload[field])

@@ -153,7 +153,5 @@ class CacheFill(wiring.Component):
             m.d.comb += self.update.entry.valid.eq(-1)
         m.d.sync += [
             stored.eq((stored | (write.valid & write.ready)) & ~ends),
-            served.eq(
-                (served | (answer.valid & answer.ready) | (read.valid & read.ready)) & ~ends
-            ),
+            served.eq((served | (answer.valid & answer.ready) | (read.valid & read.ready)) & ~ends),
         ]

@@ -108,9 +108,7 @@ class CacheLookup(wiring.Component):
         """What was found in the set that was read."""
         shape, n_ways = self.shape, self.shape.n_ways
         found = Signal(looked_layout(shape))
-        entries = [
-            shape.entry(read.word_select(way, shape.entry.size)) for way in range(n_ways)
-        ]
+        entries = [shape.entry(read.word_select(way, shape.entry.size)) for way in range(n_ways)]
         set_number, tag = shape.set_of(request.line), shape.tag_of(request.line)
         used = [self.ways > way for way in range(n_ways)]
         is_sweep = Signal()

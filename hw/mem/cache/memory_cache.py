@@ -107,9 +107,7 @@ class MemoryCache(wiring.Component):
             self.control.lost.eq(back.lost),
             self.control.failed.eq(back.failed),
             # While ways come or go, all that are cache before or after.
-            self.ways.eq(
-                Mux(self.control.ways > sweep.ways, self.control.ways, sweep.ways)
-            ),
+            self.ways.eq(Mux(self.control.ways > sweep.ways, self.control.ways, sweep.ways)),
             self.events.eq(
                 Cat(
                     serve.hits,

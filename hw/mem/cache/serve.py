@@ -90,9 +90,7 @@ class CacheServe(wiring.Component):
         keeps = is_kind[Kind.FLUSH]
         m.d.comb += [
             fills.eq(fetches & ~(hit & entry.valid.all())),
-            evicts.eq(
-                entry.present & entry.dirty & Mux(access, ~hit, hit & ~is_kind[Kind.DROP])
-            ),
+            evicts.eq(entry.present & entry.dirty & Mux(access, ~hit, hit & ~is_kind[Kind.DROP])),
             blocked.eq(
                 ~(was_read | was_stored)
                 & (

@@ -38,7 +38,9 @@ def bench_config(*, ecc: bool = True, cache_ways: int = 0) -> ChipConfig:
         name="bench",
         rows=2,
         cols=3,
-        sram=dataclasses.replace(_TINY.sram, slices=8, size_bytes=SRAM_BYTES, ecc=ecc, cache_ways=cache_ways),
+        sram=dataclasses.replace(
+            _TINY.sram, slices=8, size_bytes=SRAM_BYTES, ecc=ecc, cache_ways=cache_ways
+        ),
         dram=dataclasses.replace(
             _TINY.dram, channels=4, total_bytes_per_cycle=32, size_bytes=DRAM_BYTES
         ),

@@ -173,9 +173,7 @@ class CacheDevice:
     def send_write(self, line: int, data: bytes, strobe: int, tag: int = 0) -> None:
         """Write to a line of DRAM."""
         value = int.from_bytes(data, "little")
-        self.writes.send(
-            {"address": line * self.line, "data": value, "strobe": strobe, "tag": tag}
-        )
+        self.writes.send({"address": line * self.line, "data": value, "strobe": strobe, "tag": tag})
 
     async def read(self, line: int) -> dict[str, int]:
         """The answer to a read."""

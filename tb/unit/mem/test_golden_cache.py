@@ -11,7 +11,7 @@ LINE, N_LINES = 4, 12
 
 @pytest.mark.parametrize("run", range(8))
 def test_cache_model(run: int) -> None:
-    """A flush copies what is seen to what is stored, dropping copies it back; reads see the rest."""
+    """A flush copies what is seen to what is stored, a drop copies it back."""
     rng = python_rng(f"cache model {run}")
     start = rng.randbytes(LINE * N_LINES)
     model = CacheModel(memory=bytearray(start), line_bytes=LINE)
