@@ -56,7 +56,7 @@ def product(grid: Grid, job: Any) -> tuple[np.ndarray, int]:
     """The product of operands that are in memory already, and its cycles."""
     run = run_grid_gemm(grid, job, with_data=False)
     found = np.frombuffer(grid.port.read(job.spot.c, run.c.nbytes), run.c.dtype)
-    return found.reshape(run.c.shape), run.result.cycles
+    return found.reshape(run.c.shape), run.job.cycles
 
 
 def test_products_are_the_same_and_the_second_one_hits(grid: Grid) -> None:

@@ -34,9 +34,9 @@ class CacheLookup(wiring.Component):
     Operation: an access finds its line's way, or else the way that the line would get: one that is
     not in use, or one chosen at random of those that do not wait for DRAM. A sweep (FLUSH,
     INVALIDATE, DROP) finds the first way of its request's set that holds a line of `first` to
-    `last`, for FLUSH a dirty one. A request waits while another of its set is under way, so it sees
-    what that changes; a line that waits for DRAM may change meanwhile, so who finds it pending must
-    ask again.
+    `last`, for FLUSH a dirty one, but not one that its `data` names. A request waits while another
+    of its set is under way, so it sees what that changes; a line that waits for DRAM may change
+    meanwhile, so who finds it pending must ask again.
 
     Timing: latency 2, a request per cycle when sets differ. A change is seen by requests taken in
     the cycle after it. Combinational path from `o.ready` and the request's set to `i.ready`.
@@ -116,7 +116,7 @@ class CacheLookup(wiring.Component):
         m.d.comb += is_sweep.eq(request.kind.as_value() >= Kind.FLUSH.value)
         for way, entry in enumerate(entries):
             line = Cat(set_number, entry.tag)
-            meant = (line >= self.first) & (line <= self.last)
+            meant = (line >= self.first) & (line <= self.last) & ~request.data[way]
             meant &= entry.dirty | entry.pending | (request.kind != Kind.FLUSH)
             here = Mux(is_sweep, meant, entry.tag == tag)
             m.d.comb += hits[way].eq(used[way] & entry.present & here)

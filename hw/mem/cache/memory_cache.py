@@ -102,6 +102,7 @@ class MemoryCache(wiring.Component):
             sweep.active.eq(back.active),
             sweep.done.eq(serve.swept),
             sweep.more.eq(serve.more),
+            sweep.way.eq(serve.swept_way),
             sweep.idle.eq(~(waits | passing | fill.busy)),
             self.control.busy.eq(sweep.control.busy),
             self.control.lost.eq(back.lost),
@@ -170,6 +171,7 @@ class MemoryCache(wiring.Component):
             m.d.comb += [
                 chosen.kind.eq(sweep.o.payload.kind),
                 chosen.line.eq(sweep.o.payload.line),
+                chosen.data.eq(sweep.o.payload.data),
             ]
         with m.If(sweep.is_on):
             m.d.comb += [

@@ -46,6 +46,7 @@ class CacheServe(wiring.Component):
     leave : Out(stream.Signature(leaving_layout(shape))), the line that is read now.
     watched : Out(line_bits).array(2), is_leaving : In(2), see `CacheWriteBack`.
     swept, more : Out(1), a visit of `CacheSweep` is over; it has to come again.
+    swept_way : Out(n_ways), of which line the visit has taken care, none if it could not.
     hits, misses, prefetches : Out(1), events.
     """
 
@@ -71,6 +72,7 @@ class CacheServe(wiring.Component):
                 "is_leaving": In(N_WATCHED),
                 "swept": Out(1),
                 "more": Out(1),
+                "swept_way": Out(shape.n_ways),
                 "hits": Out(1),
                 "misses": Out(1),
                 "prefetches": Out(1),
@@ -122,6 +124,7 @@ class CacheServe(wiring.Component):
             self.retry.valid.eq(self.i.valid & blocked & (reads | writes)),
             self.swept.eq(self.i.valid & self.i.ready & ~(reads | writes)),
             self.more.eq(blocked | (~access & hit)),
+            self.swept_way.eq(Mux(~access & hit & ~blocked, looked.way, 0)),
             self.hits.eq(finish & ((writes & hit) | (reads & ~fills))),
             self.misses.eq(finish & ((writes & ~hit) | (reads & fills))),
             self.prefetches.eq(finish & fills & ~reads),

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,7 +25,8 @@ class CacheSweep(wiring.Component):
     """Walks sets and lines for the commands of software, and changes the number of ways.
 
     Operation: a command of FLUSH, INVALIDATE or DROP visits each set that a line of its range may
-    be in, as often as there is something to do; PREFETCH visits each line. It is done when DRAM has
+    be in, until each line of it that is meant was met once, so writes that go on do not
+    keep it; PREFETCH visits each line. It is done when DRAM has
     acknowledged all that left. A new number of ways stops accesses, waits for those under way,
     invalidates everything, sets all tags to zero, and lets accesses go on.
 
@@ -42,6 +43,7 @@ class CacheSweep(wiring.Component):
     control : In(CacheControlPort), without `lost` and `failed`; a command while `busy` is ignored.
     o : Out(stream.Signature(shape.request)), visits.
     done, more : In(1), the visit is over; the same one is wanted again.
+    way : In(n_ways), with `done`: the way of which it has taken care.
     first, last : Out(line_bits), lines that a visit means.
     active : In(n_places), lines on their way to DRAM.
     idle : In(1), no access is under way.
@@ -57,6 +59,7 @@ class CacheSweep(wiring.Component):
                 "o": Out(stream.Signature(shape.request)),
                 "done": In(1),
                 "more": In(1),
+                "way": In(shape.n_ways),
                 "first": Out(shape.line_bits),
                 "last": Out(shape.line_bits),
                 "active": In(n_places),
@@ -73,14 +76,18 @@ class CacheSweep(wiring.Component):
         m = Module()
         shape, control = self.shape, self.control
         kind, line, n_visited = Signal(Kind), Signal(shape.line_bits), Signal(shape.set_bits)
+        met = Signal(shape.n_ways)  # ways of the set of which visits have taken care
         changes, resplits, waiting = Signal(), Signal(), Signal.like(self.active)
         m.d.comb += [
             changes.eq(control.ways != self.ways),
             self.is_on.eq(self.ways != 0),
             self.o.payload.kind.eq(kind),
             self.o.payload.line.eq(line),
+            self.o.payload.data.eq(met),
             self.clear_set.eq(n_visited),
         ]
+        with m.If(self.done):
+            m.d.sync += met.eq(Mux(self.more, met | self.way, 0))
         with m.FSM(name="state") as fsm:
             m.d.comb += [
                 self.closed.eq(resplits & ~fsm.ongoing("REST")),

@@ -114,6 +114,22 @@ async def a_command_means_its_lines_only(dut: Any) -> None:
 
 
 @cocotb.test()
+async def a_flush_ends_although_writes_go_on(dut: Any) -> None:
+    """To the lines of a set, faster than they can be flushed."""
+    cache = device(dut, latency=30)
+    await cache.start()
+    await cache.set_ways(4)
+    for line in range(0, 3 * N_SETS, N_SETS):
+        await cache.write(line, bytes(cache.line), cache.full)
+    for number in range(1500):
+        cache.send_write(number % 3 * N_SETS, bytes([number & 0xFF]) * cache.line, 0xFF)
+    await cache.bench.wait(20)
+    await cache.command(CacheOp.FLUSH)
+    assert len(cache.acks.items) < 1500, "the flush was not tried while writes went on"
+    await cache.writes.drained()
+
+
+@cocotb.test()
 async def without_ways_accesses_pass_by(dut: Any) -> None:
     """In the same cycle there and back, and nothing is counted."""
     cache = device(dut, pauses="none", shuffle=False)
