@@ -12,7 +12,7 @@ from hw.mem.sram_slice import EccFault
 from sim.golden.cache import CacheModel
 from tb.common.memory import MemoryModel, payload_shapes
 from tb.common.seeds import python_rng
-from tb.common.stream import BACK_PRESSURE, Bench, always, sometimes
+from tb.common.stream import BACK_PRESSURE, Bench, Pauses, always, sometimes
 
 __all__ = ["N_LINES", "N_SETS", "N_WAYS", "TAG_WIDTH", "CacheDevice", "cached_slice"]
 
@@ -58,6 +58,7 @@ class CacheDevice:
         pauses: str = "none",
         latency: int = 6,
         shuffle: bool = True,
+        dram_pauses: Pauses | None = None,
     ) -> None:
         self.bench, self.line = Bench(dut), line
         self.full = (1 << line) - 1
@@ -77,7 +78,7 @@ class CacheDevice:
             shuffle=shuffle,
             read="dram_read",
             write="dram_write",
-            pauses=always() if pauses in ("none", "source") else sometimes(),
+            pauses=dram_pauses or (always() if pauses in ("none", "source") else sometimes()),
         )
         self.asked = bench.monitor("dram_read__request")
         self.reads = bench.source("cached_read__request", read[0], source())

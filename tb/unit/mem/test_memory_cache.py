@@ -178,6 +178,38 @@ async def latencies_and_rates_are_those_of_the_page(dut: Any) -> None:
 
 
 @cocotb.test()
+async def a_stream_keeps_the_rate_of_dram(dut: Any) -> None:
+    """A channel of `mtia100`: a line each 256 / 55 cycles, a latency of 100; also while each line
+    that comes makes a dirty one leave. With few slots or places these are the limit."""
+    credit = [0]
+
+    def rate(_: Any) -> bool:
+        credit[0] = min(credit[0] + 55, 511)
+        credit[0] -= 256 * (credit[0] >= 256)
+        return credit[0] >= 55  # it was not full before
+
+    cache = device(dut, pauses="none", shuffle=False, latency=100, dram_pauses=rate)
+    await cache.start()
+    await cache.set_ways(N_WAYS)
+    n, places = 96, N_SETS * N_WAYS
+    for dirty in (False, True):
+        for line in range(n, n + places) if dirty else ():
+            await cache.write(line, bytes([line]) * cache.line, cache.full)
+        for line in range(n):
+            cache.send_read(line, line % 64)
+        await cache.answers.receive(n)
+        took = cache.answers.cycles[-1] - cache.reads.cycles[-n]
+        per_line = max(256 / 55, (100 + 8) / cache.slots)
+        per_dirty_line = max(per_line, (100 + 8) / cache.places)  # acknowledged as late
+        cache.bench.dut._log.info(f"{n} lines, dirty ones leave: {dirty}: {took} cycles")
+        n_left = cache.counts["cache_writeback"]
+        expected = (n - n_left) * per_line + n_left * per_dirty_line + 100 + 20
+        assert took <= expected, f"{took} cycles for {n} lines"
+        assert dirty * places // 2 <= n_left <= dirty * places
+        await cache.command(CacheOp.DROP)
+
+
+@cocotb.test()
 async def hits_pass_misses(dut: Any) -> None:
     """While DRAM answers nothing, what is in the cache is read and written."""
     cache = device(dut)
