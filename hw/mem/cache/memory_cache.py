@@ -73,8 +73,9 @@ class MemoryCache(wiring.Component):
 
     @property
     def dram_tag_width(self) -> int:
-        """Bits of tags at the channel: of an access that passes by, or the number of a slot."""
-        return max(self.shape.tag_width, (max(self.slots, self.places) - 1).bit_length())
+        """Bits of tags at the channel: of an access that passes by, or the number of a slot, and
+        above it which of them."""
+        return 1 + max(self.shape.tag_width, (max(self.slots, self.places) - 1).bit_length())
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -91,7 +92,8 @@ class MemoryCache(wiring.Component):
         wiring.connect(m, serve.ack, acks.i)
         waits = self._elaborate_choice(m, lookup, serve, sweep)
         passing = self._elaborate_dram(m, fill, back, acks, sweep)
-        self._elaborate_answers(m, fill, back, sweep)
+        self._elaborate_acks(m, back, acks)
+        self._elaborate_answers(m, fill, back)
         self._elaborate_slice(m, serve, fill)
         self._elaborate_tags(m, lookup, serve, fill, sweep)
         for name in ("ways", "start", "op", "first", "last"):
@@ -125,9 +127,12 @@ class MemoryCache(wiring.Component):
     ) -> Value:
         """Who is looked up next; returns whether any access is under way there."""
         m.submodules.retries = retries = StreamFifo(shape=self.shape.request, depth=_RETRIES)
-        m.submodules.turns = turns = RoundRobin(n_requests=4)
+        m.submodules.turns = turns = RoundRobin(n_requests=3)
         wiring.connect(m, serve.retry, retries.i)
         patience, opens = Signal(range(_PATIENCE + 1)), Signal()
+        # Every other cycle is for who waits, whatever others do: so waiting depends on no other.
+        again, its_turn = Signal(), Signal()
+        m.d.sync += its_turn.eq(~its_turn)
         m.d.sync += patience.eq(Mux(patience == _PATIENCE, patience, patience + 1))
         with m.If(retries.level == 0):
             m.d.sync += patience.eq(0)
@@ -142,23 +147,23 @@ class MemoryCache(wiring.Component):
             ),
             turns.requests.eq(
                 Cat(
-                    retries.o.valid,
                     self.read.request.valid & opens,
                     self.write.request.valid & opens,
                     sweep.o.valid,
                 )
             ),
-            lookup.i.valid.eq(turns.requests.any()),
-            turns.served.eq(Mux(lookup.i.ready, turns.grant, 0)),
-            retries.o.ready.eq(turns.served[0]),
-            sweep.o.ready.eq(turns.served[3]),
+            again.eq(its_turn & retries.o.valid),
+            lookup.i.valid.eq(again | turns.requests.any()),
+            turns.served.eq(Mux(lookup.i.ready & ~again, turns.grant, 0)),
+            retries.o.ready.eq(its_turn & lookup.i.ready),
+            sweep.o.ready.eq(turns.served[2]),
             chosen.eq(retries.o.payload),
             lookup.first.eq(sweep.first),
             lookup.last.eq(sweep.last),
             lookup.ways.eq(sweep.ways),
         ]
-        for bit, kind, port in ((1, Kind.READ, self.read), (2, Kind.WRITE, self.write)):
-            with m.If(turns.grant[bit]):
+        for bit, kind, port in ((0, Kind.READ, self.read), (1, Kind.WRITE, self.write)):
+            with m.If(turns.grant[bit] & ~again):
                 payload = port.request.payload
                 m.d.comb += [
                     chosen.kind.eq(kind),
@@ -167,7 +172,7 @@ class MemoryCache(wiring.Component):
                 ]
                 if kind is Kind.WRITE:
                     m.d.comb += [chosen.data.eq(payload.data), chosen.strobe.eq(payload.strobe)]
-        with m.If(turns.grant[3]):
+        with m.If(turns.grant[2] & ~again):
             m.d.comb += [
                 chosen.kind.eq(sweep.o.payload.kind),
                 chosen.line.eq(sweep.o.payload.line),
@@ -175,8 +180,8 @@ class MemoryCache(wiring.Component):
             ]
         with m.If(sweep.is_on):
             m.d.comb += [
-                self.read.request.ready.eq(turns.served[1]),
-                self.write.request.ready.eq(turns.served[2]),
+                self.read.request.ready.eq(turns.served[0]),
+                self.write.request.ready.eq(turns.served[1]),
             ]
         return (retries.level != 0) | (lookup.n_inside != 0)
 
@@ -198,65 +203,72 @@ class MemoryCache(wiring.Component):
             (back.dram, self.write, self.dram_write),
         ):
             offered, passes, n_open = Signal(), Signal(), Signal(range(1 << 10))
-            asks, told = dram.request, dram.response
-            m.d.comb += passes.eq(~sweep.is_on & (~sweep.closed | offered))
+            asks, told, ours = dram.request, dram.response, own.request.valid
             m.d.comb += [
-                asks.valid.eq(Mux(sweep.is_on, own.request.valid, outer.request.valid & passes)),
-                *(
-                    Value.cast(asks.payload[name]).eq(
-                        Mux(sweep.is_on, own.request.payload[name], outer.request.payload[name])
-                    )
-                    for name, _ in asks.payload.shape()
-                ),
-                own.request.ready.eq(asks.ready & sweep.is_on),
-                own.response.valid.eq(told.valid & sweep.is_on),
-                *(
-                    Value.cast(own.response.payload[name]).eq(told.payload[name])
-                    for name, _ in own.response.payload.shape()
-                ),
+                passes.eq(~sweep.is_on & (~sweep.closed | offered)),
+                asks.valid.eq(ours | (outer.request.valid & passes)),
+                own.request.ready.eq(asks.ready),
             ]
+            for name, _ in asks.payload.shape():
+                mine, others = own.request.payload[name], outer.request.payload[name]
+                if name == "tag":
+                    mine = Value.cast(mine) | 1 << self.dram_tag_width - 1
+                m.d.comb += Value.cast(asks.payload[name]).eq(Mux(ours, mine, others))
             with m.If(~sweep.is_on):
                 m.d.comb += outer.request.ready.eq(asks.ready & passes)
-            begins = asks.valid & asks.ready & ~sweep.is_on
-            ends = told.valid & told.ready & ~sweep.is_on
+            begins, ends = asks.valid & asks.ready & ~ours, told.valid & told.ready
             m.d.sync += [
                 # What is offered once stays.
-                offered.eq(asks.valid & ~asks.ready & ~sweep.is_on),
-                n_open.eq(n_open + begins - ends),
+                offered.eq(asks.valid & ~asks.ready & ~ours),
+                n_open.eq(n_open + begins - (ends & ~told.payload.tag[-1])),
             ]
             under_way.append(offered | (n_open != 0))
-        ack, told = self.write.response, self.dram_write.response
-        m.d.comb += [
-            ack.valid.eq(Mux(sweep.is_on, acks.o.valid, told.valid)),
-            ack.payload.tag.eq(Mux(sweep.is_on, acks.o.payload.tag, told.payload.tag)),
-            ack.payload.error.eq(~sweep.is_on & told.payload.error),
-            acks.o.ready.eq(ack.ready & sweep.is_on),
-            told.ready.eq(Mux(sweep.is_on, back.dram.response.ready, ack.ready)),
-        ]
         return Cat(under_way).any() | acks.o.valid
 
-    def _elaborate_answers(
-        self, m: Module, fill: CacheFill, back: CacheWriteBack, sweep: CacheSweep
-    ) -> None:
+    def _elaborate_acks(self, m: Module, back: CacheWriteBack, acks: SkidBuffer) -> None:
+        """Of writes to the cache, and of those past it; those of lines written back end here."""
+        told = self.dram_write.response
+        shape = self.write.response.payload.shape()
+        m.submodules.ack_turns = turns = RoundRobinArbiter(shape=shape, n_inputs=2)
+        wiring.connect(m, turns.o, wiring.flipped(self.write.response))
+        wiring.connect(m, acks.o, turns.i[0])
+        self._sort(m, told, back.dram.response, turns.i[1])
+
+    def _sort(self, m: Module, told: Any, own: Any, past: Any) -> None:
+        """An answer of DRAM is the cache's, or that of an access which passed by.
+
+        Its tag says so, so that an answer waits for nothing but its own way.
+        """
+        ours = told.payload.tag[-1]
+        m.d.comb += told.ready.eq(Mux(ours, own.ready, past.ready))
+        for port, mine in ((own, ours), (past, ~ours)):
+            m.d.comb += [
+                port.valid.eq(told.valid & mine),
+                *(
+                    Value.cast(port.payload[name]).eq(told.payload[name])
+                    for name, _ in port.payload.shape()
+                ),
+            ]
+
+    def _elaborate_answers(self, m: Module, fill: CacheFill, back: CacheWriteBack) -> None:
         """Lines from the slice, from DRAM through the cache, and past it."""
         shape = self.read.response.payload.shape()
         m.submodules.answers = turns = RoundRobinArbiter(shape=shape, n_inputs=3)
         wiring.connect(m, turns.o, wiring.flipped(self.read.response))
         of_slice, past, own = turns.i
-        lines, told = self.sram_read.response, self.dram_read.response
+        lines = self.sram_read.response
         leaves = lines.payload.tag[-1]
         wiring.connect(m, fill.answer, own)
         m.d.comb += [
             of_slice.valid.eq(lines.valid & ~leaves),
             back.data.valid.eq(lines.valid & leaves),
             lines.ready.eq(Mux(leaves, back.data.ready, of_slice.ready)),
-            past.valid.eq(told.valid & ~sweep.is_on),
-            told.ready.eq(Mux(sweep.is_on, fill.dram.response.ready, past.ready)),
         ]
-        for port, source in ((of_slice, lines), (past, told), (back.data, lines)):
+        for port in (of_slice, back.data):
             m.d.comb += [
-                Value.cast(port.payload[name]).eq(source.payload[name]) for name, _ in shape
+                Value.cast(port.payload[name]).eq(lines.payload[name]) for name, _ in shape
             ]
+        self._sort(m, self.dram_read.response, fill.dram.response, past)
 
     def _elaborate_slice(self, m: Module, serve: CacheServe, fill: CacheFill) -> None:
         """Serving and filling take turns at the slice; its acknowledgements tell nothing new."""
