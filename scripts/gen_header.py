@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hw.arch.address_map import REGIONS
 from hw.arch.commands import COMMANDS, LONG_BITS, QUAD_BYTES, Destination, Opcode, Source
 from hw.arch.csr import (
+    CACHE_REGISTERS,
     COUNTER_BASE,
     COUNTERS,
     ELEMENT_REGISTERS,
@@ -68,6 +69,9 @@ static inline uint64_t mtia_get(const uint32_t *words, unsigned offset, unsigned
 """
 
 
+_REGISTERS = REGISTERS | ELEMENT_REGISTERS | GRID_REGISTERS | CACHE_REGISTERS
+
+
 def header() -> str:
     """The text of the header."""
     return "\n".join(
@@ -89,7 +93,7 @@ def header() -> str:
             ),
             *_defines(
                 (f"MTIA_REG_{name}", f"{register.offset:#05x}")
-                for name, register in (REGISTERS | ELEMENT_REGISTERS | GRID_REGISTERS).items()
+                for name, register in _REGISTERS.items()
             ),
             "/* Pages of a chip with a grid. */",
             *_defines(

@@ -13,6 +13,7 @@ from pathlib import Path
 from hw.arch.address_map import REGIONS
 from hw.arch.commands import COMMANDS, Command, Field, is_long
 from hw.arch.csr import (
+    CACHE_REGISTERS,
     COUNTERS,
     ELEMENT_REGISTERS,
     GRID_REGISTERS,
@@ -104,6 +105,11 @@ def register_page() -> str:
                 ("offset", "register", "access", "what it is"),
                 ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in GRID_REGISTERS.values()),
             ),
+            "Chips with a [memory-side cache](units/memory_cache.md) have in page GRID as well:\n",
+            _table(
+                ("offset", "register", "access", "what it is"),
+                ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in CACHE_REGISTERS.values()),
+            ),
             "Pages of elements hold the registers of a chip with one element from JOB_LIST_LO on,"
             " without those of the SRAM; these differ or are more:\n",
             _table(
@@ -149,9 +155,10 @@ def _traffic_section() -> Iterator[str]:
         "In page TRAFFIC side W begins at 0x000, E at 0x400, N at 0x800 and S at 0xc00. A side has"
         " a counter for each of its lanes, the host's last, of flits that passed the lane's end:"
         " all of kind `read`, then `line`, `write` and `ack`. Behind them each of its memories has"
-        " four, of accesses that it took. Those of side W of a grid of 2 x 2 with 4 slices:\n"
+        " four, of accesses that it took, and where there are caches four of those. Those of side W"
+        " of a grid of 2 x 2 with 4 slices and a cache:\n"
     )
-    shape = side_shapes(rows=2, columns=2, n_slices=4)[0]
+    shape = side_shapes(rows=2, columns=2, n_slices=4, has_cache=True)[0]
     yield _table(
         ("offset", "counter"),
         ((f"0x{4 * index:03x}", f"`{name}`") for index, name in enumerate(shape.counters)),

@@ -8,6 +8,7 @@ import enum
 from hw.arch.units import State, Unit
 
 __all__ = [
+    "CACHE_REGISTERS",
     "COUNTERS",
     "COUNTER_BASE",
     "ELEMENT_REGISTERS",
@@ -273,6 +274,24 @@ GRID_REGISTERS: dict[str, Register] = {
     },
 }  # fmt: skip
 """Register of a chip with a grid of elements, by name, in page GRID."""
+
+CACHE_REGISTERS: dict[str, Register] = {
+    register.name: register
+    for register in (
+        _R("CACHE_WAYS", 0x180, "rw", "ways of each slice that are cache, in bits 7:0; a change"
+           " flushes the cache. Reads show in bits 15:8 how many ways a slice has; what is beyond"
+           " that means all"),
+        _R("CACHE_FIRST", 0x184, "rw", "first line of the range of CACHE_COMMAND: its distance from"
+           " the beginning of DRAM in units of a link's bytes"),
+        _R("CACHE_LAST", 0x188, "rw", "last line of the range, included"),
+        _R("CACHE_COMMAND", 0x18C, "wo", "what to do with the range: 1 flush, 2 invalidate, 3 drop,"
+           " 4 prefetch; ignored while CACHE_STATUS says busy"),
+        _R("CACHE_STATUS", 0x190, "rw", "bit 0: busy with a command or a change of CACHE_WAYS; bit"
+           " 1: a line could not be written back, as a word of it is lost; bit 2: DRAM refused a"
+           " line that was written back. A write clears bits 1 and 2"),
+    )
+}  # fmt: skip
+"""Register of memory-side caches, by name, in page GRID of a chip that has them."""
 
 
 @dataclasses.dataclass(frozen=True)

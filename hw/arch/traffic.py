@@ -8,6 +8,7 @@ bits and wraps.
 
 import dataclasses
 
+from hw.arch.cache import CACHE_EVENTS
 from hw.arch.interleave import N_SIDES
 
 __all__ = [
@@ -95,6 +96,13 @@ class SideShape:
     """Lanes, the host's among them: the last one."""
     n_nodes: int
     """Memories, each a slice with the DRAM channel behind it."""
+    has_cache: bool = False
+    """Whether channels have a cache."""
+
+    @property
+    def memory_events(self) -> tuple[str, ...]:
+        """What is counted at each memory."""
+        return MEMORY_EVENTS + (CACHE_EVENTS if self.has_cache else ())
 
     @property
     def counters(self) -> tuple[str, ...]:
@@ -102,7 +110,7 @@ class SideShape:
         memory 0 of the side."""
         return (
             *(f"{kind}.{lane}" for kind in LANE_KINDS for lane in range(self.n_lanes)),
-            *(f"{event}.{node}" for node in range(self.n_nodes) for event in MEMORY_EVENTS),
+            *(f"{event}.{node}" for node in range(self.n_nodes) for event in self.memory_events),
         )
 
     @property
@@ -111,7 +119,9 @@ class SideShape:
         return self.number << SIDE_PAGE_BITS
 
 
-def side_shapes(*, rows: int, columns: int, n_slices: int) -> tuple[SideShape, ...]:
+def side_shapes(
+    *, rows: int, columns: int, n_slices: int, has_cache: bool = False
+) -> tuple[SideShape, ...]:
     """Every side that has memories: W and E have a lane for each row, N and S one for each column,
     and slices are dealt to the sides in turn."""
     n_sides = min(N_SIDES, n_slices)
@@ -121,6 +131,7 @@ def side_shapes(*, rows: int, columns: int, n_slices: int) -> tuple[SideShape, .
             number=number,
             n_lanes=(rows if name in "WE" else columns) + 1,
             n_nodes=n_slices // n_sides,
+            has_cache=has_cache,
         )
         for number, name in enumerate(SIDE_NAMES[:n_sides])
     )

@@ -67,7 +67,7 @@ _TINY = ChipConfig(
     rows=2,
     cols=2,
     pe=_small_pe(columns=8, banks=4, ls_bytes=16 * KIB, cbs=32, fp_lanes=4),
-    sram=SramConfig(slices=4, bytes_per_cycle=16, size_bytes=256 * KIB),
+    sram=SramConfig(slices=4, bytes_per_cycle=16, size_bytes=256 * KIB, cache_ways=8),
     dram=DramConfig(channels=1, bytes_per_cycle=8, total_bytes_per_cycle=8, size_bytes=64 * MIB),
     clock_mhz=100.0,
 )
@@ -83,7 +83,7 @@ _MEMBERS = (
         rows=3,
         cols=2,
         pe=_small_pe(columns=16, banks=4, ls_bytes=16 * KIB, cbs=16, fp_lanes=4),
-        sram=SramConfig(slices=2, bytes_per_cycle=16, size_bytes=128 * KIB),
+        sram=SramConfig(slices=2, bytes_per_cycle=16, size_bytes=128 * KIB, cache_ways=8),
         dram=DramConfig(
             channels=1, bytes_per_cycle=4, total_bytes_per_cycle=4, size_bytes=64 * MIB
         ),
@@ -124,7 +124,7 @@ _MEMBERS = (
         rows=8,
         cols=8,
         pe=_FULL_PE,
-        sram=SramConfig(slices=16, bytes_per_cycle=64, size_bytes=128 * MIB),
+        sram=SramConfig(slices=16, bytes_per_cycle=64, size_bytes=128 * MIB, cache_ways=8),
         dram=DramConfig(
             channels=16, bytes_per_cycle=16, total_bytes_per_cycle=220, size_bytes=4 * GIB
         ),

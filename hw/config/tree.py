@@ -12,6 +12,8 @@ import json
 import math
 from typing import Any
 
+from hw.arch.cache import MAX_CACHE_WAYS
+
 __all__ = [
     "ChipConfig",
     "ConfigError",
@@ -318,6 +320,9 @@ class SramConfig:
     """Size of all slices together."""
     ecc: bool = True
     """SECDED (72,64) on every 8-byte word."""
+    cache_ways: int = 0
+    """Ways that a slice consists of, any number of which may be a cache of DRAM; 0: no cache is
+    built. Only a chip with a grid has one."""
 
     def validate(self) -> None:
         """Raise `ConfigError` unless the slices share the size evenly."""
@@ -327,6 +332,17 @@ class SramConfig:
         _check(
             self.bytes_per_cycle >= 8,
             f"sram.bytes_per_cycle is {self.bytes_per_cycle}; it must be at least 8, one ECC word.",
+        )
+        ways, lines = self.cache_ways, self.size_bytes // self.slices // self.bytes_per_cycle
+        _check(
+            ways == 0 or (_power_of_two(ways) and 2 <= ways <= MAX_CACHE_WAYS),
+            f"sram.cache_ways is {ways}; it must be 0 or a power of two from 2 to"
+            f" {MAX_CACHE_WAYS}.",
+        )
+        _check(
+            2 * ways <= lines,
+            f"sram.cache_ways is {ways}; it must be at most {lines // 2}, so that each way of a"
+            f" slice of {lines} lines has two.",
         )
 
 
@@ -414,6 +430,11 @@ class ChipConfig:
         self.sram.validate()
         self.dram.validate()
         _check(
+            self.n_pes > 1 or not self.sram.cache_ways,
+            f"sram.cache_ways is {self.sram.cache_ways}; it must be 0, since a chip with one"
+            " element has no cache.",
+        )
+        _check(
             self.sram.bytes_per_cycle == self.pe.link_bytes,
             f"sram.bytes_per_cycle is {self.sram.bytes_per_cycle}; it must equal link_bytes"
             f" ({self.pe.link_bytes}).",
@@ -435,7 +456,9 @@ class ChipConfig:
 
     def digest(self) -> str:
         """First 8 hexadecimal digits of the SHA-256 of everything but `name` and `purpose`; and but
-        `spare_rows` where there are none, so that older digests stay."""
+        what a chip without spare rows or without a cache did not have before there were any."""
         without = ("name", "purpose", *(() if self.spare_rows else ("spare_rows",)))
         fields = {k: v for k, v in self.to_dict().items() if k not in without}
+        if not self.sram.cache_ways:
+            del fields["sram"]["cache_ways"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import Out
 from hw.chip.host_port import HostPort
 from hw.chip.memory_control import connect_memories
 from hw.config.tree import ChipConfig
+from hw.grid.cache_control import connect_caches
 from hw.grid.control import GRID_CONTROL_BITS, GridControl
 from hw.grid.geometry import HOST_ID_WIDTH, HOST_READ_SLOTS, GridGeometry
 from hw.grid.link_guard import LINKS
@@ -76,6 +77,7 @@ class GridChip(wiring.Component):
             count_width=sum(len(side.corrected) for side in self._sides.values()),
             n_sides=len(self._sides),
             has_spare_row=geometry.has_spare_row,
+            cache=geometry.cache_control,
         )
         if geometry.has_spare_row:
             self._row_map = RowMap(rows=geometry.used_rows, n_positions=geometry.n_positions)
@@ -128,6 +130,9 @@ class GridChip(wiring.Component):
         m.d.comb += self.irq.eq(self._control.irq)
         self._elaborate_host(m)
         connect_memories(m, self._control, list(self._sides.values()))
+        if self.geometry.cache_control is not None:
+            caches = [side.cache for side in self._sides.values()]
+            connect_caches(m, self._control.cache, caches)
         tiles = self._elaborate_tiles(m)
         self._elaborate_lanes(m, tiles)
         self._elaborate_corners(m)

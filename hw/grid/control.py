@@ -7,17 +7,26 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, PAGE_BITS, ControlPage
+from hw.arch.csr import (
+    CACHE_REGISTERS,
+    ELEMENT_REGISTERS,
+    GRID_REGISTERS,
+    N_JOBS,
+    PAGE_BITS,
+    ControlPage,
+)
 from hw.arch.interleave import N_SIDES
 from hw.arch.traffic import SIDE_PAGE_BITS, SIDE_TRAFFIC_MOST, TRAFFIC_BITS
 from hw.chip.control import IDENTITY
 from hw.chip.memory_control import elaborate_memory_control, memory_control_members
 from hw.chip.registers import RegisterFile
+from hw.grid.cache_control import LIVE_CACHE_REGISTERS, elaborate_cache_control
 from hw.grid.control_flits import Report, access_layout, check_grid, report_layout
 from hw.grid.jobs import GridJobs
 from hw.grid.spare_row import ROW_BITS
 from hw.grid.traffic import TrafficCounters, TrafficPort
 from hw.grid.watchdog import Watchdog
+from hw.iface.cache import CacheControlPort
 from hw.iface.control import ControlPort
 
 __all__ = ["GRID_CONTROL_BITS", "GridControl"]
@@ -56,6 +65,7 @@ class GridControl(wiring.Component):
     n_sides : sides that have traffic counters.
     has_spare_row : whether there is one row of tiles more, and GRID_LEFT_OUT. All rows here are
         used ones; `RowMap` leads to those of tiles.
+    cache : the control of memory-side caches; None: there are none.
 
     Members
     -------
@@ -67,6 +77,7 @@ class GridControl(wiring.Component):
     traffic : Out(TrafficPort()).array(n_sides), traffic counters of the sides.
     left_out : Out(4), the row of tiles that is left out; has_started : Out(1), a job has, since
         reset; only if `has_spare_row`.
+    cache : Out(cache), if there are caches.
     Others: see `memory_control_members`.
 
     Raises: ValueError when a parameter is out of range.
@@ -82,6 +93,7 @@ class GridControl(wiring.Component):
         count_width: int,
         n_sides: int,
         has_spare_row: bool = False,
+        cache: CacheControlPort | None = None,
     ) -> None:
         check_grid("GridControl", rows=rows, columns=columns, n_positions=n_positions)
         for name, value, least, most in (
@@ -94,14 +106,14 @@ class GridControl(wiring.Component):
         self.rows, self.columns = rows, columns
         self.n_positions = n_positions
         self.config_id, self.has_spare_row = config_id, has_spare_row
+        self.has_cache = cache is not None
+        known = GRID_REGISTERS | (CACHE_REGISTERS if self.has_cache else {})
         self.registers = RegisterFile(
             registers=[
-                register
-                for name, register in GRID_REGISTERS.items()
-                if has_spare_row or name != _LEFT_OUT
+                register for name, register in known.items() if has_spare_row or name != _LEFT_OUT
             ],
             with_counters=False,
-            live=("SRAM_CLEAR", _LEFT_OUT),
+            live=("SRAM_CLEAR", _LEFT_OUT, *(LIVE_CACHE_REGISTERS if self.has_cache else ())),
         )
         access, report = access_layout(n_positions), report_layout(n_positions)
         super().__init__(
@@ -113,6 +125,7 @@ class GridControl(wiring.Component):
                 "moved": In(rows),
                 "traffic": Out(TrafficPort()).array(n_sides),
                 **(self._spare_members() if has_spare_row else {}),
+                **({"cache": Out(cache)} if cache is not None else {}),
                 **memory_control_members(count_width),
             }
         )
@@ -127,6 +140,8 @@ class GridControl(wiring.Component):
             rows=self.rows, columns=self.columns, n_positions=self.n_positions
         )
         elaborate_memory_control(m, self, registers)
+        if self.has_cache:
+            elaborate_cache_control(m, self.cache, registers)
         self._access = Signal(access_layout(self.n_positions))
         self._written, self._asked = Signal(self.rows), Signal(self.rows)  # by whom it is meant
         self._elaborate_writes(m, registers, jobs)

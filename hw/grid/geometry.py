@@ -7,6 +7,7 @@ from hw.arch.interleave import Interleave
 from hw.arch.traffic import SideShape, side_shapes
 from hw.chip.host_port import HostPort
 from hw.config.tree import ChipConfig, ConfigError
+from hw.iface.cache import CacheControlPort
 from hw.net.flits import LaneShapes
 from hw.net.sides import Side, n_lanes, place_of_slice
 from hw.pe.pe import ProcessingElement
@@ -82,13 +83,27 @@ class GridGeometry:
         self.corner_read = data.StructLayout({"flit": self.shapes.read, **beyond})
         self.corner_line = data.StructLayout({"flit": self.shapes.line, **beyond})
 
+    @property
+    def cache_control(self) -> CacheControlPort | None:
+        """The control of the channels' caches, if there are any."""
+        config = self.config
+        if not config.sram.cache_ways:
+            return None
+        n_lines = config.dram.size_bytes // self.link_bytes
+        return CacheControlPort(n_ways=config.sram.cache_ways, line_bits=n_lines.bit_length() - 1)
+
     def n_lanes(self, side: Side) -> int:
         """Lanes of a side, with the host's, which is the last."""
         return n_lanes(side, rows=self.rows, columns=self.columns) + 1
 
     def side_shape(self, side: Side) -> SideShape:
         """What there is to count at a side: nothing of a row that is left out."""
-        shapes = side_shapes(rows=self.used_rows, columns=self.columns, n_slices=self.sram.n_slices)
+        shapes = side_shapes(
+            rows=self.used_rows,
+            columns=self.columns,
+            n_slices=self.sram.n_slices,
+            has_cache=self.cache_control is not None,
+        )
         return shapes[side]
 
     def nodes(self, side: Side) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.traffic import LANE_KINDS
 from hw.chip.memory_control import connect_memories
+from hw.grid.cache_control import connect_caches
 from hw.grid.geometry import GridGeometry
 from hw.grid.memory_node import MemoryNode
 from hw.grid.node_access import ask_memory, hear_memory, memory_place
@@ -56,6 +57,7 @@ class GridSide(wiring.Component):
     axi0, ... : Out(Axi4Port), DRAM channels by their number.
     inject, clear, clearing, corrected, uncorrected : of all slices together, see `MemoryNode`.
     traffic : In(TrafficPort()), counters of lanes and memories, see `GridGeometry.side_shape`.
+    cache : In(CacheControlPort), of all caches; only if there are any.
     trace : Out(LaneTrace), what passes on the lanes.
     left_out : In(4), row whose lanes are not counted and not shown; only along rows, and if there
         is a spare row.
@@ -105,6 +107,7 @@ class GridSide(wiring.Component):
                 "corrected": Out(range(count + 1)),
                 "uncorrected": Out(range(count + 1)),
                 "traffic": In(TrafficPort()),
+                **({"cache": In(geometry.cache_control)} if geometry.cache_control else {}),
                 "trace": Out(LaneTrace(n_lanes=geometry.side_shape(side).n_lanes)),
                 **({"left_out": In(ROW_BITS)} if self.has_spare_lane else {}),
             }
@@ -123,6 +126,8 @@ class GridSide(wiring.Component):
         self._elaborate_writes(m)
         self._elaborate_acks(m)
         connect_memories(m, self, list(self.nodes.values()))
+        if self.geometry.cache_control is not None:
+            connect_caches(m, self.cache, [node.cache for node in self.nodes.values()])
         self._elaborate_traffic(m)
         return m
 

@@ -55,12 +55,15 @@ class SramSlice(wiring.Component):
     read_tag_width, write_tag_width : bits of the tags.
     ecc : SECDED (72,64) on every 8-byte word.
     combine_timeout : cycles for which the combining line waits for more writes.
+    clear_parts : equal parts of which `clear` may leave out the upper ones, a power of two.
 
     Members
     -------
     read, write : In, the memory ports; addresses wrap at `size_bytes`.
     inject : In(stream.Signature(EccFault)), a fault.
     clear : In(1), pulse. clearing : Out(1), from then until all is zero.
+    kept_parts : In, upper parts that `clear` leaves as they are, not all of them; only with more
+        than one part.
     corrected, uncorrected : Out, words found so by the access of the cycle before.
     read_line, write_line : Out(1), a read, a write was taken in the cycle before.
     busy : Out(1), something is held or under way, so the clock is needed without a request too.
@@ -77,6 +80,7 @@ class SramSlice(wiring.Component):
         write_tag_width: int,
         ecc: bool = True,
         combine_timeout: int = 16,
+        clear_parts: int = 1,
     ) -> None:
         for name, value, least in (
             ("link_bytes", link_bytes, WORD_BYTES),
@@ -94,7 +98,10 @@ class SramSlice(wiring.Component):
         self.link_bytes = link_bytes
         self.ecc = ecc
         self.combine_timeout = combine_timeout
+        if clear_parts < 1 or clear_parts & (clear_parts - 1):
+            raise ValueError(f"SramSlice clear_parts must be a power of two, not {clear_parts!r}.")
         self.lines = size_bytes // link_bytes
+        self.clear_parts = clear_parts
         self._array = EccArray(lines=self.lines, line_bytes=link_bytes, ecc=ecc)
         self.latency = self._array.latency + 1
         """Cycles from a taken read to its answer."""
@@ -106,6 +113,7 @@ class SramSlice(wiring.Component):
                 "inject": In(stream.Signature(EccFault)),
                 "clear": In(1),
                 "clearing": Out(1),
+                **({"kept_parts": In(range(clear_parts + 1))} if clear_parts > 1 else {}),
                 "corrected": Out(range(self.n_words + 1)),
                 "uncorrected": Out(range(self.n_words + 1)),
                 "read_line": Out(1),
@@ -288,8 +296,15 @@ class SramSlice(wiring.Component):
         clear_line = Signal(range(self.lines))
         with m.If(policy.clear_go):
             m.d.sync += clear_line.eq(clear_line + 1)
+        ends: Value = clear_line == self.lines - 1
+        if self.clear_parts > 1:
+            part = self.lines // self.clear_parts
+            # Not "equal", as parts may be taken away meanwhile.
+            ends = clear_line >= (self.clear_parts - self.kept_parts) * part - 1
+            with m.If(policy.clear_go & policy.clear_last):
+                m.d.sync += clear_line.eq(0)
         m.d.comb += [
-            policy.clear_last.eq(clear_line == self.lines - 1),
+            policy.clear_last.eq(ends),
             array.write.eq(policy.write_go | policy.storing | policy.clear_go),
             array.en.eq(array.write | policy.read_go | policy.fetch | policy.inject_read),
             array.strobe.eq(write.strobe),

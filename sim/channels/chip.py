@@ -91,7 +91,9 @@ def _slice_waits(config: ChipConfig) -> dict[str, list[str]]:
     places = [(side, number) for side in geometry.sides for number in geometry.nodes(side)]
     waits: dict[str, list[str]] = {}
     for side, number in places:
-        sram = f"side_{side.name.lower()}.node{number}.sram.component"
+        cached = config.sram.cache_ways and number < config.dram.channels
+        part = "sram.sram" if cached else "sram"  # within a `CachedSlice`
+        sram = f"side_{side.name.lower()}.node{number}.{part}.component"
         answers = [f"{sram}.read.response", f"{sram}.write.response"]
         waits |= {f"{sram}.{asked}": answers for asked in ("read.request", "write.request")}
         waits[f"{sram}.inject"] = answers

@@ -6,6 +6,7 @@ from typing import Any
 
 from hw.arch.commands import QUAD_BYTES
 from hw.arch.csr import (
+    CACHE_REGISTERS,
     ELEMENT_REGISTERS,
     GRID_REGISTERS,
     N_JOBS,
@@ -17,6 +18,7 @@ from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 from sw.errors import UserError
+from sw.runtime.cache import Caches
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
 from sw.runtime.grid_sharing import missing_members
 from sw.runtime.left_out import check_left_out
@@ -56,8 +58,9 @@ class Grid(RegisterPage):
     """Back end, as `--device` names it."""
 
     def __init__(self, port: HostPort, config: ChipConfig) -> None:
-        super().__init__(port, GRID_REGISTERS)
+        super().__init__(port, GRID_REGISTERS | CACHE_REGISTERS)
         self.config = config
+        self._caches = Caches(self, config)
         self.build: dict[str, Any] = dict.fromkeys(BUILD_KEYS)
         self._lists: dict[Place, list[bytes]] = {}
         self.selected = RegisterPage(port, ELEMENT_REGISTERS, ControlPage.SELECTED << PAGE_BITS)
@@ -94,6 +97,14 @@ class Grid(RegisterPage):
         self.set_register("SRAM_CLEAR", 1)
         while self.register("SRAM_CLEAR"):
             self.port.run(1000)
+
+    def set_cache_ways(self, n_ways: int) -> None:
+        """Let so many ways of each slice be a cache of DRAM, see `Caches.set_ways`."""
+        self._caches.set_ways(n_ways)
+
+    def cache_range(self, op: str, address: int, n_bytes: int) -> None:
+        """Flush, invalidate, drop or prefetch bytes of DRAM, see `Caches.range`."""
+        self._caches.range(op, address, n_bytes)
 
     def select(self, rows: int, columns: int) -> None:
         """Say which rows and columns, a bit each, page SELECTED means."""

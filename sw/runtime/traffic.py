@@ -60,7 +60,12 @@ def read_traffic(
         Those of their counters that are read; all by default.
     """
     config, page = grid.config, address_map.CONTROL.base + (ControlPage.TRAFFIC << PAGE_BITS)
-    shapes = side_shapes(rows=config.rows, columns=config.cols, n_slices=config.sram.slices)
+    shapes = side_shapes(
+        rows=config.rows,
+        columns=config.cols,
+        n_slices=config.sram.slices,
+        has_cache=config.sram.cache_ways > 0,
+    )
     sides = {
         shape.name: {
             name: grid.port.read_register(page + shape.base + 4 * index)

@@ -93,6 +93,13 @@ UNIT_BENCHES: dict[str, UnitBench] = {
             "tb/unit/mem/test_sram_slice.py::test_sram_slice[16-none]",
         ),
     ),
+    "memory_cache": UnitBench(
+        "cached_slice_16",
+        (
+            "tb/unit/mem/test_memory_cache.py::test_memory_cache[16-both]",
+            "tb/unit/mem/test_memory_cache.py::test_memory_cache[16-none]",
+        ),
+    ),
     "control": UnitBench("control_block", ("tb/unit/chip/test_control.py::test_control_block",)),
     "lanes": UnitBench(
         "net_lanes",

@@ -31,23 +31,25 @@ NOWHERE = (
 """Lines that no memory holds, among them those just behind one."""
 
 
-def bench_config(*, ecc: bool = True) -> ChipConfig:
+def bench_config(*, ecc: bool = True, cache_ways: int = 0) -> ChipConfig:
     """2 rows, 3 columns, 8 slices, 4 channels; lines of 16 bytes."""
     return dataclasses.replace(
         _TINY,
         name="bench",
         rows=2,
         cols=3,
-        sram=dataclasses.replace(_TINY.sram, slices=8, size_bytes=SRAM_BYTES, ecc=ecc),
+        sram=dataclasses.replace(
+            _TINY.sram, slices=8, size_bytes=SRAM_BYTES, ecc=ecc, cache_ways=cache_ways
+        ),
         dram=dataclasses.replace(
             _TINY.dram, channels=4, total_bytes_per_cycle=32, size_bytes=DRAM_BYTES
         ),
     ).validate()
 
 
-def bench_geometry(*, ecc: bool = True) -> GridGeometry:
+def bench_geometry(*, ecc: bool = True, cache_ways: int = 0) -> GridGeometry:
     """What its parts must agree on."""
-    return GridGeometry(bench_config(ecc=ecc))
+    return GridGeometry(bench_config(ecc=ecc, cache_ways=cache_ways))
 
 
 def is_memory(address: int) -> bool:

@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 
 from hw.arch.address_map import DRAM
 from hw.arch.interleave import Interleave
+from hw.grid.geometry import GridGeometry
 from hw.grid.memory_node import MemoryNode
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.mem.sram_slice import EccFault
@@ -31,10 +32,10 @@ FULL = (1 << LINE) - 1
 class Nodes(wiring.Component):
     """Both side by side."""
 
-    def __init__(self) -> None:
+    def __init__(self, geometry: GridGeometry = GEOMETRY) -> None:
         self.nodes = {
             name: MemoryNode(
-                geometry=GEOMETRY,
+                geometry=geometry,
                 number=number,
                 read_tag_width=READ_TAG,
                 write_tag_width=WRITE_TAG,

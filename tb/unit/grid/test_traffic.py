@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 
+from hw.arch.cache import CACHE_EVENTS
 from hw.arch.csr import PAGE_BITS
 from hw.arch.traffic import (
     ELEMENT_TRAFFIC,
@@ -75,7 +76,13 @@ def test_shapes_of_sides_are_those_of_the_hardware(name: str) -> None:
     """The host's table and the hardware's geometry are written apart."""
     member = PRESETS[name]
     geometry = GridGeometry(member)
-    shapes = side_shapes(rows=member.rows, columns=member.cols, n_slices=member.sram.slices)
+    has_cache = member.sram.cache_ways > 0
+    shapes = side_shapes(
+        rows=member.rows,
+        columns=member.cols,
+        n_slices=member.sram.slices,
+        has_cache=has_cache,
+    )
     assert [shape.name for shape in shapes] == [side.name for side in geometry.sides]
     for shape, side in zip(shapes, geometry.sides, strict=True):
         assert (shape.number, shape.name) == (side, side.name)
@@ -83,8 +90,9 @@ def test_shapes_of_sides_are_those_of_the_hardware(name: str) -> None:
         assert shape.n_lanes == geometry.n_lanes(side) - unused == geometry.side_shape(side).n_lanes
         assert shape.n_nodes == len(geometry.nodes(side))
         assert len(shape.counters) == len(set(shape.counters)) <= SIDE_TRAFFIC_MOST
+        n_events = len(MEMORY_EVENTS) + has_cache * len(CACHE_EVENTS)
         n_lane_counters = len(LANE_KINDS) * shape.n_lanes
-        assert len(shape.counters) == n_lane_counters + len(MEMORY_EVENTS) * shape.n_nodes
+        assert len(shape.counters) == n_lane_counters + n_events * shape.n_nodes
         assert shape.base + 4 * SIDE_TRAFFIC_MOST <= 1 << PAGE_BITS
     assert [side.name for side in Side] == list(SIDE_NAMES)
     assert len({shape.base >> SIDE_PAGE_BITS for shape in shapes}) == len(shapes)
