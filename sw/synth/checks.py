@@ -63,11 +63,12 @@ def memory_faults(memories: Sequence[MemoryUse]) -> list[str]:
 
 
 def multiplier_faults(
-    area: Area, soft_products: int, config: ChipConfig, device: Device
+    area: Area, soft_products: int, config: ChipConfig, device: Device, *, is_chip: bool
 ) -> list[str]:
     """Products are in DSPs as long as there are any, and no more than there are.
 
-    A design without any DSP is taken for one without the tile.
+    Whether the tile's columns in LUTs would find DSPs only the whole chip shows: what a unit alone
+    leaves idle, the other units take.
     """
     faults = []
     left = device.multipliers - area.multiplier
@@ -78,7 +79,7 @@ def multiplier_faults(
         )
     per_column = config.pe.dpe.k_bytes
     lut_columns = config.pe.dpe.lut_columns
-    if lut_columns and area.multiplier and left >= per_column:
+    if is_chip and lut_columns and left >= per_column:
         faults.append(
             f"dpe.lut_columns={lut_columns} keeps {lut_columns * per_column} products out of DSPs"
             f" although {left} of {device.multipliers} are left."

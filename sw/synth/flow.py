@@ -95,7 +95,9 @@ def _examine(report: Report, synthesis: Synthesis) -> None:
     report.faults += [
         *_timing_faults(synthesis),
         *memory_faults(report.memories),
-        *multiplier_faults(area, synthesis.soft_products, order.config, order.device),
+        *multiplier_faults(
+            area, synthesis.soft_products, order.config, order.device, is_chip=order.is_chip
+        ),
         *capacity_faults(area, order.device),
     ]
 

@@ -78,20 +78,25 @@ def test_products_take_dsps() -> None:
     """One product, one DSP."""
     synthesis = synthesise(Multiplier(), _DEVICE)
     assert synthesis.area.multiplier == 1
-    assert multiplier_faults(synthesis.area, synthesis.soft_products, _CONFIG, _DEVICE) == []
+    assert (
+        multiplier_faults(synthesis.area, synthesis.soft_products, _CONFIG, _DEVICE, is_chip=False)
+        == []
+    )
 
 
 def test_products_in_luts_are_found() -> None:
     """DSPs that stand idle beside products of LUTs waste the device."""
     device: Device = dataclasses.replace(_DEVICE, synth_command="synth_ecp5 -abc9 -nodsp")
     synthesis = synthesise(Multiplier(), device)
-    (fault,) = multiplier_faults(synthesis.area, synthesis.soft_products, _CONFIG, device)
+    (fault,) = multiplier_faults(
+        synthesis.area, synthesis.soft_products, _CONFIG, device, is_chip=False
+    )
     assert fault == "1 products became LUTs although 28 of 28 DSPs are left."
 
 
 def test_too_many_products_name_the_parameter() -> None:
     """Yosys maps every product to a DSP, however many there are."""
-    (fault,) = multiplier_faults(Area(multiplier=40), 0, _CONFIG, _DEVICE)
+    (fault,) = multiplier_faults(Area(multiplier=40), 0, _CONFIG, _DEVICE, is_chip=False)
     assert "takes 40 DSPs and ecp5-25f has 28" in fault
     assert "dpe.lut_columns=2 moves 2 columns of 8 products" in fault
 
@@ -99,8 +104,14 @@ def test_too_many_products_name_the_parameter() -> None:
 def test_lut_columns_without_need_are_found() -> None:
     """The parameter is for devices with too few DSPs."""
     config = overridden(_CONFIG, ["pe.dpe.lut_columns=2"])
-    (fault,) = multiplier_faults(Area(multiplier=12), 0, config, _DEVICE)
+    (fault,) = multiplier_faults(Area(multiplier=12), 0, config, _DEVICE, is_chip=True)
     assert fault.startswith("dpe.lut_columns=2 keeps 16 products out of DSPs although 16 of 28")
+
+
+def test_a_unit_alone_may_leave_dsps_idle() -> None:
+    """The others of the chip take them; only on the chip is a column in LUTs one too many."""
+    config = overridden(_CONFIG, ["pe.dpe.lut_columns=5"])
+    assert multiplier_faults(Area(multiplier=8), 0, config, _DEVICE, is_chip=False) == []
 
 
 @pytest.mark.parametrize(
