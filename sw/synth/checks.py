@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hw.config.tree import ChipConfig
 from hw.fpga.devices import Device
+from hw.fpga.goals import Goal
 from hw.fpga.netlist import TOP
 from sw.synth.area import AREA_TITLES, Area
 from sw.synth.memories import LARGE_DEPTH, LARGE_MEMORY_BITS, MemoryUse
@@ -14,6 +15,7 @@ __all__ = [
     "capacity_faults",
     "clock_faults",
     "clock_notes",
+    "goal_faults",
     "latch_faults",
     "loop_faults",
     "memory_faults",
@@ -114,6 +116,37 @@ def clock_faults(median_mhz: float | None, config: ChipConfig, unit: str) -> lis
         f"{unit} reaches {median_mhz:.1f} MHz (median of all seeds); {config.name!r} states"
         f" clock_mhz={config.clock_mhz:g}."
     ]
+
+
+def goal_faults(
+    goal: Goal,
+    unit: str,
+    *,
+    median_mhz: float | None,
+    per_mac: float | None,
+    lut_per_cent: float | None,
+) -> list[str]:
+    """What the project asks of this unit; a figure that was not measured misses nothing."""
+    faults = []
+    if goal.mhz is not None and median_mhz is not None and median_mhz < goal.mhz:
+        faults.append(
+            f"{unit} reaches {median_mhz:.1f} MHz (median of all seeds); its goal is"
+            f" {goal.mhz:g} MHz."
+        )
+    if goal.per_mac is not None and per_mac is not None and per_mac > goal.per_mac:
+        faults.append(
+            f"{unit} takes {per_mac:.1f} LUT4 + FF per MAC; its goal is at most {goal.per_mac:g}."
+        )
+    if (
+        goal.lut_per_cent is not None
+        and lut_per_cent is not None
+        and lut_per_cent >= goal.lut_per_cent
+    ):
+        faults.append(
+            f"{unit} takes {lut_per_cent:.1f} % of the LUTs; its goal is less than"
+            f" {goal.lut_per_cent:g} %."
+        )
+    return faults
 
 
 def clock_notes(median_mhz: float | None, config: ChipConfig, unit: str) -> list[str]:

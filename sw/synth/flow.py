@@ -12,6 +12,7 @@ from sw.synth.checks import (
     capacity_faults,
     clock_faults,
     clock_notes,
+    goal_faults,
     latch_faults,
     loop_faults,
     memory_faults,
@@ -63,6 +64,7 @@ def run_flow(order: Order, console: Console) -> Report:
         with progress.phase(f"{_name(order)}: area by parts"):
             _examine(report, synthesis)
         _follow_paths(report, synthesis, progress)
+        report.faults += _missed_goals(report)
     _write(report, progress)
     return report
 
@@ -145,6 +147,18 @@ def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> 
     report.faults += loop_faults("", _loops(runs))
     report.faults += clock_faults(runs.median_mhz, order.config, _title(order))
     report.notes += clock_notes(runs.median_mhz, order.config, _title(order))
+
+
+def _missed_goals(report: Report) -> list[str]:
+    """What the report's figures miss of the project's goals."""
+    runs = report.runs
+    return goal_faults(
+        report.order.goal,
+        _title(report.order),
+        median_mhz=None if runs is None else runs.median_mhz,
+        per_mac=report.per_mac,
+        lut_per_cent=report.utilisation("lut"),
+    )
 
 
 def _loops(runs: Runs) -> list[str]:

@@ -10,8 +10,9 @@ from hw.chip.scan_shell import ScanShell
 from hw.config import ChipConfig
 from hw.config.override import overridden
 from hw.fpga.devices import DEFAULT_DEVICE, Device
+from hw.fpga.goals import NO_GOAL, Goal, goal_of
 from hw.fpga.pins import scan_shell_pins
-from hw.fpga.units import get_unit
+from hw.fpga.units import TILE_UNITS, get_unit
 
 __all__ = ["CHIP", "RESULTS", "Order"]
 
@@ -57,6 +58,18 @@ class Order:
     def is_chip(self) -> bool:
         """Whether it is the whole chip with pins."""
         return self.unit == CHIP
+
+    @property
+    def has_tile(self) -> bool:
+        """Whether all multipliers of the dot-product engine are in it."""
+        return self.is_chip or self.unit in TILE_UNITS
+
+    @property
+    def goal(self) -> Goal:
+        """What the project asks of it; nothing of a changed member."""
+        if self.changes:
+            return NO_GOAL
+        return goal_of(self.member.name, self.unit, self.device.name)
 
     @property
     def tree_depth(self) -> int:

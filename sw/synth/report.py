@@ -47,6 +47,13 @@ class Report:
         there = self.order.device.capacity(figure)
         return None if there is None else 100 * getattr(self.area, figure) / there
 
+    @property
+    def per_mac(self) -> float | None:
+        """LUT4s and flip-flops for each multiply-accumulate of a cycle; None without the tile."""
+        if self.netlist is None or not self.order.has_tile:
+            return None
+        return (self.area.lut4 + self.area.ff) / self.order.config.pe.dpe.macs_per_cycle()
+
     def to_dict(self) -> dict[str, Any]:
         """The form of `report.json`."""
         order, config = self.order, self.order.config
@@ -66,6 +73,7 @@ class Report:
                 for name in ("lut", "ff", "multiplier", "block_ram")
                 if (share := self.utilisation(name)) is not None
             },
+            "per_mac": _rounded(self.per_mac),
             "placed": self._placed(),
             "clock": self._clock(),
             "paths": [path.to_dict() for path in self.paths],

@@ -9,17 +9,20 @@ import pytest
 from hw.config import get_config
 from hw.config.override import overridden
 from hw.fpga.devices import DEVICES, Device
+from hw.fpga.goals import NO_GOAL, Goal
 from sw.synth.area import Area
 from sw.synth.checks import (
     capacity_faults,
     clock_faults,
     clock_notes,
+    goal_faults,
     latch_faults,
     loop_faults,
     memory_faults,
     multiplier_faults,
 )
 from sw.synth.memories import MemoryUse, memory_uses
+from sw.synth.order import Order
 from sw.synth.synthesis import Synthesis, SynthesisError, synthesise
 from tb.unit.fpga.parts import LATCH, LOOP, PLAIN, ByVerilog, DeepTable, Multiplier
 
@@ -142,3 +145,40 @@ def test_no_path_is_a_note() -> None:
     (note,) = clock_notes(None, _CONFIG, "Unit wqe")
     assert note.startswith("Unit wqe has no path from register to register, so nothing shows")
     assert clock_notes(10.0, _CONFIG, "Unit wqe") == []
+
+
+_MEASURED = {"median_mhz": 100.0, "per_mac": 120.0, "lut_per_cent": 59.9}
+_GOAL = Goal(mhz=100.0, per_mac=120.0, lut_per_cent=60.0)
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "sentence"),
+    [
+        (
+            "median_mhz",
+            94.23,
+            "The chip reaches 94.2 MHz (median of all seeds); its goal is 100 MHz.",
+        ),
+        ("per_mac", 120.1, "The chip takes 120.1 LUT4 + FF per MAC; its goal is at most 120."),
+        ("lut_per_cent", 60.0, "The chip takes 60.0 % of the LUTs; its goal is less than 60 %."),
+    ],
+)
+def test_missed_goals_are_found(figure: str, value: float, sentence: str) -> None:
+    """A figure that README shows would get worse, and no run would fail."""
+    assert goal_faults(_GOAL, "The chip", **_MEASURED) == []
+    assert goal_faults(_GOAL, "The chip", **{**_MEASURED, figure: value}) == [sentence]
+    assert goal_faults(_GOAL, "The chip", **{**_MEASURED, figure: None}) == []
+    assert goal_faults(NO_GOAL, "The chip", **{**_MEASURED, figure: value}) == []
+
+
+def test_goals_are_those_of_the_member_as_it_is() -> None:
+    """A change, a part or another device has figures of its own, for which nothing was asked."""
+    orders = {
+        unit: Order(member=_CONFIG, device=DEVICES["ecp5-85f"], unit=unit)
+        for unit in ("chip", "dpe+re", "wqe")
+    }
+    assert orders["chip"].goal == Goal(lut_per_cent=60.0)
+    assert orders["dpe+re"].goal == Goal(mhz=100.0, per_mac=120.0)
+    assert orders["wqe"].goal == NO_GOAL
+    for change in ({"changes": ("clock_mhz=50",)}, {"device": _DEVICE}):
+        assert dataclasses.replace(orders["chip"], **change).goal == NO_GOAL

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from hw.config import get_config
 from hw.fpga.devices import DEVICES
+from hw.fpga.goals import Goal
 from sw.cli.app import main
 from sw.synth.flow import RESULT_FILES, run_flow
 from sw.synth.order import Order
@@ -199,3 +200,17 @@ def test_placement_is_left_out_on_demand(monkeypatch: pytest.MonkeyPatch) -> Non
     report = _flow_of(Pair(), monkeypatch, with_placement=False)
     assert (report["faults"], report["notes"]) == ([], [])
     assert report["tools"]["nextpnr"] == nextpnr_version()
+
+
+def test_goals_and_their_figures_are_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eight registers of a unit with the tile, and a goal that they miss."""
+    monkeypatch.setattr(Order, "component", lambda _order: ByVerilog(PLAIN))
+    monkeypatch.setattr(Order, "goal", Goal(per_mac=0.1))
+    assert main(["synth", "--unit", "dpe", "--no-place", "--no-picture"]) == 1
+    shown = capsys.readouterr()
+    assert "its goal is at most 0.1." in shown.err and "LUT4+FF/MAC" in shown.out
+    report = _flow_of(ByVerilog(PLAIN), monkeypatch, unit="dpe", with_placement=False)
+    assert report["per_mac"] == pytest.approx(8 / 64, abs=0.006)
+    assert _flow_of(ByVerilog(PLAIN), monkeypatch, with_placement=False)["per_mac"] is None
