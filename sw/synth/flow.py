@@ -20,10 +20,11 @@ from sw.synth.checks import (
 )
 from sw.synth.estimate import EstimateError, estimate_paths
 from sw.synth.memories import memory_uses
+from sw.synth.nextpnr import PlacementError, Tool, find_nextpnr
 from sw.synth.order import CHIP, Order
 from sw.synth.paths import critical_paths, port_delays
 from sw.synth.picture import draw_tree
-from sw.synth.placement import PlacementError, Runs, nextpnr_version, place
+from sw.synth.placement import Runs, place
 from sw.synth.progress import Progress
 from sw.synth.report import Report
 from sw.synth.synthesis import (
@@ -44,7 +45,8 @@ RESULT_FILES = (_REPORT, _PICTURE, *BITSTREAM_FILES)
 def run_flow(order: Order, console: Console) -> Report:
     """Everything that `order` asks for; files are left in `order.folder`.
 
-    What an earlier run left there goes first, so that nothing of two runs stands side by side.
+    What an earlier run left there goes as soon as this one can begin, so that nothing of two runs
+    stands side by side.
 
     Raises
     ------
@@ -53,9 +55,10 @@ def run_flow(order: Order, console: Console) -> Report:
         report.
     """
     progress = Progress(console)
+    nextpnr = find_nextpnr() if order.with_placement else None
     for name in RESULT_FILES:
         (order.folder / name).unlink(missing_ok=True)
-    report = Report(order=order, tools=_tools())
+    report = Report(order=order, tools=_versions(nextpnr))
     try:
         synthesis = _synthesise(order, progress)
     except SynthesisError as error:
@@ -63,7 +66,7 @@ def run_flow(order: Order, console: Console) -> Report:
     else:
         with progress.phase(f"{_name(order)}: area by parts"):
             _examine(report, synthesis)
-        _follow_paths(report, synthesis, progress)
+        _follow_paths(report, synthesis, nextpnr, progress)
         report.faults += _missed_goals(report)
     _write(report, progress)
     return report
@@ -73,10 +76,10 @@ def _name(order: Order) -> str:
     return f"{order.config.name} {order.unit}"
 
 
-def _tools() -> dict[str, str]:
-    """Names and versions."""
+def _versions(nextpnr: Tool | None) -> dict[str, str | None]:
+    """Of the tools; None of one that is not needed."""
     yosys = f"pyosys {importlib.metadata.version('pyosys')}"
-    return {"yosys": yosys, "nextpnr": nextpnr_version()}
+    return {"yosys": yosys, "nextpnr": nextpnr and nextpnr.version}
 
 
 def _synthesise(order: Order, progress: Progress) -> Synthesis:
@@ -109,7 +112,9 @@ def _timing_faults(synthesis: Synthesis) -> list[str]:
     return [*latch_faults(synthesis.coarse_cells), *loop_faults(synthesis.log)]
 
 
-def _follow_paths(report: Report, synthesis: Synthesis, progress: Progress) -> None:
+def _follow_paths(
+    report: Report, synthesis: Synthesis, nextpnr: Tool | None, progress: Progress
+) -> None:
     """Estimate and placement, where the design allows them."""
     order, area = report.order, report.area
     if _timing_faults(synthesis):
@@ -121,14 +126,14 @@ def _follow_paths(report: Report, synthesis: Synthesis, progress: Progress) -> N
             except EstimateError as error:
                 report.notes.append(str(error))
     fits = not capacity_faults(area, order.device) and area.multiplier <= order.device.multipliers
-    if order.with_placement and fits:
+    if nextpnr is not None and fits:
         try:
-            _add_placement(report, synthesis, progress)
+            _add_placement(report, synthesis, nextpnr, progress)
         except PlacementError as error:
             report.faults.append(str(error))
 
 
-def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> None:
+def _add_placement(report: Report, synthesis: Synthesis, nextpnr: Tool, progress: Progress) -> None:
     """Place and route, and what that tells."""
     order = report.order
     with progress.phase(f"{_name(order)}: place and route"):
@@ -139,6 +144,7 @@ def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> 
             mhz=order.mhz,
             pins=order.pins,
             jobs=order.jobs,
+            nextpnr=nextpnr,
             progress=progress,
         )
     report.runs = runs

@@ -26,7 +26,7 @@ class Report:
     """The result of one order."""
 
     order: Order
-    tools: dict[str, str]
+    tools: dict[str, str | None]
     netlist: str | None = None
     """Key of the netlist from which all of it comes; None where synthesis failed."""
     area: Area = field(default_factory=Area)

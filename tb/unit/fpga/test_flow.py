@@ -14,9 +14,10 @@ from hw.fpga.devices import DEVICES
 from hw.fpga.pins import scan_shell_pins
 from sw.cli.app import main
 from sw.synth.bitstream import bitstream
+from sw.synth.nextpnr import PlacementError
 from sw.synth.order import RESULTS
 from sw.synth.paths import critical_paths
-from sw.synth.placement import PlacementError, place
+from sw.synth.placement import place
 from sw.synth.synthesis import synthesise
 from sw.synth.tree import area_tree
 from tb.unit.fpga.parts import Multiplier, Pair, Pins
