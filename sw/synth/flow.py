@@ -177,26 +177,39 @@ def _title(order: Order) -> str:
 
 
 def _write(report: Report, progress: Progress) -> None:
-    """Leave the files."""
-    files: dict[str, str | bytes] = {}
-    if report.order.with_picture and report.tree is not None:
-        files[_PICTURE] = draw_tree(report.tree, report.order)
-    if report.runs is not None and report.runs.typical.text_config is not None:
-        files |= _bits(report, report.runs, progress)
+    """Leave the files; the report first, which stays whatever happens to the others."""
+    folder = report.order.folder
+    write_folder(folder, {_REPORT: report.to_json()})
+    files = {**_picture(report), **_bits(report, progress)}
     files = {_REPORT: report.to_json(), **files}
-    write_folder(report.order.folder, files)
+    write_folder(folder, files)
     report.files = tuple(sorted(files))
 
 
-def _bits(report: Report, runs: Runs, progress: Progress) -> dict[str, str | bytes]:
-    """The bitstream of the best run; its fault if there is none."""
-    best = max(runs.placements, key=lambda run: run.slowest_mhz or 0.0)
+def _picture(report: Report) -> dict[str, str | bytes]:
+    """The picture if it is wanted; a note if it cannot be drawn."""
+    if not report.order.with_picture or report.tree is None:
+        return {}
+    try:
+        return {_PICTURE: draw_tree(report.tree, report.order)}
+    except Exception as error:  # matplotlib's own faults too: no picture is worth hours of routing
+        report.notes.append(f"There is no picture of {report.order.unit}: {error}")
+        return {}
+
+
+def _bits(report: Report, progress: Progress) -> dict[str, str | bytes]:
+    """The bitstream of the best run of a chip; its fault if there is none."""
+    if report.runs is None or report.runs.typical.text_config is None:
+        return {}
+    best = max(report.runs.placements, key=lambda run: run.slowest_mhz or 0.0)
     with progress.phase(f"{_name(report.order)}: bitstream"):
         try:
-            return bitstream(best)
+            files = bitstream(best)
         except PlacementError as error:
             report.faults.append(str(error))
             return {}
+    report.bitstream_seed = best.seed
+    return files
 
 
 def unmodified(order: Order) -> Order:

@@ -33,6 +33,8 @@ class Report:
     memories: list[MemoryUse] = field(default_factory=list)
     tree: Part | None = None
     runs: Runs | None = None
+    bitstream_seed: int | None = None
+    """Of the run from which the bitstream is; None without one."""
     paths: list[TimingPath] = field(default_factory=list)
     ports: dict[str, float] = field(default_factory=dict)
     estimates: list[EstimatedPath] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Report:
             "per_mac": _rounded(self.per_mac),
             "placed": self._placed(),
             "clock": self._clock(),
+            "bitstream_seed": self.bitstream_seed,
             "paths": [path.to_dict() for path in self.paths],
             "ports_ns": self.ports,
             "estimates": [path.to_dict() for path in self.estimates],

@@ -15,10 +15,12 @@ from hw.config import get_config
 from hw.fpga.devices import DEVICES
 from hw.fpga.goals import Goal
 from sw.cli.app import main
+from sw.errors import UserError
 from sw.synth.flow import RESULT_FILES, run_flow
 from sw.synth.order import Order
+from sw.synth.placement import Placement
 from sw.synth.synthesis import SynthesisError, synthesise
-from tb.unit.fpga.parts import LATCH, LOOP, PLAIN, ByVerilog, Pair
+from tb.unit.fpga.parts import LATCH, LOOP, PLAIN, ByVerilog, Pair, Pins
 
 _SMALL = DEVICES["ecp5-25f"]
 _QUICK = ["--unit", "wqe", "--no-place", "--no-picture"]
@@ -202,3 +204,26 @@ def test_goals_and_their_figures_are_reported(
     report = _flow_of(ByVerilog(PLAIN), monkeypatch, unit="dpe", with_placement=False)
     assert report["per_mac"] == pytest.approx(8 / 64, abs=0.006)
     assert _flow_of(ByVerilog(PLAIN), monkeypatch, with_placement=False)["per_mac"] is None
+
+
+@pytest.mark.parametrize("error", [UserError("Nothing draws."), RuntimeError("Nothing draws.")])
+def test_a_picture_that_fails_is_a_note(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of matplotlib's must not cost the report of hours of routing."""
+    monkeypatch.setattr(Order, "component", lambda _order: ByVerilog(PLAIN))
+
+    def fail(*_arguments: Any) -> bytes:
+        raise error
+
+    monkeypatch.setattr("sw.synth.flow.draw_tree", fail)
+    order = _order(with_placement=False)
+    report = run_flow(order, Console(quiet=True))
+    assert (report.faults, report.files) == ([], ("report.json",))
+    notes = json.loads((order.folder / "report.json").read_text())["notes"]
+    assert notes == ["There is no picture of wqe: Nothing draws."]
+
+
+def test_a_report_says_which_seed_the_bitstream_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best seed's, while paths are those of the seed nearest to the median."""
+    monkeypatch.setattr(Placement, "slowest_mhz", property(lambda run: 60.0 + run.seed))
+    assert _flow_of(Pins(), monkeypatch, unit="chip", seeds=2)["bitstream_seed"] == 2
+    assert _flow_of(Pins(), monkeypatch)["bitstream_seed"] is None
