@@ -22,7 +22,8 @@ __all__ = [
     "multiplier_faults",
 ]
 
-_LATCH = re.compile(r"LATCH", re.IGNORECASE)
+_LATCH = re.compile(r"LATCH|^\$sr$|^\$_SR_", re.IGNORECASE)
+"""Yosys's latches with enables, and those of a set and a reset alone."""
 _LOOP = re.compile(rf"Warning: found logic loop in module {TOP}:\n((?:    [^\n]*\n)*)")
 _LOOP_STATION = re.compile(r"^    (?:wire|cell) (\S+)(?:.* source: (\S+))?", re.MULTILINE)
 _LOOP_STATIONS = 6

@@ -95,7 +95,7 @@ def _examine(report: Report, synthesis: Synthesis) -> None:
     order, area = report.order, synthesis.area
     netlist = synthesis.read_netlist()
     report.netlist, report.area = synthesis.key, area
-    report.memories = memory_uses(synthesis, netlist.cell_types)
+    report.memories = memory_uses(synthesis, netlist)
     report.tree = area_tree(netlist, depth=order.tree_depth, name=order.unit)
     report.faults += [
         *_timing_faults(synthesis),

@@ -2,6 +2,8 @@
 """Every check of the FPGA flow: passes a good design, and finds its fault in a bad one."""
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,14 +26,14 @@ from sw.synth.checks import (
 from sw.synth.memories import MemoryUse, memory_uses
 from sw.synth.order import Order
 from sw.synth.synthesis import Synthesis, SynthesisError, synthesise
-from tb.unit.fpga.parts import LATCH, LOOP, PLAIN, ByVerilog, DeepTable, Multiplier
+from tb.unit.fpga.parts import LATCH, LOOP, MEMORY, PLAIN, ByVerilog, DeepTable, Multiplier
 
 _DEVICE = DEVICES["ecp5-25f"]
 _CONFIG = get_config("fpga")
 
 
 def _memories(synthesis: Synthesis) -> list[MemoryUse]:
-    return memory_uses(synthesis, synthesis.read_netlist().cell_types)
+    return memory_uses(synthesis, synthesis.read_netlist())
 
 
 def test_a_good_design_has_no_faults() -> None:
@@ -52,6 +54,14 @@ def test_latch_cells_are_found() -> None:
     """A latch that is instantiated by hand comes through Yosys's own check."""
     (fault,) = latch_faults({"$dlatch": 2, "$dff": 5, "$_DLATCH_P_": 1})
     assert fault == "The design has 3 latches ($_DLATCH_P_, $dlatch); there must be none."
+    (fault,) = latch_faults({"$sr": 1, "$_SR_PN_": 1, "$dffsr": 1, "$_DFFSR_PPP_": 1})
+    assert fault == "The design has 2 latches ($_SR_PN_, $sr); there must be none."
+
+
+def test_a_latch_that_is_meant_is_found() -> None:
+    """Yosys infers no latch from `always_latch` with an error, it just makes one."""
+    synthesis = synthesise(ByVerilog(LATCH.replace("always @*", "always_latch")), _DEVICE)
+    assert latch_faults(synthesis.coarse_cells) != []
 
 
 def test_a_combinational_loop_is_found() -> None:
@@ -75,6 +85,32 @@ def test_large_memories_outside_of_block_ram_are_found(depth: int, place: str) -
     faults = memory_faults(memories)
     assert len(faults) == (depth == 256)
     assert all("went to LUT RAM" in fault for fault in faults)
+
+
+def test_a_memory_of_a_hand_written_module_has_the_line_of_its_instance() -> None:
+    """The module's own file is a temporary one."""
+    (use,) = _memories(synthesise(ByVerilog(MEMORY), _DEVICE))
+    assert (use.name, use.place) == ("part.words", "LUT RAM")
+    path, _, line = use.source.partition(":")
+    text = Path(path).read_text().splitlines()[int(line) - 1]
+    assert path == "tb/unit/fpga/parts.py" and 'Instance("part"' in text
+
+
+def test_a_memory_in_two_kinds_of_cells_says_both() -> None:
+    """The smaller part would be missing from the sum."""
+
+    class Cells:
+        cell_types = {"m.0.0": "DP16KD", "m.0.1": "DP16KD", "m.1.0": "TRELLIS_DPR16X4"}
+
+        def amaranth_line(self, source: str, path: str) -> str:
+            return source
+
+    sizes = {"SIZE": "1000000", "WIDTH": "1000", "RD_PORTS": "1", "WR_PORTS": "1"}
+    memory = {"parameters": sizes, "attributes": {"src": "hw/x.py:1"}}
+    synthesis: Any = SimpleNamespace(memory_cells={"m": memory})
+    netlist: Any = Cells()
+    (use,) = memory_uses(synthesis, netlist)
+    assert (use.place, use.cells) == ("LUT RAM and block RAM", 3)
 
 
 def test_products_take_dsps() -> None:
