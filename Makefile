@@ -40,6 +40,7 @@ rtl: setup ## Verilog, file list and memory map of CONFIG into build/rtl/CONFIG
 synth: setup ## FPGA flow: area, clock, critical paths of CONFIG=fpga; TARGET=, UNIT=, SEEDS=, SET=
 	@$(MTIA) synth --config $(or $(CONFIG),fpga) $(if $(TARGET),--target $(TARGET)) \
 	  $(if $(UNIT),--unit '$(UNIT)') $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(FIRST_SEED),--first-seed $(FIRST_SEED)) \
 	  $(foreach change,$(SET),--set '$(change)') $(if $(filter 1,$(COMPARE)),--compare) $(OPTIONS)
 
 waves: setup ## run TEST with waves, then look at them in GTKWave

@@ -140,7 +140,7 @@ def _add_placement(report: Report, synthesis: Synthesis, nextpnr: Tool, progress
         runs = place(
             synthesis,
             order.device,
-            seeds=range(1, order.seeds + 1),
+            seeds=range(order.first_seed, order.first_seed + order.seeds),
             mhz=order.mhz,
             pins=order.pins,
             jobs=order.jobs,
@@ -213,5 +213,5 @@ def _bits(report: Report, progress: Progress) -> dict[str, str | bytes]:
 
 
 def unmodified(order: Order) -> Order:
-    """The same order without changes."""
-    return replace(order, changes=())
+    """The same order without changes; the member's own results, perhaps placed, stay."""
+    return replace(order, changes=(), compared_in=order.folder)

@@ -21,6 +21,7 @@ CHIP = "chip"
 
 RESULTS = Path(__file__).resolve().parents[2] / "build" / "synth"
 
+_BASE = "without"
 _AIM = 1.25
 _CHIP_TREE_DEPTH, _UNIT_TREE_DEPTH = 4, 3
 
@@ -36,6 +37,7 @@ class Order:
     changes: tuple[str, ...] = ()
     """Changed fields of the member, `path=value`."""
     seeds: int = 1
+    first_seed: int = 1
     aim_mhz: float | None = None
     """Clock at which nextpnr aims; a quarter above the member's where None, so that a unit alone
     leaves room for what the whole chip costs."""
@@ -43,6 +45,8 @@ class Order:
     with_placement: bool = True
     with_picture: bool = True
     with_estimate: bool = False
+    compared_in: Path | None = None
+    """Folder of the order for whose comparison alone this one is; its own results stay apart."""
 
     @property
     def config(self) -> ChipConfig:
@@ -84,6 +88,8 @@ class Order:
     @property
     def folder(self) -> Path:
         """Where its results go: of the member, its changes and its device each their own."""
+        if self.compared_in is not None:
+            return self.compared_in / _BASE
         config = self.config
         words = [config.name]
         if self.changes:

@@ -227,3 +227,23 @@ def test_a_report_says_which_seed_the_bitstream_is_of(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Placement, "slowest_mhz", property(lambda run: 60.0 + run.seed))
     assert _flow_of(Pins(), monkeypatch, unit="chip", seeds=2)["bitstream_seed"] == 2
     assert _flow_of(Pins(), monkeypatch)["bitstream_seed"] is None
+
+
+@pytest.mark.usefixtures("plain_design")
+def test_a_comparison_leaves_the_own_results_of_the_member(results: Path) -> None:
+    """A placed report takes long, and a comparison of areas is no reason to lose it."""
+    _leftovers(results / "fpga" / "wqe")
+    assert main(["synth", *_QUICK, "--set", "clock_mhz=50", "--compare"]) == 0
+    assert (results / "fpga" / "wqe" / "report.json").read_text() == "old"
+    (folder,) = (path for path in results.iterdir() if path.name != "fpga")
+    plain = json.loads((folder / "wqe" / "without" / "report.json").read_text())
+    assert plain["changes"] == []
+    assert json.loads((folder / "wqe" / "report.json").read_text())["changes"] == ["clock_mhz=50"]
+
+
+def test_one_chosen_seed_is_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed 7 was seven runs."""
+    report = _flow_of(Pair(), monkeypatch, first_seed=7)
+    assert [run["seed"] for run in report["clock"]["seeds"]] == [7]
+    report = _flow_of(Pair(), monkeypatch, first_seed=7, seeds=2)
+    assert [run["seed"] for run in report["clock"]["seeds"]] == [7, 8]
