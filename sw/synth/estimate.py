@@ -30,7 +30,7 @@ class EstimateError(UserError):
 
 @dataclass(frozen=True)
 class EstimatedPath:
-    """The slowest path from one part of the design to another."""
+    """The slowest path from one part to another, of those that are the slowest of their end."""
 
     start: str
     """Register, memory or multiplier where it begins."""
@@ -40,7 +40,7 @@ class EstimatedPath:
     """LUTs in a row."""
     carries: int
     ends: int
-    """Inputs of registers and memories that a path between these parts reaches."""
+    """Inputs of registers and memories in that part whose slowest start is in this one."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary."""
@@ -53,7 +53,9 @@ def wire_ns(n_readers: int) -> float:
 
 
 def estimate_paths(netlist: Netlist, *, depth: int = 3) -> list[EstimatedPath]:
-    """The slowest path for each pair of parts, the slowest first; a part has `depth` names.
+    """Of each end the path from its slowest start; of these the slowest for each pair of parts.
+
+    The slowest pair comes first; a part has `depth` names.
 
     Raises
     ------
