@@ -40,21 +40,14 @@ rtl: setup ## Verilog, file list and memory map of CONFIG into build/rtl/CONFIG
 synth: setup ## FPGA flow: area, clock, critical paths of CONFIG=fpga; TARGET=, UNIT=, SEEDS=, SET=
 	@$(MTIA) synth --config $(or $(CONFIG),fpga) $(if $(TARGET),--target $(TARGET)) \
 	  $(if $(UNIT),--unit '$(UNIT)') $(if $(SEEDS),--seeds $(SEEDS)) \
-	  $(foreach change,$(SET),--set '$(change)') $(if $(COMPARE),--compare) $(OPTIONS)
+	  $(if $(FIRST_SEED),--first-seed $(FIRST_SEED)) \
+	  $(foreach change,$(SET),--set '$(change)') $(if $(filter 1,$(COMPARE)),--compare) $(OPTIONS)
 
 waves: setup ## run TEST with waves, then look at them in GTKWave
 	@$(MTIA) waves '$(TEST)'
 
 bench: setup ## measure the figures of README on CONFIG, and of the FPGA member (tens of minutes)
-	@$(RUN) scripts/gemm_showcase.py --all --config $(or $(CONFIG),mtia100-pe)
-	@$(RUN) scripts/se_showcase.py --config $(or $(CONFIG),mtia100-pe)
-	@$(RUN) scripts/grid_bench.py --sets all --threads 2
-	@$(RUN) scripts/grid_peers.py
-	@$(RUN) scripts/functional_speed.py
-	@$(MTIA) synth --unit all --seeds $(or $(SEEDS),3) --no-picture
-	@$(RUN) scripts/fpga_rivals.py --seeds $(or $(SEEDS),3)
-	@$(RUN) scripts/fpga_options.py --seeds $(or $(SEEDS),3)
-	@$(MTIA) synth --seeds $(or $(SEEDS),3)
+	@$(RUN) scripts/run_tests.py bench
 
 formal: setup ## all proofs
 	@$(RUN) scripts/run_tests.py formal $(TEST_OPTION)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a set of checks, show one table, and leave JUnit XML and JSON under `build/`.
 
-`run_tests.py SUITE` with SUITE one of `test`, `sim`, `formal`, `lint`, `nightly`. All steps run,
-even after one has failed. The exit code is 1 when anything failed.
+`run_tests.py SUITE` with SUITE one of `test`, `sim`, `formal`, `lint`, `bench`, `nightly`. All
+steps run, even after one has failed. The exit code is 1 when anything failed.
 """
 
 import argparse
@@ -85,10 +85,16 @@ def _lint_steps() -> list[Step]:
     ]
 
 
-def _synth(name: str, *arguments: str) -> Step:
-    """A step that places and routes the FPGA member."""
-    seeds = os.environ.get("SEEDS") or "3"
-    return _python(name, "-m", "sw.cli", "synth", "--seeds", seeds, *arguments)
+def _fpga_steps() -> list[Step]:
+    """What places and routes the FPGA member."""
+    seeds = ("--seeds", os.environ.get("SEEDS") or "3")
+    synth = ("-m", "sw.cli", "synth", *seeds)
+    return [
+        _python("FPGA units", *synth, "--unit", "all", "--no-picture"),
+        _python("FPGA rivals", "scripts/fpga_rivals.py", *seeds),
+        _python("FPGA options", "scripts/fpga_options.py", *seeds),
+        _python("FPGA chip", *synth),
+    ]
 
 
 def _selection(test: str) -> list[str]:
@@ -145,9 +151,20 @@ def _nightly_suite(test: str) -> list[Step]:
         _python("soak", "scripts/soak.py", "--config", "tiny", "--cycles", "10000000"),
         _python("netlists", "scripts/netlist.py"),
         _python("mutation", "scripts/mutate.py"),
-        _synth("FPGA units", "--unit", "all", "--no-picture"),
-        _python("FPGA options", "scripts/fpga_options.py", "--seeds", "3"),
-        _synth("FPGA chip"),
+        *_fpga_steps(),
+    ]
+
+
+def _bench_suite(test: str) -> list[Step]:
+    """Every measurement that the documents show."""
+    config = ("--config", os.environ.get("CONFIG") or "mtia100-pe")
+    return [
+        _python("products", "scripts/gemm_showcase.py", "--all", *config),
+        _python("SIMD engine", "scripts/se_showcase.py", *config),
+        _python("grid", "scripts/grid_bench.py", "--sets", "all", "--threads", "2"),
+        _python("other arrays", "scripts/grid_peers.py"),
+        _python("functional", "scripts/functional_speed.py"),
+        *_fpga_steps(),
     ]
 
 
@@ -156,8 +173,13 @@ _SUITES: dict[str, Callable[[str], list[Step]]] = {
     "sim": _sim_suite,
     "formal": _formal_suite,
     "lint": _lint_suite,
+    "bench": _bench_suite,
     "nightly": _nightly_suite,
 }
+
+
+_UNCOVERED = ("lint", "bench")
+"""Suites that run no bench of a unit, so that what the last one covered stays."""
 
 
 def run_step(step: Step, folder: Path) -> list[Case]:
@@ -272,7 +294,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for cache in ("benches", "simulators", "synthesis"):
             BuildCache(BUILD / cache).prune(keep_bytes=_CACHE_LIMIT)
-        coverage = _fresh_coverage()
+        coverage = None if arguments.suite in _UNCOVERED else _fresh_coverage()
         begin = time.monotonic()
         steps = _SUITES[arguments.suite](arguments.test)
         print(f"seed: {bench_seed()}")
@@ -284,7 +306,7 @@ def main() -> int:
     except OSError as error:
         print(f"run_tests: {error.strerror}: {error.filename}.", file=sys.stderr)
         return 1
-    if any(coverage.iterdir()):
+    if coverage is not None and any(coverage.iterdir()):
         report(coverage, Console())
     _show(arguments.suite, cases, time.monotonic() - begin)
     return int(any(case.state == "failed" for case in cases) or not cases)

@@ -15,7 +15,7 @@ from hw.fpga.compute_path import ComputePath
 from hw.lib.clock_gate import Gated
 from hw.lib.emit_once import EmitOnce
 
-__all__ = ["UNITS", "get_unit", "parts_of"]
+__all__ = ["TILE_UNITS", "UNITS", "get_unit", "parts_of"]
 
 _CHIP_PARTS = {
     "host_port": "AXI4 port of the host",
@@ -47,6 +47,9 @@ UNITS: dict[str, str] = {
     **_CHIP_PARTS,
 }
 """Name to what it is; `a.b` is part `b` of unit `a`, to any depth."""
+
+TILE_UNITS = ("dpe", "dpe+re", "array", "element")
+"""Those that hold the whole tile of multipliers."""
 
 
 def get_unit(config: ChipConfig, name: str) -> wiring.Component:

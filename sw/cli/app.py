@@ -16,6 +16,7 @@ import typer
 
 from sw import __version__
 from sw.cli import verbs
+from sw.cli.signals import Ended, ends_by_signal
 from sw.errors import UserError, describe
 
 __all__ = ["build_app", "main"]
@@ -82,7 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         verb = arguments[0] if arguments and not arguments[0].startswith("-") else None
-        result: Any = build_app(verb)(arguments, prog_name="mtia", standalone_mode=False)
+        with ends_by_signal():
+            result: Any = build_app(verb)(arguments, prog_name="mtia", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
@@ -96,6 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader went away, as in `mtia configs | head`; Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAULT
+    except Ended as error:
+        print(f"mtia: {error}", file=sys.stderr)
+        return error.exit_code
     except (Exception, KeyboardInterrupt) as error:
         sentence = describe(error)
         if sentence is None or os.environ.get("MTIA_TRACEBACK"):

@@ -4,7 +4,8 @@
 import tempfile
 from pathlib import Path
 
-from sw.synth.placement import Placement, PlacementError, run_tool
+from sw.synth.nextpnr import PlacementError, find_packer
+from sw.synth.placement import Placement
 
 __all__ = ["BITSTREAM_FILES", "bitstream"]
 
@@ -26,7 +27,7 @@ def bitstream(placement: Placement) -> dict[str, str | bytes]:
         config, bit = (Path(folder) / name for name in BITSTREAM_FILES)
         config.write_text(text)
         arguments = ["--compress", *BITSTREAM_FILES]
-        code, output = run_tool("ecppack", arguments, Path(folder), lambda line: None)
+        code, output = find_packer().run(arguments, Path(folder))
         if code != 0:
             raise PlacementError(f"ecppack refuses the configuration: {output.strip()[-300:]}")
         bits = bit.read_bytes()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hw.config.tree import ChipConfig
 from hw.fpga.devices import Device
+from hw.fpga.goals import Goal
 from hw.fpga.netlist import TOP
 from sw.synth.area import AREA_TITLES, Area
 from sw.synth.memories import LARGE_DEPTH, LARGE_MEMORY_BITS, MemoryUse
@@ -14,13 +15,15 @@ __all__ = [
     "capacity_faults",
     "clock_faults",
     "clock_notes",
+    "goal_faults",
     "latch_faults",
     "loop_faults",
     "memory_faults",
     "multiplier_faults",
 ]
 
-_LATCH = re.compile(r"LATCH", re.IGNORECASE)
+_LATCH = re.compile(r"LATCH|^\$sr$|^\$_SR_", re.IGNORECASE)
+"""Yosys's latches with enables, and those of a set and a reset alone."""
 _LOOP = re.compile(rf"Warning: found logic loop in module {TOP}:\n((?:    [^\n]*\n)*)")
 _LOOP_STATION = re.compile(r"^    (?:wire|cell) (\S+)(?:.* source: (\S+))?", re.MULTILINE)
 _LOOP_STATIONS = 6
@@ -63,11 +66,12 @@ def memory_faults(memories: Sequence[MemoryUse]) -> list[str]:
 
 
 def multiplier_faults(
-    area: Area, soft_products: int, config: ChipConfig, device: Device
+    area: Area, soft_products: int, config: ChipConfig, device: Device, *, is_chip: bool
 ) -> list[str]:
     """Products are in DSPs as long as there are any, and no more than there are.
 
-    A design without any DSP is taken for one without the tile.
+    Whether the tile's columns in LUTs would find DSPs only the whole chip shows: what a unit alone
+    leaves idle, the other units take.
     """
     faults = []
     left = device.multipliers - area.multiplier
@@ -78,7 +82,7 @@ def multiplier_faults(
         )
     per_column = config.pe.dpe.k_bytes
     lut_columns = config.pe.dpe.lut_columns
-    if lut_columns and area.multiplier and left >= per_column:
+    if is_chip and lut_columns and left >= per_column:
         faults.append(
             f"dpe.lut_columns={lut_columns} keeps {lut_columns * per_column} products out of DSPs"
             f" although {left} of {device.multipliers} are left."
@@ -113,6 +117,37 @@ def clock_faults(median_mhz: float | None, config: ChipConfig, unit: str) -> lis
         f"{unit} reaches {median_mhz:.1f} MHz (median of all seeds); {config.name!r} states"
         f" clock_mhz={config.clock_mhz:g}."
     ]
+
+
+def goal_faults(
+    goal: Goal,
+    unit: str,
+    *,
+    median_mhz: float | None,
+    per_mac: float | None,
+    lut_per_cent: float | None,
+) -> list[str]:
+    """What the project asks of this unit; a figure that was not measured misses nothing."""
+    faults = []
+    if goal.mhz is not None and median_mhz is not None and median_mhz < goal.mhz:
+        faults.append(
+            f"{unit} reaches {median_mhz:.1f} MHz (median of all seeds); its goal is"
+            f" {goal.mhz:g} MHz."
+        )
+    if goal.per_mac is not None and per_mac is not None and per_mac > goal.per_mac:
+        faults.append(
+            f"{unit} takes {per_mac:.1f} LUT4 + FF per MAC; its goal is at most {goal.per_mac:g}."
+        )
+    if (
+        goal.lut_per_cent is not None
+        and lut_per_cent is not None
+        and lut_per_cent >= goal.lut_per_cent
+    ):
+        faults.append(
+            f"{unit} takes {lut_per_cent:.1f} % of the LUTs; its goal is less than"
+            f" {goal.lut_per_cent:g} %."
+        )
+    return faults
 
 
 def clock_notes(median_mhz: float | None, config: ChipConfig, unit: str) -> list[str]:

@@ -13,22 +13,14 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from sw.errors import UserError
+from sw.synth import delays
 from sw.synth.netlist import Netlist
 
 __all__ = ["EstimateError", "EstimatedPath", "estimate_paths", "wire_ns"]
 
-_LUT_NS = 0.24
-_CLOCK_TO_OUTPUT_NS = {"TRELLIS_FF": 0.53, "MULT18X18D": 3.0, "DP16KD": 5.7, "PDPW16KD": 5.7}
-"""LFE5U, speed grade 6, as nextpnr has it; block RAM without its output register."""
-_REGISTERED_RAM_NS = 1.0
-_CARRY_NS = {("CIN", True): 0.07, ("CIN", False): 0.44}
-"""Along a carry chain, and out of it; by whether the output is COUT. From other inputs 0.45."""
-_INTO_CARRY_NS = 0.45
 _ADDRESSES = ("RAD",)
 """Inputs through which a LUT RAM is read; the others are written with the clock."""
 _CLOCKS = ("CLK", "WCK", "CLKA", "CLKB", "CLK0", "CLK1", "CLK2", "CLK3")
-
-
 _STATIONS = 6
 
 
@@ -38,7 +30,7 @@ class EstimateError(UserError):
 
 @dataclass(frozen=True)
 class EstimatedPath:
-    """The slowest path from one part of the design to another."""
+    """The slowest path from one part to another, of those that are the slowest of their end."""
 
     start: str
     """Register, memory or multiplier where it begins."""
@@ -48,7 +40,7 @@ class EstimatedPath:
     """LUTs in a row."""
     carries: int
     ends: int
-    """Inputs of registers and memories that a path between these parts reaches."""
+    """Inputs of registers and memories in that part whose slowest start is in this one."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary."""
@@ -61,7 +53,9 @@ def wire_ns(n_readers: int) -> float:
 
 
 def estimate_paths(netlist: Netlist, *, depth: int = 3) -> list[EstimatedPath]:
-    """The slowest path for each pair of parts, the slowest first; a part has `depth` names.
+    """Of each end the path from its slowest start; of these the slowest for each pair of parts.
+
+    The slowest pair comes first; a part has `depth` names.
 
     Raises
     ------
@@ -125,7 +119,7 @@ class _Timing:
     def ends(self) -> Iterator[tuple[str, _Way]]:
         """Every input that a clock samples, with the latest way to it."""
         for name, cell in self._cells.items():
-            if cell["type"] not in _CLOCK_TO_OUTPUT_NS and not _is_lut_ram(cell):
+            if cell["type"] not in delays.START and not _is_lut_ram(cell):
                 continue
             for port, bit, is_output in _pins(cell):
                 if is_output or port in _CLOCKS or (_is_lut_ram(cell) and port in _ADDRESSES):
@@ -177,14 +171,14 @@ class _Timing:
         if way is None:
             return None
         if cell["type"] == "CCU2C":
-            delay = _CARRY_NS.get((port, out == "COUT"), _INTO_CARRY_NS)
+            delay = delays.through_carry(port, out)
             return _Way(way.ns + delay, way.start, way.luts, way.carries + 1)
-        return _Way(way.ns + _LUT_NS, way.start, way.luts + 1, way.carries)
+        return _Way(way.ns + delays.LUT, way.start, way.luts + 1, way.carries)
 
     def _arrives(self, bit: int, port: str) -> _Way | None:
         """The latest way to an input, behind its wire; carry chains have none."""
         way = self._ways.get(bit)
-        if way is None or port == "CIN":
+        if way is None or port in delays.CARRY_IN:
             return way
         return _Way(way.ns + wire_ns(self._readers[bit]), way.start, way.luts, way.carries)
 
@@ -204,7 +198,7 @@ def _is_lut_ram(cell: Any) -> bool:
 
 def _passes(cell: Any, port: str) -> bool:
     """Whether an input reaches an output in the same cycle."""
-    if cell["type"] in _CLOCK_TO_OUTPUT_NS:
+    if cell["type"] in delays.START:
         return False
     return port in _ADDRESSES if _is_lut_ram(cell) else True
 
@@ -213,5 +207,5 @@ def _clock_to_output(cell: Any) -> float | None:
     """Delay from the clock to a cell's output; None for logic."""
     kind = cell["type"]
     if kind in ("DP16KD", "PDPW16KD") and "OUTREG" in str(cell.get("parameters", {})):
-        return _REGISTERED_RAM_NS
-    return _CLOCK_TO_OUTPUT_NS.get(kind)
+        return delays.REGISTERED_RAM
+    return delays.START.get(kind)

@@ -12,6 +12,7 @@ from sw.synth.checks import (
     capacity_faults,
     clock_faults,
     clock_notes,
+    goal_faults,
     latch_faults,
     loop_faults,
     memory_faults,
@@ -19,10 +20,11 @@ from sw.synth.checks import (
 )
 from sw.synth.estimate import EstimateError, estimate_paths
 from sw.synth.memories import memory_uses
+from sw.synth.nextpnr import PlacementError, Tool, find_nextpnr
 from sw.synth.order import CHIP, Order
 from sw.synth.paths import critical_paths, port_delays
 from sw.synth.picture import draw_tree
-from sw.synth.placement import PlacementError, Runs, nextpnr_version, place
+from sw.synth.placement import Runs, place
 from sw.synth.progress import Progress
 from sw.synth.report import Report
 from sw.synth.synthesis import (
@@ -43,7 +45,8 @@ RESULT_FILES = (_REPORT, _PICTURE, *BITSTREAM_FILES)
 def run_flow(order: Order, console: Console) -> Report:
     """Everything that `order` asks for; files are left in `order.folder`.
 
-    What an earlier run left there goes first, so that nothing of two runs stands side by side.
+    What an earlier run left there goes as soon as this one can begin, so that nothing of two runs
+    stands side by side.
 
     Raises
     ------
@@ -52,9 +55,10 @@ def run_flow(order: Order, console: Console) -> Report:
         report.
     """
     progress = Progress(console)
+    nextpnr = find_nextpnr() if order.with_placement else None
     for name in RESULT_FILES:
         (order.folder / name).unlink(missing_ok=True)
-    report = Report(order=order, tools=_tools())
+    report = Report(order=order, tools=_versions(nextpnr))
     try:
         synthesis = _synthesise(order, progress)
     except SynthesisError as error:
@@ -62,7 +66,8 @@ def run_flow(order: Order, console: Console) -> Report:
     else:
         with progress.phase(f"{_name(order)}: area by parts"):
             _examine(report, synthesis)
-        _follow_paths(report, synthesis, progress)
+        _follow_paths(report, synthesis, nextpnr, progress)
+        report.faults += _missed_goals(report)
     _write(report, progress)
     return report
 
@@ -71,10 +76,10 @@ def _name(order: Order) -> str:
     return f"{order.config.name} {order.unit}"
 
 
-def _tools() -> dict[str, str]:
-    """Names and versions."""
+def _versions(nextpnr: Tool | None) -> dict[str, str | None]:
+    """Of the tools; None of one that is not needed."""
     yosys = f"pyosys {importlib.metadata.version('pyosys')}"
-    return {"yosys": yosys, "nextpnr": nextpnr_version()}
+    return {"yosys": yosys, "nextpnr": nextpnr and nextpnr.version}
 
 
 def _synthesise(order: Order, progress: Progress) -> Synthesis:
@@ -90,12 +95,14 @@ def _examine(report: Report, synthesis: Synthesis) -> None:
     order, area = report.order, synthesis.area
     netlist = synthesis.read_netlist()
     report.netlist, report.area = synthesis.key, area
-    report.memories = memory_uses(synthesis, netlist.cell_types)
+    report.memories = memory_uses(synthesis, netlist)
     report.tree = area_tree(netlist, depth=order.tree_depth, name=order.unit)
     report.faults += [
         *_timing_faults(synthesis),
         *memory_faults(report.memories),
-        *multiplier_faults(area, synthesis.soft_products, order.config, order.device),
+        *multiplier_faults(
+            area, synthesis.soft_products, order.config, order.device, is_chip=order.is_chip
+        ),
         *capacity_faults(area, order.device),
     ]
 
@@ -105,7 +112,9 @@ def _timing_faults(synthesis: Synthesis) -> list[str]:
     return [*latch_faults(synthesis.coarse_cells), *loop_faults(synthesis.log)]
 
 
-def _follow_paths(report: Report, synthesis: Synthesis, progress: Progress) -> None:
+def _follow_paths(
+    report: Report, synthesis: Synthesis, nextpnr: Tool | None, progress: Progress
+) -> None:
     """Estimate and placement, where the design allows them."""
     order, area = report.order, report.area
     if _timing_faults(synthesis):
@@ -117,24 +126,25 @@ def _follow_paths(report: Report, synthesis: Synthesis, progress: Progress) -> N
             except EstimateError as error:
                 report.notes.append(str(error))
     fits = not capacity_faults(area, order.device) and area.multiplier <= order.device.multipliers
-    if order.with_placement and fits:
+    if nextpnr is not None and fits:
         try:
-            _add_placement(report, synthesis, progress)
+            _add_placement(report, synthesis, nextpnr, progress)
         except PlacementError as error:
             report.faults.append(str(error))
 
 
-def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> None:
+def _add_placement(report: Report, synthesis: Synthesis, nextpnr: Tool, progress: Progress) -> None:
     """Place and route, and what that tells."""
     order = report.order
     with progress.phase(f"{_name(order)}: place and route"):
         runs = place(
             synthesis,
             order.device,
-            seeds=range(1, order.seeds + 1),
+            seeds=range(order.first_seed, order.first_seed + order.seeds),
             mhz=order.mhz,
             pins=order.pins,
             jobs=order.jobs,
+            nextpnr=nextpnr,
             progress=progress,
         )
     report.runs = runs
@@ -143,6 +153,18 @@ def _add_placement(report: Report, synthesis: Synthesis, progress: Progress) -> 
     report.faults += loop_faults("", _loops(runs))
     report.faults += clock_faults(runs.median_mhz, order.config, _title(order))
     report.notes += clock_notes(runs.median_mhz, order.config, _title(order))
+
+
+def _missed_goals(report: Report) -> list[str]:
+    """What the report's figures miss of the project's goals."""
+    runs = report.runs
+    return goal_faults(
+        report.order.goal,
+        _title(report.order),
+        median_mhz=None if runs is None else runs.median_mhz,
+        per_mac=report.per_mac,
+        lut_per_cent=report.utilisation("lut"),
+    )
 
 
 def _loops(runs: Runs) -> list[str]:
@@ -155,28 +177,41 @@ def _title(order: Order) -> str:
 
 
 def _write(report: Report, progress: Progress) -> None:
-    """Leave the files."""
-    files: dict[str, str | bytes] = {}
-    if report.order.with_picture and report.tree is not None:
-        files[_PICTURE] = draw_tree(report.tree, report.order)
-    if report.runs is not None and report.runs.typical.text_config is not None:
-        files |= _bits(report, report.runs, progress)
+    """Leave the files; the report first, which stays whatever happens to the others."""
+    folder = report.order.folder
+    write_folder(folder, {_REPORT: report.to_json()})
+    files = {**_picture(report), **_bits(report, progress)}
     files = {_REPORT: report.to_json(), **files}
-    write_folder(report.order.folder, files)
+    write_folder(folder, files)
     report.files = tuple(sorted(files))
 
 
-def _bits(report: Report, runs: Runs, progress: Progress) -> dict[str, str | bytes]:
-    """The bitstream of the best run; its fault if there is none."""
-    best = max(runs.placements, key=lambda run: run.slowest_mhz or 0.0)
+def _picture(report: Report) -> dict[str, str | bytes]:
+    """The picture if it is wanted; a note if it cannot be drawn."""
+    if not report.order.with_picture or report.tree is None:
+        return {}
+    try:
+        return {_PICTURE: draw_tree(report.tree, report.order)}
+    except Exception as error:  # matplotlib's own faults too: no picture is worth hours of routing
+        report.notes.append(f"There is no picture of {report.order.unit}: {error}")
+        return {}
+
+
+def _bits(report: Report, progress: Progress) -> dict[str, str | bytes]:
+    """The bitstream of the best run of a chip; its fault if there is none."""
+    if report.runs is None or report.runs.typical.text_config is None:
+        return {}
+    best = max(report.runs.placements, key=lambda run: run.slowest_mhz or 0.0)
     with progress.phase(f"{_name(report.order)}: bitstream"):
         try:
-            return bitstream(best)
+            files = bitstream(best)
         except PlacementError as error:
             report.faults.append(str(error))
             return {}
+    report.bitstream_seed = best.seed
+    return files
 
 
 def unmodified(order: Order) -> Order:
-    """The same order without changes."""
-    return replace(order, changes=())
+    """The same order without changes; the member's own results, perhaps placed, stay."""
+    return replace(order, changes=(), compared_in=order.folder)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where each memory of a design went."""
 
-import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sw.synth.netlist import Netlist, without_indices
 from sw.synth.synthesis import Synthesis
 
 __all__ = ["LARGE_DEPTH", "LARGE_MEMORY_BITS", "MemoryUse", "memory_uses"]
@@ -30,7 +29,7 @@ class MemoryUse:
     read_ports: int
     write_ports: int
     place: str
-    """`block RAM`, `LUT RAM`, `flip-flops`, or `LUTs` for one that is only read."""
+    """`block RAM`, `LUT RAM`, both, `flip-flops`, or `LUTs` for one that is only read."""
     cells: int
     """Block RAMs, or LUT RAMs of 16 words of 4 bits."""
     source: str
@@ -43,7 +42,7 @@ class MemoryUse:
     @property
     def is_misplaced(self) -> bool:
         """Whether it is too large for the place where it is."""
-        if self.place == "block RAM":
+        if "block RAM" in self.place:
             return False
         return self.bits > LARGE_MEMORY_BITS and self.depth > LARGE_DEPTH
 
@@ -52,33 +51,31 @@ class MemoryUse:
         return {**asdict(self), "bits": self.bits}
 
 
-def memory_uses(synthesis: Synthesis, cells: Mapping[str, str]) -> list[MemoryUse]:
-    """Every memory of a flat design, the largest first; `cells` are the netlist's, name to type."""
+def memory_uses(synthesis: Synthesis, netlist: Netlist) -> list[MemoryUse]:
+    """Every memory of a flat design, the largest first."""
     mapped: dict[str, Counter[str]] = {}
-    for name, kind in cells.items():
+    for name, kind in netlist.cell_types.items():
         if kind in _PLACES:
-            # Yosys appends the indices of repeated cells to the memory's name.
-            memory = re.sub(r"(\.\d+)+$", "", name)
-            mapped.setdefault(memory, Counter())[kind] += 1
+            mapped.setdefault(without_indices(name), Counter())[kind] += 1
     found = [
-        _use(name, cell, mapped.get(re.sub(r"(\.\d+)+$", "", name), Counter()))
+        _use(name, cell, mapped.get(without_indices(name), Counter()), netlist)
         for name, cell in synthesis.memory_cells.items()
     ]
     return sorted(found, key=lambda use: -use.bits)
 
 
-def _use(name: str, cell: dict[str, Any], kinds: Counter[str]) -> MemoryUse:
+def _use(name: str, cell: dict[str, Any], kinds: Counter[str], netlist: Netlist) -> MemoryUse:
     """What became of one memory."""
     parameters = {key: cell["parameters"][key] for key in _SIZES}
     depth, width, reads, writes = (int(text, 2) for text in parameters.values())
-    kind, n_cells = kinds.most_common(1)[0] if kinds else ("", 0)
+    places = sorted({_PLACES[kind] for kind in kinds})
     return MemoryUse(
         name=name,
         depth=depth,
         width=width,
         read_ports=reads,
         write_ports=writes,
-        place=_PLACES[kind] if kind else "flip-flops" if writes else "LUTs",
-        cells=n_cells,
-        source=cell["attributes"].get("src", "").partition("|")[0],
+        place=" and ".join(places) or ("flip-flops" if writes else "LUTs"),
+        cells=kinds.total(),
+        source=netlist.amaranth_line(cell["attributes"].get("src", "").partition("|")[0], name),
     )

@@ -10,7 +10,9 @@ from sw.synth.order import CHIP
 __all__ = ["ALL", "unit_names"]
 
 ALL = "all"
-"""In place of the name of every unit; the chip is none."""
+"""In place of the name of every unit but the element, which is nearly the chip."""
+
+_NOT_OF_ALL = ("element",)
 
 
 def unit_names(text: str, config: ChipConfig) -> list[str]:
@@ -22,7 +24,8 @@ def unit_names(text: str, config: ChipConfig) -> list[str]:
         When one of them is not there.
     """
     words = [word.strip() for word in text.split(",")]
-    names = [name for word in words for name in (UNITS if word == ALL else [word])]
+    every = [name for name in UNITS if name not in _NOT_OF_ALL]
+    names = [name for word in words for name in (every if word == ALL else [word])]
     names = list(dict.fromkeys(names))
     for name in names:
         _check(name, config)
@@ -30,6 +33,11 @@ def unit_names(text: str, config: ChipConfig) -> list[str]:
 
 
 def _check(name: str, config: ChipConfig) -> None:
+    if name == CHIP and config.n_pes > 1:
+        raise ConfigError(
+            f"{config.name!r} has {config.rows} x {config.cols} elements, and the flow builds the"
+            " chip of one element alone; name a unit, or set rows=1 and cols=1."
+        )
     if name in (CHIP, *UNITS):
         return
     if name.partition(".")[0] in UNITS:

@@ -8,19 +8,21 @@ signal that it helps to make.
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hw.fpga.netlist import TOP
 
-__all__ = ["Name", "Netlist"]
+__all__ = ["VERILOG_FILE", "Name", "Netlist", "without_indices"]
+
+VERILOG_FILE = "design.v"
+"""Hand-written modules of a design, in the folder in which Yosys runs."""
 
 _BIT = re.compile(r"^(.*)\[(\d+)\]$")
 _DERIVED = re.compile(r"^(.+?)_[A-Z][A-Z0-9]*(?:[_\[$].*)?$")
 _INDICES = re.compile(r"(\.\d+)+$")
-"""What Yosys appends to the name of a memory that takes several cells."""
 _UNNAMED = re.compile(r"(?:^|\.)\\?\$")
 _NAMED_CELLS = ("TRELLIS_FF", "TRELLIS_DPR16X4", "DP16KD", "PDPW16KD", "MULT18X18D")
 _LIBRARY = "amaranth/"
@@ -98,24 +100,37 @@ class Netlist:
 
     def register(self, cell: str) -> Name:
         """What a path begins or ends at."""
+        name = self._register(cell)
+        return replace(name, source=self.amaranth_line(name.source, cell))
+
+    def _register(self, cell: str) -> Name:
         found = self._cell(cell)
         source = _own_source(found)
         if found.get("type") == "TRELLIS_FF":
             for bit in found["connections"].get("Q", []):
                 return self._best(bit, source)
         plain = _DERIVED.sub(r"\1", cell)
-        return Name(_INDICES.sub("", plain), source or self._source_of(plain))
+        return Name(without_indices(plain), source or self._source_of(plain))
 
     def net(self, name: str) -> Name:
         """A net between two cells."""
         bits = self._bits_of(name)
-        if bits is None:
-            return self._near(name)
-        return self._best(bits, "")
+        found = self._near(name) if bits is None else self._best(bits, "")
+        return replace(found, source=self.amaranth_line(found.source, found.name))
 
     def line(self, cell: str) -> str:
         """Where the expression stands that became a cell; empty for most LUTs."""
-        return _own_source(self._cell(cell))
+        return self.amaranth_line(_own_source(self._cell(cell)), cell)
+
+    def amaranth_line(self, source: str, path: str) -> str:
+        """The line `source` of what is called `path`; for what is in a hand-written module, whose
+        file is gone when Yosys is done, the line of the module's instance."""
+        scope = path
+        while scope and source.startswith(f"{VERILOG_FILE}:"):
+            scope = scope.rpartition(".")[0]
+            if scope in self._scopes:
+                source = self._cells[scope].get("attributes", {}).get("cell_src", source)
+        return source
 
     def _cell(self, name: str) -> Any:
         while name not in self._cells and "$" in name[1:]:
@@ -165,14 +180,18 @@ class Netlist:
     def _near(self, name: str) -> Name:
         """A name that Yosys made from a neighbour's."""
         match = _DERIVED.match(name)
-        plain = _INDICES.sub("", match[1] if match is not None else name)
+        plain = without_indices(match[1] if match is not None else name)
         shown = "an unnamed value" if _UNNAMED.search(plain) else plain
         return Name(shown, self._source_of(plain), match is None)
 
     def _source_of(self, name: str) -> str:
         """Where a net, or a memory of this name, is declared."""
-        plain = _BIT.sub(r"\1", name)
-        return _own_source(self._nets.get(plain, {})) or _own_source(self._cells.get(plain, {}))
+        for plain in (name, _BIT.sub(r"\1", name)):  # an element of an array has an index, too
+            for items in (self._nets, self._cells):
+                source = _own_source(items.get(plain, {}))
+                if source:
+                    return source
+        return ""
 
     def _is_library(self, name: str) -> bool:
         return _own_source(self._nets[name]).startswith(_LIBRARY)
@@ -195,6 +214,11 @@ class Netlist:
                 if isinstance(bit, int):
                     found.setdefault(bit, []).append(name)
         return found
+
+
+def without_indices(name: str) -> str:
+    """A memory's name without what Yosys appends where it takes several cells."""
+    return _INDICES.sub("", name)
 
 
 def _declarations(design: str) -> dict[tuple[str, str], list[str]]:

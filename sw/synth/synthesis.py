@@ -19,7 +19,7 @@ from sim.build_cache import BuildCache, content_key
 from sw.errors import UserError
 from sw.synth import global_nets
 from sw.synth.area import Area
-from sw.synth.netlist import Netlist
+from sw.synth.netlist import VERILOG_FILE, Netlist
 from sw.synth.progress import Progress
 
 __all__ = [
@@ -38,7 +38,7 @@ CACHE = BuildCache(Path(__file__).resolve().parents[2] / "build" / "synthesis")
 CACHE_BYTES = 4 << 30
 """What of it is kept."""
 
-_SOURCE, _MODULES = "design.il", "design.v"
+_SOURCE = "design.il"
 _NETLIST, _LOG = "netlist.json", "yosys.log"
 _MEMORY = "$mem_v2"
 _PASS = re.compile(r"^[\d.]+ Executing ([A-Z0-9_]+)\b")
@@ -154,7 +154,7 @@ def synthesise_netlist(
 
     def build(folder: Path) -> None:
         (folder / _SOURCE).write_text(netlist.rtlil)
-        (folder / _MODULES).write_text(netlist.verilog)
+        (folder / VERILOG_FILE).write_text(netlist.verilog)
         (folder / _LOG).write_text(_run(script, folder, progress))
         global_nets.free_logic(folder / _NETLIST)
 
@@ -168,7 +168,7 @@ def _script(device: Device, *, has_verilog: bool) -> list[str]:
     return [
         f"read_rtlil {_SOURCE}",
         # A path would become part of cells' names, other ones at every run.
-        *([f"read_verilog -sv {_MODULES}"] if has_verilog else []),
+        *([f"read_verilog -sv {VERILOG_FILE}"] if has_verilog else []),
         f"{command} -run begin:map_ram",
         "tee -q -o coarse.json stat -json",
         # To be written at the end: writing sorts the design, after which abc9 has been seen to make

@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from hw.config import PRESETS, ConfigError
 from sim.verilate import BuildError
 from sw.cli.app import main
+from sw.cli.signals import Ended, ends_by_signal
 from sw.errors import UserError, describe
 from sw.files import atomic_path, write_atomic, write_folder
 
@@ -85,6 +87,20 @@ def test_wrong_usage_is_one_sentence(
 def test_fault_has_a_sentence(error: BaseException, sentence: str) -> None:
     """Faults of the user and of the machine are told, not traced."""
     assert (describe(error) or "").startswith(sentence)
+
+
+def test_a_signal_is_an_exception_unless_it_is_ignored() -> None:
+    """`nohup` ignores one, and means it; afterwards all is as before."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(Ended, match="Ended by SIGTERM") as caught, ends_by_signal():
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert caught.value.exit_code == 143
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_own_bugs_keep_their_traceback() -> None:

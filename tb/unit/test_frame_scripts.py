@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,14 @@ import pytest
 from hw.arch.commands import COMMANDS
 from hw.arch.csr import COUNTERS, ELEMENT_REGISTERS, GRID_REGISTERS, REGISTERS
 from scripts.make_docs import command_page, register_page
-from scripts.run_tests import Case, Step, run_step, write_results
+from scripts.run_tests import (
+    Case,
+    Step,
+    _bench_suite,
+    _nightly_suite,
+    run_step,
+    write_results,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = """
@@ -77,6 +85,27 @@ def test_pages_name_every_command_field_register_and_counter() -> None:
     page = register_page()
     assert all(name in page for name in REGISTERS | ELEMENT_REGISTERS | GRID_REGISTERS)
     assert all(f"`{counter.name}`" in page for counter in COUNTERS)
+
+
+@pytest.mark.parametrize("suite", [_bench_suite, _nightly_suite])
+def test_every_measurement_of_the_fpga_is_run(
+    suite: Callable[[str], list[Step]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that no suite makes gets old, and so does one with other seeds."""
+    monkeypatch.setenv("SEEDS", "5")
+    monkeypatch.setenv("SEED", "1")
+    steps = {step.name: step.command for step in suite("") if step.name.startswith("FPGA")}
+    assert list(steps) == ["FPGA units", "FPGA rivals", "FPGA options", "FPGA chip"]
+    for command in steps.values():
+        assert command[command.index("--seeds") + 1] == "5"
+
+
+@pytest.mark.parametrize(("value", "compares"), [("1", True), ("0", False), ("", False)])
+def test_make_compares_only_on_demand(value: str, compares: bool) -> None:
+    """COMPARE=0 doubled the time."""
+    command = ["make", "-n", "synth", "SET=clock_mhz=50", f"COMPARE={value}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ("--compare" in done.stdout) == compares
 
 
 def test_make_help_lists_every_verb() -> None:

@@ -31,7 +31,8 @@ def command(
         str,
         typer.Option("--unit", help="Units with commas, 'chip', 'all'; see --list."),
     ] = CHIP,
-    seeds: Annotated[int, typer.Option("--seeds", help="Place and route with seeds 1 to n.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", help="Place and route with so many seeds.")] = 1,
+    first_seed: Annotated[int, typer.Option("--first-seed", help="The first of them.")] = 1,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the member."),
@@ -62,7 +63,7 @@ def command(
     if list_units:
         _list(console)
         return
-    _check(seeds, jobs, mhz)
+    _check(seeds, first_seed, jobs, mhz)
     if compare and not changes:
         raise UserError("--compare shows what --set costs; give at least one --set.")
     member = get_config(config)
@@ -73,6 +74,7 @@ def command(
             unit=name,
             changes=tuple(changes or ()),
             seeds=seeds,
+            first_seed=first_seed,
             aim_mhz=mhz,
             jobs=os.cpu_count() or 1 if jobs is None else jobs,
             with_placement=placement,
@@ -85,9 +87,10 @@ def command(
     _run_all(orders, compare, console)
 
 
-def _check(seeds: int, jobs: int | None, mhz: float | None) -> None:
+def _check(seeds: int, first_seed: int, jobs: int | None, mhz: float | None) -> None:
     """Refuse numbers that mean nothing."""
-    for name, value in (("--seeds", seeds), ("--jobs", jobs)):
+    numbers = {"--seeds": seeds, "--first-seed": first_seed, "--jobs": jobs}
+    for name, value in numbers.items():
         if value is not None and value < 1:
             raise UserError(f"{name} is {value}; it must be at least 1.")
     if mhz is not None and not (math.isfinite(mhz) and mhz > 0):

@@ -12,6 +12,7 @@ from hw.lib.emit_once import current_emission
 __all__ = [
     "LATCH",
     "LOOP",
+    "MEMORY",
     "PLAIN",
     "ByVerilog",
     "Chooser",
@@ -24,6 +25,11 @@ __all__ = [
 _HEAD = "module part(input clk, input [7:0] a, output reg [7:0] y);\n"
 LATCH = f"{_HEAD} always @* if (a[0]) y = a;\nendmodule"
 LOOP = f"{_HEAD} always @* y = ~(y & a);\nendmodule"
+MEMORY = f"""{_HEAD}
+  reg [7:0] words [0:15];
+  always @(posedge clk) words[a[3:0]] <= a;
+  always @* y = words[a[7:4]];
+endmodule"""
 PLAIN = f"{_HEAD} always @(posedge clk) y <= a;\nendmodule"
 
 

@@ -11,7 +11,7 @@ from hw.fpga.netlist import TOP
 from sw.synth.estimate import EstimatedPath, EstimateError, estimate_paths, wire_ns
 from sw.synth.netlist import Netlist
 
-LUT, FF, CARRY, OUT_OF_CARRY = 0.24, 0.53, 0.45, 0.44
+LUT, FF, CARRY, OUT_OF_CARRY = 0.24, 0.525, 0.45, 0.44
 
 
 def cell(kind: str, inputs: dict[str, list[int]], outputs: dict[str, list[int]]) -> dict[str, Any]:

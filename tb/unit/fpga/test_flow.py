@@ -14,9 +14,10 @@ from hw.fpga.devices import DEVICES
 from hw.fpga.pins import scan_shell_pins
 from sw.cli.app import main
 from sw.synth.bitstream import bitstream
+from sw.synth.nextpnr import PlacementError
 from sw.synth.order import RESULTS
 from sw.synth.paths import critical_paths
-from sw.synth.placement import PlacementError, place
+from sw.synth.placement import place
 from sw.synth.synthesis import synthesise
 from sw.synth.tree import area_tree
 from tb.unit.fpga.parts import Multiplier, Pair, Pins
@@ -115,6 +116,7 @@ def test_changes_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
         (["--target", "ice40"], "There is no target 'ice40'"),
         (["--config", "fgpa"], "Did you mean 'fpga'"),
         (["--seeds", "0"], "--seeds is 0; it must be at least 1."),
+        (["--first-seed", "0"], "--first-seed is 0; it must be at least 1."),
         (["--jobs", "0"], "--jobs is 0; it must be at least 1."),
         (["--freq", "0"], "--freq is 0; it must be a finite number above 0."),
         (["--freq", "nan"], "--freq is nan; it must be a finite number above 0."),

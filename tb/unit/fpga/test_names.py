@@ -6,22 +6,26 @@ from pathlib import Path
 import pytest
 
 from hw.config import ConfigError, get_config
+from hw.config.override import overridden
 from hw.fpga.units import UNITS
 from sw.cli.app import main
 from sw.synth.names import unit_names
 
 _CONFIG = get_config("fpga")
+_ALL = [name for name in UNITS if name != "element"]
+"""The element is nearly the chip, and takes as long."""
 
 
 @pytest.mark.parametrize(
     ("text", "names"),
     [
         ("wqe", ["wqe"]),
-        ("all", list(UNITS)),
+        ("all", _ALL),
         ("chip, wqe", ["chip", "wqe"]),
         ("wqe,wqe,fi.reader,wqe", ["wqe", "fi.reader"]),
-        ("chip,all", ["chip", *UNITS]),
-        ("wqe,all", ["wqe", *(name for name in UNITS if name != "wqe")]),
+        ("chip,all", ["chip", *_ALL]),
+        ("wqe,all", ["wqe", *(name for name in _ALL if name != "wqe")]),
+        ("all,element", [*_ALL, "element"]),
     ],
 )
 def test_lists_are_resolved(text: str, names: list[str]) -> None:
@@ -43,6 +47,15 @@ def test_slips_get_a_sentence(text: str, words: str) -> None:
     """With all that there is, the whole and every unit too."""
     with pytest.raises(ConfigError, match=words):
         unit_names(text, _CONFIG)
+
+
+def test_the_chip_of_a_grid_is_refused() -> None:
+    """Figures of one element would pass for those of all."""
+    grid = get_config("mtia100")
+    with pytest.raises(ConfigError, match="^'mtia100' has 8 x 8 elements, and the flow builds"):
+        unit_names("wqe,chip", grid)
+    assert unit_names("wqe", grid) == ["wqe"]
+    assert unit_names("chip", overridden(grid, ["rows=1", "cols=1"])) == ["chip"]
 
 
 def test_all_names_are_known_before_the_first_run(

@@ -13,12 +13,14 @@ from rich.console import Console
 
 from hw.config import get_config
 from hw.fpga.devices import DEVICES
+from hw.fpga.goals import Goal
 from sw.cli.app import main
+from sw.errors import UserError
 from sw.synth.flow import RESULT_FILES, run_flow
 from sw.synth.order import Order
-from sw.synth.placement import nextpnr_version
+from sw.synth.placement import Placement
 from sw.synth.synthesis import SynthesisError, synthesise
-from tb.unit.fpga.parts import LATCH, LOOP, PLAIN, ByVerilog, Pair
+from tb.unit.fpga.parts import LATCH, LOOP, PLAIN, ByVerilog, Pair, Pins
 
 _SMALL = DEVICES["ecp5-25f"]
 _QUICK = ["--unit", "wqe", "--no-place", "--no-picture"]
@@ -54,7 +56,7 @@ def plain_design(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_nextpnr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A nextpnr that fails without a word."""
     program = tmp_path / "nextpnr"
-    program.write_text("#!/bin/sh\nexit 3\n")
+    program.write_text("#!/bin/sh\n[ $1 = --version ] || exit 3\n")
     program.chmod(0o755)
     monkeypatch.setenv("NEXTPNR", str(program))
 
@@ -106,17 +108,6 @@ def test_a_failed_placement_is_a_fault(results: Path, capsys: pytest.CaptureFixt
     report = json.loads((folder / "report.json").read_text())
     assert (report["faults"], report["placed"], report["paths"]) == ([sentence], None, [])
     assert not (folder / "chip.bit").exists()
-
-
-def test_what_cannot_begin_leaves_nothing_old(
-    results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A tool that is not there ends the run before there is a report."""
-    folder = results / "fpga" / "wqe"
-    _leftovers(folder)
-    monkeypatch.setenv("NEXTPNR", "/nowhere/nextpnr")
-    assert main(["synth", *_QUICK]) == 1
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.usefixtures("plain_design")
@@ -198,4 +189,61 @@ def test_placement_is_left_out_on_demand(monkeypatch: pytest.MonkeyPatch) -> Non
     """No note about paths where none were asked for."""
     report = _flow_of(Pair(), monkeypatch, with_placement=False)
     assert (report["faults"], report["notes"]) == ([], [])
-    assert report["tools"]["nextpnr"] == nextpnr_version()
+    assert report["tools"]["nextpnr"] is None
+
+
+def test_goals_and_their_figures_are_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eight registers of a unit with the tile, and a goal that they miss."""
+    monkeypatch.setattr(Order, "component", lambda _order: ByVerilog(PLAIN))
+    monkeypatch.setattr(Order, "goal", Goal(per_mac=0.1))
+    assert main(["synth", "--unit", "dpe", "--no-place", "--no-picture"]) == 1
+    shown = capsys.readouterr()
+    assert "its goal is at most 0.1." in shown.err and "LUT4+FF/MAC" in shown.out
+    report = _flow_of(ByVerilog(PLAIN), monkeypatch, unit="dpe", with_placement=False)
+    assert report["per_mac"] == pytest.approx(8 / 64, abs=0.006)
+    assert _flow_of(ByVerilog(PLAIN), monkeypatch, with_placement=False)["per_mac"] is None
+
+
+@pytest.mark.parametrize("error", [UserError("Nothing draws."), RuntimeError("Nothing draws.")])
+def test_a_picture_that_fails_is_a_note(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of matplotlib's must not cost the report of hours of routing."""
+    monkeypatch.setattr(Order, "component", lambda _order: ByVerilog(PLAIN))
+
+    def fail(*_arguments: Any) -> bytes:
+        raise error
+
+    monkeypatch.setattr("sw.synth.flow.draw_tree", fail)
+    order = _order(with_placement=False)
+    report = run_flow(order, Console(quiet=True))
+    assert (report.faults, report.files) == ([], ("report.json",))
+    notes = json.loads((order.folder / "report.json").read_text())["notes"]
+    assert notes == ["There is no picture of wqe: Nothing draws."]
+
+
+def test_a_report_says_which_seed_the_bitstream_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best seed's, while paths are those of the seed nearest to the median."""
+    monkeypatch.setattr(Placement, "slowest_mhz", property(lambda run: 60.0 + run.seed))
+    assert _flow_of(Pins(), monkeypatch, unit="chip", seeds=2)["bitstream_seed"] == 2
+    assert _flow_of(Pins(), monkeypatch)["bitstream_seed"] is None
+
+
+@pytest.mark.usefixtures("plain_design")
+def test_a_comparison_leaves_the_own_results_of_the_member(results: Path) -> None:
+    """A placed report takes long, and a comparison of areas is no reason to lose it."""
+    _leftovers(results / "fpga" / "wqe")
+    assert main(["synth", *_QUICK, "--set", "clock_mhz=50", "--compare"]) == 0
+    assert (results / "fpga" / "wqe" / "report.json").read_text() == "old"
+    (folder,) = (path for path in results.iterdir() if path.name != "fpga")
+    plain = json.loads((folder / "wqe" / "without" / "report.json").read_text())
+    assert plain["changes"] == []
+    assert json.loads((folder / "wqe" / "report.json").read_text())["changes"] == ["clock_mhz=50"]
+
+
+def test_one_chosen_seed_is_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seed 7 was seven runs."""
+    report = _flow_of(Pair(), monkeypatch, first_seed=7)
+    assert [run["seed"] for run in report["clock"]["seeds"]] == [7]
+    report = _flow_of(Pair(), monkeypatch, first_seed=7, seeds=2)
+    assert [run["seed"] for run in report["clock"]["seeds"]] == [7, 8]

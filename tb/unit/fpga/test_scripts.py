@@ -16,8 +16,6 @@ from hw.fpga.units import get_unit
 from scripts import fpga_options, fpga_rivals
 from scripts.fpga_options import OPTIONS, Option
 from scripts.fpga_rivals import RIVALS, RIVALS_COMMAND, RIVALS_TOOLS, plain_area
-from sw.synth.area import Area
-from sw.synth.checks import multiplier_faults
 from sw.synth.order import Order
 from sw.synth.synthesis import synthesise
 from tb.unit.fpga.parts import LATCH, LOOP, PLAIN, ByVerilog, Chooser
@@ -59,14 +57,6 @@ def test_the_rivals_command_uses_wide_luts(monkeypatch: pytest.MonkeyPatch) -> N
     assert "PFUMX" not in ours.statistics["design"]["num_cells_by_type"]
     assert plain_area(order).lut4 > ours.area.lut4
     assert RIVALS_COMMAND == order.device.synth_command.replace(" -nowidelut", "")
-
-
-def test_only_the_fault_that_a_row_is_about_is_excused() -> None:
-    """Columns in LUTs are a fault where DSPs are left, and here they are the question."""
-    (option,) = (option for option in OPTIONS if option.excused)
-    config = overridden(_CONFIG, option.changes)
-    (fault,) = multiplier_faults(Area(multiplier=48), 0, config, DEVICES["ecp5-85f"])
-    assert fault.startswith(option.excused)
 
 
 @pytest.mark.parametrize("script", [fpga_options, fpga_rivals])
