@@ -123,7 +123,8 @@ _MEMBERS = (
         purpose="the ISCA 2023 chip, 800 MHz class",
         rows=8,
         cols=8,
-        pe=_FULL_PE,
+        # Far memories: twice the reads of the element alone.
+        pe=dataclasses.replace(_FULL_PE, fi=FiConfig(reads_in_flight=64)),
         sram=SramConfig(slices=16, bytes_per_cycle=64, size_bytes=128 * MIB, cache_ways=8),
         dram=DramConfig(
             channels=16, bytes_per_cycle=16, total_bytes_per_cycle=220, size_bytes=4 * GIB

@@ -18,6 +18,10 @@ from hw.net.sides import Side, corner_of
 
 __all__ = ["SideReads"]
 
+_READS, _LINES = 8, 4
+"""Flits that wait at a crossing: where addresses are random some memory would starve behind a few
+of them, while the lanes' first reads are for others."""
+
 
 class SideReads(wiring.Component):
     """Carries reads to the side's memories and lines back, of shared ones also beyond the corner.
@@ -110,6 +114,7 @@ class SideReads(wiring.Component):
             n_inputs=self.n_lanes + self.n_ways,
             n_outputs=self.n_nodes + self.n_ways,
             crossings=inside + leaving,
+            depth=_READS,
         )
         sources = [*(entry.o for entry in entries), self.read[-1]]
         for number, source in enumerate(sources):
@@ -178,6 +183,7 @@ class SideReads(wiring.Component):
             n_inputs=self.n_nodes + self.n_ways,
             n_outputs=self.n_lanes + self.n_ways,
             crossings=inside + coming,
+            depth=_LINES,
         )
         for number, port in enumerate(self.memory):
             into, response = switch.i[number], port.response

@@ -19,14 +19,14 @@ from sw.kernels.gemm.spans import MOST, spans
 
 __all__ = ["Cut", "GridModel"]
 
-_START = 170
+_START = 400
 """Cycles from the start of a job to the first multiplication, and from the last acknowledgement to
 the report."""
-_HOP = 20
+_HOP = 10
 """Cycles by which an element of a chain is behind its northern neighbour."""
-_LATENCY = {"sram": 42, "dram": 110}
+_LATENCY = {"sram": 72, "dram": 140}
 """Cycles from a read to the next one that takes its place, on a busy chip."""
-_LANE, _MEMORY = 0.72, 0.85
+_LANE, _MEMORY = 0.72, 0.8
 """Shares of their rate that lanes of writes and memories reach under random traffic."""
 
 

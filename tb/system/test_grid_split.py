@@ -85,28 +85,39 @@ def problem(m: int, n: int, k: int, fmt: Format) -> GemmProblem:
 
 def test_large_products_are_cut_along_k() -> None:
     """On `mtia100` memory feeds half of the multipliers when every element fetches its rows and
-    columns by itself; a chain of eight fetches an eighth."""
+    columns by itself; in chains they fetch less, and hold B."""
     member = PRESETS["mtia100"]
     for fmt, macs in ((Format.INT8, 65536), (Format.FP16, 32768)):
         whole = problem(2048, 2048, 2048, fmt)
         cut = choose_split(member, whole, "sram", multicast=False)
-        assert (cut.k_parts, cut.held_blocks > 0) == (8, True)
+        assert cut.k_parts > 1 and cut.held_blocks > 0
         assert whole.macs / macs / cut.cycles > 0.95
         alone = estimate(member, whole, "sram", 1, 0, multicast=False)
         assert whole.macs / macs / alone.cycles < 0.55
 
 
-def test_shared_operands_need_no_chains() -> None:
+def test_shared_operands_need_shorter_chains() -> None:
     """When rows and columns read their operands once, memory feeds all multipliers of `mtia100`;
-    a product that is too small for chains gains most."""
+    a small product gains most, in chains of two, whose first block leaves under the second."""
     member = PRESETS["mtia100"]
-    for size, share in ((2048, 0.95), (512, 0.75)):
+    for size, k_parts, share in ((2048, 1, 0.95), (512, 2, 0.70)):
         whole = problem(size, size, size, Format.INT8)
         cut = choose_split(member, whole, "sram")
-        assert (cut.k_parts, cut.held_blocks) == (1, 0)
+        assert (cut.k_parts, cut.held_blocks) == (k_parts, 0)
         assert whole.macs / 65536 / cut.cycles > share
     alone = choose_split(member, whole, "sram", multicast=False)
     assert alone.cycles > 1.4 * cut.cycles
+
+
+@pytest.mark.parametrize("k_parts", [1, 2, 4, 8])
+def test_runs_begin_with_lines_where_that_costs_nothing(k_parts: int) -> None:
+    """Would break if lines at the edge of two runs were fetched by both: 13.5 tiles a column are
+    14 either way, and of K a sixteenth more is less than what is fetched twice."""
+    whole = problem(256, 3456, 3456, Format.INT8)
+    _, columns, k_runs = parts(PRESETS["mtia100"], whole, k_parts)
+    assert all(first % 64 == 0 for first, _ in (*columns, *k_runs))
+    _, columns, _ = parts(PRESETS["mtia100"], problem(256, 256, 256, Format.INT8), k_parts)
+    assert len(columns) == 8  # of a tile each, half a line
 
 
 @pytest.mark.parametrize("k_parts", [1, 2, 4, 8])
