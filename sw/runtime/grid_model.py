@@ -13,7 +13,7 @@ from functools import cached_property
 from hw.arch.csr import N_GROUPS
 from hw.config import ChipConfig
 from sw.kernels.gemm import GemmProblem
-from sw.kernels.gemm.compute import can_go_by_bank, in_strips
+from sw.kernels.gemm.compute import in_strips
 from sw.kernels.gemm.sizes import Sizes
 from sw.kernels.gemm.spans import MOST, spans
 
@@ -143,9 +143,7 @@ class GridModel:
     def last_lines(self) -> float:
         """Lines that are still to be stored when the last multiplication ends."""
         rows, columns = self.rows[-1], self.columns[-1]
-        n_rows = rows.size
-        if can_go_by_bank(self.sizes, rows, columns) or in_strips(self.sizes):
-            n_rows = min(rows.size, self.sizes.tile)
+        n_rows = min(rows.size, self.sizes.tile) if in_strips(self.sizes) else rows.size
         part = self.cut.part
         run = columns.size * part.out_bytes
         return n_rows * self._runs(run, run, part.c_pitch)

@@ -15,6 +15,7 @@ __all__ = [
     "can_go_by_bank",
     "drain",
     "finish",
+    "in_strips",
     "multiply",
     "multiply_held",
     "store",
