@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the grid of a member: an empty job, gathers, products, how fast the simulator is.
 
-Cycles are the hardware's, from the write that starts a job to its completion as the host sees it.
-Results are compared with NumPy (of floats every 16th row, bit for bit). The table also goes to
-`build/results/grid-MEMBER.json`, with the reasons for which multipliers waited. The exit code is 1
-when a result is wrong.
+Cycles are the hardware's, from the write that starts a job to its completion as the host sees it;
+behind DRAM channels stands LPDDR5 (`sim.compiled.dram`). Results are compared with NumPy (of floats
+every 16th row, bit for bit). The table also goes to `build/results/grid-MEMBER.json`, with the
+reasons for which multipliers waited. The exit code is 1 when a result is wrong.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from hw.config import ConfigError, get_config
 from scripts.cycle_record import check_cycles
 from scripts.grid_gather import run_gather
 from scripts.grid_products import SETS, Product, products, roof_cycles, set_names
+from sim.compiled.dram import lpddr5
 from sim.compiled.simulator import CompiledSimulator
 from sim.golden.chain import chain_golden
 from sw.errors import UserError
@@ -72,10 +73,12 @@ def measure(grid: Grid, product: Product, *, with_data: bool = True) -> Result:
     if product.out is not None:
         finish = Finish(out=product.out, scale=2.0**-7 / product.k**0.5)
     job = prepare_grid_gemm(grid.config, a, b, finish=finish, where=product.where)
+    port = cast(CompiledSimulator, grid.port)
+    if product.where != "sram":
+        port.set_dram_timing(lpddr5(grid.config.clock_mhz))
     is_there = with_data and product.where == "weights"
     if is_there:
         # The host would take longer to write them than the product.
-        port = cast(CompiledSimulator, grid.port)
         port.write_dram(job.spot.b - DRAM.base, whole_lines(b.tobytes()))
     with _Clock(grid) as clock:
         run = run_grid_gemm(
