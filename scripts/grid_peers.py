@@ -181,6 +181,8 @@ def main() -> int:
     path = RESULTS / f"grid-{arguments.config}.json"
     try:
         config = get_config(arguments.config)
+        if config.n_pes == 1:
+            raise UserError(f"{config.name} has one element; the table is about grids.")
         chosen = [
             product
             for product in products(set_names(arguments.sets))
