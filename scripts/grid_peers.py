@@ -37,7 +37,7 @@ _REMARKS = """\
 cycles; ideal: max(multiply-accumulates / peak, bytes of A, B and C each once / bandwidth)
 systolic: arrays that fill and drain once, not below ideal
 SCALE-Sim: its arrays, operands at hand; with memory: first byte fetched to last written
-* by its formula: the schedule takes gigabytes or minutes; blank: the memory model would take too long
+* by its formula: the schedule takes gigabytes or minutes; blank: so does the memory model
 of ideal: ideal / ours; times SCALE-Sim: its best figure without stalls, not below ideal, / ours"""
 
 _ARRANGEMENTS = ("one array", "one per element")
