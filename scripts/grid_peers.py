@@ -37,7 +37,7 @@ _REMARKS = """\
 cycles; ideal: max(multiply-accumulates / peak, bytes of A, B and C each once / bandwidth)
 systolic: arrays that fill and drain once, not below ideal
 SCALE-Sim: its arrays, operands at hand; with memory: first byte fetched to last written
-* by its formula: the schedule would take gigabytes; blank: the memory model would take too long
+* by its formula: the schedule takes gigabytes or minutes; blank: so does the memory model
 of ideal: ideal / ours; times SCALE-Sim: its best figure without stalls, not below ideal, / ours"""
 
 _ARRANGEMENTS = ("one array", "one per element")
@@ -181,6 +181,8 @@ def main() -> int:
     path = RESULTS / f"grid-{arguments.config}.json"
     try:
         config = get_config(arguments.config)
+        if config.n_pes == 1:
+            raise UserError(f"{config.name} has one element; the table is about grids.")
         chosen = [
             product
             for product in products(set_names(arguments.sets))

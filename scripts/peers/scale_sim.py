@@ -31,7 +31,7 @@ _MOST_CELLS = 50_000_000
 """Of a schedule, cycles x columns; 8 bytes each, three such matrices, each copied."""
 _MOST_REQUESTS = 6_000_000
 """Through the memory model, cycles x (rows + 2 columns): about half a minute."""
-_MOST_SECONDS = 240
+_MOST_SECONDS = 600
 _BUFFERS = (3, 3, 2)
 """Shares of local memory in eighths: A, B, C."""
 

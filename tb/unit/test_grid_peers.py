@@ -203,4 +203,7 @@ def test_the_table_says_what_is_missing(
     monkeypatch.setattr(sys, "argv", [*command[:-1], "round"])
     with pytest.raises(SystemExit, match="There is no set 'round'"):
         grid_peers.main()
+    monkeypatch.setattr(sys, "argv", [*command, "--config", "mtia100-pe"])
+    with pytest.raises(SystemExit, match="mtia100-pe has one element"):
+        grid_peers.main()
     assert set_names("square,dram") == ("square", "dram")

@@ -83,7 +83,6 @@ def command(
         )
         for name in unit_names(unit, overridden(member, changes or ()))
     ]
-    CACHE.prune(keep_bytes=CACHE_BYTES)
     _run_all(orders, compare, console)
 
 
@@ -106,6 +105,7 @@ def _list(console: Console) -> None:
 
 def _run_all(orders: list[Order], compare: bool, console: Console) -> None:
     """All orders, then what is to be said of them together; fails if one has faults."""
+    CACHE.prune(keep_bytes=CACHE_BYTES)
     reports: list[Report] = []
     faults: list[str] = []
     for order in orders:
