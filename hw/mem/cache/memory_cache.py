@@ -136,7 +136,6 @@ class MemoryCache(wiring.Component):
         m.d.sync += patience.eq(Mux(patience == _PATIENCE, patience, patience + 1))
         with m.If(retries.level == 0):
             m.d.sync += patience.eq(0)
-        chosen = lookup.i.payload
         m.d.comb += [
             # Every access that is under way has a place in case that it has to wait.
             opens.eq(
@@ -157,13 +156,27 @@ class MemoryCache(wiring.Component):
             turns.served.eq(Mux(lookup.i.ready & ~again, turns.grant, 0)),
             retries.o.ready.eq(its_turn & lookup.i.ready),
             sweep.o.ready.eq(turns.served[2]),
-            chosen.eq(retries.o.payload),
             lookup.first.eq(sweep.first),
             lookup.last.eq(sweep.last),
             lookup.ways.eq(sweep.ways),
         ]
+        self._elaborate_chosen(
+            m, lookup.i.payload, Mux(again, 0, turns.grant), retries.o.payload, sweep.o.payload
+        )
+        with m.If(sweep.is_on):
+            m.d.comb += [
+                self.read.request.ready.eq(turns.served[0]),
+                self.write.request.ready.eq(turns.served[1]),
+            ]
+        return (retries.level != 0) | (lookup.n_inside != 0)
+
+    def _elaborate_chosen(
+        self, m: Module, chosen: Any, grant: Value, retried: Any, visit: Any
+    ) -> None:
+        """What is looked up: what has waited unless a read, a write or a visit has its turn."""
+        m.d.comb += chosen.eq(retried)
         for bit, kind, port in ((0, Kind.READ, self.read), (1, Kind.WRITE, self.write)):
-            with m.If(turns.grant[bit] & ~again):
+            with m.If(grant[bit]):
                 payload = port.request.payload
                 m.d.comb += [
                     chosen.kind.eq(kind),
@@ -172,18 +185,12 @@ class MemoryCache(wiring.Component):
                 ]
                 if kind is Kind.WRITE:
                     m.d.comb += [chosen.data.eq(payload.data), chosen.strobe.eq(payload.strobe)]
-        with m.If(turns.grant[2] & ~again):
+        with m.If(grant[2]):
             m.d.comb += [
-                chosen.kind.eq(sweep.o.payload.kind),
-                chosen.line.eq(sweep.o.payload.line),
-                chosen.data.eq(sweep.o.payload.data),
+                chosen.kind.eq(visit.kind),
+                chosen.line.eq(visit.line),
+                chosen.data.eq(visit.data),
             ]
-        with m.If(sweep.is_on):
-            m.d.comb += [
-                self.read.request.ready.eq(turns.served[0]),
-                self.write.request.ready.eq(turns.served[1]),
-            ]
-        return (retries.level != 0) | (lookup.n_inside != 0)
 
     def _elaborate_dram(
         self,

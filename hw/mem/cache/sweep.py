@@ -30,7 +30,7 @@ class CacheSweep(wiring.Component):
     acknowledged all that left. A new number of ways stops accesses, waits for those under way,
     invalidates everything, sets all tags to zero, and lets accesses go on.
 
-    Timing: 4 cycles for each visit: sets of the range, and a visit more for each line that leaves;
+    Timing: 3 cycles for each visit: sets of the range, and a visit more for each line that leaves;
     lines to prefetch. A new number of ways takes a cycle for each set more.
 
     Parameters

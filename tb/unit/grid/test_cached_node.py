@@ -45,9 +45,10 @@ class CachedDevice(Device):
         self.set(start=0)
         await self.ready()
 
-    def stored(self, address: int) -> bytes:
+    def stored(self, address: int) -> Any:
         """What DRAM has of a line."""
-        return bytes(self.ram.read(DRAM_DEAL.line_of(address - DRAM.base) * LINE, LINE))
+        assert self.ram is not None
+        return self.ram.read(DRAM_DEAL.line_of(address - DRAM.base) * LINE, LINE)
 
 
 async def prepared(dut: Any, n_ways: int) -> list[CachedDevice]:

@@ -93,6 +93,8 @@ class CacheDevice:
         self.counts = dict.fromkeys(CACHE_EVENTS, 0)
         self.lost = self.failed = 0
         self.history: dict[int, list[_Write]] = {}
+        self._begun = b""
+        self._n_reads = self._n_writes = 0
         self._set("clear", 0)
         for name in ("ways", "start", "op", "first", "last"):
             self._set(f"control__{name}", 0)
@@ -198,13 +200,12 @@ class CacheDevice:
         for _ in range(n):
             line = self.rng.choice(lines)
             if self.rng.random() < share_reads:
-                self.send_read(line, (n_reads := getattr(self, "_n_reads", 0)) % (1 << TAG_WIDTH))
-                self._n_reads = n_reads + 1
+                self.send_read(line, self._n_reads % (1 << TAG_WIDTH))
+                self._n_reads += 1
             else:
-                n_writes = getattr(self, "_n_writes", 0)
-                data = self.rng.randbytes(self.line)
-                self.send_write(line, data, self.strobe(), n_writes % (1 << TAG_WIDTH))
-                self._n_writes = n_writes + 1
+                data, tag = self.rng.randbytes(self.line), self._n_writes % (1 << TAG_WIDTH)
+                self.send_write(line, data, self.strobe(), tag)
+                self._n_writes += 1
         await self.reads.drained()
         await self.writes.drained()
         answers = await self.answers.receive(len(self.reads.items) - begin_r)
@@ -215,11 +216,8 @@ class CacheDevice:
     def _record(self, begin: int, acks: list[dict[str, int]]) -> None:
         """Enter writes, by their tags, into the history of their lines."""
         assert not any(ack["error"] for ack in acks)
-        ends = dict(
-            zip([ack["tag"] for ack in acks], self.acks.cycles[-len(acks) :], strict=True)
-            if acks
-            else []
-        )
+        cycles = self.acks.cycles[len(self.acks.cycles) - len(acks) :]
+        ends = {ack["tag"]: cycle for ack, cycle in zip(acks, cycles, strict=True)}
         for item, cycle in zip(self.writes.items[begin:], self.writes.cycles[begin:], strict=True):
             known = self.history.setdefault(item["address"] // self.line, self._first(item))
             data = item["data"].to_bytes(self.line, "little")

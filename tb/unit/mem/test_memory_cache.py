@@ -164,6 +164,8 @@ async def latencies_and_rates_are_those_of_the_page(dut: Any) -> None:
     await cache.write(0, bytes(cache.line), cache.full)
     assert cache.acks.cycles[-1] - cache.writes.cycles[-1] == 3
     await cache.command(CacheOp.DROP)
+    took = await cache.command(CacheOp.FLUSH)
+    assert 3 * N_SETS - 3 <= took <= 3 * N_SETS + 3, f"{took} cycles for {N_SETS} sets"
     for line in range(n):
         cache.send_read(line, line)
     await cache.answers.receive(n)
