@@ -141,7 +141,11 @@ def _nightly_suite(test: str) -> list[Step]:
         *_test_suite("")[:-1],
         _pytest("tests", *_selection(test)),
         *_sim_suite("")[1:],
-        _python("channels", "scripts/channel_graph.py", *_members("tiny", "odd", "tiny-spare", "mtia100")),
+        _python(
+            "channels",
+            "scripts/channel_graph.py",
+            *_members("tiny", "odd", "tiny-spare", "mtia100"),
+        ),
         _python("soak", "scripts/soak.py", "--config", "tiny", "--cycles", "10000000"),
         _python("netlists", "scripts/netlist.py"),
         _python("mutation", "scripts/mutate.py"),
