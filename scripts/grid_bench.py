@@ -33,6 +33,7 @@ from sim.compiled.dram import lpddr5
 from sim.compiled.simulator import CompiledSimulator
 from sim.golden.chain import chain_golden
 from sw.errors import UserError
+from sw.files import write_atomic
 from sw.kernels.command_list import CommandList
 from sw.runtime.device import open_grid
 from sw.runtime.finish import Finish
@@ -200,6 +201,12 @@ def _show(config: str, results: list[Result], grid: Grid) -> None:
     console.print(table)
 
 
+def _write(config: str, results: list[Result]) -> None:
+    """What there is, product by product, since all of them take an hour."""
+    text = json.dumps([asdict(result) for result in results], indent=2)
+    write_atomic(FOLDER / f"grid-{config}.json", text + "\n")
+
+
 def _sets(names: str | None, columns: int) -> tuple[str, ...]:
     """The sets of products that are asked for."""
     if names is None:
@@ -232,9 +239,7 @@ def main() -> int:
         if arguments.only is None or arguments.only in product.name:
             results.append(measure(grid, product, with_data=not arguments.no_data))
             print(f"{results[-1].name}: {results[-1].perf['cycles']:,} cycles", flush=True)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    text = json.dumps([asdict(result) for result in results], indent=2)
-    (FOLDER / f"grid-{arguments.config}.json").write_text(text + "\n")
+            _write(arguments.config, results)
     _show(arguments.config, results, grid)
     moved = check_cycles(
         {f"{arguments.config} grid: {result.name}": result.perf["cycles"] for result in results}

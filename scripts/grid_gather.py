@@ -15,12 +15,12 @@ __all__ = ["run_gather"]
 
 _TABLE_BYTES = 1 << 18
 _UNIT = 64
-_LANDING = 2
-"""Of so many parts of local memory one is for rows."""
+_SHARE = 7
+"""Of eight parts of local memory so many are for rows."""
 
 
 def run_gather(grid: Grid, *, row_bytes: int) -> tuple[dict[str, Any], bool]:
-    """Gather as many rows as half of local memory holds, on every element.
+    """Gather as many rows as seven eighths of local memory hold, on every element.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def run_gather(grid: Grid, *, row_bytes: int) -> tuple[dict[str, Any], bool]:
     right: those of the last element.
     """
     config = grid.config
-    n_rows = config.pe.ls.size_bytes // _LANDING // row_bytes
+    n_rows = config.pe.ls.size_bytes * _SHARE // 8 // row_bytes
     places = [(row, col) for row in range(config.rows) for col in range(config.cols)]
     rng = np.random.default_rng(1)
     table_bytes = min(_TABLE_BYTES, config.sram.size_bytes // 4)

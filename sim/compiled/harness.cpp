@@ -37,6 +37,7 @@ struct Sim {
     }
 
     void clock() {
+        Verilated::threadContextp(&context);
         Vtop& top = chip->top;
         host.drive(top);
 #define DRIVE_CHANNEL(name) channels[Channel_##name].drive(cycle), Port_##name::show(top, channels[Channel_##name].pins);
@@ -108,6 +109,8 @@ void sim_destroy(Sim* sim) {
 #if VM_TRACE_FST
     if (sim->trace) sim->trace->close();
 #endif
+    // Verilator remembers the context made last, which may be gone.
+    Verilated::threadContextp(&sim->context);
     sim->chip->final();
     delete sim;
 }

@@ -19,15 +19,17 @@ from sw.kernels.gemm.spans import MOST, spans
 
 __all__ = ["Cut", "GridModel"]
 
-_START = 400
+_START = 230
 """Cycles from the start of a job to the first multiplication, and from the last acknowledgement to
 the report."""
-_HOP = 10
-"""Cycles by which an element of a chain is behind its northern neighbour."""
+_HOP = 25
+"""Cycles by which an element of a chain is behind its northern neighbour, beside a tile's rows."""
 _LATENCY = {"sram": 72, "dram": 140}
 """Cycles from a read to the next one that takes its place, on a busy chip."""
-_LANE, _MEMORY = 0.72, 0.8
-"""Shares of their rate that lanes of writes and memories reach under random traffic."""
+_RATE = 0.45
+"""Lines per cycle of an engine that fetches the operands of small blocks, at the most."""
+_LANE = 0.67
+"""Share of its rate that a lane of writes reaches under random traffic."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,12 +108,13 @@ class GridModel:
         )
 
     def work(self) -> float:
-        """Cycles of multiplication."""
-        tile = self.sizes.tile
+        """Cycles of multiplication; less than a tile's rows do not hide that the next tile of B is
+        loaded."""
+        m, tile = self.cut.part.m, self.sizes.tile
         rows, columns = (
             sum(span.count * span.tiles for span in spans_) for spans_ in (self.rows, self.columns)
         )
-        return rows * columns * tile * self.sizes.k_steps
+        return rows * columns * (tile + m if m < tile else tile) * self.sizes.k_steps
 
     def fetches(self) -> float:
         """Cycles of the engine that fetches longer, and of its reads' way."""
@@ -119,8 +122,8 @@ class GridModel:
         for lines, share, memory in zip(
             self.lines[:2], self.shares, (self.a_memory, self.b_memory), strict=True
         ):
-            rate = min(1.0, fi.shared_reads / _LATENCY[memory]) if share > 1 else 1.0
-            longest = max(longest, lines / rate)
+            window = fi.shared_reads if share > 1 else fi.reads_in_flight
+            longest = max(longest, lines / min(_RATE, window / _LATENCY[memory]))
         alone = sum(n for n, share in zip(self.lines[:2], self.shares, strict=True) if share == 1)
         return max(longest, alone * _LATENCY["sram"] / fi.reads_in_flight)
 
@@ -132,7 +135,7 @@ class GridModel:
         totals[self.b_memory] += self.n_elements * b / self.shares[1]
         sram = self.config.sram.slices * self.config.sram.bytes_per_cycle
         dram = self.config.dram.total_bytes_per_cycle
-        return max(totals["sram"] / sram, totals["dram"] / dram) * self.line / _MEMORY
+        return max(totals["sram"] / sram, totals["dram"] / dram) * self.line
 
     def stores(self, lines: float) -> float:
         """Cycles in which the last elements of all chains store so many lines each."""
@@ -156,4 +159,5 @@ class GridModel:
         first = self.work() / blocks
         stream = max(self.work(), self.fetches(), self.memories(0), first + self.stores(c - last))
         whole = max(stream + self.stores(last), self.memories(c))
-        return round(_START + whole + _HOP * (self.cut.k_parts - 1))
+        hop = _HOP + min(self.cut.part.m, self.sizes.tile)
+        return round(_START + whole + hop * (self.cut.k_parts - 1))

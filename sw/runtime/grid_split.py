@@ -17,6 +17,9 @@ from sw.runtime.grid_model import Cut, GridModel
 
 __all__ = ["GridSplit", "choose_split", "estimate", "parts", "split"]
 
+_EQUAL = 1.003
+"""The model is no better than that."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GridSplit:
@@ -66,7 +69,8 @@ def _by_lines(size: int, tile: int, line: int, n_parts: int) -> list[tuple[int, 
 def choose_split(
     config: ChipConfig, problem: GemmProblem, memory: str, *, multicast: bool = True
 ) -> GridSplit:
-    """The cut that the model expects to be the fastest; of equal ones that with short chains."""
+    """The cut that the model expects to be the fastest; of those that take hardly more, the one
+    with the shortest chains."""
     lengths = [length for length in range(1, config.rows + 1) if config.rows % length == 0]
     found = []
     for k_parts in lengths:
@@ -74,7 +78,9 @@ def choose_split(
         held = Sizes(config.pe, most).most_held_blocks() if most.m and most.n else 0
         for blocks in {0, held}:
             found.append(estimate(config, problem, memory, k_parts, blocks, multicast=multicast))
-    return min(found, key=lambda cut: (cut.cycles, cut.k_parts, cut.held_blocks))
+    most = min(cut.cycles for cut in found) * _EQUAL
+    good = [cut for cut in found if cut.cycles <= most]
+    return min(good, key=lambda cut: (cut.k_parts, cut.cycles, cut.held_blocks))
 
 
 def estimate(

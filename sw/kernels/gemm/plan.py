@@ -134,8 +134,10 @@ class _Planner:
                 min(MOST // rows.count, sizes.most_column_blocks),
             )
         ]
+        # A block without another one before it is multiplied as its operands come.
+        is_alone = sum(rows.count * columns.count for rows, columns in regions) == 1
         for rows, columns in regions:
-            add(rows, columns, is_last=(rows, columns) == regions[-1])
+            add(rows, columns, is_last=(rows, columns) == regions[-1] and not is_alone)
         self.commands.add(Opcode.END)
         return GemmPlan(
             problem=self.problem,
