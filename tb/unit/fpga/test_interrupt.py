@@ -15,6 +15,7 @@ _CODE = """
 import os, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 from sim.build_cache import BuildCache
 from sw.cli.app import main
 from sw.synth import order, placement

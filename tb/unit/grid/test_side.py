@@ -393,7 +393,7 @@ async def what_passes_is_counted_where_it_passes(dut: Any) -> None:
     await device.restart()
     memories = {"sram_{}.0": of_node(2), "sram_{}.1": of_node(6), "dram_{}.0": DRAM_LINES}
     writes = [device.rng.choices(SRAM + DRAM_LINES, k=n) for n in (7, 0, 19, 3)]
-    reads = [device.rng.choices(SRAM + DRAM_LINES, k=n) for n in (0, 25, 4, 11)]
+    reads = [device.rng.choices(SRAM + DRAM_LINES, k=n) for n in (0, 80, 9, 60)]
     await device.write(writes)
     await device.read(reads)
     await device.bench.wait(5)
