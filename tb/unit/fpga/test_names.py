@@ -55,7 +55,8 @@ def test_the_chip_of_a_grid_is_refused() -> None:
     with pytest.raises(ConfigError, match="^'mtia100' has 8 x 8 elements, and the flow builds"):
         unit_names("wqe,chip", grid)
     assert unit_names("wqe", grid) == ["wqe"]
-    assert unit_names("chip", overridden(grid, ["rows=1", "cols=1", "sram.cache_ways=0"])) == ["chip"]
+    alone = overridden(grid, ["rows=1", "cols=1", "sram.cache_ways=0"])
+    assert unit_names("chip", alone) == ["chip"]
 
 
 def test_all_names_are_known_before_the_first_run(
