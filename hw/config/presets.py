@@ -63,7 +63,7 @@ _FULL_PE = PeConfig(
 
 _TINY = ChipConfig(
     name="tiny",
-    purpose="tests: builds in well under a minute",
+    purpose="tests: the smallest grid",
     rows=2,
     cols=2,
     pe=_small_pe(columns=8, banks=4, ls_bytes=16 * KIB, cbs=32, fp_lanes=4),
