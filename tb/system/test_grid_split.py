@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from hw.arch.address_map import DRAM, SRAM
 from hw.arch.formats import Format
 from hw.config import PRESETS
 from sw.errors import UserError
@@ -72,6 +73,14 @@ def test_what_does_not_fit_is_not_held() -> None:
     with pytest.raises(UserError) as error:
         prepare_grid_gemm(CONFIG, a, b, k_parts=1, held_blocks=2)
     assert str(error.value) == "B of 2 column blocks does not fit."
+
+
+def test_weights_alone_lie_in_dram() -> None:
+    """Would break if A, C or the lists took DRAM's bandwidth, or B the room in SRAM."""
+    a, b = np.zeros((16, 512), np.int8), np.zeros((512, 1024), np.int8)
+    spot = prepare_grid_gemm(CONFIG, a, b, where="weights").spot
+    assert spot.b == DRAM.base and b.nbytes > CONFIG.sram.size_bytes
+    assert all(SRAM.base <= at < DRAM.base for at in (spot.a, spot.c, spot.commands))
 
 
 def problem(m: int, n: int, k: int, fmt: Format) -> GemmProblem:
