@@ -34,6 +34,7 @@ class Trap(enum.IntEnum):
     NO_NEIGHBOUR = 18
     MULTICAST_GROUP = 19
     MULTICAST_MISMATCH = 20
+    NO_ELEMENT = 21
 
 
 TRAP_TEXT: dict[Trap, str] = {
@@ -59,6 +60,7 @@ TRAP_TEXT: dict[Trap, str] = {
     Trap.MULTICAST_GROUP: "the element is no member of the group with which it is to share reads",
     Trap.MULTICAST_MISMATCH: "another member of the group that shares this read reads other lines,"
     " or has failed",
+    Trap.NO_ELEMENT: "the signal is for an element that is not there",
 }
 """One clause for each cause, for people."""
 
@@ -84,6 +86,8 @@ def trap_sentence(cause: int, unit: int, opcode: int, tag: int, info: int) -> st
     text = TRAP_TEXT[Trap(cause)] if cause in set(Trap) else f"cause {cause}"
     if cause == Trap.NO_NEIGHBOUR:  # found outside of the unit, where no tag is known
         return f"{where} trapped in {name}: {text} ({LINK_TEXT[info]})."
+    if cause == Trap.NO_ELEMENT:  # of any command
+        return f"{where} trapped (tag {tag}): {text} (row {info & 0xFF}, column {info >> 8})."
     return f"{where} trapped in {name} (tag {tag}): {text}{_place(cause, opcode, info)}."
 
 

@@ -17,6 +17,7 @@ from hw.grid.control import GRID_CONTROL_BITS, GridControl
 from hw.grid.geometry import HOST_ID_WIDTH, HOST_READ_SLOTS, GridGeometry
 from hw.grid.link_guard import LINKS
 from hw.grid.side import GridSide
+from hw.grid.signal_switch import SignalSwitch
 from hw.grid.spare_row import RowMap, used_rows
 from hw.grid.tap import Tap
 from hw.grid.tile import LANES, Tile
@@ -137,6 +138,7 @@ class GridChip(wiring.Component):
         self._elaborate_lanes(m, tiles)
         self._elaborate_corners(m)
         self._elaborate_control_lanes(m, tiles)
+        self._elaborate_signals(m, tiles)
         self._elaborate_links(m, tiles)
         return m
 
@@ -248,6 +250,23 @@ class GridChip(wiring.Component):
             for behind, tile in itertools.pairwise(reversed(passed)):
                 m.d.comb += tile.moved_i.eq(behind.moved_o)
             m.d.comb += ends.moved[row].eq(passed[0].moved_o)
+
+    def _elaborate_signals(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
+        """Signal lanes of each row, to W, through the switch, and back into a row."""
+        geometry = self.geometry
+        m.submodules.signal_switch = switch = SignalSwitch(
+            rows=geometry.used_rows,
+            n_positions=geometry.n_positions,
+            has_spare_row=geometry.has_spare_row,
+        )
+        if geometry.has_spare_row:
+            m.d.comb += switch.left_out.eq(self._control.left_out)
+        for row in range(geometry.rows):
+            passed = [tiles[row, column] for column in range(geometry.columns)]
+            ends = (switch.down[row], switch.up[row])
+            for end, lane, way in zip(ends, ("received", "sent"), (_chain, _merge), strict=True):
+                ins, outs = ([getattr(tile, f"{lane}_{at}") for tile in passed] for at in "io")
+                way(m, end, ins, outs)
 
     def _elaborate_links(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
         """Reduction links from each tile to its southern and eastern neighbour."""

@@ -23,6 +23,7 @@ from hw.chip.registers import RegisterFile
 from hw.grid.cache_control import LIVE_CACHE_REGISTERS, elaborate_cache_control
 from hw.grid.control_flits import Report, access_layout, check_grid, report_layout
 from hw.grid.jobs import GridJobs
+from hw.grid.signal_flits import RUN_BITS
 from hw.grid.spare_row import ROW_BITS
 from hw.grid.traffic import TrafficCounters, TrafficPort
 from hw.grid.watchdog import Watchdog
@@ -38,6 +39,7 @@ _START = ELEMENT_REGISTERS["JOB_START"].offset
 _SNAPSHOT, _SNAPSHOT_ALL = ELEMENT_REGISTERS["SNAPSHOT"], GRID_REGISTERS["GRID_SNAPSHOT"]
 _LEFT_OUT = "GRID_LEFT_OUT"
 _JOB_AT = 8  # bit of JOB_START at which the job's number begins
+_RUN_AT = 16  # and that of the run, which is added here
 
 
 class GridControl(wiring.Component):
@@ -46,9 +48,10 @@ class GridControl(wiring.Component):
     Operation: `hw.arch.csr.ControlPage` says what lies where. An access to an element goes along
     its row; a write to page SELECTED goes along all selected rows at once, to the selected columns.
     JOB_START there starts a job on them: `GridJobs` follows it. One that `GridJobs` does not allow
-    is dropped, as is one on the page of a single element. `irq` is high while a job that GRID_WAIT
-    names is done, and when the watchdog has expired. GRID_SNAPSHOT goes to the sides and, as
-    SNAPSHOT, along all rows. Pages of elements that do not exist read zero.
+    is dropped, as is one on the page of a single element. Elements get the start's number, the run,
+    beside the job's. `irq` is high while a job that GRID_WAIT names is done, and when the watchdog
+    has expired. GRID_SNAPSHOT goes to the sides and, as SNAPSHOT, along all rows. Pages of elements
+    that do not exist read zero.
 
     Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
     the element's answer is back, one of page TRAFFIC after 3 cycles, of a page that is nobody's
@@ -220,6 +223,9 @@ class GridControl(wiring.Component):
                 & (write.valid & (~is_start | started)).replicate(self.rows)
             ),
         ]
+        run = Signal(RUN_BITS)
+        with m.If(jobs.go & jobs.may_start):
+            m.d.sync += run.eq(run + 1)
         columns = Mux(selected, registers.grid_cols, self._columns(page))
         read = self.port.read.payload
         access = self._access
@@ -227,7 +233,7 @@ class GridControl(wiring.Component):
             m.d.comb += [
                 access.mask.eq(Mux(snaps, (1 << self.columns) - 1, columns)),
                 access.offset.eq(Mux(snaps, _SNAPSHOT.offset, offset)),
-                access.data.eq(data),
+                access.data.eq(Mux(is_start, Cat(data[:_RUN_AT], run), data)),
             ]
         with m.Else():
             m.d.comb += [

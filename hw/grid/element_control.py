@@ -16,6 +16,8 @@ from hw.chip.job_machine import JobMachine
 from hw.chip.registers import RegisterFile
 from hw.grid.control_flits import ended_layout
 from hw.grid.first_waiting import FirstWaiting
+from hw.grid.signal_flits import RUN_BITS
+from hw.grid.signal_node import RunPhase
 from hw.grid.traffic import TrafficCounters
 from hw.iface.trace import UnitTrace
 from hw.lib.elastic import StreamFifo
@@ -25,6 +27,7 @@ __all__ = ["JOBS_QUEUED", "GridElementControl"]
 JOBS_QUEUED = 2
 """Jobs that an element has at a time: one that runs, one that waits."""
 _JOB_AT = 8  # bit of JOB_START at which the job's number begins
+_RUN_AT = 16  # and that of the run, which the chip adds
 
 
 class GridElementControl(ElementControl):
@@ -50,6 +53,7 @@ class GridElementControl(ElementControl):
     traffic : In(len(ELEMENT_TRAFFIC)), what passes at the element's taps and links.
     groups : Out(32).array(N_GROUPS), the MULTICAST registers.
     has_failed : Out(1), its last job failed, or is about to; until the next one starts.
+    phase : Out(RunPhase), the job for which the element takes signals.
     Others: see `ElementControl`.
     """
 
@@ -65,6 +69,7 @@ class GridElementControl(ElementControl):
                 "traffic": In(len(ELEMENT_TRAFFIC)),
                 "groups": Out(32).array(N_GROUPS),
                 "has_failed": Out(1),
+                "phase": Out(RunPhase),
             },
         )
 
@@ -102,7 +107,9 @@ class GridElementControl(ElementControl):
     def _elaborate_start(self, m: Module, jobs: JobMachine) -> None:
         """Take jobs from the queue; a failed one takes those behind it along."""
         registers = self.registers
-        job_shape = data.StructLayout({"address": ADDRESS_BITS, "quads": 32, "job": range(N_JOBS)})
+        job_shape = data.StructLayout(
+            {"address": ADDRESS_BITS, "quads": 32, "job": range(N_JOBS), "run": RUN_BITS}
+        )
         m.submodules.waiting = waiting = StreamFifo(shape=job_shape, depth=JOBS_QUEUED)
         m.submodules.reports = reports = StreamFifo(shape=ended_layout(), depth=JOBS_QUEUED)
         wiring.connect(m, reports.o, wiring.flipped(self.ended))
@@ -119,6 +126,7 @@ class GridElementControl(ElementControl):
             waiting.i.payload.address.eq(self._list_address()),
             waiting.i.payload.quads.eq(registers.job_list_quads),
             waiting.i.payload.job.eq(registers.written[_JOB_AT:]),
+            waiting.i.payload.run.eq(registers.written[_RUN_AT:]),
             jobs.start.eq(waiting.o.valid & ~flushing),
             jobs.abort.eq(aborting & jobs.running),
             jobs.address.eq(now.address),
@@ -144,6 +152,14 @@ class GridElementControl(ElementControl):
             m.d.comb += cause.eq(registers.error_cause_read)
         with m.If(jobs.failed):
             m.d.sync += [flushing.eq(1), error_job.eq(now.job)]
+        m.d.comb += [
+            self.phase.run.eq(now.run),
+            self.phase.prepares.eq(waiting.o.valid & ~self.phase.works & ~flushing),
+        ]
+        with m.If(jobs.element_reset & (jobs.state == JobState.RUNNING)):
+            m.d.sync += self.phase.works.eq(1)
+        with m.Elif(leaves):
+            m.d.sync += self.phase.works.eq(0)
 
     def _list_address(self) -> Any:
         registers = self.registers

@@ -33,7 +33,7 @@ def spread_rows(mask: Value, left_out: Value) -> Value:
     bits = [*mask, 0]
     above = [0, *mask]
     return Cat(
-        Mux(left_out > row, bits[row], Mux(left_out < row, above[row], 0))
+        Mux(left_out == row, 0, Mux(left_out > row, bits[row], above[row]))
         for row in range(len(bits))
     )
 

@@ -16,6 +16,9 @@ from hw.grid.element_control import GridElementControl
 from hw.grid.geometry import GridGeometry
 from hw.grid.link_guard import LINKS, LinkGuard
 from hw.grid.link_pass import LinkPass
+from hw.grid.signal_flits import received_layout, sent_layout
+from hw.grid.signal_guard import SignalGuard
+from hw.grid.signal_node import SignalNode
 from hw.grid.spare_row import ROW_BITS, spread_rows
 from hw.grid.tap import Tap
 from hw.grid.traffic import moves
@@ -57,6 +60,7 @@ class Tile(wiring.Component):
     signs_i, signs_o : In, Out(LaneShapes.signs).array(sides), what the elements of the lanes to a
         side say there, see `Collector`.
     access_i, access_o, report_i, report_o : the row's control lanes, see `ControlNode`.
+    sent_i, sent_o, received_i, received_o : the row's signal lanes, see `SignalNode`.
     in_north, in_west, out_south, out_east : reduction links, see `ReductionEngine`.
     moved_i, moved_o : In, Out(1), something moves in the row, see `ControlNode`.
     trace : Out(TracePort()), what the element's units and buffers do.
@@ -84,6 +88,12 @@ class Tile(wiring.Component):
         for name, layout in (("access", access_layout), ("report", report_layout)):
             flits = stream.Signature(layout(geometry.n_positions))
             members |= {f"{name}_i": In(flits), f"{name}_o": Out(flits)}
+        for name, layout in (
+            ("sent", sent_layout()),
+            ("received", received_layout(geometry.n_positions)),
+        ):
+            flits = stream.Signature(layout)
+            members |= {f"{name}_i": In(flits), f"{name}_o": Out(flits)}
         members |= {"moved_i": In(1), "moved_o": Out(1)}
         if geometry.has_spare_row:
             members |= {"left_out": In(ROW_BITS), "has_started": In(1)}
@@ -101,11 +111,10 @@ class Tile(wiring.Component):
         m.d.comb += [mine.eq(theirs) for mine, theirs in units]
         self._elaborate_links(m, control)
         self._elaborate_control(m, control)
+        self._elaborate_signals(m, control)
         reads, taps = self._elaborate_memory(m)
         self._elaborate_signs(m, control, reads)
         self._elaborate_traffic(m, control, taps)
-        # Signals to other elements and access to local memory from outside: not on lanes yet.
-        m.d.comb += self._pe.remote_signal.ready.eq(1)
         return m
 
     def _elaborate_row(self, m: Module) -> None:
@@ -191,6 +200,30 @@ class Tile(wiring.Component):
             node.moved_i.eq(self.moved_i),
             self.moved_o.eq(node.moved_o),
         ]
+
+    def _elaborate_signals(self, m: Module, control: GridElementControl) -> None:
+        """Signals to and from other elements; the guard is reset with the element."""
+        geometry, pe = self.geometry, self._pe
+        guard = SignalGuard(rows=geometry.used_rows, columns=geometry.columns)
+        m.submodules.signal_guard = DomainRenamer(ELEMENT_DOMAIN)(guard)
+        m.submodules.signals = node = SignalNode(n_positions=geometry.n_positions)
+        wiring.connect(m, pe.remote_signal, guard.i)
+        wiring.connect(m, guard.o, node.sent)
+        wiring.connect(m, node.received, pe.signal_in)
+        for inner, outer in (("up", "sent"), ("down", "received")):
+            for end in "io":
+                lane = getattr(self, f"{outer}_{end}")
+                wiring.connect(m, getattr(node, f"{inner}_{end}"), wiring.flipped(lane))
+        m.d.comb += [
+            pe.row.eq(self._used_row),
+            pe.col.eq(self.column),
+            node.here.eq(1 << self.column),
+            node.weight.eq(geometry.columns - 1 - self.column),
+            node.heard.eq(self._heard(1)),
+            node.phase.eq(control.phase),
+        ]
+        with m.If(guard.trap.valid):
+            m.d.comb += control.trap.eq(guard.trap)
 
     def _elaborate_traffic(self, m: Module, control: GridElementControl, taps: dict) -> None:
         """What the element's counters of lanes and links count."""

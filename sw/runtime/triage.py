@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from hw.arch.commands import COMMANDS, Opcode, is_long
+from hw.arch.commands import COMMANDS, Opcode, decode, is_long
 from hw.arch.csr import DebugSpace
 from hw.arch.units import State, Unit
 from hw.config import ChipConfig
@@ -91,10 +91,27 @@ def _sources(read: DebugRead) -> list[str]:
         word = read(DebugSpace.SOURCE, index, 0)
         if not word & 1:
             continue
-        opcode = word >> 8 & 0xFF
-        where = " for room in a unit's queue" if is_long(opcode) else ""
-        lines.append(f"  {name:<10} {command_text(opcode, word >> 16)} waits{where}")
+        command = command_text(word >> 8 & 0xFF, word >> 16)
+        quad = b"".join(
+            read(DebugSpace.SOURCE, index, 1 + n).to_bytes(4, "little") for n in range(4)
+        )
+        lines.append(f"  {name:<10} {command} waits{_cause(read, word >> 8 & 0xFF, quad)}")
     return lines or ["  no command waits to be issued"]
+
+
+def _cause(read: DebugRead, opcode: int, quad: bytes) -> str:
+    """What a command that is not issued yet waits for."""
+    if is_long(opcode):
+        return " for room in a unit's queue"
+    if opcode == Opcode.WAIT:
+        fields = decode(quad)[1]
+        counter, found = fields["counter"], read(DebugSpace.COUNTER, fields["counter"], 0)
+        return f" until counter {counter} reaches {fields['value']}; it is {found}"
+    if opcode == Opcode.FENCE:
+        mask = decode(quad)[1]["units"]
+        units = [unit.name for unit in Unit if unit is not Unit.CP and mask >> unit & 1]
+        return f" until {', '.join(units)} are idle" if units else ""
+    return ""
 
 
 def triage(config: ChipConfig, read: DebugRead) -> str:

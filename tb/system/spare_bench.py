@@ -63,6 +63,8 @@ def _broken(path: tuple[str | int, ...], output: Any, cycle: Signal) -> Any:
         return 1
     if path[0] in LINKS.values():
         return -1
+    if path[0] == "remote_signal":
+        return 1  # of counter 0 of the element that its number says, which is in use
     if path[1:2] == ("request",) and path[0] in ("memory_read", "memory_write", "list_read"):
         return 1 if path[-1] == "valid" else _request(output.shape(), cycle)
     return None

@@ -15,10 +15,12 @@ from hw.config import PRESETS
 from sim.trace.reader import read_processes
 from sw.errors import UserError
 from sw.runtime.grid import Grid
+from tb.common.seeds import python_rng
 from tb.system import test_grid as plain
 from tb.system import test_grid_counters as counters
 from tb.system import test_grid_links as links
 from tb.system import test_grid_multicast as multicast
+from tb.system import test_grid_signals as signals
 from tb.system.grid_bench import check_product
 from tb.system.spare_bench import break_row, breakable_grid
 
@@ -120,3 +122,10 @@ def test_a_trace_is_of_rows_that_are_left(grid: Grid, tmp_path: Path) -> None:
     names = [process.name for process in read_processes(tmp_path / "run.pftrace")]
     elements = {name for name in names if name.startswith("element")}
     assert elements == {f"element {row},{column}" for row, column in counters.PLACES}
+
+
+def test_signals_reach_who_is_meant(grid: Grid) -> None:
+    """Would break if the switch or an element's place still counted the row that is left out, or if
+    its elements, which signal in every cycle, were heard."""
+    for number in range(6):
+        signals.exchange(grid, python_rng(f"spare exchange {number}"))

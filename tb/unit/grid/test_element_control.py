@@ -182,6 +182,51 @@ async def two_jobs_run_in_order_and_a_third_is_ignored(dut: Any) -> None:
 
 
 @cocotb.test()
+async def signals_are_taken_for_the_job_that_runs(dut: Any) -> None:
+    """In each cycle: for its run from the first cycle after the element's reset to its end; kept
+    for it before; nothing at rest, nor once a job has failed. Would break if a signal could reach
+    the element before its reset or after its job."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    seen: list[tuple[int, int]] = []  # (run, state) wherever it changed
+
+    class Watch:
+        """Looks at the phase in each cycle."""
+
+        was_reset = was_working = 0
+
+        def sample(self, cycle: int) -> None:
+            phase = int(dut["phase"].value)
+            run, state = phase & 0xFF, phase >> 8
+            works = state >> 1
+            assert state != 3
+            if works and not self.was_working:
+                assert self.was_reset, "it works from the cycle after its reset on"
+            if not seen or seen[-1] != (run if state else 0, state):
+                seen.append((run if state else 0, state))
+            self.was_reset, self.was_working = int(dut["element_reset"].value), works
+
+        def drive(self) -> None:
+            """Looks only."""
+
+        def reset(self) -> None:
+            """Nothing to forget."""
+
+    device.bench.add(Watch())
+    await device.bench.start()
+    for first, outcomes in ((10, [None, None]), (250, [None, Trap.ABORTED]), (70, [CAUSES[0]])):
+        seen.clear()
+        for job in (0, 1):
+            await device.write("JOB_START", 1 | job << 8 | (first + job) << 16)
+        device.element.outcomes = list(outcomes)
+        await device.reports(2)
+        await device.bench.wait(12)
+        device.element.outcomes.clear()
+        runs = [first + job for job in range(len(outcomes))]
+        expected = [(0, 0), *((run, state) for run in runs for state in (1, 2)), (0, 0)]
+        assert [item for item in seen if item[1] or item in (seen[0], seen[-1])] == expected
+
+
+@cocotb.test()
 async def traffic_counts_from_the_start_of_a_job(dut: Any) -> None:
     """Each event in its own counter, frozen by SNAPSHOT; a job begins at zero; would break if
     traffic of the job before were told of the next."""

@@ -57,6 +57,7 @@ class Device:
             dut[name].value = 0
         self.values: dict[tuple[int, int], int] = {}
         self._seen = [0] * ROWS
+        self._n_started = 0
         self.pulses = {"freeze": 0, "clear": 0}
         self._asked = [0] * SIDES
         bench.add(self)
@@ -83,7 +84,8 @@ class Device:
         """Nothing beside the streams."""
 
     def reset(self) -> None:
-        """Nothing to forget."""
+        """Starts are counted anew."""
+        self._n_started = 0
 
     def report(
         self, row: int, column: int, kind: Report, value: int = 0, job: int = 0, failed: int = 0
@@ -122,7 +124,7 @@ class Device:
         return found
 
     async def start(self, job: int, rows: int, columns: int) -> bool:
-        """Start a job; whether it was sent to exactly the selected."""
+        """Start a job; whether it was sent, to exactly the selected, with the start's number."""
         await self.set("GRID_ROWS", rows)
         await self.set("GRID_COLS", columns)
         await self.sent()
@@ -131,7 +133,9 @@ class Device:
         if not found:
             return False
         assert [row for row, _ in found] == [row for row in range(ROWS) if rows >> row & 1]
-        flit = {"data": 1 | job << 8, "mask": columns & 7, "offset": START, "is_read": 0}
+        data = 1 | job << 8 | self._n_started % 256 << 16
+        self._n_started += 1
+        flit = {"data": data, "mask": columns & 7, "offset": START, "is_read": 0}
         assert all(access == flit for _, access in found)
         return True
 

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals between the elements of a chip: order with memory, every counter, errors and aborts."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from hw.arch.commands import Opcode
+from hw.arch.csr import DebugSpace
+from hw.config import PRESETS
+from sw.runtime.chip import JobError, JobHang
+from sw.runtime.grid import Grid, Place
+from sw.runtime.simulated import simulated_grid
+from tb.common.seeds import bench_seed, python_rng
+from tb.system.grid_bench import LISTS, commands
+from tb.system.litmus import Litmus, Program, delay, fetch, read, write
+
+CONFIG = PRESETS["tiny"]
+N_SEEDS = 24
+_SIGNALS, _WAITS = 3, 5  # counters
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[Grid]:
+    """One chip for all: each test must leave it usable."""
+    device, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+    yield device
+    device.port.close()
+
+
+def signal(sender: Place, to: Place, counter: int) -> dict[str, int]:
+    """The signal fields of a command."""
+    row, column = ((b - a) % 16 for a, b in zip(sender, to, strict=True))
+    return {"signal_en": 1, "signal_counter": counter, "signal_row": row, "signal_col": column}
+
+
+def wait(counter: int, value: int) -> Program:
+    """Go on when a counter has come so far."""
+    return [(Opcode.WAIT, {"counter": counter, "value": value})]
+
+
+def places(grid: Grid) -> list[Place]:
+    """All elements."""
+    return [(row, column) for row in range(grid.config.rows) for column in range(grid.config.cols)]
+
+
+def counts(grid: Grid, place: Place) -> list[int]:
+    """An element's counters; they stay what they are until its next job starts."""
+    read, n_counters = grid.element(place).debug_word, grid.config.pe.cp.counters
+    return [read(DebugSpace.COUNTER, counter, 0) for counter in range(n_counters)]
+
+
+def message(run: Litmus, *, of_write: bool) -> int:
+    """x is written and a signal sent; who waits for that reads x: what it finds."""
+    sender, receiver = run.places[:2]
+    told = signal(sender, receiver, _SIGNALS)
+    opcode, fields = write(run.x)[0]
+    writes: Program = [(opcode, {**fields, **told})]
+    if not of_write:
+        writes = [*write(run.x), (Opcode.SIGNAL, told)]
+    run.start([[*delay(run.rng), *fetch(1), *writes], [*wait(_SIGNALS, 1), *read(run.x)]])
+    return run.finish([0, 1])[1][0]
+
+
+def test_what_a_signal_tells_of_is_there(grid: Grid) -> None:
+    """A write's signal comes after its acknowledgement, so who waits for it sees the write."""
+    seen = {message(Litmus(grid, python_rng(f"signal {n}")), of_write=True) for n in range(N_SEEDS)}
+    assert seen == {1}
+
+
+def test_a_signal_without_its_write_may_come_before_it(grid: Grid) -> None:
+    """SIGNAL waits for nobody's acknowledgement; would break if the test above could not fail."""
+    seen = [message(Litmus(grid, python_rng(f"signal {n}")), of_write=False) for n in range(60)]
+    assert 0 in seen
+
+
+def exchange(grid: Grid, rng: random.Random) -> None:
+    """All signal all others, in rounds: a round begins when all of the one before have come."""
+    everybody, n_counters = places(grid), grid.config.pe.cp.counters
+    programs: dict[Place, Program] = {place: [] for place in everybody}
+    due = {place: [0] * n_counters for place in everybody}
+    for _ in range(rng.randint(2, 5)):
+        for sender in everybody:
+            for _ in range(rng.randint(0, 25)):
+                to, counter = rng.choice(everybody), rng.randrange(n_counters)
+                programs[sender].append((Opcode.SIGNAL, signal(sender, to, counter)))
+                due[to][counter] += 1
+        for place in everybody:
+            for counter, value in enumerate(due[place]):
+                programs[place] += wait(counter, value)
+    grid.run_job(LISTS, {place: commands(*program) for place, program in programs.items()})
+    assert {place: counts(grid, place) for place in everybody} == due
+
+
+def test_every_signal_counts_once(grid: Grid) -> None:
+    """A lost one would be waited for until the watchdog; one too many shows in the end."""
+    for number in range(12):
+        exchange(grid, python_rng(f"exchange {number}"))
+
+
+def test_who_waits_for_a_signal_is_named(grid: Grid) -> None:
+    """Waiting for one more than were sent ends in a hang that says so."""
+    first, last = places(grid)[0], places(grid)[-1]
+    n = 9
+    sends: Program = [(Opcode.SIGNAL, signal(first, last, _SIGNALS))] * n
+    lists = {place: commands() for place in places(grid)}
+    lists |= {first: commands(*sends), last: commands(*wait(_SIGNALS, n))}
+    grid.run_job(LISTS, lists)
+    lists[last] = commands(*wait(_SIGNALS, n + 1))
+    with pytest.raises(JobHang, match=rf"until counter {_SIGNALS} reaches {n + 1}; it is {n}\n"):
+        grid.run_job(LISTS, lists, stall_limit=2_000)
+    exchange(grid, python_rng("after a hang"))
+
+
+@pytest.mark.parametrize("row_column", [(CONFIG.rows, 0), (0, CONFIG.cols), (15, 15)])
+def test_a_signal_for_nobody_traps(grid: Grid, row_column: Place) -> None:
+    """The sentence names sender, tag and place; the others go on, the chip is usable."""
+    sender = places(grid)[1]
+    nowhere = (Opcode.SIGNAL, {"tag": 77, **signal(sender, row_column, 1)})
+    lists = {place: commands() for place in places(grid)}
+    with pytest.raises(JobError) as error:
+        grid.run_job(LISTS, lists | {sender: commands(nowhere, *wait(2, 1))})
+    row, column = (value % 16 for value in row_column)
+    assert str(error.value).endswith(
+        "CP trapped (tag 77): the signal is for an element that is not there"
+        f" (row {row}, column {column})."
+    )
+    assert f"({sender[0]}, {sender[1]})" in str(error.value)
+    exchange(grid, python_rng("after a trap"))
+
+
+def test_signals_of_an_aborted_job_do_not_count_in_the_next(grid: Grid) -> None:
+    """All elements send as fast as they can when the job is aborted; the next one begins at once,
+    and a counter that nobody signals in it stays at 0."""
+    everybody, rng = places(grid), python_rng("abort")
+    for _ in range(6):
+        storm = {
+            place: commands(
+                *[(Opcode.SIGNAL, signal(place, rng.choice(everybody), _SIGNALS))] * 400,
+                *wait(_WAITS, 1),
+            )
+            for place in everybody
+        }
+        grid.start(LISTS, storm)
+        grid.port.run(rng.randint(100, 700))
+        grid.abort(everybody)
+        with pytest.raises(JobError, match="aborted"):
+            grid.wait(0, everybody)
+        quiet = {place: commands(*wait(_WAITS, 1)) for place in everybody}
+        first = everybody[0]
+        late: Program = [(Opcode.SIGNAL, signal(first, to, _WAITS)) for to in everybody]
+        grid.run_job(LISTS, quiet | {first: commands(*late, *wait(_WAITS, 1))})
+        assert [counts(grid, place)[_SIGNALS] for place in everybody] == [0] * len(everybody)
+
+
+def test_sub_grids_have_signals_of_their_own(grid: Grid) -> None:
+    """Two jobs at once, whose elements signal each other, and those of the other job: those are of
+    another run, so they count nowhere."""
+    rows = [[place for place in places(grid) if place[0] % 2 == part] for part in (0, 1)]
+    for number, (mine, others) in enumerate((rows, rows[::-1])):
+        lists = {}
+        for place in mine:
+            program: Program = [(Opcode.SIGNAL, signal(place, to, 1)) for to in others] * 5
+            program += [(Opcode.SIGNAL, signal(place, to, 1)) for to in mine] * 7
+            lists[place] = commands(*program, *wait(1, 7 * len(mine)))
+        grid.start(LISTS + 0x4000 * number, lists, job=number)
+    for number, mine in enumerate(rows):
+        grid.wait(number, mine)
+        assert [counts(grid, place)[1] for place in mine] == [7 * len(mine)] * len(mine)

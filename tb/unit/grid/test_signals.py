@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signal lanes of a small grid: each signal once to the element that is meant, in its run only."""
+
+import itertools
+from typing import Any
+
+import cocotb
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
+
+from hw.arch.commands import Opcode
+from hw.arch.traps import Trap, trap_sentence
+from hw.arch.units import Unit
+from hw.grid.signal_guard import SignalGuard
+from hw.grid.signal_node import RunPhase, SignalNode
+from hw.grid.signal_switch import SignalSwitch
+from hw.iface.pe import Completion
+from tb.common.coverage import cover_trap
+from tb.common.runner import run_bench
+from tb.common.seeds import bench_parameters, python_rng
+from tb.common.stream import BACK_PRESSURE, Bench, check_equal
+
+ROWS, COLUMNS = 2, 3
+PLACES = list(itertools.product(range(ROWS), range(COLUMNS)))
+PREPARES, WORKS = 1, 2
+
+
+class Signals(wiring.Component):
+    """The nodes of all elements, between their lanes and the switch; one row may be left out."""
+
+    def __init__(self, *, has_spare_row: bool) -> None:
+        self.has_spare_row = has_spare_row
+        ports: dict[str, Any] = {"left_out": In(4)}
+        for row, column in PLACES:
+            ports |= {
+                f"sent{row}_{column}": In(stream.Signature(Completion)),
+                f"received{row}_{column}": Out(stream.Signature(Completion)),
+                f"phase{row}_{column}": In(RunPhase),
+            }
+        super().__init__(ports)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.switch = switch = SignalSwitch(
+            rows=ROWS, n_positions=COLUMNS, has_spare_row=self.has_spare_row
+        )
+        if self.has_spare_row:
+            m.d.comb += switch.left_out.eq(self.left_out)
+        for lane in range(ROWS + self.has_spare_row):
+            nodes = [SignalNode(n_positions=COLUMNS) for _ in range(COLUMNS)]
+            down, up = switch.down[lane], switch.up[lane]
+            for column, node in enumerate(nodes):
+                m.submodules[f"node{lane}_{column}"] = node
+                wiring.connect(m, down, node.down_i)
+                wiring.connect(m, node.up_o, up)
+                down, up = node.down_o, node.up_i
+                m.d.comb += [
+                    node.here.eq(1 << column),
+                    node.weight.eq(COLUMNS - 1 - column),
+                    node.heard.eq(1),
+                ]
+                for row in range(ROWS):
+                    self._connect(m, lane, row, column, node)
+            m.d.comb += down.ready.eq(1)
+        return m
+
+    def _connect(self, m: Module, lane: int, row: int, column: int, node: SignalNode) -> None:
+        """A node of a row of tiles is that of a used row."""
+        sent = getattr(self, f"sent{row}_{column}")
+        received = getattr(self, f"received{row}_{column}")
+        here = (row + (~(self.left_out > row) if self.has_spare_row else 0)) == lane
+        with m.If(here):
+            m.d.comb += [
+                node.sent.valid.eq(sent.valid),
+                node.sent.payload.eq(sent.payload),
+                sent.ready.eq(node.sent.ready),
+                received.valid.eq(node.received.valid),
+                received.payload.eq(node.received.payload),
+                node.received.ready.eq(received.ready),
+                node.phase.eq(getattr(self, f"phase{row}_{column}")),
+            ]
+
+
+class Device:
+    """The lanes, and elements that the test plays."""
+
+    def __init__(self, dut: Any, pauses: str = "none") -> None:
+        self.dut, self.bench, self.rng = dut, Bench(dut), python_rng("signals")
+        source, sink = BACK_PRESSURE[pauses]
+        self.sent = {
+            at: self.bench.source(f"sent{at[0]}_{at[1]}", Completion, source()) for at in PLACES
+        }
+        self.received = {
+            at: self.bench.sink(f"received{at[0]}_{at[1]}", Completion, sink()) for at in PLACES
+        }
+        dut["left_out"].value = bench_parameters()["left_out"]
+        for at in PLACES:
+            self.phase(at, 5, WORKS)
+
+    def phase(self, at: tuple[int, int], run: int, state: int) -> None:
+        """What an element is doing."""
+        self.dut[f"phase{at[0]}_{at[1]}"].value = run | state << 8
+
+    def signal(self, at: tuple[int, int], counter: int | None = None) -> dict[str, int]:
+        """A signal for an element, of a random counter."""
+        number = self.rng.randrange(32) if counter is None else counter
+        place = {"signal_row": at[0], "signal_col": at[1]}
+        return {"tag": self.rng.getrandbits(16), "signal_en": 1, "signal_counter": number, **place}
+
+
+def counters(items: list[dict[str, Any]]) -> list[int]:
+    """Counters of signals, in order."""
+    return [item["signal_counter"] for item in items]
+
+
+@cocotb.test()
+async def each_signal_arrives_once(dut: Any) -> None:
+    """All elements signal all others at once; order is kept between any two that have a counter
+    range of their own."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.bench.start()
+    expected: dict[tuple[int, int], list[int]] = {at: [] for at in PLACES}
+    for number, sender in enumerate(PLACES):
+        for _ in range(60):
+            to = device.rng.choice(PLACES)
+            signal = device.signal(to, number * 5 + device.rng.randrange(5))
+            device.sent[sender].send(signal)
+            expected[to].append(signal["signal_counter"])
+    for at in PLACES:
+        found = counters(await device.received[at].receive(len(expected[at])))
+        for number in range(len(PLACES)):
+            of_one = [[c for c in some if c // 5 == number] for some in (found, expected[at])]
+            check_equal(*of_one, f"signal of {PLACES[number]} at {at}")
+    await device.bench.wait(30)
+    assert sum(len(sink.items) for sink in device.received.values()) == 60 * len(PLACES)
+
+
+@cocotb.test()
+async def latency_and_rate_are_the_documented_ones(dut: Any) -> None:
+    """(h + 1) + 2 + (g + 1) cycles; a signal per cycle from each row and to each row."""
+    device, n = Device(dut), 40
+    await device.bench.start()
+    for sender, to in itertools.product(PLACES, repeat=2):
+        device.sent[sender].send(device.signal(to))
+        await device.received[to].receive(1)
+        took = device.received[to].cycles[-1] - device.sent[sender].cycles[-1]
+        assert took == (sender[1] + 1) + SignalSwitch.latency + (to[1] + 1)
+    for sender in PLACES:
+        device.sent[sender].send_all([device.signal((1 - sender[0], 2))] * n)
+    for to in ((0, 2), (1, 2)):
+        await device.received[to].receive(COLUMNS * n)
+        cycles = device.received[to].cycles[-COLUMNS * n :]
+        assert cycles[-1] - cycles[0] == COLUMNS * n - 1
+
+
+@cocotb.test()
+async def signals_of_other_runs_disappear(dut: Any) -> None:
+    """Those of a failed job, at an element that works for another one, that prepares for another
+    one, or that rests."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.bench.start()
+    for run, state in ((6, WORKS), (4, WORKS), (6, PREPARES), (5, 0), (6, 0)):
+        device.phase((1, 1), run, state)
+        others = [at for at in PLACES if at != (1, 1)]
+        for sender in others:
+            device.sent[sender].send_all([device.signal((1, 1))] * 9)
+        for sender in others:
+            await device.sent[sender].drained()
+        await device.bench.wait(60)
+        device.phase((1, 1), 5, WORKS)
+        await device.bench.wait(20)
+        assert not device.received[1, 1].items
+    device.sent[0, 0].send(device.signal((1, 1), 7))
+    assert counters(await device.received[1, 1].receive(1)) == [7]
+
+
+@cocotb.test()
+async def signals_wait_for_an_element_that_prepares(dut: Any) -> None:
+    """And are all there once its job runs; those between other rows pass meanwhile."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.bench.start()
+    device.phase((0, 1), 5, PREPARES)
+    device.sent[1, 0].send_all([device.signal((0, 1), number) for number in range(12)])
+    await device.bench.wait(60)
+    assert not device.received[0, 1].items
+    device.sent[0, 0].send_all([device.signal((1, 2), number) for number in range(12)])
+    assert counters(await device.received[1, 2].receive(12)) == list(range(12))
+    device.phase((0, 1), 5, WORKS)
+    assert counters(await device.received[0, 1].receive(12)) == list(range(12))
+
+
+@cocotb.test()
+async def reset_in_the_middle_drops_what_is_on_its_way(dut: Any) -> None:
+    """Then signals pass."""
+    device = Device(dut)
+    await device.bench.start()
+    device.phase((0, 2), 5, PREPARES)
+    device.sent[1, 1].send_all([device.signal((0, 2))] * 9)
+    await device.bench.wait(20)
+    await device.bench.reset()
+    device.phase((0, 2), 5, WORKS)
+    await device.bench.wait(20)
+    assert not device.received[0, 2].items
+    device.sent[1, 1].send(device.signal((0, 2), 3))
+    assert counters(await device.received[0, 2].receive(1)) == [3]
+
+
+@pytest.mark.parametrize("left_out", [None, 1])
+@pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
+def test_signals(back_pressure: str, left_out: int | None) -> None:
+    """Under one kind of pauses; without a spare row, and with the one in the middle left out."""
+    run_signals(back_pressure, left_out)
+
+
+@pytest.mark.parametrize("left_out", [0, 2])
+def test_an_outer_row_is_left_out(left_out: int) -> None:
+    """It moves lanes, which pauses do not see."""
+    run_signals("none", left_out)
+
+
+def run_signals(back_pressure: str, left_out: int | None) -> None:
+    """All tests on one kind of lanes."""
+    run_bench(
+        Signals(has_spare_row=left_out is not None),
+        name=f"grid_signals{'' if left_out is None else '_spare'}",
+        test_module=__name__,
+        parameters={"back_pressure": back_pressure, "left_out": left_out or 0},
+    )
+
+
+def simulate(guard: SignalGuard, bench: Any) -> None:
+    """Run a bench on a guard."""
+    simulator = Simulator(guard)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def test_signals_for_nobody_trap_and_disappear() -> None:
+    """Every place of 16 x 16 that the grid has passes, any other one is taken at once; the first is
+    kept as the error."""
+    guard = SignalGuard(rows=ROWS, columns=COLUMNS)
+
+    async def bench(context: Any) -> None:
+        for row, column in itertools.product(range(16), repeat=2):
+            exists = (row, column) in PLACES
+            fields = {"signal_row": row, "signal_col": column, "tag": 300 + row}
+            context.set(guard.i.payload, fields)
+            for valid, ready in itertools.product((0, 1), repeat=2):
+                context.set(guard.i.valid, valid)
+                context.set(guard.o.ready, ready)
+                assert context.get(guard.o.valid) == (valid and exists)
+                assert context.get(guard.i.ready) == (ready or not exists)
+                await context.tick()
+            if (row, column) <= (0, COLUMNS - 1):
+                assert not context.get(guard.trap.valid)
+        trap = context.get(guard.trap)
+        assert (trap.valid, trap.cause, trap.unit) == (1, Trap.NO_ELEMENT, Unit.CP)
+        assert trap.opcode == Opcode.SIGNAL
+        cover_trap(trap.as_bits())
+        assert trap_sentence(trap.cause, trap.unit, trap.opcode, trap.tag, trap.info) == (
+            "CP trapped (tag 300): the signal is for an element that is not there (row 0,"
+            f" column {COLUMNS})."
+        )
+
+    simulate(guard, bench)
+
+
+def test_no_position_is_refused() -> None:
+    """Nobody could be meant."""
+    with pytest.raises(ValueError) as error:
+        SignalNode(n_positions=0)
+    assert str(error.value) == "SignalNode n_positions must be at least 1, not 0."
