@@ -39,8 +39,9 @@ def grid() -> Iterator[Grid]:
 @pytest.mark.parametrize("dtype", list(TYPES.values()), ids=str)
 def test_every_cut_is_exact(grid: Grid, dtype: np.dtype, k_parts: int, held_blocks: int) -> None:
     """Ragged edges on every side; would break if elements of a chain sent and took their sums in
-    different orders, or B were given up before the last row of blocks."""
-    for shape in ((33, 41, 70), (64, 64, 64), (9, 9, 9), (100, 60, 40)):
+    different orders, B were given up before the last row of blocks, or A of the only row before
+    the last column."""
+    for shape in ((33, 41, 70), (64, 64, 64), (9, 9, 9), (100, 60, 40), (15, 150, 90)):
         check_product(grid, shape, dtype, k_parts=k_parts, held_blocks=held_blocks)
 
 

@@ -78,7 +78,8 @@ def multiply(
 def multiply_held(
     sizes: Sizes, rows: Span, columns: Span, part: range, *, is_last: bool
 ) -> tuple[Opcode, Fields]:
-    """One MML over a row of blocks: A stays to its end, B until the last row has passed."""
+    """One MML over a row of blocks: A stays to its end, B until the last row has passed; of one
+    row alone no B stays."""
     opcode, fields = multiply(sizes, rows, columns, part, columns.count)
     a_step, b_step = sizes.a_step_bytes(rows.size), sizes.b_step_bytes(columns.tiles)
     panel = len(part) * b_step
@@ -86,8 +87,10 @@ def multiply_held(
         "a_stride3": a_step // sizes.word,
         "a_adv_level": 5,
         "a_adv": len(part) * a_step // UNIT,
-        "b_stride3": b_step // sizes.word,
     }
+    if sizes.holds_a:
+        return opcode, fields
+    fields["b_stride3"] = b_step // sizes.word
     # In the last row each panel is given up as soon as it was used.
     b_last = {"b_adv_level": 4, "b_adv": panel // UNIT}
     return opcode, fields | (

@@ -23,8 +23,9 @@ class Sizes:
     problem : GemmProblem
         What to compute.
     held_blocks : int
-        Column blocks whose B stays in local memory while all rows pass; see `most_held_blocks`.
-        0: operands are fetched for one column of blocks at a time.
+        Column blocks whose B stays in local memory while all rows pass; of one row of blocks it
+        is A that stays, and B passes. See `most_held_blocks`. 0: operands are fetched for one
+        column of blocks at a time.
 
     Raises
     ------
@@ -73,7 +74,9 @@ class Sizes:
         self._place_vectors()
         a_step, b_step = self.a_step_bytes(rows), self.b_step_bytes(self.n_tiles)
         panel = self.k_steps * b_step
-        if self.held_blocks:
+        if self.holds_a:
+            self._hold_a(a_step, b_step)
+        elif self.held_blocks:
             self._hold(block, a_step, panel)
         else:
             self._share(rows, a_step, b_step, panel)
@@ -93,6 +96,28 @@ class Sizes:
         b_bytes = min(2 * panel, left * 5 // 8) if self.resident else left // 2
         self.b_bytes = b_bytes // UNIT * UNIT
         self.a_bytes = (left - self.b_bytes) // UNIT * UNIT
+
+    @property
+    def _is_one_row(self) -> bool:
+        """Whether there is one row of blocks, so that no B is used twice."""
+        return self.problem.m <= self.m_tiles * self.tile
+
+    @property
+    def holds_a(self) -> bool:
+        """Whether A stays, and B passes."""
+        return self.held_blocks > 0 and self._is_one_row
+
+    def _hold_a(self, a_step: int, b_step: int) -> None:
+        """A of the row of blocks, twice if that leaves enough for B: the next region's comes while
+        this one's is in use."""
+        if self.problem.to_south:
+            self.out_bytes = 0
+        self.resident, self.most_column_blocks = False, self.held_blocks
+        left, a_bytes = self.pe.ls.size_bytes - self.out_bytes, self.k_steps * a_step
+        self.a_bytes = 2 * a_bytes if 4 * a_bytes <= left else a_bytes
+        self.b_bytes = (left - self.a_bytes) // UNIT * UNIT
+        if self.vector_bytes or len(self.k_parts) > 1 or self.b_bytes < 2 * b_step:
+            raise ValueError(f"A of {self.k_steps} steps of K does not fit.")
 
     def _hold(self, block: int, a_step: int, panel: int) -> None:
         """B of `held_blocks` columns of blocks; A of one row of blocks, and some of the next."""
@@ -125,11 +150,17 @@ class Sizes:
         self.vector_bytes = 2 * self.most_column_blocks * block
 
     def most_held_blocks(self) -> int:
-        """The most column blocks whose B can be held, up to all; 0 where holding is no use."""
+        """The most column blocks whose B can be held, up to all, or with which A can; 0 where
+        holding is no use."""
         if self.vector_bytes or len(self.k_parts) > 1:
             return 0
         rows, columns = self.m_tiles * self.tile, self.n_tiles * self.tile
         block = rows * columns * self.problem.out_bytes
+        if self._is_one_row:
+            a_bytes = self.k_steps * self.a_step_bytes(rows)
+            fits = a_bytes + 2 * self.b_step_bytes(self.n_tiles) + 2 * block
+            n_blocks = math.ceil(self.problem.n / columns)
+            return min(n_blocks, MOST) if n_blocks > 1 and fits <= self.pe.ls.size_bytes else 0
         panel = self.k_steps * self.b_step_bytes(self.n_tiles)
         left = self.pe.ls.size_bytes - block - self._least_a_bytes(self.a_step_bytes(rows))
         return max(0, min(left // panel, math.ceil(self.problem.n / columns)))
