@@ -13,6 +13,7 @@ __all__ = [
     "COUNTER_BASE",
     "ELEMENT_REGISTERS",
     "GRID_REGISTERS",
+    "HOST_PLACE",
     "N_GROUPS",
     "N_JOBS",
     "PAGE_BITS",
@@ -192,6 +193,8 @@ class ControlPage(enum.IntEnum):
 N_JOBS = 4
 """Jobs that a grid can tell apart; each may run on a sub-grid of its own."""
 
+HOST_PLACE = (15, 15)
+"""Row and column of a signal that is for the host's mailbox, not for an element."""
 N_GROUPS = 4
 """Multicast groups of a row of elements, and of a column; jobs side by side use different ones."""
 
@@ -218,6 +221,9 @@ ELEMENT_REGISTERS: dict[str, Register] = {
                " waits, live"),
             _R("WAIT_STATE", 0x0D4, "ro", "the state that it is in, so what it waits for; 0: none"
                " waits"),
+            _R("SIGNAL", 0x0D8, "wo", "write a counter's number: increment that counter of the job"
+               " that runs, or is about to; without a job nothing happens. One that is about to run"
+               " keeps up to eight"),
             *(
                 _R(f"MULTICAST{group}", 0x0E0 + 4 * group, "rw", f"members of group {group}:"
                    " columns for the element's row | rows for its column << 16, a bit each; to be"
@@ -258,6 +264,25 @@ GRID_REGISTERS: dict[str, Register] = {
             _R("GRID_LEFT_OUT", 0x13C, "rw", "row of tiles that is left out, after reset the last;"
                " only members with a spare row have it. To be written while no element is read; a"
                " write is dropped once a job has started, and for a row that is not there"),
+            _R("MAILBOX", 0x1A0, "ro", "oldest message of an element: counter | column << 8 | row"
+               " << 16 | lost << 30 | 1 << 31; bit 31 is 0 while there is none, `lost` is 1 when"
+               " one came while 16 waited"),
+            _R("MAILBOX_POP", 0x1A4, "wo", "write 1: drop the oldest message; write 2: clear"
+               " `lost`"),
+            _R("MAILBOX_IRQ", 0x1A8, "rw", "1: the interrupt is high while a message waits"),
+            _R("DMA_HOST_LO", 0x1C0, "rw", "address in the host's memory, bits 31:0"),
+            _R("DMA_HOST_HI", 0x1C4, "rw", "bits 39:32"),
+            _R("DMA_CHIP_LO", 0x1C8, "rw", "address in SRAM or DRAM, bits 31:0"),
+            _R("DMA_CHIP_HI", 0x1CC, "rw", "bits 39:32"),
+            _R("DMA_BYTES", 0x1D0, "rw", "bytes to copy, any number but 0; both addresses are"
+               " multiples of a line"),
+            _R("DMA_START", 0x1D4, "wo", "write 1: copy from the host's memory to the chip's; 2:"
+               " back; ignored while a transfer runs"),
+            _R("DMA_STATE", 0x1D8, "ro", "0 idle, 1 busy, 2 done, 3 error | cause << 8: 1"
+               " misaligned or no bytes, 2 refused by the host's memory, 3 by the chip's, 4 poison"
+               " was read"),
+            _R("DMA_IRQ", 0x1DC, "rw", "1: the interrupt is high from the end of a transfer to the"
+               " start of the next"),
             _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended raises the interrupt", _ALL),
             *(
                 register

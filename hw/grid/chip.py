@@ -9,12 +9,15 @@ from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from hw.arch.address_map import ADDRESS_BITS
+from hw.chip.dma_engine import DmaEngine
+from hw.chip.dram_bridge import DramBridge
 from hw.chip.host_port import HostPort
 from hw.chip.memory_control import connect_memories
 from hw.config.tree import ChipConfig
 from hw.grid.cache_control import connect_caches
 from hw.grid.control import GRID_CONTROL_BITS, GridControl
-from hw.grid.geometry import HOST_ID_WIDTH, HOST_READ_SLOTS, GridGeometry
+from hw.grid.geometry import DMA_SLOTS, HOST_ID_WIDTH, HOST_READ_SLOTS, GridGeometry
 from hw.grid.link_guard import LINKS
 from hw.grid.side import GridSide
 from hw.grid.signal_switch import SignalSwitch
@@ -48,6 +51,8 @@ class GridChip(wiring.Component):
     Members
     -------
     host : In(Axi4Port), `link_bytes` wide. dram0, ... : Out(Axi4Port), the DRAM channels.
+    host_memory : Out(Axi4Port), memory of the host that its DMA engine reads and writes; as wide as
+        a DRAM channel.
     irq : Out(1), high while a job that GRID_WAIT names is done.
     trace0_0, ... : Out(TracePort()), what the elements' units and buffers do, by row and column.
     lanes_w, ... : Out(LaneTrace), what passes on the lanes of each side.
@@ -68,6 +73,16 @@ class GridChip(wiring.Component):
             local_bytes=config.pe.ls.size_bytes,
             control_bits=GRID_CONTROL_BITS,
             read_slots=HOST_READ_SLOTS,
+        )
+        self._dma = DmaEngine(link_bytes=geometry.link_bytes, slots=DMA_SLOTS)
+        self._dma_bridge = DramBridge(
+            link_bytes=geometry.link_bytes,
+            beat_bytes=config.dram.bytes_per_cycle,
+            read_tag_width=self._dma.tag_width,
+            write_tag_width=self._dma.tag_width,
+            size_bytes=1 << ADDRESS_BITS,
+            read_slots=DMA_SLOTS,
+            write_slots=DMA_SLOTS,
         )
         self._sides = {side: GridSide(geometry=geometry, side=side) for side in geometry.sides}
         self._control = GridControl(
@@ -96,6 +111,7 @@ class GridChip(wiring.Component):
                     f"dram{number}": side.signature.members[f"axi{number}"]
                     for number, side in self._channels.items()
                 },
+                "host_memory": self._dma_bridge.signature.members["axi"],
                 "irq": Out(1),
                 **self._trace_members(),
             }
@@ -143,15 +159,21 @@ class GridChip(wiring.Component):
         return m
 
     def _elaborate_host(self, m: Module) -> None:
-        """The host's lanes."""
-        for name, answer, kind, master in (
-            ("read", "line", MemoryReadPort, self._host.read),
-            ("write", "ack", MemoryWritePort, self._host.write),
+        """The host's lanes, which its DMA engine uses too, and that one's way to its memory."""
+        m.submodules.dma, m.submodules.dma_bridge = self._dma, self._dma_bridge
+        for name in ("read", "write"):
+            wiring.connect(m, getattr(self._dma, f"host_{name}"), getattr(self._dma_bridge, name))
+        wiring.connect(m, self._dma_bridge.axi, wiring.flipped(self.host_memory))
+        wiring.connect(m, self._control.dma, self._dma.control)
+        geometry, dma = self.geometry, self._dma
+        for name, answer, kind, widths in (
+            ("read", "line", MemoryReadPort, geometry.host_reads),
+            ("write", "ack", MemoryWritePort, geometry.host_writes),
         ):
-            width = len(master.request.payload.tag)
-            tap = Tap(geometry=self.geometry, port=kind, tag_widths=(width,))
+            tap = Tap(geometry=geometry, port=kind, tag_widths=widths)
             m.submodules[f"host_{name}s"] = tap
-            wiring.connect(m, master, tap.master0)
+            wiring.connect(m, getattr(self._host, name), tap.master0)
+            wiring.connect(m, getattr(dma, f"chip_{name}"), tap.master1)
             for number, side in enumerate(self._sides.values()):
                 wiring.connect(m, tap.request[number], getattr(side, name)[-1])
                 wiring.connect(m, getattr(side, answer)[-1], tap.answer[number])
@@ -259,6 +281,7 @@ class GridChip(wiring.Component):
             n_positions=geometry.n_positions,
             has_spare_row=geometry.has_spare_row,
         )
+        wiring.connect(m, switch.host, self._control.messages)
         if geometry.has_spare_row:
             m.d.comb += switch.left_out.eq(self._control.left_out)
         for row in range(geometry.rows):

@@ -22,13 +22,16 @@ from hw.chip.memory_control import elaborate_memory_control, memory_control_memb
 from hw.chip.registers import RegisterFile
 from hw.grid.cache_control import LIVE_CACHE_REGISTERS, elaborate_cache_control
 from hw.grid.control_flits import Report, access_layout, check_grid, report_layout
+from hw.grid.dma_control import elaborate_dma_control
 from hw.grid.jobs import GridJobs
-from hw.grid.signal_flits import RUN_BITS
+from hw.grid.mailbox import Mailbox
+from hw.grid.signal_flits import RUN_BITS, message_layout
 from hw.grid.spare_row import ROW_BITS
 from hw.grid.traffic import TrafficCounters, TrafficPort
 from hw.grid.watchdog import Watchdog
 from hw.iface.cache import CacheControlPort
 from hw.iface.control import ControlPort
+from hw.iface.dma import DmaControlPort
 
 __all__ = ["GRID_CONTROL_BITS", "GridControl"]
 
@@ -49,9 +52,10 @@ class GridControl(wiring.Component):
     its row; a write to page SELECTED goes along all selected rows at once, to the selected columns.
     JOB_START there starts a job on them: `GridJobs` follows it. One that `GridJobs` does not allow
     is dropped, as is one on the page of a single element. Elements get the start's number, the run,
-    beside the job's. `irq` is high while a job that GRID_WAIT names is done, and when the watchdog
-    has expired. GRID_SNAPSHOT goes to the sides and, as SNAPSHOT, along all rows. Pages of elements
-    that do not exist read zero.
+    beside the job's. `irq` is high while a job that GRID_WAIT names is done, when the watchdog has
+    expired, and while a message waits, or once a DMA transfer has ended, if MAILBOX_IRQ, DMA_IRQ
+    say so. GRID_SNAPSHOT goes to the sides and,
+    as SNAPSHOT, along all rows. Pages of elements that do not exist read zero.
 
     Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
     the element's answer is back, one of page TRAFFIC after 3 cycles, of a page that is nobody's
@@ -78,6 +82,8 @@ class GridControl(wiring.Component):
     irq : Out(1).
     moved : In(rows), an element of the row makes progress.
     traffic : Out(TrafficPort()).array(n_sides), traffic counters of the sides.
+    dma : Out(DmaControlPort()).
+    messages : In(stream.Signature(message_layout())), see `Mailbox`.
     left_out : Out(4), the row of tiles that is left out; has_started : Out(1), a job has, since
         reset; only if `has_spare_row`.
     cache : Out(cache), if there are caches.
@@ -127,6 +133,8 @@ class GridControl(wiring.Component):
                 "irq": Out(1),
                 "moved": In(rows),
                 "traffic": Out(TrafficPort()).array(n_sides),
+                "dma": Out(DmaControlPort()),
+                "messages": In(stream.Signature(message_layout())),
                 **(self._spare_members() if has_spare_row else {}),
                 **({"cache": Out(cache)} if cache is not None else {}),
                 **memory_control_members(count_width),
@@ -178,6 +186,7 @@ class GridControl(wiring.Component):
 
     def _elaborate_progress(self, m: Module, registers: RegisterFile, jobs: GridJobs) -> None:
         """Whether anything moves, and who is told when jobs end or nothing does."""
+        mailbox = self._elaborate_mailbox(m, registers)
         m.submodules.watchdog = watchdog = Watchdog(rows=self.rows, columns=self.columns)
         progress = Signal(32)
         m.d.sync += progress.eq(progress + self.moved.any())
@@ -188,8 +197,24 @@ class GridControl(wiring.Component):
             watchdog.restart.eq(registers.grid_watchdog_write),
             watchdog.works.eq(jobs.busy),
             watchdog.moved.eq(self.moved.any()),
-            self.irq.eq((jobs.done & registers.grid_wait).any() | watchdog.hang.valid),
+            self.irq.eq(
+                (jobs.done & registers.grid_wait).any()
+                | watchdog.hang.valid
+                | (mailbox.waits & registers.mailbox_irq[0])
+                | elaborate_dma_control(m, self.dma, registers)
+            ),
         ]
+
+    def _elaborate_mailbox(self, m: Module, registers: RegisterFile) -> Mailbox:
+        """Messages of elements."""
+        m.submodules.mailbox = mailbox = Mailbox()
+        wiring.connect(m, wiring.flipped(self.messages), mailbox.i)
+        m.d.comb += [
+            registers.mailbox_read.eq(mailbox.shown),
+            mailbox.pop.eq(registers.mailbox_pop_write & registers.written[0]),
+            mailbox.clear.eq(registers.mailbox_pop_write & registers.written[1]),
+        ]
+        return mailbox
 
     def _elaborate_left_out(self, m: Module, registers: RegisterFile, jobs: GridJobs) -> None:
         """The row that is left out, which no job has seen otherwise."""

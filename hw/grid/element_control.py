@@ -26,6 +26,7 @@ __all__ = ["JOBS_QUEUED", "GridElementControl"]
 
 JOBS_QUEUED = 2
 """Jobs that an element has at a time: one that runs, one that waits."""
+_SIGNALS_KEPT = 8
 _JOB_AT = 8  # bit of JOB_START at which the job's number begins
 _RUN_AT = 16  # and that of the run, which the chip adds
 
@@ -54,6 +55,7 @@ class GridElementControl(ElementControl):
     groups : Out(32).array(N_GROUPS), the MULTICAST registers.
     has_failed : Out(1), its last job failed, or is about to; until the next one starts.
     phase : Out(RunPhase), the job for which the element takes signals.
+    signal : Out(stream.Signature(5)), counters that the host signals.
     Others: see `ElementControl`.
     """
 
@@ -70,6 +72,7 @@ class GridElementControl(ElementControl):
                 "groups": Out(32).array(N_GROUPS),
                 "has_failed": Out(1),
                 "phase": Out(RunPhase),
+                "signal": Out(stream.Signature(5)),
             },
         )
 
@@ -87,6 +90,14 @@ class GridElementControl(ElementControl):
         ]
         for number, group in enumerate(self.groups):
             m.d.comb += group.eq(getattr(self.registers, f"multicast{number}"))
+        # The host's writes to one register are eight cycles apart, so the element keeps up; those
+        # to one that is about to start wait here.
+        m.submodules.signals = signals = StreamFifo(shape=5, depth=_SIGNALS_KEPT)
+        wiring.connect(m, signals.o, wiring.flipped(self.signal))
+        m.d.comb += [
+            signals.i.valid.eq(self.registers.signal_write),
+            signals.i.payload.eq(self.registers.written),
+        ]
         state = self.registers.job_state_read
         m.d.comb += self.has_failed.eq((state == JobState.ABORTING) | (state == JobState.ERROR))
         return m

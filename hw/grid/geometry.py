@@ -3,6 +3,7 @@
 
 from amaranth.lib import data
 
+from hw.arch.csr import HOST_PLACE
 from hw.arch.interleave import Interleave
 from hw.arch.traffic import SideShape, side_shapes
 from hw.chip.host_port import HostPort
@@ -12,12 +13,14 @@ from hw.net.flits import LaneShapes
 from hw.net.sides import Side, n_lanes, place_of_slice
 from hw.pe.pe import ProcessingElement
 
-__all__ = ["HOST_ID_WIDTH", "HOST_READ_SLOTS", "GridGeometry"]
+__all__ = ["DMA_SLOTS", "HOST_ID_WIDTH", "HOST_READ_SLOTS", "GridGeometry"]
 
 HOST_ID_WIDTH = 4
 """Bits of an ID at the host port."""
 HOST_READ_SLOTS = 32
 """Beats that the host may have under way."""
+DMA_SLOTS = 32
+"""Lines that its DMA engine may have under way."""
 
 
 class GridGeometry:
@@ -34,7 +37,7 @@ class GridGeometry:
     config : the member.
 
     Raises: ConfigError when there is one element only, a slice or channel holds less than two
-    lines, or there are more DRAM channels than slices.
+    lines, there are more DRAM channels than slices, or 16 x 16 elements.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -56,6 +59,8 @@ class GridGeometry:
                     f"{name}.size_bytes is {size_bytes}; it must be at least {least}, two lines in"
                     f" each of {n_parts} parts."
                 )
+        if (config.rows - 1, config.cols - 1) == HOST_PLACE:
+            raise ConfigError("rows and cols are 16; a place must be left that means the host.")
         self.config = config
         self.rows, self.used_rows, self.columns = config.built_rows, config.rows, config.cols
         self.has_spare_row = config.spare_rows > 0
@@ -73,11 +78,13 @@ class GridGeometry:
         self.read_masters = (widths["memory_read"], widths["list_read"])
         self.write_masters = (widths["memory_write"],)
         host = HostPort.tag_widths(HOST_READ_SLOTS)
+        dma_tags = (DMA_SLOTS - 1).bit_length()
+        self.host_reads, self.host_writes = (host[0], dma_tags), (host[1], dma_tags)
         self.shapes = LaneShapes(
             link_bytes=self.link_bytes,
             n_positions=self.n_positions,
-            read_tag_width=max(max(self.read_masters) + 1, host[0]),
-            write_tag_width=max(*self.write_masters, host[1]),
+            read_tag_width=max(max(self.read_masters), *self.host_reads) + 1,
+            write_tag_width=max(*self.write_masters, max(self.host_writes) + 1),
         )
         beyond = {"lane": range(self.n_positions)}  # that of the side whose element has asked
         self.corner_read = data.StructLayout({"flit": self.shapes.read, **beyond})

@@ -8,6 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.commands import Opcode
+from hw.arch.csr import HOST_PLACE
 from hw.arch.traps import Trap
 from hw.arch.units import Unit
 from hw.iface.pe import Completion
@@ -17,7 +18,8 @@ __all__ = ["SignalGuard"]
 
 
 class SignalGuard(wiring.Component):
-    """Lets signals for elements of the grid pass; the first for another place is kept as a trap.
+    """Lets signals for elements of the grid and for the host pass; the first for another place is
+    kept as a trap.
 
     Operation: a signal for a place outside of the grid disappears. `trap` names its command's tag,
     and the place as row | column << 8. The command may be any; the trap says SIGNAL.
@@ -44,7 +46,13 @@ class SignalGuard(wiring.Component):
         m = Module()
         signal, exists = self.i.payload, Signal()
         m.d.comb += [
-            exists.eq((signal.signal_row < self.rows) & (signal.signal_col < self.columns)),
+            exists.eq(
+                (signal.signal_row < self.rows) & (signal.signal_col < self.columns)
+                | (
+                    Cat(signal.signal_row, signal.signal_col)
+                    == Cat(Const(at, 4) for at in HOST_PLACE)
+                )
+            ),
             self.o.payload.eq(signal),
             self.o.valid.eq(self.i.valid & exists),
             self.i.ready.eq(self.o.ready | ~exists),

@@ -3,12 +3,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.grid.signal_flits import RUN_BITS, received_layout, sent_layout
 from hw.iface.pe import Completion
+from hw.lib.arbiter import RoundRobinArbiter
 from hw.net.lane_hop import LaneHop
 from hw.net.merge_hop import MergeHop
 
@@ -31,7 +32,8 @@ class SignalNode(wiring.Component):
     Operation: signals that the element sends carry the run of its job. One that comes is for the
     element if it is of the same run, and waits while the element gets ready for that; others, of
     jobs that failed with signals under way, disappear. Getting ready waits for memory alone, so a
-    lane is never kept by what a signal could bring about.
+    lane is never kept by what a signal could bring about. The host's signals are for whatever job
+    runs or is about to, and disappear without one; both kinds take turns.
 
     Timing: 1 cycle from the element to the lane, 1 from the lane to the element, 1 to the next
     stage. A signal per cycle in each direction.
@@ -48,6 +50,8 @@ class SignalNode(wiring.Component):
     heard : In(1), whether what the element sends enters the lane; if not it waits.
     up_i, up_o : In, Out(stream.Signature(sent_layout())), towards W.
     down_i, down_o : In, Out(stream.Signature(received_layout(n_positions))), from W.
+    position : In(range(n_positions)), the element's column; constant.
+    rung : In(stream.Signature(5)), counters that the host signals.
     sent : In(stream.Signature(Completion)), signals of the element; row and column are those of
         the element that is meant.
     received : Out(stream.Signature(Completion)), signals for the element.
@@ -63,6 +67,8 @@ class SignalNode(wiring.Component):
         super().__init__(
             {
                 "here": In(n_positions),
+                "position": In(range(n_positions)),
+                "rung": In(stream.Signature(5)),
                 "weight": In(range(n_positions + 1)),
                 "phase": In(RunPhase),
                 "heard": In(1, init=1),
@@ -82,6 +88,8 @@ class SignalNode(wiring.Component):
         for lane, name in ((up, "up"), (down, "down")):
             wiring.connect(m, wiring.flipped(getattr(self, f"{name}_i")), lane.i)
             wiring.connect(m, lane.o, wiring.flipped(getattr(self, f"{name}_o")))
+        m.submodules.turns = turns = RoundRobinArbiter(shape=5, n_inputs=2)
+        of_lane, of_host = turns.i
         sent, come, is_mine = self.sent.payload, down.tap.payload, Signal()
         m.d.comb += [
             up.weight.eq(self.weight),
@@ -90,14 +98,23 @@ class SignalNode(wiring.Component):
             up.local.payload.run.eq(self.phase.run),
             up.local.payload.row.eq(sent.signal_row),
             up.local.payload.column.eq(sent.signal_col),
+            up.local.payload.origin.eq(self.position),
             self.sent.ready.eq(up.local.ready & self.heard),
             down.here.eq(self.here),
             is_mine.eq(come.run == self.phase.run),
-            self.received.valid.eq(down.tap.valid & is_mine & self.phase.works),
             self.received.payload.signal_en.eq(1),
-            self.received.payload.signal_counter.eq(come.counter),
-            down.tap.ready.eq(
-                ~is_mine | Mux(self.phase.works, self.received.ready, ~self.phase.prepares)
-            ),
+            self.received.payload.signal_counter.eq(turns.o.payload),
+            self.received.valid.eq(turns.o.valid),
+            turns.o.ready.eq(self.received.ready),
+            of_lane.valid.eq(down.tap.valid & is_mine & self.phase.works),
+            of_lane.payload.eq(come.counter),
+            of_host.valid.eq(self.rung.valid & self.phase.works),
+            of_host.payload.eq(self.rung.payload),
+            down.tap.ready.eq(~is_mine | self._taken(of_lane)),
+            self.rung.ready.eq(self._taken(of_host)),
         ]
         return m
+
+    def _taken(self, turn: Any) -> Value:
+        """Whether a signal for the element goes: counted, or there is no job for it."""
+        return Mux(self.phase.works, turn.ready, ~self.phase.prepares)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Side W's switch between the signal lanes of all rows."""
+"""Side W's switch between the signal lanes of all rows, and to the host's mailbox."""
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Value
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Value, ValueLike
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.grid.signal_flits import received_layout, sent_layout
+from hw.arch.csr import HOST_PLACE
+from hw.grid.signal_flits import message_layout, received_layout, sent_layout
 from hw.grid.spare_row import ROW_BITS, spread_rows
 from hw.net.crosspoint import CrosspointSwitch
 
@@ -15,10 +16,12 @@ __all__ = ["SignalSwitch"]
 
 
 class SignalSwitch(wiring.Component):
-    """Carries each signal from its sender's row to that of the element that is meant.
+    """Carries each signal from its sender's row to that of the element that is meant, or to the
+    host.
 
     Operation: rows and columns in a signal are of the grid that is used; lanes are of rows of
-    tiles. A signal for a row that is not there would wait for ever: `SignalGuard` lets none out.
+    tiles. HOST_PLACE is the host. A signal for a row that is not there would wait for ever:
+    `SignalGuard` lets none out.
 
     Timing: see `CrosspointSwitch`.
 
@@ -32,6 +35,7 @@ class SignalSwitch(wiring.Component):
     -------
     up : In(stream.Signature(sent_layout())).array(rows of tiles).
     down : Out(stream.Signature(received_layout(n_positions))).array(rows of tiles).
+    host : Out(stream.Signature(message_layout())), must always be ready, or elements would wait.
     left_out : In(4), row of tiles that is left out; only if `has_spare_row`.
     """
 
@@ -40,10 +44,13 @@ class SignalSwitch(wiring.Component):
     def __init__(self, *, rows: int, n_positions: int, has_spare_row: bool = False) -> None:
         self.rows, self.n_positions, self.has_spare_row = rows, n_positions, has_spare_row
         self._n_lanes = rows + has_spare_row
+        down = received_layout(n_positions)
+        self._flit = data.StructLayout({**dict(down.members), "origin": 4, "row": 4})
         super().__init__(
             {
                 "up": In(stream.Signature(sent_layout())).array(self._n_lanes),
-                "down": Out(stream.Signature(received_layout(n_positions))).array(self._n_lanes),
+                "down": Out(stream.Signature(down)).array(self._n_lanes),
+                "host": Out(stream.Signature(message_layout())),
                 **({"left_out": In(ROW_BITS)} if has_spare_row else {}),
             }
         )
@@ -51,23 +58,45 @@ class SignalSwitch(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.switch = switch = CrosspointSwitch(
-            shape=received_layout(self.n_positions),
+            shape=self._flit,
             n_inputs=self._n_lanes,
-            n_outputs=self._n_lanes,
+            n_outputs=self._n_lanes + 1,
         )
-        for up, i, target in zip(self.up, switch.i, switch.target, strict=True):
+        for lane, (up, i, target) in enumerate(zip(self.up, switch.i, switch.target, strict=True)):
+            for_host = Cat(up.payload.row, up.payload.column) == Cat(
+                Const(at, 4) for at in HOST_PLACE
+            )
             m.d.comb += [
                 i.valid.eq(up.valid),
                 i.payload.counter.eq(up.payload.counter),
                 i.payload.run.eq(up.payload.run),
                 i.payload.mask.eq(1 << up.payload.column),
-                target.eq(self._lane((Const(1) << up.payload.row)[: self.rows])),
+                i.payload.origin.eq(up.payload.origin),
+                i.payload.row.eq(self._used_row(lane)),
+                target.eq(Mux(for_host, 1 << self._n_lanes, self._lanes_of(up.payload.row))),
                 up.ready.eq(i.ready),
             ]
-        for o, down in zip(switch.o, self.down, strict=True):
-            wiring.connect(m, o, wiring.flipped(down))
+        for o, down in zip(switch.o, self.down, strict=False):
+            m.d.comb += [
+                down.valid.eq(o.valid),
+                down.payload.eq(Value.cast(o.payload)[: Value.cast(down.payload).shape().width]),
+                o.ready.eq(down.ready),
+            ]
+        told, host = switch.o[-1], self.host
+        m.d.comb += [
+            host.valid.eq(told.valid),
+            host.payload.counter.eq(told.payload.counter),
+            host.payload.column.eq(told.payload.origin),
+            host.payload.row.eq(told.payload.row),
+            told.ready.eq(host.ready),
+        ]
         return m
 
-    def _lane(self, row: Value) -> Value:
-        """Of a used row, one-hot, its lane."""
-        return spread_rows(row, self.left_out) if self.has_spare_row else row
+    def _lanes_of(self, row: Value) -> Value:
+        """One-hot lane of a used row."""
+        one_hot = (Const(1) << row)[: self.rows]
+        return spread_rows(one_hot, self.left_out) if self.has_spare_row else one_hot
+
+    def _used_row(self, lane: int) -> ValueLike:
+        """The used row whose lane this is."""
+        return lane - (self.left_out < lane) if self.has_spare_row and lane else lane

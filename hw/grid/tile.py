@@ -210,6 +210,7 @@ class Tile(wiring.Component):
         wiring.connect(m, pe.remote_signal, guard.i)
         wiring.connect(m, guard.o, node.sent)
         wiring.connect(m, node.received, pe.signal_in)
+        wiring.connect(m, control.signal, node.rung)
         for inner, outer in (("up", "sent"), ("down", "received")):
             for end in "io":
                 lane = getattr(self, f"{outer}_{end}")
@@ -218,6 +219,7 @@ class Tile(wiring.Component):
             pe.row.eq(self._used_row),
             pe.col.eq(self.column),
             node.here.eq(1 << self.column),
+            node.position.eq(self.column),
             node.weight.eq(geometry.columns - 1 - self.column),
             node.heard.eq(self._heard(1)),
             node.phase.eq(control.phase),

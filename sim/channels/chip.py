@@ -101,10 +101,11 @@ def _slice_waits(config: ChipConfig) -> dict[str, list[str]]:
 
 
 def _dram_waits(config: ChipConfig) -> dict[str, list[str]]:
-    """A DRAM may take nothing while its answers are not taken."""
+    """A DRAM, or the host's memory, may take nothing while its answers are not taken."""
+    memories = [f"dram{number}" for number in range(config.dram.channels)]
     return {
-        f"dram{number}.{asked}": [f"dram{number}.{answer}"]
-        for number in range(config.dram.channels)
+        f"{memory}.{asked}": [f"{memory}.{answer}"]
+        for memory in (*memories, "host_memory")
         for asked, answer in (("ar", "r"), ("aw", "b"), ("w", "b"))
     }
 

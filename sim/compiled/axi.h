@@ -109,7 +109,7 @@ private:
     }
 };
 
-// One class for each channel: it alone knows the names of the port.
+// One class for each port to a memory: it alone knows the port's names.
 #define DRAM(name, signal) name##___05F##signal
 #define DEFINE_PORT(name)                                                                                        \
     struct Port_##name {                                                                                         \
@@ -134,5 +134,5 @@ private:
             top.DRAM(name, rid) = pins.rid, top.DRAM(name, rlast) = pins.rlast, top.DRAM(name, rresp) = 0;       \
         }                                                                                                        \
     };
-CHANNELS(DEFINE_PORT)
+MEMORIES(DEFINE_PORT)
 #undef DEFINE_PORT

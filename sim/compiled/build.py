@@ -80,13 +80,14 @@ def chip_verilog(config: ChipConfig, cache: BuildCache, *, grid: bool = False) -
 
 def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
     """C++ header that lists the ports of which a chip has several."""
-    traces, channels, sides, rows = ["trace"], ["dram"], [], range(0)
+    traces, channels, others, sides, rows = ["trace"], ["dram"], [], [], range(0)
     if grid:
         sides = side_shapes(rows=config.rows, columns=config.cols, n_slices=config.sram.slices)
         rows = range(config.rows)
         places = [(row, column) for row in rows for column in range(config.cols)]
         traces = [f"trace{row}_{column}" for row, column in places]
         channels = [f"dram{number}" for number in range(config.dram.channels)]
+        others = ["host_memory"]
     return "\n".join(
         [
             "#pragma once",
@@ -96,8 +97,9 @@ def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
             f"#define N_ROWS {len(rows)}",
             "#define ROWS(X) " + " ".join(f"X(links{row}, {row})" for row in rows),
             f"#define N_CHANNELS {len(channels)}",
-            "#define CHANNELS(X) " + " ".join(f"X({name})" for name in channels),
-            "enum { " + ", ".join(f"Channel_{name}" for name in channels) + " };",
+            f"#define N_MEMORIES {len(channels) + len(others)}",
+            "#define MEMORIES(X) " + " ".join(f"X({name})" for name in channels + others),
+            "enum { " + ", ".join(f"Memory_{name}" for name in channels + others) + " };",
             "",
         ]
     )

@@ -20,7 +20,7 @@ struct Sim {
     VerilatedContext context;
     std::unique_ptr<ChipModel> chip;
     HostModel host;
-    DramModel channels[N_CHANNELS];
+    DramModel memories[N_MEMORIES];  // the DRAM channels, and behind them the host's memory, if there is a port to it
     Recorder recorder;
     uint64_t cycle = 0;
 #if VM_TRACE_FST
@@ -40,15 +40,15 @@ struct Sim {
         Verilated::threadContextp(&context);
         Vtop& top = chip->top;
         host.drive(top);
-#define DRIVE_CHANNEL(name) channels[Channel_##name].drive(cycle), Port_##name::show(top, channels[Channel_##name].pins);
-        CHANNELS(DRIVE_CHANNEL)
-#undef DRIVE_CHANNEL
+#define DRIVE_MEMORY(name) memories[Memory_##name].drive(cycle), Port_##name::show(top, memories[Memory_##name].pins);
+        MEMORIES(DRIVE_MEMORY)
+#undef DRIVE_MEMORY
         chip->fall();
         dump(2 * cycle);
         host.sample(top);
-#define SAMPLE_CHANNEL(name) Port_##name::look(top, channels[Channel_##name].pins), channels[Channel_##name].sample(cycle);
-        CHANNELS(SAMPLE_CHANNEL)
-#undef SAMPLE_CHANNEL
+#define SAMPLE_MEMORY(name) Port_##name::look(top, memories[Memory_##name].pins), memories[Memory_##name].sample(cycle);
+        MEMORIES(SAMPLE_MEMORY)
+#undef SAMPLE_MEMORY
         if (recorder.on) recorder.sample(top, cycle);
         chip->rise();
         dump(2 * cycle + 1);
@@ -126,7 +126,7 @@ void sim_dram_timing(Sim* sim, const SimDramTiming* timing) {
     wanted.refresh_every = timing->refresh_every;
     wanted.refresh_takes = timing->refresh_takes;
     wanted.turnaround = timing->turnaround;
-    for (auto& channel : sim->channels) channel.set_timing(wanted);
+    for (unsigned i = 0; i < N_CHANNELS; ++i) sim->memories[i].set_timing(wanted);
 }
 
 int sim_host_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes) {
@@ -176,7 +176,7 @@ static void dram_lines(Sim* sim, uint64_t offset, uint64_t n_bytes, Access acces
         const uint64_t size = std::min(n_bytes - done, kLine - first);
         unsigned channel = 0;
         for (uint64_t rest = line + kRegionLine; bits && rest; rest >>= bits) channel ^= rest & (N_CHANNELS - 1);
-        access(sim->channels[channel].memory, (line >> bits) * kLine + first, done, size);
+        access(sim->memories[channel].memory, (line >> bits) * kLine + first, done, size);
         done += size;
     }
 }
@@ -192,6 +192,18 @@ void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes) {
         memory.read(at, data + done, size);
     });
 }
+
+#if N_MEMORIES > N_CHANNELS
+void sim_host_memory_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes) {
+    sim->memories[Memory_host_memory].memory.write(address, data, n_bytes);
+}
+void sim_host_memory_read(Sim* sim, uint64_t address, uint8_t* data, uint64_t n_bytes) {
+    sim->memories[Memory_host_memory].memory.read(address, data, n_bytes);
+}
+#else
+void sim_host_memory_write(Sim*, uint64_t, const uint8_t*, uint64_t) {}
+void sim_host_memory_read(Sim*, uint64_t, uint8_t* data, uint64_t n_bytes) { std::memset(data, 0, n_bytes); }
+#endif
 
 int sim_run(Sim* sim, uint64_t n_cycles) {
     const Vtop& top = sim->chip->top;
@@ -235,7 +247,7 @@ struct Restorer {
 template <typename Archive>
 static void sync_state(Sim* sim, Archive archive) {
     sim->chip->sync_state(archive);
-    for (auto& channel : sim->channels) channel.sync_state(archive);
+    for (auto& memory : sim->memories) memory.sync_state(archive);
     sync(archive, sim->cycle);
 }
 

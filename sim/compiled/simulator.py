@@ -58,6 +58,8 @@ class CompiledSimulator:
             ("sim_register_read", ctypes.c_int, [sim, u64, ctypes.POINTER(u32)]),
             ("sim_dram_write", None, [sim, u64, data, u64]),
             ("sim_dram_read", None, [sim, u64, data, u64]),
+            ("sim_host_memory_write", None, [sim, u64, data, u64]),
+            ("sim_host_memory_read", None, [sim, u64, data, u64]),
             ("sim_run", ctypes.c_int, [sim, u64]),
             ("sim_cycles", u64, [sim]),
             ("sim_threads", None, [sim, ctypes.c_uint]),
@@ -122,6 +124,16 @@ class CompiledSimulator:
         """Read DRAM by the back door, in no time."""
         buffer = ctypes.create_string_buffer(n_bytes)
         self._library.sim_dram_read(self._sim, offset, buffer, n_bytes)
+        return buffer.raw
+
+    def write_host_memory(self, address: int, data: bytes) -> None:
+        """Fill the host's memory, which its DMA engine reads, in no time."""
+        self._library.sim_host_memory_write(self._sim, address, data, len(data))
+
+    def read_host_memory(self, address: int, n_bytes: int) -> bytes:
+        """Read the host's memory, which its DMA engine writes, in no time."""
+        buffer = ctypes.create_string_buffer(n_bytes)
+        self._library.sim_host_memory_read(self._sim, address, buffer, n_bytes)
         return buffer.raw
 
     def set_dram_timing(self, timing: DramTiming) -> None:

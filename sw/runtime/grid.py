@@ -2,7 +2,7 @@
 """A chip with a grid of elements as the runtime sees it: jobs on sub-grids, errors in words."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from hw.arch.commands import QUAD_BYTES
 from hw.arch.csr import (
@@ -14,6 +14,7 @@ from hw.arch.csr import (
     ControlPage,
     JobState,
 )
+from hw.arch.dma import DmaWay
 from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
 from hw.config import ChipConfig
@@ -21,6 +22,7 @@ from sw.errors import UserError
 from sw.runtime.cache import Caches
 from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
 from sw.runtime.grid_sharing import missing_members
+from sw.runtime.host_dma import HostDma
 from sw.runtime.left_out import check_left_out
 from sw.runtime.link_triage import link_triage
 from sw.runtime.page import RegisterPage
@@ -28,7 +30,7 @@ from sw.runtime.placement import ALIGN
 from sw.runtime.port import HostPort
 from sw.runtime.triage import DebugRead, command_text, triage
 
-__all__ = ["Grid", "Place"]
+__all__ = ["Grid", "Message", "Place"]
 
 _FREEZE, _RESTART = 1, 2  # what GRID_SNAPSHOT does
 _TAKEN_ALONG = (Trap.MULTICAST_MISMATCH, Trap.ABORTED)
@@ -36,6 +38,13 @@ _TAKEN_ALONG = (Trap.MULTICAST_MISMATCH, Trap.ABORTED)
 
 Place = tuple[int, int]
 """Row and column of an element."""
+
+
+class Message(NamedTuple):
+    """A signal of an element for the host."""
+
+    place: Place
+    counter: int
 
 
 class Grid(RegisterPage):
@@ -60,7 +69,7 @@ class Grid(RegisterPage):
     def __init__(self, port: HostPort, config: ChipConfig) -> None:
         super().__init__(port, GRID_REGISTERS | CACHE_REGISTERS)
         self.config = config
-        self._caches = Caches(self, config)
+        self._caches, self._dma = Caches(self, config), HostDma(self)
         self.build: dict[str, Any] = dict.fromkeys(BUILD_KEYS)
         self._lists: dict[Place, list[bytes]] = {}
         self.selected = RegisterPage(port, ELEMENT_REGISTERS, ControlPage.SELECTED << PAGE_BITS)
@@ -209,6 +218,36 @@ class Grid(RegisterPage):
         self.set_register("GRID_WAIT", 1 << job)
         self._run(stall_limit, progress)
         self._check(job, places, stall_limit)
+
+    def copy_in(self, host_address: int, address: int, n_bytes: int) -> int:
+        """Have the DMA engine copy from the host's memory, see `HostDma.copy`."""
+        return self._dma.copy(DmaWay.TO_CHIP, host_address, address, n_bytes)
+
+    def copy_out(self, address: int, host_address: int, n_bytes: int) -> int:
+        """Have the DMA engine copy to the host's memory, see `HostDma.copy`."""
+        return self._dma.copy(DmaWay.TO_HOST, host_address, address, n_bytes)
+
+    def signal(self, places: Iterable[Place], counter: int) -> None:
+        """Increment a counter of the jobs of these elements, as a command's signal would."""
+        self.select_places(places)
+        self.selected.set_register("SIGNAL", counter)
+
+    def messages(self) -> list[Message]:
+        """Take what elements have signalled to HOST_PLACE since the last call, oldest first.
+
+        Raises
+        ------
+        UserError
+            If one came while 16 were waiting, so that it is lost; those come with the next call.
+        """
+        found: list[Message] = []
+        if self.register("MAILBOX") >> 30 & 1:
+            self.set_register("MAILBOX_POP", 2)
+            raise UserError("Messages of elements are lost: more came than the mailbox holds.")
+        while (word := self.register("MAILBOX")) >> 31:
+            found.append(Message((word >> 16 & 0xFF, word >> 8 & 0xFF), word & 0x1F))
+            self.set_register("MAILBOX_POP", 1)
+        return found
 
     def abort(self, places: Iterable[Place]) -> None:
         """Abort whatever runs or waits on the elements of a sub-grid."""

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from hw.arch.commands import Opcode
-from hw.arch.csr import DebugSpace
+from hw.arch.csr import HOST_PLACE, DebugSpace
 from hw.config import PRESETS
+from sw.errors import UserError
 from sw.runtime.chip import JobError, JobHang
-from sw.runtime.grid import Grid, Place
+from sw.runtime.grid import Grid, Message, Place
 from sw.runtime.simulated import simulated_grid
 from tb.common.seeds import bench_seed, python_rng
 from tb.system.grid_bench import LISTS, commands
@@ -152,6 +153,35 @@ def test_signals_of_an_aborted_job_do_not_count_in_the_next(grid: Grid) -> None:
         late: Program = [(Opcode.SIGNAL, signal(first, to, _WAITS)) for to in everybody]
         grid.run_job(LISTS, quiet | {first: commands(*late, *wait(_WAITS, 1))})
         assert [counts(grid, place)[_SIGNALS] for place in everybody] == [0] * len(everybody)
+
+
+def test_messages_reach_the_host(grid: Grid) -> None:
+    """From every element, with its place; the host answers with a signal, and the job goes on."""
+    for place in places(grid):
+        hello = (Opcode.SIGNAL, signal(place, HOST_PLACE, 7))
+        lists = dict.fromkeys(places(grid), commands()) | {
+            place: commands(hello, *wait(_WAITS, 2), (Opcode.SIGNAL, signal(place, HOST_PLACE, 9)))
+        }
+        grid.start(LISTS, lists)
+        grid.port.run(400)
+        assert grid.messages() == [Message(place, 7)]
+        for _ in range(2):
+            assert grid.register("GRID_DONE") == 0
+            grid.signal([place], _WAITS)
+        grid.wait(0, places(grid))
+        assert grid.messages() == [Message(place, 9)]
+    grid.signal(places(grid), _WAITS)  # nobody has a job
+    exchange(grid, python_rng("after messages"))
+
+
+def test_lost_messages_are_told(grid: Grid) -> None:
+    """A host that does not read keeps nobody waiting; it is told once."""
+    sender = places(grid)[0]
+    sends: Program = [(Opcode.SIGNAL, signal(sender, HOST_PLACE, n % 32)) for n in range(20)]
+    grid.run_job(LISTS, dict.fromkeys(places(grid), commands()) | {sender: commands(*sends)})
+    with pytest.raises(UserError, match="lost"):
+        grid.messages()
+    assert [message.counter for message in grid.messages()] == list(range(16))
 
 
 def test_sub_grids_have_signals_of_their_own(grid: Grid) -> None:

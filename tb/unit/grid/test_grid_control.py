@@ -13,6 +13,7 @@ from hw.arch.traffic import SIDE_PAGE_BITS, SIDE_TRAFFIC_MOST
 from hw.chip.control import IDENTITY
 from hw.grid.control import GRID_CONTROL_BITS, GridControl
 from hw.grid.control_flits import Report, access_layout, report_layout
+from hw.grid.signal_flits import message_layout
 from hw.iface.control import control_write
 from hw.mem.sram_slice import EccFault
 from tb.common.runner import run_bench
@@ -52,6 +53,7 @@ class Device:
         # Lanes always have room for an access, so these never pause.
         self.down = [bench.sink(f"down__{row}", access) for row in range(ROWS)]
         self.up = [bench.source(f"up__{row}", report, source()) for row in range(ROWS)]
+        self.messages = bench.source("messages", message_layout())
         self.faults = bench.sink("inject", EccFault, sometimes())
         for name in ("moved", "clearing", "corrected", "uncorrected"):
             dut[name].value = 0
@@ -212,6 +214,24 @@ async def a_write_leaves_a_cycle_later_one_per_cycle(dut: Any) -> None:
         await lane.receive(n)
         assert lane.cycles == [cycle + 1 for cycle in device.writes.cycles]
         assert lane.cycles[-1] - lane.cycles[0] == n - 1
+
+
+@cocotb.test()
+async def messages_raise_the_interrupt_if_asked(dut: Any) -> None:
+    """Read, dropped one by one; high exactly while one waits and MAILBOX_IRQ is 1."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.bench.start()
+    await device.set("GRID_WAIT", 0)
+    for wanted in (0, 1):
+        await device.set("MAILBOX_IRQ", wanted)
+        assert await device.get("MAILBOX") == 0
+        device.messages.send_all({"counter": 3 + n, "column": 2, "row": n} for n in range(3))
+        await device.messages.drained()
+        for n in range(3):
+            assert await device.get("MAILBOX") == 3 + n | 2 << 8 | n << 16 | 1 << 31
+            assert int(dut["irq"].value) == wanted
+            await device.set("MAILBOX_POP", 1)
+        assert not int(dut["irq"].value)
 
 
 @cocotb.test()

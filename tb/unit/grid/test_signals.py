@@ -6,14 +6,17 @@ from typing import Any
 
 import cocotb
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from hw.arch.commands import Opcode
+from hw.arch.csr import HOST_PLACE
 from hw.arch.traps import Trap, trap_sentence
 from hw.arch.units import Unit
+from hw.grid.mailbox import Mailbox
+from hw.grid.signal_flits import message_layout
 from hw.grid.signal_guard import SignalGuard
 from hw.grid.signal_node import RunPhase, SignalNode
 from hw.grid.signal_switch import SignalSwitch
@@ -33,11 +36,15 @@ class Signals(wiring.Component):
 
     def __init__(self, *, has_spare_row: bool) -> None:
         self.has_spare_row = has_spare_row
-        ports: dict[str, Any] = {"left_out": In(4)}
+        ports: dict[str, Any] = {
+            "left_out": In(4),
+            "host": Out(stream.Signature(message_layout())),
+        }
         for row, column in PLACES:
             ports |= {
                 f"sent{row}_{column}": In(stream.Signature(Completion)),
                 f"received{row}_{column}": Out(stream.Signature(Completion)),
+                f"rung{row}_{column}": In(stream.Signature(5)),
                 f"phase{row}_{column}": In(RunPhase),
             }
         super().__init__(ports)
@@ -47,6 +54,7 @@ class Signals(wiring.Component):
         m.submodules.switch = switch = SignalSwitch(
             rows=ROWS, n_positions=COLUMNS, has_spare_row=self.has_spare_row
         )
+        wiring.connect(m, switch.host, wiring.flipped(self.host))
         if self.has_spare_row:
             m.d.comb += switch.left_out.eq(self.left_out)
         for lane in range(ROWS + self.has_spare_row):
@@ -59,6 +67,7 @@ class Signals(wiring.Component):
                 down, up = node.down_o, node.up_i
                 m.d.comb += [
                     node.here.eq(1 << column),
+                    node.position.eq(column),
                     node.weight.eq(COLUMNS - 1 - column),
                     node.heard.eq(1),
                 ]
@@ -71,12 +80,16 @@ class Signals(wiring.Component):
         """A node of a row of tiles is that of a used row."""
         sent = getattr(self, f"sent{row}_{column}")
         received = getattr(self, f"received{row}_{column}")
+        rung = getattr(self, f"rung{row}_{column}")
         here = (row + (~(self.left_out > row) if self.has_spare_row else 0)) == lane
         with m.If(here):
             m.d.comb += [
                 node.sent.valid.eq(sent.valid),
                 node.sent.payload.eq(sent.payload),
                 sent.ready.eq(node.sent.ready),
+                node.rung.valid.eq(rung.valid),
+                node.rung.payload.eq(rung.payload),
+                rung.ready.eq(node.rung.ready),
                 received.valid.eq(node.received.valid),
                 received.payload.eq(node.received.payload),
                 node.received.ready.eq(received.ready),
@@ -96,6 +109,10 @@ class Device:
         self.received = {
             at: self.bench.sink(f"received{at[0]}_{at[1]}", Completion, sink()) for at in PLACES
         }
+        self.rung = {
+            at: self.bench.source(f"rung{at[0]}_{at[1]}", unsigned(5), source()) for at in PLACES
+        }
+        self.host = self.bench.sink("host", message_layout())
         dut["left_out"].value = bench_parameters()["left_out"]
         for at in PLACES:
             self.phase(at, 5, WORKS)
@@ -136,6 +153,46 @@ async def each_signal_arrives_once(dut: Any) -> None:
             check_equal(*of_one, f"signal of {PLACES[number]} at {at}")
     await device.bench.wait(30)
     assert sum(len(sink.items) for sink in device.received.values()) == 60 * len(PLACES)
+
+
+@cocotb.test()
+async def the_host_hears_who_has_signalled(dut: Any) -> None:
+    """Sender and counter of each signal for it, whatever goes to elements meanwhile; would break if
+    a row were that of a tile."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.bench.start()
+    expected = {}
+    for sender in PLACES:
+        for_host = [device.signal(HOST_PLACE) for _ in range(20)]
+        expected[sender] = counters(for_host)
+        for signal in for_host:
+            device.sent[sender].send(device.signal(device.rng.choice(PLACES)), signal)
+    told = await device.host.receive(20 * len(PLACES))
+    for row, column in PLACES:
+        found = [m["counter"] for m in told if (m["row"], m["column"]) == (row, column)]
+        check_equal(found, expected[row, column], f"message of {row}, {column}")
+
+
+@cocotb.test()
+async def the_host_signals_whoever_has_a_job(dut: Any) -> None:
+    """Beside elements that signal; kept while a job is about to start, dropped without one."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.bench.start()
+    for at, state in zip(PLACES, (0, PREPARES, WORKS, WORKS, PREPARES, 0), strict=True):
+        device.phase(at, 5, state)
+        device.rung[at].send_all(range(10))
+    device.sent[0, 0].send_all([device.signal((0, 2), 16 + n) for n in range(10)])
+    both = counters(await device.received[0, 2].receive(20))
+    check_equal([n for n in both if n < 16], range(10))
+    check_equal([n for n in both if n >= 16], range(16, 26))
+    assert counters(await device.received[1, 0].receive(10)) == list(range(10))
+    await device.bench.wait(40)
+    for at in PLACES:
+        device.phase(at, 5, WORKS)
+    for at in ((0, 1), (1, 1)):
+        assert counters(await device.received[at].receive(10)) == list(range(10))
+    await device.bench.wait(20)
+    assert not device.received[0, 0].items and not device.received[1, 2].items
 
 
 @cocotb.test()
@@ -231,9 +288,9 @@ def run_signals(back_pressure: str, left_out: int | None) -> None:
     )
 
 
-def simulate(guard: SignalGuard, bench: Any) -> None:
-    """Run a bench on a guard."""
-    simulator = Simulator(guard)
+def simulate(design: Any, bench: Any) -> None:
+    """Run a bench."""
+    simulator = Simulator(design)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
@@ -246,7 +303,7 @@ def test_signals_for_nobody_trap_and_disappear() -> None:
 
     async def bench(context: Any) -> None:
         for row, column in itertools.product(range(16), repeat=2):
-            exists = (row, column) in PLACES
+            exists = (row, column) in [*PLACES, HOST_PLACE]
             fields = {"signal_row": row, "signal_col": column, "tag": 300 + row}
             context.set(guard.i.payload, fields)
             for valid, ready in itertools.product((0, 1), repeat=2):
@@ -267,6 +324,33 @@ def test_signals_for_nobody_trap_and_disappear() -> None:
         )
 
     simulate(guard, bench)
+
+
+def test_messages_beyond_those_that_are_kept_are_lost_and_said_to_be() -> None:
+    """In order, each once; `lost` stays until it is cleared; none waits at the door."""
+    mailbox = Mailbox()
+
+    async def bench(context: Any) -> None:
+        messages = [{"counter": n, "column": n % 16, "row": 15 - n % 16} for n in range(20)]
+        assert context.get(mailbox.shown) == 0
+        for message in messages:
+            assert context.get(mailbox.i.ready)
+            context.set(mailbox.i.payload, message)
+            context.set(mailbox.i.valid, 1)
+            await context.tick()
+        context.set(mailbox.i.valid, 0)
+        for message in messages[: Mailbox.DEPTH]:
+            word = message["counter"] | message["column"] << 8 | message["row"] << 16
+            assert context.get(mailbox.shown) == word | 1 << 30 | 1 << 31
+            context.set(mailbox.pop, 1)
+            await context.tick()
+            context.set(mailbox.pop, 0)
+        assert context.get(mailbox.shown) == 1 << 30 and not context.get(mailbox.waits)
+        context.set(mailbox.clear, 1)
+        await context.tick()
+        assert context.get(mailbox.shown) == 0
+
+    simulate(mailbox, bench)
 
 
 def test_no_position_is_refused() -> None:

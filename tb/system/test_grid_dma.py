@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The DMA engine of a whole chip: bytes in and out, errors, work at the same time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from hw.arch.address_map import DRAM, SRAM
+from hw.config import PRESETS
+from sim.compiled.simulator import AccessError
+from sw.errors import UserError
+from sw.runtime.grid import Grid
+from sw.runtime.simulated import simulated_grid
+from tb.common.seeds import bench_seed, numpy_rng, python_rng
+from tb.system.grid_bench import LISTS, check_product, copy_list
+
+CONFIG = PRESETS["tiny"]
+LINE = CONFIG.pe.link_bytes
+HOST = 0x12_3456_7000
+"""Where the tests' bytes lie in the host's memory."""
+
+
+@pytest.fixture(scope="module")
+def grid() -> Iterator[Grid]:
+    """One chip for all: each test must leave it usable."""
+    device, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+    yield device
+    device.port.close()
+
+
+def host(grid: Grid) -> AccessError:
+    """The simulator, whose host has a memory."""
+    assert isinstance(grid.port, AccessError)
+    return grid.port
+
+
+@pytest.mark.parametrize("base", [SRAM.base + 0x8000, DRAM.base + 0x40000], ids=["sram", "dram"])
+def test_bytes_go_in_and_come_out(grid: Grid, base: int) -> None:
+    """Of any number, and no byte beside them; would break if a line went elsewhere, or an edge were
+    rounded."""
+    rng = python_rng("dma")
+    for n_bytes in (1, LINE, 3 * LINE + 5, 4096, 10_001):
+        data, old = rng.randbytes(n_bytes), rng.randbytes(n_bytes + LINE)
+        host(grid).write_host_memory(HOST, data)
+        grid.port.write(base, old)
+        grid.copy_in(HOST, base, n_bytes)
+        assert grid.port.read(base, n_bytes + LINE) == data + old[n_bytes:]
+        host(grid).write_host_memory(HOST + (1 << 20), old)
+        grid.copy_out(base, HOST + (1 << 20), n_bytes)
+        found = host(grid).read_host_memory(HOST + (1 << 20), n_bytes + LINE)
+        assert found == data + old[n_bytes:]
+
+
+def test_rate_is_that_of_the_port(grid: Grid) -> None:
+    """64 KiB at `dram.bytes_per_cycle` and the latency once."""
+    n_bytes = 1 << 16
+    cycles = grid.copy_in(HOST, SRAM.base, n_bytes)
+    beats = n_bytes // CONFIG.dram.bytes_per_cycle
+    assert beats <= cycles <= 1.02 * beats + 300
+
+
+def test_cached_lines_are_seen(grid: Grid) -> None:
+    """What an element wrote is still in the cache of DRAM; the engine sees it, and an element what
+    the engine wrote."""
+    data = numpy_rng("dma cache").integers(0, 256, 2048, np.uint8).tobytes()
+    source, target = DRAM.base + 0x1000, DRAM.base + 0x9000
+    grid.set_cache_ways(4)
+    host(grid).write_host_memory(HOST, data)
+    grid.copy_in(HOST, source, len(data))
+    grid.run_job(LISTS, {(0, 0): copy_list(source, target, len(data) // 64)})
+    grid.copy_out(target, HOST + 0x10_0000, len(data))
+    assert host(grid).read_host_memory(HOST + 0x10_0000, len(data)) == data
+    grid.set_cache_ways(0)
+
+
+def test_errors_say_why(grid: Grid) -> None:
+    """And the engine, and the chip, are usable after each."""
+    beyond = SRAM.base + CONFIG.sram.size_bytes
+    for wrong, words in (
+        (lambda: grid.copy_in(HOST + 1, SRAM.base, 64), "an address is no multiple of a line"),
+        (lambda: grid.copy_out(SRAM.base + 4, HOST, 64), "an address is no multiple of a line"),
+        (lambda: grid.copy_in(HOST, beyond, 64), "lies outside the chip's memories"),
+        (lambda: grid.copy_out(beyond - LINE, HOST, 64), "lies outside the chip's memories"),
+        (lambda: grid.copy_in(HOST, SRAM.base, 0), "1 to 4294967232 bytes, not 0"),
+    ):
+        with pytest.raises(UserError, match=words):
+            wrong()
+    check_product(grid, (16, 16, 16), np.dtype(np.int8))
+
+
+def test_a_transfer_runs_beside_a_job(grid: Grid) -> None:
+    """Elements copy while the engine does; both are right, and the job's interrupt comes."""
+    rng = python_rng("beside")
+    data, other = rng.randbytes(8192), rng.randbytes(8192)
+    host(grid).write_host_memory(HOST, data)
+    grid.port.write(SRAM.base, other)
+    places = [(row, column) for row in range(CONFIG.rows) for column in range(CONFIG.cols)]
+    lists = {
+        place: copy_list(SRAM.base, SRAM.base + 0x4000 + 0x2000 * number, 128)
+        for number, place in enumerate(places)
+    }
+    grid.start(LISTS, lists)
+    grid.copy_in(HOST, DRAM.base, len(data))
+    grid.wait(0, places)
+    assert grid.port.read(DRAM.base, len(data)) == data
+    for number in range(len(places)):
+        assert grid.port.read(SRAM.base + 0x4000 + 0x2000 * number, 8192) == other
