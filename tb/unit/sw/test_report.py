@@ -138,11 +138,13 @@ def test_caches_are_those_of_their_channels() -> None:
     ]
     assert page.cell("summary", "cache of DRAM") == "3 of 8 ways of each SRAM slice"
     assert [row[0] for row in page.tables["bytes"][1:]] == ["SRAM", "cached DRAM"]
-    many = read_page(report_page(made_up(PRESETS["mtia100"], is_grid=True, cache_ways=8)))
+    many_text = report_page(made_up(PRESETS["mtia100"], is_grid=True, cache_ways=8))
+    many = read_page(many_text)
     rows = many.tables["caches"][1:]
     assert [row[1] for row in rows[:5]] == ["W 0", "E 0", "N 0", "S 0", "W 1"]
     assert [row[0] for row in rows] == [*(str(n) for n in range(16)), "all"]
     assert number(rows[-1][3]) == sum(number(row[3]) for row in rows[:-1])
+    assert "SRAM and cached DRAM 1,024 B/cycle" in many_text, "the same bandwidth, one line"
     off = read_page(report_page(RUNS["grid"]))
     assert "caches" not in off.tables
     assert off.cell("summary", "cache of DRAM") == "0 of 8 ways of each SRAM slice"
