@@ -20,6 +20,7 @@ from hw.arch.csr import (
     PAGE_BITS,
     REGISTERS,
     ControlPage,
+    Register,
     counter_offset,
 )
 from hw.arch.traffic import ELEMENT_TRAFFIC, element_traffic_offset, side_shapes
@@ -77,66 +78,103 @@ def register_page() -> str:
             ),
             "## Control registers\n",
             "32 bits each, at the base of `control`.\n",
-            _table(
-                ("offset", "register", "access", "what it is"),
-                ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in REGISTERS.values()),
-            ),
-            "## Control registers of a grid\n",
-            "A chip with a grid has pages of 4 KB in the region `control`"
-            " ([what they are for](grid.md#control)).\n",
-            _table(
-                ("page", "offset", "what it holds"),
-                (
-                    (page.name, f"0x{page << PAGE_BITS:06x}", what)
-                    for page, what in (
-                        (ControlPage.GRID, "the chip's own registers"),
-                        (ControlPage.SELECTED, "those of all selected elements, to write only"),
-                        (ControlPage.TRAFFIC, "traffic counters of the sides, to read only"),
-                        (
-                            ControlPage.ELEMENTS,
-                            "element (0, 0); row r, column c 0x10000 r + 0x1000 c"
-                            " behind; counters too",
-                        ),
-                    )
-                ),
-            ),
-            "Page GRID:\n",
-            _table(
-                ("offset", "register", "access", "what it is"),
-                ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in GRID_REGISTERS.values()),
-            ),
-            "Chips with a [memory-side cache](units/memory_cache.md) have in page GRID as well:\n",
-            _table(
-                ("offset", "register", "access", "what it is"),
-                ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in CACHE_REGISTERS.values()),
-            ),
-            "Pages of elements hold the registers of a chip with one element from JOB_LIST_LO on,"
-            " without those of the SRAM; these differ or are more:\n",
-            _table(
-                ("offset", "register", "access", "what it is"),
-                (
-                    (f"0x{r.offset:03x}", r.name, r.access, r.doc)
-                    for name, r in ELEMENT_REGISTERS.items()
-                    if REGISTERS.get(name) is not r
-                ),
-            ),
-            "## Counters\n",
-            "48 bits each, read as a snapshot: low word at the offset, high word 4 bytes on.\n",
-            _table(
-                ("offset", "counter", "what it counts"),
-                ((f"0x{counter_offset(c.name):03x}", f"`{c.name}`", c.doc) for c in COUNTERS),
-            ),
+            _register_table(REGISTERS.values()),
+            *_grid_section(),
+            *_fault_section(),
+            *_counter_section(),
             *_traffic_section(),
-            "## Trap causes\n",
-            _table(
-                ("code", "cause", "what happened"),
-                ((int(trap), trap.name, TRAP_TEXT[trap]) for trap in Trap),
-            ),
-            "## Units and their states\n",
-            _table(("code", "unit"), ((int(unit), unit.name) for unit in Unit)),
-            _table(("code", "state"), ((int(state), state.name) for state in State)),
+            *_trap_section(),
         ]
     )
+
+
+def _register_table(registers: Iterable[Register]) -> str:
+    """One row for each register."""
+    return _table(
+        ("offset", "register", "access", "what it is"),
+        ((f"0x{r.offset:03x}", r.name, r.access, r.doc) for r in registers),
+    )
+
+
+_GRID_PAGES = (
+    (ControlPage.GRID, "the chip's own registers"),
+    (ControlPage.SELECTED, "those of all selected elements, to write only"),
+    (ControlPage.TRAFFIC, "traffic counters of the sides, to read only"),
+    (
+        ControlPage.ELEMENTS,
+        "element (0, 0); row r, column c 0x10000 r + 0x1000 c behind; counters too",
+    ),
+)
+
+
+def _grid_section() -> Iterator[str]:
+    """Pages of a grid, and what they hold that a chip with one element has not."""
+    yield "## Control registers of a grid\n"
+    yield (
+        "A chip with a grid has pages of 4 KB in the region `control`"
+        " ([what they are for](grid.md#control)).\n"
+    )
+    yield _table(
+        ("page", "offset", "what it holds"),
+        ((page.name, f"0x{page << PAGE_BITS:06x}", what) for page, what in _GRID_PAGES),
+    )
+    yield "Page GRID:\n"
+    yield _register_table(GRID_REGISTERS.values())
+    yield "Chips with a [memory-side cache](units/memory_cache.md) have in page GRID as well:\n"
+    yield _register_table(CACHE_REGISTERS.values())
+    yield (
+        "Pages of elements hold the registers of a chip with one element from JOB_LIST_LO on,"
+        " without those of the SRAM; these differ or are more:\n"
+    )
+    yield _register_table(
+        r for name, r in ELEMENT_REGISTERS.items() if REGISTERS.get(name) is not r
+    )
+
+
+def _fault_section() -> Iterator[str]:
+    """What ECC_INJECT does, and to which word."""
+    yield "## Injected faults\n"
+    yield (
+        "A write of ECC_INJECT inverts stored bits of the 8-byte word at ECC_INJECT_LO and HI; bits"
+        " 2:0 of the address do not matter. Bits 0 to 63 of a word are data, 64 to 71 check bits;"
+        " other numbers invert nothing. Members without ECC ignore faults.\n"
+    )
+    yield (
+        "The address is that of the word in the shared SRAM's array, which region `sram` numbers"
+        " from 0 to the SRAM's full size. On a chip with one element it counts modulo that size; on"
+        " a grid a fault beyond it is ignored, so no address of DRAM names a word.\n"
+    )
+    yield (
+        "CACHE_WAYS does not change that. Of an SRAM of `size` bytes whose slices are built of"
+        " `built` ways, the first `size * (built - CACHE_WAYS) / built` bytes are scratchpad. A"
+        " fault behind them is injected too, into a cached line, though accesses to such an address"
+        " are answered with an error. Way w of the cache begins at"
+        " `size * (built - 1 - w) / built`; which line of DRAM lies there, its tags alone tell. If"
+        " none does, the fault is gone when a line comes. Tags have no check bits and take no"
+        " faults.\n"
+    )
+
+
+def _counter_section() -> Iterator[str]:
+    """Performance counters of an element."""
+    yield "## Counters\n"
+    yield "48 bits each, read as a snapshot: low word at the offset, high word 4 bytes on.\n"
+    yield _table(
+        ("offset", "counter", "what it counts"),
+        ((f"0x{counter_offset(c.name):03x}", f"`{c.name}`", c.doc) for c in COUNTERS),
+    )
+
+
+def _trap_section() -> Iterator[str]:
+    """Causes of traps, and the numbers of units and states."""
+    yield "## Trap causes\n"
+    yield _table(
+        ("code", "cause", "what happened"),
+        ((int(trap), trap.name, TRAP_TEXT[trap]) for trap in Trap),
+    )
+    yield "## Units and their states\n"
+    yield _table(("code", "unit"), ((int(unit), unit.name) for unit in Unit))
+    yield _table(("code", "state"), ((int(state), state.name) for state in State))
 
 
 def _traffic_section() -> Iterator[str]:

@@ -143,7 +143,8 @@ REGISTERS: dict[str, Register] = {
             "ECC_INJECT_LO",
             0x058,
             "rw",
-            "SRAM address of the fault to inject (8-byte aligned), bits 31:0",
+            "address of the word in the SRAM that ECC_INJECT damages, bits 31:0; where that is"
+            " cache, see Injected faults",
         ),
         _R("ECC_INJECT_HI", 0x05C, "rw", "bits 39:32"),
         _R(

@@ -80,7 +80,7 @@ class BurstWalker(wiring.Component):
         for name, amount in (amounts | {"control": control_bytes}).items():
             if amount % (1 << _PAGE_BITS):
                 raise ValueError(f"{name}_bytes is {amount}; it must be a multiple of 4096.")
-        self.control_bytes = control_bytes
+        self.id_width, self.control_bytes = id_width, control_bytes
         self.size = data_bytes.bit_length() - 1
         self.sizes = ((SRAM, sram_bytes), (DRAM, dram_bytes), (PE_WINDOWS, local_bytes))
         super().__init__(

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import ADDRESS_BITS
 from hw.arch.csr import PAGE_BITS
+from hw.chip.axi_burst import BurstWalker
 from hw.chip.host_reader import HostReader
 from hw.chip.host_writer import HostWriter
 from hw.iface.axi import Axi4Port
@@ -55,16 +56,20 @@ class HostPort(wiring.Component):
         control_bits: int = PAGE_BITS,
         read_slots: int = 16,
     ) -> None:
-        parameters = {
-            "link_bytes": link_bytes,
-            "id_width": id_width,
-            "sram_bytes": sram_bytes,
-            "dram_bytes": dram_bytes,
-            "local_bytes": local_bytes,
-            "control_bits": control_bits,
-        }
-        self._reader = HostReader(read_slots=read_slots, **parameters)
-        self._writer = HostWriter(**parameters)
+        walkers = [
+            BurstWalker(
+                id_width=id_width,
+                data_bytes=link_bytes,
+                sram_bytes=sram_bytes,
+                dram_bytes=dram_bytes,
+                local_bytes=local_bytes,
+                control_bytes=1 << control_bits,
+            )
+            for _ in range(2)
+        ]
+        sizes = {"link_bytes": link_bytes, "control_bits": control_bits}
+        self._reader = HostReader(walker=walkers[0], read_slots=read_slots, **sizes)
+        self._writer = HostWriter(walker=walkers[1], **sizes)
         super().__init__(
             {
                 "axi": In(

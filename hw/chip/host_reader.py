@@ -27,7 +27,7 @@ class HostReader(wiring.Component):
 
     Parameters
     ----------
-    link_bytes, id_width, sram_bytes, dram_bytes, local_bytes : as for `HostPort`.
+    walker : takes the bursts apart. link_bytes, control_bits : as for `HostPort`.
     read_slots : slots, a power of two.
 
     Members
@@ -41,11 +41,8 @@ class HostReader(wiring.Component):
     def __init__(
         self,
         *,
+        walker: BurstWalker,
         link_bytes: int,
-        id_width: int,
-        sram_bytes: int,
-        dram_bytes: int,
-        local_bytes: int,
         control_bits: int,
         read_slots: int,
     ) -> None:
@@ -56,14 +53,7 @@ class HostReader(wiring.Component):
         self.link_bytes = link_bytes
         self.read_slots = read_slots
         self.tag_width = (read_slots - 1).bit_length()
-        self._walker = BurstWalker(
-            id_width=id_width,
-            data_bytes=link_bytes,
-            sram_bytes=sram_bytes,
-            dram_bytes=dram_bytes,
-            local_bytes=local_bytes,
-            control_bytes=1 << control_bits,
-        )
+        self._walker, id_width = walker, walker.id_width
         beat = data.StructLayout({"id": id_width, "data": 8 * link_bytes, "resp": 2, "last": 1})
         super().__init__(
             {

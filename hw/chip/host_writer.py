@@ -27,7 +27,7 @@ class HostWriter(wiring.Component):
 
     Parameters
     ----------
-    link_bytes, id_width, sram_bytes, dram_bytes, local_bytes, control_bits : as for `HostPort`.
+    walker : takes the bursts apart. link_bytes, control_bits : as for `HostPort`.
 
     Members
     -------
@@ -41,22 +41,12 @@ class HostWriter(wiring.Component):
     def __init__(
         self,
         *,
+        walker: BurstWalker,
         link_bytes: int,
-        id_width: int,
-        sram_bytes: int,
-        dram_bytes: int,
-        local_bytes: int,
         control_bits: int,
     ) -> None:
         self.link_bytes = link_bytes
-        self._walker = BurstWalker(
-            id_width=id_width,
-            data_bytes=link_bytes,
-            sram_bytes=sram_bytes,
-            dram_bytes=dram_bytes,
-            local_bytes=local_bytes,
-            control_bytes=1 << control_bits,
-        )
+        self._walker, id_width = walker, walker.id_width
         beat = data.StructLayout({"data": 8 * link_bytes, "strobe": link_bytes})
         super().__init__(
             {

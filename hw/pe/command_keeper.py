@@ -12,7 +12,7 @@ from hw.arch.units import State
 from hw.iface.pe import Completion, TrapReport, UnitStatus
 from hw.lib.elastic import StreamFifo
 
-__all__ = ["CommandKeeper", "report_layout"]
+__all__ = ["CommandKeeper", "keeper_members", "report_layout"]
 
 _COMMANDS_IN_FLIGHT = 4
 
@@ -20,6 +20,26 @@ _COMMANDS_IN_FLIGHT = 4
 def report_layout() -> data.StructLayout:
     """An error; `valid` in the cycle in which it is seen."""
     return data.StructLayout({"valid": 1, "cause": 8, "tag": 16, "info": 32})
+
+
+def keeper_members() -> dict[str, wiring.Member]:
+    """What a `CommandKeeper` is told and says of any unit, by name."""
+    return {
+        "halt": In(1),
+        "started": In(1),
+        "header": In(Completion),
+        "may_start": Out(1),
+        "ends": In(1),
+        "completion": Out(stream.Signature(Completion, always_ready=True)),
+        "step_done": In(1),
+        "transfers": In(1),
+        "cb": In(6),
+        "tag": In(16),
+        "stop": Out(1),
+        "idle": Out(1),
+        "trap": Out(TrapReport),
+        "status": Out(UnitStatus),
+    }
 
 
 class CommandKeeper(wiring.Component):
@@ -67,25 +87,12 @@ class CommandKeeper(wiring.Component):
         self.draining = draining
         super().__init__(
             {
-                "halt": In(1),
-                "started": In(1),
-                "header": In(Completion),
-                "may_start": Out(1),
-                "ends": In(1),
-                "completion": Out(stream.Signature(Completion, always_ready=True)),
-                "step_done": In(1),
+                **keeper_members(),
                 "fault": In(report_layout()),
                 "fault_opcode": In(8),
-                "transfers": In(1),
                 "progress": In(data.StructLayout({name: 1 for name, _ in self.states})),
-                "cb": In(6),
                 "opcode": In(8),
-                "tag": In(16),
-                "stop": Out(1),
                 "running": Out(1),
-                "idle": Out(1),
-                "trap": Out(TrapReport),
-                "status": Out(UnitStatus),
             }
         )
 

@@ -19,7 +19,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
-from column import Engine, Form  # noqa: E402
+from column_engine import Engine  # noqa: E402
+from column_form import Form  # noqa: E402
 
 from hw.generate import emit_verilog  # noqa: E402
 from hw.lib.emit_once import Boundary  # noqa: E402

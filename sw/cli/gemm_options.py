@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "ACTIVATION",
     "BIAS",
+    "CACHE_WAYS",
     "DTYPE",
     "GRID",
     "LEFT_OUT_ROW",
@@ -126,6 +127,12 @@ LEFT_OUT_ROW = Annotated[
     int | None,
     typer.Option(
         "--left-out-row", min=0, metavar="R", help="Row of tiles to do without, of one spare."
+    ),
+]
+CACHE_WAYS = Annotated[
+    int | None,
+    typer.Option(
+        "--cache-ways", metavar="N", help="Ways of each SRAM slice that are cache of DRAM; else 0."
     ),
 ]
 THREADS = Annotated[int, typer.Option("--threads", min=1, max=64, help="That simulate a grid.")]

@@ -79,6 +79,8 @@ class OnGrid:
     """Whether somebody wants a record of the run."""
     left_out_row: int | None = None
     """Row of tiles that is left out."""
+    cache_ways: int = 0
+    """Ways of each slice that are cache of DRAM."""
 
     @property
     def n_elements(self) -> int:
@@ -92,13 +94,16 @@ class OnGrid:
 
     def open(self, say: Callable[[str], None]) -> Grid:
         """The device."""
-        return open_grid(
+        grid = open_grid(
             self.member,
             waves=self.waves,
             threads=self.threads,
             left_out_row=self.left_out_row,
             progress=say,
         )
+        if self.cache_ways:
+            grid.set_cache_ways(self.cache_ways)
+        return grid
 
     def run(
         self, chip: Grid, stall_limit: int, show: Callable[[int], None]
@@ -112,6 +117,8 @@ class OnGrid:
             )
         if self.member.spare_rows:
             run.perf["left_out_row"] = chip.left_out_row
+        if self.member.sram.cache_ways:
+            run.perf["cache_ways"] = self.cache_ways
         if log is None:
             return run, None
         # All counters of 64 elements take longer to read than most products.

@@ -88,6 +88,16 @@ class RunRecord:
         return {"weights": "SRAM, B in DRAM"}.get(place, place.upper())
 
     @property
+    def cache_ways(self) -> int:
+        """Ways of each slice that were cache of DRAM."""
+        return int(self.figures.get("cache_ways", 0))
+
+    @property
+    def dram_name(self) -> str:
+        """What took accesses to DRAM."""
+        return "cached DRAM" if self.cache_ways else "DRAM"
+
+    @property
     def memory(self) -> str:
         """The memory whose bandwidth limits: SRAM only if nothing lies in DRAM."""
         return "sram" if self.figures["place"] == "sram" else "dram"

@@ -11,8 +11,8 @@ __all__ = ["roof_section"]
 
 _WIDTH, _HEIGHT = 900, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 20, 48
-_WORDS = 150
-"""About the width of a line's words."""
+_WORDS, _LETTER = 150, 6.8
+"""About the width of a line's words, and of a letter where they are many."""
 
 
 class _Axes:
@@ -42,7 +42,7 @@ def roof_section(run: RunRecord) -> str:
     """The drawing and its numbers."""
     model = roofline(run)
     axes = _Axes(model)
-    parts = [_grid(axes), *(_slope(axes, model, slope) for slope in model.slopes)]
+    parts = [_grid(axes), *(_slope(axes, model, slope) for slope in _lines(model))]
     parts += [_peak(axes, model), _once(axes, model), _point(axes, model)]
     label = "Roofline of the member with this run as a point"
     drawing = picture(_WIDTH, _HEIGHT, label, tag("g", *parts, class_="roofs"))
@@ -89,6 +89,18 @@ def _power(power: int) -> str:
     return f"{2**power:,}" if power >= 0 else f"1/{2**-power:,}"
 
 
+def _lines(model: Roofline) -> list[Slope]:
+    """Memories of the same bandwidth have one line."""
+    found: dict[float, Slope] = {}
+    for slope in model.slopes:
+        other = found.get(slope.bytes_per_cycle)
+        if other is not None:
+            is_used = slope.is_used or other.is_used
+            slope = Slope(f"{other.name} and {slope.name}", slope.bytes_per_cycle, is_used)
+        found[slope.bytes_per_cycle] = slope
+    return list(found.values())
+
+
 def _slope(axes: _Axes, model: Roofline, slope: Slope) -> str:
     """A memory's roof, up to the peak."""
     ridge = model.peak / slope.bytes_per_cycle
@@ -98,19 +110,24 @@ def _slope(axes: _Axes, model: Roofline, slope: Slope) -> str:
     kind = "roof" if slope.is_used else "roof unused"
     line = tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=kind)
     angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
-    x, y = _clear_place(axes, model, (x1, y1), (x2, y2))
-    turn = f"translate({x:.1f} {y:.1f}) rotate({angle:.1f})"
     words = f"{slope.name} {slope.bytes_per_cycle:,.6g} B/cycle"
+    width = max(_WORDS, _LETTER * len(words))
+    x, y = _clear_place(axes, model, (x1, y1), (x2, y2), width)
+    turn = f"translate({x:.1f} {y:.1f}) rotate({angle:.1f})"
     return line + tag("text", words, y=-7, transform=turn, class_="middle")
 
 
 def _clear_place(
-    axes: _Axes, model: Roofline, start: tuple[float, float], end: tuple[float, float]
+    axes: _Axes,
+    model: Roofline,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    width: float,
 ) -> tuple[float, float]:
-    """Where on a slope its words are as far as can be from the run's, and do not hang over."""
+    """Where on a slope words so wide are as far as can be from the run's, and do not hang over."""
     run_x, run_y = axes.x(model.intensity) + _WORDS / 2, axes.y(model.speed) + 18
     length = math.hypot(end[0] - start[0], end[1] - start[1])
-    edge = min(0.5, 0.6 * _WORDS / length)
+    edge = min(0.5, 0.6 * width / length)
     places = [
         (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
         for part in (edge, 0.5, 1 - edge)

@@ -72,12 +72,19 @@ def operand_bytes(run: RunRecord) -> int:
 
 
 def _slopes(run: RunRecord) -> tuple[Slope, ...]:
-    """SRAM and DRAM; a slice reads or writes a line in a cycle, a channel's ways share its rate."""
+    """SRAM and DRAM; a slice reads or writes a line in a cycle, a channel's ways share its rate.
+
+    A cache takes an access in each cycle, however few its channel would.
+    """
     config, memory = run.config, run.memory
     slices, channels = (config.sram.slices, config.dram.channels) if run.is_grid else (1, 1)
     sram = slices * config.sram.bytes_per_cycle
     dram = config.dram.total_bytes_per_cycle * channels / config.dram.channels
-    return Slope("SRAM", sram, memory == "sram"), Slope("DRAM", dram, memory == "dram")
+    is_dram, is_cached = memory == "dram", run.cache_ways > 0
+    slopes = Slope("SRAM", sram, not is_dram), Slope("DRAM", dram, is_dram and not is_cached)
+    if not is_cached:
+        return slopes
+    return *slopes, Slope(run.dram_name, channels * config.sram.bytes_per_cycle, is_dram)
 
 
 def _size(dtype: str) -> int:

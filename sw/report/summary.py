@@ -49,6 +49,7 @@ def _rows(run: RunRecord) -> list[list[str]]:
         ["product", "C[{m}, {n}] = A[{m}, {k}] x B[{k}, {n}]".format(**figures)],
         ["formats", "{dtype_a} x {dtype_b} to {out}".format(**figures)],
         ["operands in", run.where],
+        *_cache(run),
         ["member", f"{config.name} ({config.digest()})"],
         ["elements", f"{rows} x {columns}" if run.is_grid else "1"],
         ["tile of an element", f"{pe.dpe.columns} x {pe.dpe.k_bytes} bytes"],
@@ -59,6 +60,14 @@ def _rows(run: RunRecord) -> list[list[str]]:
         ["MAC per cycle", f"{figures['macs'] / run.cycles:,.2f}"],
     ]
     return found + _cut(run) + [["bytes of A, B and C", bytes_text(operand_bytes(run))]]
+
+
+def _cache(run: RunRecord) -> list[list[str]]:
+    """How much of the SRAM of a chip with caches was one."""
+    built = run.config.sram.cache_ways
+    if not (run.is_grid and built):
+        return []
+    return [["cache of DRAM", f"{run.cache_ways} of {built} ways of each SRAM slice"]]
 
 
 def _cut(run: RunRecord) -> list[list[str]]:

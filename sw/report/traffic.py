@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The section that shows how many bytes went where, as far as there are counters."""
 
+from sw.report.caches import cache_section
 from sw.report.heat_map import grid_map
 from sw.report.lanes import lane_section
 from sw.report.record import Place, RunRecord
@@ -28,6 +29,7 @@ def traffic(run: RunRecord) -> str:
         parts.append(_maps(run))
     if run.traffic is not None:
         parts += [lane_section(run, run.traffic), tag("p", _LISTS_TOO, class_="note")]
+        parts.append(cache_section(run, run.traffic))
     return "".join(parts)
 
 
@@ -64,7 +66,7 @@ def memory_rows(run: RunRecord) -> list[list[str]]:
         line = run.config.pe.link_bytes
         return [
             [name, *(bytes_text(run.traffic.total(f"{key}_{w}") * line) for w in ("read", "write"))]
-            for name, key in (("SRAM", "sram"), ("DRAM", "dram"))
+            for name, key in (("SRAM", "sram"), (run.dram_name, "dram"))
         ]
     if not run.is_grid:
         counted = {name: n_bytes for name, n_bytes, _, _ in _memories(run)}

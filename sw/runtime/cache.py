@@ -7,10 +7,24 @@ from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.page import RegisterPage
 
-__all__ = ["Caches"]
+__all__ = ["Caches", "check_cache_ways", "scratchpad_bytes"]
 
 _BUSY, _LOST, _FAILED = 1, 2, 4  # bits of CACHE_STATUS
 _PATIENCE = 1_000_000  # looks at CACHE_STATUS
+
+
+def check_cache_ways(config: ChipConfig, n_ways: int) -> None:
+    """Raise UserError unless so many ways of each slice can be cache."""
+    built = config.sram.cache_ways
+    if not 0 <= n_ways <= built:
+        has = f"slices of {built} ways, of which 0 to {built} may be" if built else "no"
+        raise UserError(f"{config.name} has {has} cache, not {n_ways} ways.")
+
+
+def scratchpad_bytes(config: ChipConfig, n_ways: int) -> int:
+    """Bytes of the shared SRAM, from its beginning, that are no cache if so many ways are."""
+    size, built = config.sram.size_bytes, config.sram.cache_ways
+    return size // built * (built - n_ways) if built else size
 
 
 class Caches:
@@ -38,11 +52,8 @@ class Caches:
         UserError
             If the chip has not so many ways, or a line could not be written back.
         """
-        built = self._config.sram.cache_ways
-        if not 0 <= n_ways <= built:
-            has = f"slices of {built} ways, of which 0 to {built} may be" if built else "no"
-            raise UserError(f"{self._config.name} has {has} cache, not {n_ways} ways.")
-        if built:
+        check_cache_ways(self._config, n_ways)
+        if self._config.sram.cache_ways:
             self._page.set_register("CACHE_WAYS", n_ways)
             self._wait()
 
@@ -87,10 +98,9 @@ class Caches:
 
     def scratchpad_bytes(self) -> int:
         """Bytes of the shared SRAM, from its beginning, that are no cache."""
-        size, built = self._config.sram.size_bytes, self._config.sram.cache_ways
-        if not built:
-            return size
-        return size // built * (built - (self._page.register("CACHE_WAYS") & 0xFF))
+        has_cache = self._config.sram.cache_ways > 0
+        n_ways = self._page.register("CACHE_WAYS") & 0xFF if has_cache else 0
+        return scratchpad_bytes(self._config, n_ways)
 
     def _wait(self) -> None:
         """Wait until no cache is busy; tell what went wrong since the last time."""

@@ -111,11 +111,13 @@ def prepare_grid_gemm(
     k_parts: int | None = None,
     held_blocks: int = 0,
     multicast: bool = True,
+    cache_ways: int = 0,
 ) -> GridGemm:
     """Place and plan a[M,K] @ b[K,N] for all elements of `config`; touches no device.
 
     `sw.runtime.grid_split` chooses how it is cut, unless `k_parts` says so (with `held_blocks`).
-    With `multicast` elements that fetch the same operands read them once for all.
+    With `multicast` elements that fetch the same operands read them once for all. Nothing is put
+    where SRAM is cache while so many ways of each slice are.
 
     Raises
     ------
@@ -152,7 +154,7 @@ def prepare_grid_gemm(
             "scales": 0 if vectors.scales is None else vectors.scales.nbytes,
             "the command lists": (longest // ALIGN + 1) * ALIGN * len(draft.plans),
         }
-        memory, addresses = allocate(config, sizes, where)
+        memory, addresses = allocate(config, sizes, where, cache_ways=cache_ways)
         return plan(Placement(memory, *addresses.values()), draft.cut)
     except ValueError as error:
         raise UserError(str(error)) from None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hw.arch import address_map
 from hw.config import ChipConfig
 from sw.errors import UserError
+from sw.runtime.cache import scratchpad_bytes
 from sw.runtime.port import HostPort
 
 __all__ = ["ALIGN", "PLACES", "allocate", "clear_last_line", "store_array", "whole_lines"]
@@ -20,12 +21,17 @@ _WEIGHTS = "B"
 
 
 def allocate(
-    config: ChipConfig, sizes: Mapping[str, int], where: str, *, what: str = ""
+    config: ChipConfig,
+    sizes: Mapping[str, int],
+    where: str,
+    *,
+    what: str = "",
+    cache_ways: int = 0,
 ) -> tuple[str, dict[str, int]]:
     """Choose an address for each named size in bytes; the memory's name, and the addresses.
 
     `where` is one of `PLACES`; `auto` is SRAM if all fits, else DRAM. `what` names it all in the
-    sentence that says it does not.
+    sentence that says it does not. Of the SRAM `cache_ways` of each slice are cache.
 
     Raises
     ------
@@ -34,11 +40,11 @@ def allocate(
     """
     if where == "weights":
         rest = {name: size for name, size in sizes.items() if name != _WEIGHTS}
-        _, found = allocate(config, rest, "sram", what=what)
+        _, found = allocate(config, rest, "sram", what=what, cache_ways=cache_ways)
         _, weights = allocate(config, {_WEIGHTS: sizes[_WEIGHTS]}, "dram", what=_WEIGHTS)
         return where, {name: (found | weights)[name] for name in sizes}
     memories = {
-        "sram": (address_map.SRAM.base, config.sram.size_bytes),
+        "sram": (address_map.SRAM.base, scratchpad_bytes(config, cache_ways)),
         "dram": (address_map.DRAM.base, config.dram.size_bytes),
     }
     padded = [(size // ALIGN + 1) * ALIGN if size else 0 for size in sizes.values()]
@@ -51,10 +57,10 @@ def allocate(
     room = max(size for name, (_, size) in memories.items() if where in ("auto", name))
     names = [name for name, size in sizes.items() if size]
     subject = f"{what} needs" if what else f"{', '.join(names[:-1])} and {names[-1]} need"
-    raise UserError(
-        f"{subject} {total} bytes; {config.name} has"
-        f" {room} in {'its largest memory' if where == 'auto' else where.upper()}."
-    )
+    memory = "its largest memory" if where == "auto" else where.upper()
+    if where == "sram" and cache_ways:
+        memory += f" beside {cache_ways} ways of cache"
+    raise UserError(f"{subject} {total} bytes; {config.name} has {room} in {memory}.")
 
 
 def whole_lines(data: bytes) -> bytes:

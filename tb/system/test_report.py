@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports of the RTL: recorded states add up to the counters, the page shows what the run says."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from hw.arch.traffic import LANE_KINDS
 from hw.arch.units import State
 from hw.config import PRESETS
 from sim.trace.reader import read_processes
+from sw.cli import gemm_task
+from sw.cli.app import main
 from sw.cli.gemm_task import OnElement, OnGrid
 from sw.report.page import report_page
 from sw.report.record import PAGE_COUNTERS, RunRecord
@@ -122,3 +125,25 @@ def test_page_of_a_grid(tmp_path: Path) -> None:
     assert number(page.cell("summary", "cycles")) == few.cycles
     writes = [row[2] for row in page.tables["ways"] if row[0].endswith("writes")]
     assert number(writes[0]) >= 40 * 24 * 4
+
+
+def test_the_command_line_sets_cache_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ways go to the chip and into the figures, and the page has what the caches counted."""
+    grid, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+    monkeypatch.setattr(gemm_task, "open_grid", lambda *_arguments, **_options: grid)
+    monkeypatch.chdir(tmp_path)
+    a, b = operands(64, 64, 96)
+    for name, array in (("a", a), ("b", b)):
+        np.save(f"{name}.npy", array)
+    call = ["gemm", "a.npy", "b.npy", "-o", "c.npy", "--config", "tiny", "--grid"]
+    more = ["--place", "dram", "--cache-ways", "1", "--json", "p.json", "--report", "page"]
+    assert main([*call, *more]) == 0
+    assert np.array_equal(np.load("c.npy"), a.astype(np.int32) @ b.astype(np.int32))
+    perf = json.loads(Path("p.json").read_text())
+    assert perf["cache_ways"] == 1
+    counts = perf["traffic"]["sides"]["W"]
+    hits, misses, lines = (counts[f"cache_{name}.0"] for name in ("hit", "miss", "writeback"))
+    assert hits + misses == counts["dram_read.0"] + counts["dram_write.0"]
+    assert min(hits, misses, lines) > 0, "a slice's way of 8 KB holds a part of all"
+    row = read_page(Path("page/index.html").read_text()).tables["caches"][1]
+    assert [number(text) for text in (*row[2:5], row[6])] == [hits + misses, hits, misses, lines]

@@ -7,7 +7,6 @@ from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobinArbiter
 from hw.mem.cache.memory_cache import MemoryCache
 from hw.mem.cache.shape import CacheShape
@@ -58,11 +57,10 @@ class CachedSlice(wiring.Component):
         )
         self.latency = self._sram.latency
         cache, sram = self._cache.signature.members, self._sram.signature.members
-        ports = {"link_bytes": shape.link_bytes, "tag_width": shape.tag_width}
         super().__init__(
             {
-                "read": In(MemoryReadPort(**ports)),
-                "write": In(MemoryWritePort(**ports)),
+                "read": In(shape.read_port(shape.tag_width)),
+                "write": In(shape.write_port(shape.tag_width)),
                 "cached_read": cache["read"],
                 "cached_write": cache["write"],
                 **{name: cache[name] for name in _OF_CACHE},

@@ -7,7 +7,6 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.elastic import PipeStage, StreamFifo
 from hw.lib.select import number_of
 from hw.mem.cache.shape import CacheShape
@@ -58,10 +57,9 @@ class CacheFill(wiring.Component):
     def __init__(self, *, shape: CacheShape, slots: int) -> None:
         self.shape, self.slots = shape, slots
         self.slot_bits = (slots - 1).bit_length()
-        ports = {"link_bytes": shape.link_bytes, "tag_width": shape.tag_width}
-        of_read = MemoryReadPort(**ports).members
-        self._dram = MemoryReadPort(link_bytes=shape.link_bytes, tag_width=self.slot_bits)
-        of_write = MemoryWritePort(link_bytes=shape.link_bytes, tag_width=1).members
+        of_read = shape.read_port(shape.tag_width).members
+        self._dram = shape.read_port(self.slot_bits)
+        of_write = shape.write_port(1).members
         super().__init__(
             {
                 "start": In(stream.Signature(fill_layout(shape))),

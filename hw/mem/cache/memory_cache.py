@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.cache import CACHE_EVENTS
 from hw.iface.cache import CacheControlPort
-from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobin, RoundRobinArbiter
 from hw.lib.elastic import SkidBuffer, StreamFifo
 from hw.mem.cache.fill import CacheFill
@@ -56,15 +55,15 @@ class MemoryCache(wiring.Component):
 
     def __init__(self, *, shape: CacheShape, slots: int = 32, places: int = 16) -> None:
         self.shape, self.slots, self.places = shape, slots, places
-        link, tag = {"link_bytes": shape.link_bytes}, shape.tag_width
+        tag = shape.tag_width
         super().__init__(
             {
-                "read": In(MemoryReadPort(**link, tag_width=tag)),
-                "write": In(MemoryWritePort(**link, tag_width=tag)),
-                "dram_read": Out(MemoryReadPort(**link, tag_width=self.dram_tag_width)),
-                "dram_write": Out(MemoryWritePort(**link, tag_width=self.dram_tag_width)),
-                "sram_read": Out(MemoryReadPort(**link, tag_width=tag + 1)),
-                "sram_write": Out(MemoryWritePort(**link, tag_width=1)),
+                "read": In(shape.read_port(tag)),
+                "write": In(shape.write_port(tag)),
+                "dram_read": Out(shape.read_port(self.dram_tag_width)),
+                "dram_write": Out(shape.write_port(self.dram_tag_width)),
+                "sram_read": Out(shape.read_port(tag + 1)),
+                "sram_write": Out(shape.write_port(1)),
                 "control": In(CacheControlPort(n_ways=shape.n_ways, line_bits=shape.line_bits)),
                 "ways": Out(range(shape.n_ways + 1)),
                 "events": Out(len(CACHE_EVENTS)),

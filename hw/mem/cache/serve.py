@@ -7,7 +7,6 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.select import number_of
 from hw.mem.cache.fill import fill_layout
 from hw.mem.cache.lookup import looked_layout
@@ -52,10 +51,9 @@ class CacheServe(wiring.Component):
 
     def __init__(self, *, shape: CacheShape) -> None:
         self.shape = shape
-        link = {"link_bytes": shape.link_bytes}
-        reads = MemoryReadPort(**link, tag_width=shape.tag_width + 1).members
-        writes = MemoryWritePort(**link, tag_width=1).members
-        acks = MemoryWritePort(**link, tag_width=shape.tag_width).members
+        reads = shape.read_port(shape.tag_width + 1).members
+        writes = shape.write_port(1).members
+        acks = shape.write_port(shape.tag_width).members
         super().__init__(
             {
                 "i": In(stream.Signature(looked_layout(shape))),

@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Value
 from amaranth.lib import data, enum
 
 from hw.arch.cache import MAX_CACHE_WAYS
+from hw.iface.memory import MemoryReadPort, MemoryWritePort
 
 __all__ = ["CacheShape", "Kind"]
 
@@ -115,6 +116,14 @@ class CacheShape:
     def update(self) -> data.StructLayout:
         """A change of the tags."""
         return data.StructLayout({"entry": self.entry, "set": self.set_bits, "way": self.n_ways})
+
+    def read_port(self, tag_width: int) -> MemoryReadPort:
+        """A port that reads lines."""
+        return MemoryReadPort(link_bytes=self.link_bytes, tag_width=tag_width)
+
+    def write_port(self, tag_width: int) -> MemoryWritePort:
+        """A port that writes lines."""
+        return MemoryWritePort(link_bytes=self.link_bytes, tag_width=tag_width)
 
     def set_of(self, line: Value) -> Value:
         """Set of a line."""

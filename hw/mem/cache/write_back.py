@@ -7,7 +7,6 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.elastic import StreamFifo
 from hw.mem.cache.shape import CacheShape
 
@@ -50,14 +49,12 @@ class CacheWriteBack(wiring.Component):
     def __init__(self, *, shape: CacheShape, places: int) -> None:
         self.shape, self.places = shape, places
         self.place_bits = (places - 1).bit_length()
-        answers = MemoryReadPort(link_bytes=shape.link_bytes, tag_width=shape.tag_width)
+        answers = shape.read_port(shape.tag_width)
         super().__init__(
             {
                 "start": In(stream.Signature(leaving_layout(shape))),
                 "data": In(answers.members["response"].signature.flip()),
-                "dram": Out(
-                    MemoryWritePort(link_bytes=shape.link_bytes, tag_width=self.place_bits)
-                ),
+                "dram": Out(shape.write_port(self.place_bits)),
                 "watched": In(shape.line_bits).array(N_WATCHED),
                 "is_leaving": Out(N_WATCHED),
                 "active": Out(self.places),

@@ -4,13 +4,12 @@
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
 
 from hw.arch.commands import Opcode
 from hw.arch.units import State
-from hw.iface.pe import Completion, TrapReport, UnitStatus
-from hw.pe.command_keeper import CommandKeeper
+from hw.pe.command_keeper import CommandKeeper, keeper_members
 
 __all__ = ["EngineControl", "fault_layout", "progress_layout"]
 
@@ -49,25 +48,13 @@ class EngineControl(wiring.Component):
 
     Members
     -------
-    halt : In(1), from the command processor.
-    started : In(1), a command starts.
-    header : In(Completion), its signal fields.
-    may_start : Out(1), a command may start.
-    ends : In(1), the last transfer of the oldest command is done.
-    completion : Out(stream.Signature(Completion, always_ready=True)), commands done.
-    step_done : In(1), a step is done.
+    halt, started, header, may_start, ends, completion, step_done, transfers, cb, tag, stop, idle,
+    trap, status : as of the `CommandKeeper`.
     fault_valid : In(1), something failed.
     fault : In(fault_layout()), what.
-    transfers : In(1), transfers are in flight.
     runs_left : In(1), the present command has more to send.
     progress : In(progress_layout()), what happens.
     indexed : In(1), the command in use has an index list.
-    cb : In(6), circular buffer in use.
-    tag : In(16), of the command in use.
-    stop : Out(1), start nothing new.
-    idle : Out(1), nothing runs and nothing is in flight.
-    trap : Out(TrapReport), the first fault.
-    status : Out(UnitStatus), for counters and triage.
     """
 
     def __init__(self, *, opcode: Opcode, indexed_opcode: Opcode) -> None:
@@ -75,25 +62,12 @@ class EngineControl(wiring.Component):
         self.indexed_opcode = indexed_opcode
         super().__init__(
             {
-                "halt": In(1),
-                "started": In(1),
-                "header": In(Completion),
-                "may_start": Out(1),
-                "ends": In(1),
-                "completion": Out(stream.Signature(Completion, always_ready=True)),
-                "step_done": In(1),
+                **keeper_members(),
                 "fault_valid": In(1),
                 "fault": In(fault_layout()),
-                "transfers": In(1),
                 "runs_left": In(1),
                 "progress": In(progress_layout()),
                 "indexed": In(1),
-                "cb": In(6),
-                "tag": In(16),
-                "stop": Out(1),
-                "idle": Out(1),
-                "trap": Out(TrapReport),
-                "status": Out(UnitStatus),
             }
         )
 

@@ -16,6 +16,7 @@ from sw.cli.files import check_outputs, load_array
 from sw.cli.gemm_options import (
     ACTIVATION,
     BIAS,
+    CACHE_WAYS,
     DTYPE,
     GRID,
     LEFT_OUT_ROW,
@@ -55,6 +56,7 @@ from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
 from sw.report.page import check_folder, write_report
 from sw.report.record import RunRecord
+from sw.runtime.cache import check_cache_ways
 from sw.runtime.device import DeviceName
 from sw.runtime.gemm import Finish, GemmRun, as_operand, prepare_gemm
 from sw.runtime.grid_gemm import prepare_grid_gemm
@@ -91,6 +93,7 @@ def command(
     grid: GRID = False,
     no_multicast: NO_MULTICAST = False,
     left_out_row: LEFT_OUT_ROW = None,
+    cache_ways: CACHE_WAYS = None,
     threads: THREADS = 1,
 ) -> None:
     """Multiply two matrices on the chip: C[M,N] = convert(f(relu(A[M,K] @ B[K,N] + bias) * scale)).
@@ -103,7 +106,7 @@ def command(
     left = as_operand(load_array(a, "A"), dtype, f"A ({a})")
     right = as_operand(load_array(b, "B"), dtype, f"B ({b})")
     how: dict[str, Any] = {"finish": _finish(out, bias, relu, scale, activation), "where": place}
-    choices = (trace_from, trace_to, trace_elements, wave_element, left_out_row)
+    choices = (trace_from, trace_to, trace_elements, wave_element, left_out_row, cache_ways)
     _check_grid(grid, member, device, preload, choices)
     recording = chosen_waves(waves, wave_from, wave_to, _tile(member, wave_element, left_out_row))
     chosen = chosen_trace(member, trace, trace_from, trace_to, trace_elements)
@@ -111,11 +114,11 @@ def command(
     _check_report(report, device)
     record: dict[str, Any] = {"waves": recording, "trace": trace, "report": report is not None}
     if grid:
-        cut = prepare_grid_gemm(member, left, right, multicast=not no_multicast, **how)
+        how |= {"multicast": not no_multicast, "cache_ways": cache_ways or 0}
+        cut = prepare_grid_gemm(member, left, right, **how)
         record |= {"counters": perf is not None, "grid_trace": chosen}
-        task: OnGrid | OnElement = OnGrid(
-            member, cut, threads=threads, left_out_row=left_out_row, **record
-        )
+        record |= {"left_out_row": left_out_row, "cache_ways": cache_ways or 0}
+        task: OnGrid | OnElement = OnGrid(member, cut, threads=threads, **record)
     else:
         job = prepare_gemm(member, left, right, load_first=preload, **how)
         task = OnElement(member, device, job, **record)
@@ -196,12 +199,14 @@ def _check_grid(
     """Refuse what the whole grid cannot do, and what only it can."""
     if not grid:
         names = ("--trace-from", "--trace-to", "--trace-elements", "--wave-element")
-        *recorded, left_out_row = choices
+        *recorded, left_out_row, cache_ways = choices
         for name, given in zip(names, recorded, strict=True):
             if given is not None:
                 raise UserError(f"{name} needs --grid; one element is recorded as a whole.")
         if left_out_row is not None:
             raise UserError("--left-out-row needs --grid; one element has no rows.")
+        if cache_ways is not None:
+            raise UserError("--cache-ways needs --grid; a chip of one element has no cache.")
         return
     if member.n_pes == 1:
         raise UserError(f"{member.name} has one element; leave --grid out.")
@@ -209,6 +214,7 @@ def _check_grid(
         raise UserError("--grid needs --device rtl; the functional device has one element.")
     if preload:
         raise UserError("--preload is for one element; leave it or --grid out.")
+    check_cache_ways(member, choices[-1] or 0)
 
 
 def _summary(figures: dict[str, Any], output: Path, page: Path | None) -> str:

@@ -185,14 +185,20 @@ def drain(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
     if sizes.problem.uses_engine:
         return Opcode.DRAIN, fields | {"destination": Destination.SE}
     strip = _strip_units(sizes, rows, columns)
-    return Opcode.DRAIN, fields | {
+    return Opcode.DRAIN, fields | _result(sizes, columns, row_level=0, units=strip)
+
+
+def _result(sizes: Sizes, columns: Span, *, row_level: int, units: int) -> Fields:
+    """The walk through the result's buffer: rows of a tile at one level, tiles beside each other at
+    the next, and with each step above them `units` more are done."""
+    return {
         "cb": CB_OUT,
-        "stride0": sizes.out_pitch_bytes(columns) // sizes.word,
-        "stride1": sizes.tile * sizes.problem.out_bytes // sizes.word,
-        "step_level": 2,
-        "adv_level": 2,
-        "need": strip,
-        "adv": strip,
+        f"stride{row_level}": sizes.out_pitch_bytes(columns) // sizes.word,
+        f"stride{row_level + 1}": sizes.tile * sizes.problem.out_bytes // sizes.word,
+        "step_level": row_level + 2,
+        "adv_level": row_level + 2,
+        "need": units,
+        "adv": units,
     }
 
 
@@ -212,13 +218,7 @@ def finish(sizes: Sizes, rows: Span, columns: Span) -> tuple[Opcode, Fields]:
         "count1": rows.size,
         "count2": columns.tiles,
         **_blocks(sizes, rows, columns),
-        "cb": CB_OUT,
-        "stride1": sizes.out_pitch_bytes(columns) // sizes.word,
-        "stride2": sizes.tile * sizes.problem.out_bytes // sizes.word,
-        "step_level": 3,
-        "adv_level": 3,
-        "need": out,
-        "adv": out,
+        **_result(sizes, columns, row_level=1, units=out),
     }
     n_vectors = sizes.problem.epilogue.n_vectors
     if not n_vectors:

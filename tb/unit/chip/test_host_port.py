@@ -10,7 +10,6 @@ from cocotbext.axi import AxiBurstType, AxiResp
 
 from hw.arch.address_map import CONTROL, DRAM, PE_WINDOWS
 from hw.chip.host_port import HostPort
-from hw.chip.host_reader import HostReader
 from hw.iface.control import ControlWrite
 from tb.common.memory import MemoryModel, axi_master, axi_pauses
 from tb.common.runner import run_bench
@@ -250,13 +249,12 @@ def test_host_port(link_bytes: int, pauses: str) -> None:
 def test_slots_must_be_a_power_of_two() -> None:
     """The ring of slots wraps with its counter."""
     with pytest.raises(ValueError, match="read_slots must be a power of two from 2, not 6"):
-        HostReader(
+        HostPort(
             link_bytes=16,
             id_width=4,
             sram_bytes=4096,
             dram_bytes=4096,
             local_bytes=4096,
-            control_bits=12,
             read_slots=6,
         )
 
@@ -266,4 +264,4 @@ def test_memories_end_with_a_page(name: str) -> None:
     """Where a burst goes is found once, from its first address."""
     sizes = dict.fromkeys(("sram_bytes", "dram_bytes", "local_bytes"), 4096) | {name: 2048}
     with pytest.raises(ValueError, match=f"{name} is 2048; it must be a multiple of 4096"):
-        HostReader(link_bytes=16, id_width=4, control_bits=12, read_slots=4, **sizes)
+        HostPort(link_bytes=16, id_width=4, **sizes)

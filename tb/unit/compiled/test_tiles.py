@@ -18,49 +18,42 @@ HERE = Path(__file__).resolve().parent
 HARNESS = HERE.parents[2] / "sim" / "compiled"
 N_TILES = 3
 
+
+def ports(*declared: tuple[str, str, str]) -> str:
+    """Ports as Yosys writes them: direction, kind, and name with its range, in two statements."""
+    return "\n".join(f"  {way} {name};\n  {kind} {name};" for way, kind, name in declared)
+
+
+ADD_PORTS = ports(
+    ("input", "wire", "[23:0] a"), ("input", "wire", "[23:0] b"), ("output", "wire", "[23:0] sum")
+)
+TILE_PORTS = ports(
+    ("input", "wire", "clk"), ("input", "wire", "rst"), ("input", "wire", "[3:0] place"),
+    ("input", "wire", "[23:0] x_i"), ("output", "reg", "[23:0] x_o"),
+    ("input", "wire", "[99:0] wide__i"), ("output", "reg", "[99:0] wide__o"),
+    ("input", "wire", "ready_i"), ("output", "wire", "ready_o"),
+)  # fmt: skip
 # Registered data from tile to tile, a wide one too, and `ready` that passes all tiles at once.
-TILE = r"""
+TILE = rf"""
 module \tile.add (a, b, sum);
-  input [23:0] a;
-  wire [23:0] a;
-  input [23:0] b;
-  wire [23:0] b;
-  output [23:0] sum;
-  wire [23:0] sum;
+{ADD_PORTS}
   assign sum = a + b;
 endmodule
 
 module tile(clk, rst, place, x_i, x_o, wide__i, wide__o, ready_i, ready_o);
-  input clk;
-  wire clk;
-  input rst;
-  wire rst;
-  input [3:0] place;
-  wire [3:0] place;
-  input [23:0] x_i;
-  wire [23:0] x_i;
-  output [23:0] x_o;
-  reg [23:0] x_o;
-  input [99:0] wide__i;
-  wire [99:0] wide__i;
-  output [99:0] wide__o;
-  reg [99:0] wide__o;
-  input ready_i;
-  wire ready_i;
-  output ready_o;
-  wire ready_o;
+{TILE_PORTS}
   wire [23:0] sum;
   assign ready_o = ready_i ^ x_o[0];
   \tile.add  \adder  (
     .a(x_i),
-    .b({20'h0, place}),
+    .b({{20'h0, place}}),
     .sum(sum)
   );
   always @(posedge clk) begin
     if (rst) begin x_o <= 0; wide__o <= 0; end
     else begin
       if (ready_i) x_o <= sum ^ wide__i[99:76];
-      wide__o <= {wide__i[98:0], ready_o};
+      wide__o <= {{wide__i[98:0], ready_o}};
     end
   end
 endmodule

@@ -76,7 +76,12 @@ def number(text: str) -> float:
 
 
 def made_up(
-    config: ChipConfig, *, is_grid: bool, cycles: int = 1000, place: str = "sram"
+    config: ChipConfig,
+    *,
+    is_grid: bool,
+    cycles: int = 1000,
+    place: str = "sram",
+    cache_ways: int = 0,
 ) -> RunRecord:
     """A run in which every element's DPE works a quarter of the time and waits another."""
     rows, columns = (config.rows, config.cols) if is_grid else (1, 1)
@@ -106,6 +111,7 @@ def made_up(
         "dtype_b": "uint8", "out": "int32", "place": place, "cycles": cycles, "macs": macs,
         "peak_macs_per_cycle": peak, "utilisation": macs / cycles / peak, "grid": [rows, columns],
         "k_parts": 1, "held_blocks": 0, "expected_cycles": cycles - 100,
+        "cache_ways": cache_ways,
     }  # fmt: skip
     return RunRecord(
         config,
@@ -120,7 +126,12 @@ def made_up(
 def made_up_traffic(config: ChipConfig) -> GridTraffic:
     """Each counter of a side is 100 times the side's number and its own; a row goes south from each
     element but the last ones."""
-    shapes = side_shapes(rows=config.rows, columns=config.cols, n_slices=config.sram.slices)
+    shapes = side_shapes(
+        rows=config.rows,
+        columns=config.cols,
+        n_slices=config.sram.slices,
+        has_cache=config.sram.cache_ways > 0,
+    )
     sides = {
         shape.name: {name: 100 * shape.number + index for index, name in enumerate(shape.counters)}
         for shape in shapes

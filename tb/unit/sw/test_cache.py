@@ -2,7 +2,9 @@
 """Caches as the runtime sees them: what it writes, and what it says when something is wrong."""
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hw.arch.address_map import DRAM
@@ -11,6 +13,8 @@ from hw.config import PRESETS, ChipConfig, ConfigError
 from hw.config.override import overridden
 from sw.errors import UserError
 from sw.runtime.cache import Caches
+from sw.runtime.grid_gemm import prepare_grid_gemm
+from tb.unit.sw.refusals import gemm_error
 
 TINY = PRESETS["tiny"]
 NONE = overridden(TINY, ["sram.cache_ways=0"])
@@ -86,6 +90,35 @@ def test_ways_are_those_that_were_built() -> None:
         caches(without, NONE).set_ways(1)
     with pytest.raises(UserError, match="tiny has no cache"):
         caches(without, NONE).range("flush", DRAM.base, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--cache-ways", "3"), "--cache-ways needs --grid; a chip of one element has no cache."),
+        (("--grid", "--cache-ways", "9"), "of which 0 to 8 may be cache, not 9 ways."),
+        (("--grid", "--cache-ways", "-1"), "of which 0 to 8 may be cache, not -1 ways."),
+        (("--grid", "--cache-ways", "8", "--place", "sram"), "has 0 in SRAM beside 8 ways of"),
+        (("--grid", "--cache-ways", "few"), "Invalid value for '--cache-ways'"),
+    ],
+)
+def test_ways_that_the_command_line_refuses(
+    options: tuple[str, ...],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one sentence, before anything is built."""
+    error = gemm_error(options, tmp_path, capsys, monkeypatch)
+    assert sentence in " ".join(error.split()) and error.count("\n") == 1
+
+
+def test_operands_keep_out_of_ways_that_are_cache() -> None:
+    """What is too large for the rest of the SRAM goes to DRAM; a half of it is there still."""
+    a, b = np.ones((256, 300), np.int8), np.ones((300, 16), np.int8)
+    memories = [prepare_grid_gemm(TINY, a, b, cache_ways=ways).spot.memory for ways in (0, 4, 6, 8)]
+    assert memories == ["sram", "sram", "dram", "dram"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ RUNS = {
     "element, DRAM": made_up(TINY, is_grid=False, place="dram"),
     "grid": made_up(TINY, is_grid=True),
     "grid, B in DRAM": made_up(TINY, is_grid=True, place="weights"),
+    "grid, cached": made_up(TINY, is_grid=True, place="dram", cache_ways=3),
     "64 elements": made_up(PRESETS["mtia100"], is_grid=True, cycles=100_000, place="dram"),
     "short": made_up(PRESETS["fpga"], is_grid=False, cycles=4),
 }
@@ -128,6 +129,35 @@ def test_lanes_of_another_shape_leave_gaps() -> None:
     assert [row[:2] for row in wide.tables["memories"][1:3]] == [["W", "0"], ["W", "1"]]
 
 
+def test_caches_are_those_of_their_channels() -> None:
+    """By hand; would break if a slice without a channel, or one of another side, were shown."""
+    page = read_page(report_page(RUNS["grid, cached"]))
+    # W counts flits of three lanes and four kinds, then four accesses, then what its cache does.
+    assert page.tables["caches"][1:] == [
+        ["0", "W 0", "33", "16", "17", "48.5\N{NO-BREAK SPACE}%", "18", bytes_text(18 * 16)]
+    ]
+    assert page.cell("summary", "cache of DRAM") == "3 of 8 ways of each SRAM slice"
+    assert [row[0] for row in page.tables["bytes"][1:]] == ["SRAM", "cached DRAM"]
+    many_text = report_page(made_up(PRESETS["mtia100"], is_grid=True, cache_ways=8))
+    many = read_page(many_text)
+    rows = many.tables["caches"][1:]
+    assert [row[1] for row in rows[:5]] == ["W 0", "E 0", "N 0", "S 0", "W 1"]
+    assert [row[0] for row in rows] == [*(str(n) for n in range(16)), "all"]
+    assert number(rows[-1][3]) == sum(number(row[3]) for row in rows[:-1])
+    assert "SRAM and cached DRAM 1,024 B/cycle" in many_text, "the same bandwidth, one line"
+    off = read_page(report_page(RUNS["grid"]))
+    assert "caches" not in off.tables
+    assert off.cell("summary", "cache of DRAM") == "0 of 8 ways of each SRAM slice"
+
+
+def test_a_cache_that_nobody_asked_has_no_hit_rate() -> None:
+    """A product in SRAM leaves all counters of caches at 0."""
+    run = RUNS["grid, cached"]
+    sides = {side: dict.fromkeys(counts, 0) for side, counts in run.traffic.sides.items()}
+    quiet = dataclasses.replace(run, traffic=dataclasses.replace(run.traffic, sides=sides))
+    assert read_page(report_page(quiet)).cell("caches", "0", 5) == "none"
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_page_stands_alone(name: str) -> None:
     """Would break if the page asked the network for anything, or a drawing were no XML."""
@@ -183,6 +213,9 @@ def test_roofs_are_those_of_the_configuration() -> None:
     apart = roofline(RUNS["grid, B in DRAM"])
     assert (apart.used.name, apart.n_bytes) == ("DRAM", (lines + 2 * 8) * 16)
     assert roofline(dataclasses.replace(RUNS["grid"], traffic=None)).n_bytes == 4 * 40 * 16
+    cached = roofline(RUNS["grid, cached"])
+    assert [s.bytes_per_cycle for s in cached.slopes] == [64, 8, 16]
+    assert (cached.used.name, cached.n_bytes) == ("cached DRAM", apart.n_bytes)
     more = dataclasses.replace(element, intensity=4.0)
     assert more.roof == 32 and more.limit == "DRAM bandwidth"
 
