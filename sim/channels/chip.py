@@ -27,8 +27,9 @@ from sim.channels.netlist import Netlist
 
 __all__ = ["chip_arrivals", "chip_netlist", "chip_waits", "component_netlist"]
 
-_CUTS = ("trap", "halt", "halt_request", "element_reset")
-"""An abort and a trap empty what is held up, so nothing waits for one."""
+_CUTS = ("trap", "halt", "halt_request", "element_reset", "to_host")
+"""An abort and a trap empty what is held up, so nothing waits for one; the way of a DMA transfer
+changes only while none is under way."""
 
 
 def chip_netlist(config: ChipConfig) -> Netlist:

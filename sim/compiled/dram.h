@@ -123,7 +123,7 @@ private:
     static constexpr uint64_t kBeat = 1024ull * kBus;
 
     Burst burst(uint64_t address, unsigned length, unsigned id, uint64_t cycle) const {
-        return {address & ((1ull << 36) - 1), length + 1, 0, id, cycle + timing.latency};
+        return {address, length + 1, 0, id, cycle + timing.latency};
     }
     bool moving() const { return m_moving.beat < m_moving.beats; }
     void spend() { m_credit -= std::min<uint64_t>(m_credit, kBeat); }
