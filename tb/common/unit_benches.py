@@ -115,6 +115,20 @@ UNIT_BENCHES: dict[str, UnitBench] = {
             "tb/unit/net/test_crosspoint.py::test_switches[both]",
         ),
     ),
+    "signals": UnitBench(
+        "grid_signals",
+        (
+            "tb/unit/grid/test_signals.py::test_signals[none-None]",
+            "tb/unit/grid/test_signals.py::test_signals[both-None]",
+        ),
+    ),
+    "dma_engine": UnitBench(
+        "dma_engine",
+        (
+            "tb/unit/chip/test_dma_engine.py::test_dma_engine[none]",
+            "tb/unit/chip/test_dma_engine.py::test_dma_engine[both]",
+        ),
+    ),
     "collector": UnitBench(
         "net_collector",
         (
