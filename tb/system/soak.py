@@ -3,8 +3,8 @@
 
 A round runs jobs on random sub-grids, aborts them, does something wrong or turns over bits of the
 SRAM, under some timing of the DRAM, with or without a cache of it, and with the host's traffic
-between; whatever it leaves is compared with the functional simulator. Whoever waits watches GRID_PROGRESS: a chip on which nothing
-moves ends the soak with who waits for whom.
+between; whatever it leaves is compared with the functional simulator. Whoever waits watches
+GRID_PROGRESS: a chip on which nothing moves ends the soak with who waits for whom.
 """
 
 import contextlib
