@@ -4,7 +4,7 @@ bit of one line of DRAM that is watched."""
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 
 from hw.arch.cache import CacheOp
