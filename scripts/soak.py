@@ -57,13 +57,13 @@ def main() -> int:
     watch.next_round = arguments.first
     try:
         soak(grid, arguments.seed, arguments.cycles, first=arguments.first, progress=watch)
+        print(f"{config.name}, seed {arguments.seed}: {watch.figures()}; no hang")
     except Exception as error:
         again = f"--config {config.name} --seed {arguments.seed} --first {watch.next_round}"
         print(f"round {watch.next_round} failed, again with: scripts/soak.py {again}\n{error}")
         return 1
     finally:
         grid.port.close()
-    print(f"{config.name}, seed {arguments.seed}: {watch.figures()}; no hang")
     return 0
 
 

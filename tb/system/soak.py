@@ -2,17 +2,20 @@
 """Rounds of random work for a grid, each drawn from a seed and its number alone.
 
 A round runs jobs on random sub-grids, aborts them, does something wrong or turns over bits of the
-SRAM, under some timing of the DRAM and with the host's traffic between; whatever it leaves is
-compared with the functional simulator. Whoever waits watches GRID_PROGRESS: a chip on which nothing
-moves ends the soak with who waits for whom.
+SRAM, under some timing of the DRAM, with or without a cache of it, and with the host's traffic
+between; whatever it leaves is compared with the functional simulator. Whoever waits watches
+GRID_PROGRESS: a chip on which nothing moves ends the soak with who waits for whom.
 """
 
 import contextlib
+import copy
+import dataclasses
 import random
 from collections.abc import Callable
 
 import numpy as np
 
+from hw.arch.address_map import DRAM
 from hw.arch.traps import Trap
 from sim.compiled.dram import DramTiming, lpddr5
 from sw.runtime.chip import JobError
@@ -51,8 +54,27 @@ def play_round(grid: Grid, seed: int, number: int, kind: str = "") -> str:
     rng = random.Random(f"{seed}/{number}")
     grid.port.set_dram_timing(_timing(rng))
     kind = kind or rng.choices(list(ROUNDS), weights=[weight for weight, _ in ROUNDS.values()])[0]
-    ROUNDS[kind][1](grid, rng)
+    ROUNDS[kind][1](_with_cache(grid, rng), rng)
     return kind
+
+
+def _with_cache(grid: Grid, rng: random.Random) -> Grid:
+    """Choose how much of the SRAM is cache; the grid, and what of its SRAM a round may use."""
+    if not grid.config.sram.cache_ways:
+        return grid
+    is_cached = rng.random() < 0.6
+    grid.set_cache_ways(_n_ways(grid, rng) if is_cached else 0)
+    if not is_cached:
+        return grid
+    half = dataclasses.replace(grid.config.sram, size_bytes=grid.config.sram.size_bytes // 2)
+    rest = copy.copy(grid)
+    rest.config = dataclasses.replace(grid.config, sram=half)
+    return rest
+
+
+def _n_ways(grid: Grid, rng: random.Random) -> int:
+    """Ways of the upper half of the SRAM; one, which is full soon, in every second case."""
+    return rng.choice((1, rng.randint(1, grid.config.sram.cache_ways // 2)))
 
 
 def _timing(rng: random.Random) -> DramTiming:
@@ -76,14 +98,28 @@ def _jobs(grid: Grid, rng: random.Random) -> None:
 
 
 def _host_traffic(grid: Grid, rng: random.Random) -> None:
-    """The host writes and reads back where no job does."""
+    """The host writes and reads back where no job does, and has the cache do things."""
+    is_cached = grid.config.sram.cache_ways and grid.register("CACHE_WAYS") & 0xFF
     for _ in range(rng.randrange(6)):
+        if is_cached:
+            _cache_command(grid, rng)
         base, size = rng.choice(scratch(grid.config))
         n_bytes = rng.randint(1, 600)
         address = base + _LINE * rng.randrange((size - n_bytes) // _LINE)
         data = rng.randbytes(n_bytes)
         grid.port.write(address, data)
         assert grid.port.read(address, n_bytes) == data, hex(address)
+
+
+def _cache_command(grid: Grid, rng: random.Random) -> None:
+    """Something that changes no data, although jobs use DRAM: a command, or another size."""
+    if rng.random() < 0.3:
+        grid.set_cache_ways(_n_ways(grid, rng))
+    else:
+        op, most = rng.choice((("flush", 24), ("invalidate", 24), ("prefetch", 14)))
+        # Where jobs have their data: at the beginning of each MiB.
+        first = DRAM.base + (rng.randrange(8) << 20) + _LINE * rng.randrange(1 << 10)
+        grid.cache_range(op, first, rng.randint(1, 1 << rng.randint(1, most)))
 
 
 def _product(grid: Grid, rng: random.Random) -> None:
