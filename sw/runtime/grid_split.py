@@ -76,7 +76,9 @@ def choose_split(
     for k_parts in lengths:
         most = _largest(config, problem, k_parts)
         held = Sizes(config.pe, most).most_held_blocks() if most.m and most.n else 0
-        for blocks in {0, held}:
+        # Where A can be held it is: nothing is fetched more often for that.
+        holds_a = held and Sizes(config.pe, most, held_blocks=held).holds_a
+        for blocks in {held} if holds_a else {0, held}:
             found.append(estimate(config, problem, memory, k_parts, blocks, multicast=multicast))
     most = min(cut.cycles for cut in found) * _EQUAL
     good = [cut for cut in found if cut.cycles <= most]

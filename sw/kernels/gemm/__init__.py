@@ -12,7 +12,8 @@ where bias and factors of all columns would take too much local memory).
           rest    region 2      region 3
 
 All of A is fetched once per column of blocks. B is either fetched again for every row of blocks,
-or, where its panel of one block column fits into local memory, once (`resident`).
+or, where its panel of one block column fits into local memory, once (`resident`). With
+`held_blocks` one of both operands stays for several columns of blocks, see `Sizes`.
 """
 
 from sw.kernels.gemm.epilogue import Epilogue, fp32_bits
