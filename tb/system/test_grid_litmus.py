@@ -16,6 +16,7 @@ from hw.config import PRESETS
 from sw.runtime.grid import Grid
 from sw.runtime.simulated import simulated_grid
 from tb.common.seeds import bench_seed, python_rng
+from tb.system.delay_bench import EarlySlice, LateSlice, grid_of_slices
 from tb.system.litmus import LINE, Litmus, Program, delay, fence, fetch, read, write
 
 CONFIG = PRESETS["tiny"]
@@ -25,10 +26,13 @@ Outcome = tuple[int, int]
 Play = Callable[[Litmus, bool], list[Outcome]]
 
 
-@pytest.fixture(scope="module")
-def grid() -> Iterator[Grid]:
-    """One chip for all: each test must leave it usable."""
-    device, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
+@pytest.fixture(scope="module", params=["", pytest.param("late", marks=pytest.mark.slow)])
+def grid(request: pytest.FixtureRequest) -> Iterator[Grid]:
+    """One chip for all, each test must leave it usable; and one with slices of random delays."""
+    if request.param:
+        device = grid_of_slices(CONFIG, LateSlice)
+    else:
+        device, _ = simulated_grid(CONFIG, test=True, seed=bench_seed())
     yield device
     device.port.close()
 
@@ -140,3 +144,12 @@ def test_without_fences_all_is_allowed_and_shows(grid: Grid, play: Play, outcome
         for number in range(10 * N_SEEDS)
     )
     assert any(outcome in run for run in runs)
+
+
+@pytest.mark.slow
+def test_a_chip_that_acknowledges_early_is_noticed() -> None:
+    """Slices with a fault built in: under the same delays what is forbidden shows."""
+    device = grid_of_slices(CONFIG, EarlySlice)
+    runs = (message(Litmus(device, python_rng(f"early {n}")), True) for n in range(10 * N_SEEDS))
+    assert any((1, 0) in run for run in runs)
+    device.port.close()
