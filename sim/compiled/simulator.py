@@ -21,7 +21,7 @@ class AccessError(RuntimeError):
 
 
 class StateError(RuntimeError):
-    """A state cannot be saved or restored."""
+    """A state cannot be saved or restored, or there is none any more."""
 
 
 class CompiledSimulator:
@@ -72,6 +72,13 @@ class CompiledSimulator:
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
 
+    @property
+    def _open(self) -> int:
+        """The simulation, for the library, which would not survive one that has ended."""
+        if self._sim is None:
+            raise StateError("The simulator is closed.")
+        return self._sim
+
     def close(self) -> None:
         """End the simulation and complete its waveform and trace."""
         if self._sim is not None:
@@ -89,78 +96,78 @@ class CompiledSimulator:
     @property
     def cycles(self) -> int:
         """Clock cycles since power-on."""
-        return self._library.sim_cycles(self._sim)
+        return self._library.sim_cycles(self._open)
 
     def write(self, address: int, data: bytes) -> None:
         """Host write through the AXI4 port."""
         self._check(
-            self._library.sim_host_write(self._sim, address, data, len(data)), "write", address
+            self._library.sim_host_write(self._open, address, data, len(data)), "write", address
         )
 
     def read(self, address: int, n_bytes: int) -> bytes:
         """Host read through the AXI4 port."""
         buffer = ctypes.create_string_buffer(n_bytes)
         self._check(
-            self._library.sim_host_read(self._sim, address, buffer, n_bytes), "read", address
+            self._library.sim_host_read(self._open, address, buffer, n_bytes), "read", address
         )
         return buffer.raw
 
     def write_register(self, address: int, value: int) -> None:
         """32-bit host write."""
-        self._check(self._library.sim_register_write(self._sim, address, value), "write", address)
+        self._check(self._library.sim_register_write(self._open, address, value), "write", address)
 
     def read_register(self, address: int) -> int:
         """32-bit host read."""
         value = ctypes.c_uint32()
-        response = self._library.sim_register_read(self._sim, address, ctypes.byref(value))
+        response = self._library.sim_register_read(self._open, address, ctypes.byref(value))
         self._check(response, "read", address)
         return value.value
 
     def write_dram(self, offset: int, data: bytes) -> None:
         """Fill DRAM by the back door, in no time."""
-        self._library.sim_dram_write(self._sim, offset, data, len(data))
+        self._library.sim_dram_write(self._open, offset, data, len(data))
 
     def read_dram(self, offset: int, n_bytes: int) -> bytes:
         """Read DRAM by the back door, in no time."""
         buffer = ctypes.create_string_buffer(n_bytes)
-        self._library.sim_dram_read(self._sim, offset, buffer, n_bytes)
+        self._library.sim_dram_read(self._open, offset, buffer, n_bytes)
         return buffer.raw
 
     def write_host_memory(self, address: int, data: bytes) -> None:
         """Fill the host's memory, which its DMA engine reads, in no time."""
-        self._library.sim_host_memory_write(self._sim, address, data, len(data))
+        self._library.sim_host_memory_write(self._open, address, data, len(data))
 
     def read_host_memory(self, address: int, n_bytes: int) -> bytes:
         """Read the host's memory, which its DMA engine writes, in no time."""
         buffer = ctypes.create_string_buffer(n_bytes)
-        self._library.sim_host_memory_read(self._sim, address, buffer, n_bytes)
+        self._library.sim_host_memory_read(self._open, address, buffer, n_bytes)
         return buffer.raw
 
     def set_dram_timing(self, timing: DramTiming) -> None:
         """How fast every DRAM channel is; until then `DramTiming()`."""
-        self._library.sim_dram_timing(self._sim, timing.to_c())
+        self._library.sim_dram_timing(self._open, timing.to_c())
 
     def run(self, n_cycles: int) -> bool:
         """Clock until the interrupt is high, at most `n_cycles`; return whether it is."""
-        finished = bool(self._library.sim_run(self._sim, n_cycles))
+        finished = bool(self._library.sim_run(self._open, n_cycles))
         self._collect()
         return finished
 
     def record(self, log: TraceLog | None) -> None:
         """From now on put what units and buffers do into `log`; None: complete it and stop."""
-        self._library.sim_record(self._sim, 0)
+        self._library.sim_record(self._open, 0)
         self._collect()
         if self._log is not None:
             self._log.end(self.cycles)
         self._log = log
         if log is not None:
-            self._library.sim_record(self._sim, 1)
+            self._library.sim_record(self._open, 1)
 
     def _collect(self) -> None:
         """Move what was recorded into the log."""
         if self._log is not None:
-            records = np.empty(self._library.sim_records(self._sim, None, 0), EVENT)
-            self._library.sim_records(self._sim, records.ctypes.data, records.size)
+            records = np.empty(self._library.sim_records(self._open, None, 0), EVENT)
+            self._library.sim_records(self._open, records.ctypes.data, records.size)
             self._log.add(records)
 
     def save(self, path: Path) -> None:
@@ -171,7 +178,7 @@ class CompiledSimulator:
         StateError
             If the build is not `savable`, or the file cannot be written.
         """
-        code = self._library.sim_save(self._sim, str(path).encode())
+        code = self._library.sim_save(self._open, str(path).encode())
         self._check_state(code, f"No state can be written to {path}.")
         with path.open("ab") as file:
             file.write(self._stamp)
@@ -188,7 +195,7 @@ class CompiledSimulator:
         # Verilator would end the process over such a file, and create one that is not there.
         if not path.is_file() or not _ends_with(path, self._stamp):
             raise StateError(f"{path} is no state that this build of the simulator has saved.")
-        code = self._library.sim_restore(self._sim, str(path).encode())
+        code = self._library.sim_restore(self._open, str(path).encode())
         self._check_state(code, f"No state can be read from {path}.")
 
     def _check_state(self, code: int, otherwise: str) -> None:
@@ -206,7 +213,7 @@ class CompiledSimulator:
             If the build cannot trace, or the file cannot be written.
         """
         below = scope.removeprefix("TOP.").removeprefix("mtia_chip").strip(".")
-        code = self._library.sim_trace(self._sim, str(path).encode(), below.encode(), first, last)
+        code = self._library.sim_trace(self._open, str(path).encode(), below.encode(), first, last)
         if code:
             raise AccessError(f"No waveform can be written to {path}.")
 

@@ -14,9 +14,34 @@ second.port.close()
 first.port.run(10)
 first.port.close()
 """
+_CLOSED = """
+from hw.config import PRESETS
+from sim.compiled.simulator import StateError
+from sw.runtime.simulated import simulated_grid
+
+grid, _ = simulated_grid(PRESETS["tiny"], test=True)
+grid.port.close()
+grid.port.close()
+for use in (lambda: grid.port.cycles, lambda: grid.port.read(0, 4), lambda: grid.port.run(1)):
+    try:
+        use()
+    except StateError as error:
+        assert str(error) == "The simulator is closed.", error
+    else:
+        raise AssertionError
+"""
+
+
+def _run(program: str) -> None:
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_chips_are_closed_in_any_order() -> None:
     """Would break if a chip used what belongs to the one made last, which is gone."""
-    result = subprocess.run([sys.executable, "-c", _ORDER], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    _run(_ORDER)
+
+
+def test_a_closed_chip_says_so() -> None:
+    """Would break if the library were asked about a simulation that is gone."""
+    _run(_CLOSED)
