@@ -198,10 +198,10 @@ class Grid(RegisterPage):
         self.set_register("GRID_SNAPSHOT", _RESTART)
         began = self.port.cycles
         self._start(0)
-        self._run(stall_limit, progress)
-        harness_cycles = self.port.cycles - began
+        ended, is_done = self._run(0, stall_limit, progress)
+        harness_cycles = ended - began
         self.set_register("GRID_SNAPSHOT", _FREEZE)
-        self._check(0, lists, stall_limit)
+        self._check(0, lists, stall_limit, is_done)
         status = self.element(next(iter(lists))).register("JOB_STATUS")
         return JobResult(status, self.job_cycles(), harness_cycles)
 
@@ -216,24 +216,51 @@ class Grid(RegisterPage):
         """Wait for a job that was started, see `run_job`; others may run meanwhile."""
         self.set_register("GRID_WATCHDOG", stall_limit)
         self.set_register("GRID_WAIT", 1 << job)
-        self._run(stall_limit, progress)
-        self._check(job, places, stall_limit)
+        _ended, is_done = self._run(job, stall_limit, progress)
+        self._check(job, places, stall_limit, is_done)
 
     def copy_in(self, host_address: int, address: int, n_bytes: int) -> int:
-        """Have the DMA engine copy from the host's memory, see `HostDma.copy`."""
+        """Have the DMA engine copy bytes from the host's memory to SRAM or DRAM; cycles it took.
+
+        Both addresses are multiples of a line (`link_bytes`). Jobs may run meanwhile. Raises
+        UserError, see `HostDma.copy`.
+        """
         return self._dma.copy(DmaWay.TO_CHIP, host_address, address, n_bytes)
 
     def copy_out(self, address: int, host_address: int, n_bytes: int) -> int:
-        """Have the DMA engine copy to the host's memory, see `HostDma.copy`."""
+        """Have the DMA engine copy bytes to the host's memory, as `copy_in` does from there."""
         return self._dma.copy(DmaWay.TO_HOST, host_address, address, n_bytes)
 
     def signal(self, places: Iterable[Place], counter: int) -> None:
-        """Increment a counter of the jobs of these elements, as a command's signal would."""
-        self.select_places(places)
+        """Increment a counter of the jobs of these elements, as a command's signal would.
+
+        Elements without a job drop it; one whose job is about to start keeps eight. The selection
+        of page SELECTED is these elements' afterwards.
+
+        Raises
+        ------
+        UserError
+            If there is no such counter or element, or the elements are not all of some rows and
+            columns.
+        """
+        chosen, config = set(places), self.config
+        if not 0 <= counter < config.pe.cp.counters:
+            raise UserError(f"Counters are 0 to {config.pe.cp.counters - 1}, not {counter}.")
+        for row, column in chosen:
+            if not (0 <= row < config.rows and 0 <= column < config.cols):
+                raise UserError(
+                    f"There is no element ({row}, {column}); {config.name} has {config.rows} x"
+                    f" {config.cols}."
+                )
+        rows, columns = _selection(chosen)
+        if len(chosen) != rows.bit_count() * columns.bit_count():
+            raise UserError("Signals go to all elements that some rows and columns share.")
+        self.select(rows, columns)
         self.selected.set_register("SIGNAL", counter)
 
     def messages(self) -> list[Message]:
-        """Take what elements have signalled to HOST_PLACE since the last call, oldest first.
+        """Take what elements have signalled to HOST_PLACE since the last call, oldest first; those
+        of jobs that have ended, or were aborted, too.
 
         Raises
         ------
@@ -280,15 +307,22 @@ class Grid(RegisterPage):
         lists = self._lists.get(place, [b""])
         return lists[-min(self.element(place).register("JOB_QUEUE") or 1, len(lists))]
 
-    def _run(self, stall_limit: int, progress: Callable[[int], None]) -> None:
-        """Let time pass until the interrupt, which the watchdog raises too."""
+    def _run(self, job: int, stall_limit: int, progress: Callable[[int], None]) -> tuple[int, bool]:
+        """Let time pass until the job's interrupt, or the watchdog's: the cycle, and whether the
+        job is done. What else raises the interrupt, a message or a transfer, is not waited for."""
         began = self.port.cycles
-        while not self.port.run(max(stall_limit // 2, 1)):
-            progress(self.port.cycles - began)
+        while True:
+            while not self.port.run(max(stall_limit // 2, 1)):
+                progress(self.port.cycles - began)
+            cycle = self.port.cycles
+            if self.register("GRID_DONE") >> job & 1:
+                return cycle, True
+            if self.register("GRID_HANG") >> 31:
+                return cycle, False
 
-    def _check(self, job: int, places: Collection[Place], stall_limit: int) -> None:
+    def _check(self, job: int, places: Collection[Place], stall_limit: int, is_done: bool) -> None:
         """Raise unless the job ended well."""
-        if self.register(f"JOB{job}_PENDING"):
+        if not is_done:
             if self.register("GRID_FAILED") >> job & 1:  # the others wait for the one that failed
                 self._stop(places, stall_limit)
             else:

@@ -9,6 +9,7 @@ The choice follows a model, `sw.runtime.grid_model`.
 """
 
 import dataclasses
+import itertools
 
 from hw.config import ChipConfig
 from sw.kernels.gemm import GemmProblem
@@ -76,6 +77,8 @@ def choose_split(
     for k_parts in lengths:
         most = _largest(config, problem, k_parts)
         held = Sizes(config.pe, most).most_held_blocks() if most.m and most.n else 0
+        if held and not _all_hold(config, problem, k_parts, held):
+            held = 0
         # Where A can be held it is: nothing is fetched more often for that.
         holds_a = held and Sizes(config.pe, most, held_blocks=held).holds_a
         for blocks in {held} if holds_a else {0, held}:
@@ -111,6 +114,18 @@ def estimate(
         cycles=GridModel(config, cut, a_memory, b_memory).cycles(),
         multicast=multicast,
     )
+
+
+def _all_hold(config: ChipConfig, problem: GemmProblem, k_parts: int, held_blocks: int) -> bool:
+    """Whether every element can hold so many blocks: one with less to do may have blocks of
+    another shape."""
+    lengths = [{length for _, length in runs} for runs in parts(config, problem, k_parts)]
+    try:
+        for m, n, k in itertools.product(*lengths):
+            Sizes(config.pe, dataclasses.replace(problem, m=m, n=n, k=k), held_blocks=held_blocks)
+    except ValueError:
+        return False
+    return True
 
 
 def _largest(config: ChipConfig, problem: GemmProblem, k_parts: int) -> GemmProblem:

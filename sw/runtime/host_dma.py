@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DMA engine of a grid, as software sees it: between the host's memory and the chip's."""
 
+from hw.arch.address_map import ADDRESS_BITS
 from hw.arch.dma import DMA_TEXT, DmaCause, DmaState, DmaWay
 from sw.errors import UserError
 from sw.runtime.page import RegisterPage
@@ -8,6 +9,10 @@ from sw.runtime.page import RegisterPage
 __all__ = ["HostDma"]
 
 _LOW = 0xFFFF_FFFF
+_END = 1 << ADDRESS_BITS
+_PATIENCE = 100
+"""Cycles for each byte, beside `_LATENCY`, after which a memory is taken not to answer."""
+_LATENCY = 100_000
 _MOST = (1 << 32) - 64
 """Bytes of one transfer."""
 
@@ -39,35 +44,50 @@ class HostDma:
         Returns
         -------
         int
-            Cycles from the start to the interrupt.
+            Cycles from the start until the host has seen the end, which takes it some 20.
 
         Raises
         ------
         UserError
-            If an address or the size cannot be, a memory refuses, or a word was lost; what was
-            copied before that remains.
+            If an address or the size cannot be, another transfer runs, a memory refuses or does
+            not answer, or a word was lost; what was copied before that remains.
         """
         if not 1 <= n_bytes <= _MOST:
             raise UserError(f"A transfer has 1 to {_MOST} bytes, not {n_bytes}.")
-        page, port = self._page, self._page.port
+        for what, first in (("the host's", host_address), ("the chip's", address)):
+            if not 0 <= first <= _END - n_bytes:
+                raise UserError(
+                    f"{n_bytes} bytes at {first:#x} of {what} memory do not lie below {_END:#x}."
+                )
+        page = self._page
+        if page.register("DMA_STATE") & 0xFF == DmaState.BUSY:
+            raise UserError("The DMA engine works for another transfer.")
         for name, value in (("HOST", host_address), ("CHIP", address)):
             page.set_register(f"DMA_{name}_LO", value & _LOW)
             page.set_register(f"DMA_{name}_HI", value >> 32)
         page.set_register("DMA_BYTES", n_bytes)
-        page.set_register("DMA_IRQ", 1)
         waited = page.register("GRID_WAIT")
         page.set_register("GRID_WAIT", 0)
-        page.set_register("DMA_START", way)
-        began = port.cycles
-        while page.register("DMA_STATE") & 0xFF == DmaState.BUSY:
-            port.run(n_bytes + 10_000)
-        cycles = port.cycles - began
-        page.set_register("DMA_IRQ", 0)
-        page.set_register("GRID_WAIT", waited)
-        state = page.register("DMA_STATE")
+        page.set_register("DMA_IRQ", 1)
+        try:
+            state, cycles = self._transfer(way, n_bytes)
+        finally:
+            page.set_register("DMA_IRQ", 0)
+            page.set_register("GRID_WAIT", waited)
         if state & 0xFF == DmaState.ERROR:
             raise UserError(
                 f"The DMA transfer of {n_bytes} bytes between {host_address:#x} of the host and"
                 f" {address:#x} failed: {DMA_TEXT[DmaCause(state >> 8)]}."
             )
         return cycles
+
+    def _transfer(self, way: DmaWay, n_bytes: int) -> tuple[int, int]:
+        """Start, and wait for the end: DMA_STATE then, and cycles."""
+        page, port = self._page, self._page.port
+        began = port.cycles
+        page.set_register("DMA_START", way)
+        while (state := page.register("DMA_STATE")) & 0xFF == DmaState.BUSY:
+            if port.cycles - began > _LATENCY + _PATIENCE * n_bytes:
+                raise UserError(f"The DMA transfer of {n_bytes} bytes does not end.")
+            port.run(n_bytes + 1000)
+        return state, port.cycles - began

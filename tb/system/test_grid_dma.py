@@ -84,6 +84,9 @@ def test_errors_say_why(grid: Grid) -> None:
         (lambda: grid.copy_out(SRAM.base + 4, HOST, 64), "an address is no multiple of a line"),
         (lambda: grid.copy_in(HOST, beyond, 64), "lies outside the chip's memories"),
         (lambda: grid.copy_out(beyond - LINE, HOST, 64), "lies outside the chip's memories"),
+        (lambda: grid.copy_in(HOST, 1 << 40, 64), "64 bytes at 0x10000000000 of the chip's memory"),
+        (lambda: grid.copy_in(-64, SRAM.base, 64), "64 bytes at -0x40 of the host's memory"),
+        (lambda: grid.copy_in((1 << 40) - 64, SRAM.base, 65), "do not lie below 0x10000000000"),
         (lambda: grid.copy_in(HOST, SRAM.base, 0), "1 to 4294967232 bytes, not 0"),
     ):
         with pytest.raises(UserError, match=words):

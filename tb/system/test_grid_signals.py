@@ -14,7 +14,7 @@ from sw.runtime.chip import JobError, JobHang
 from sw.runtime.grid import Grid, Message, Place
 from sw.runtime.simulated import simulated_grid
 from tb.common.seeds import bench_seed, python_rng
-from tb.system.grid_bench import LISTS, commands
+from tb.system.grid_bench import LISTS, commands, copies
 from tb.system.litmus import Litmus, Program, delay, fetch, read, write
 
 CONFIG = PRESETS["tiny"]
@@ -172,6 +172,51 @@ def test_messages_reach_the_host(grid: Grid) -> None:
         assert grid.messages() == [Message(place, 9)]
     grid.signal(places(grid), _WAITS)  # nobody has a job
     exchange(grid, python_rng("after messages"))
+
+
+def test_a_message_does_not_end_a_job(grid: Grid) -> None:
+    """Its interrupt is not the job's, nor a hang's; would break if who waits for a job took any
+    interrupt for its own."""
+    sender = places(grid)[0]
+    early = (Opcode.SIGNAL, signal(sender, HOST_PLACE, 3))
+    busy = copies(0x1000, 0x2000, 16, 20)
+    grid.set_register("MAILBOX_IRQ", 1)
+    grid.run_job(LISTS, dict.fromkeys(places(grid), commands()) | {sender: commands(early, *busy)})
+    assert grid.messages() == [Message(sender, 3)]
+    grid.set_register("MAILBOX_IRQ", 0)
+
+
+def test_the_host_signals_only_what_is_there(grid: Grid) -> None:
+    """One sentence for each wrong request."""
+    n_counters = CONFIG.pe.cp.counters
+    for where, counter, words in (
+        ([(0, 0)], n_counters, f"Counters are 0 to {n_counters - 1}, not {n_counters}"),
+        ([(0, 0)], -1, "Counters are 0 to"),
+        ([(0, CONFIG.cols)], 1, "There is no element"),
+        ([(-1, 0)], 1, "There is no element"),
+        ([(0, 0), (1, 1)], 1, "all elements that some rows and columns share"),
+    ):
+        with pytest.raises(UserError, match=words):
+            grid.signal(where, counter)
+
+
+def test_a_signal_that_waited_at_the_end_is_not_of_the_next_job(grid: Grid) -> None:
+    """One kind of signals meets the end of a job, the other kind comes first in the next: it counts
+    once, and nothing else does. Would break if the choice between both outlived the job."""
+    sender, receiver = places(grid)[0], places(grid)[-1]
+    for number in range(12):
+        lists = dict.fromkeys(places(grid), commands())
+        storm = [(Opcode.SIGNAL, signal(sender, receiver, 5))] * (20 + number)
+        grid.start(LISTS, lists | {sender: commands(*storm)})
+        for _ in range(3):
+            grid.signal([receiver], 6)
+        grid.wait(0, places(grid))
+        grid.start(LISTS, lists | {receiver: commands(*wait(_WAITS, 1))})
+        grid.port.run(100 + number)
+        grid.signal([receiver], _WAITS)
+        grid.wait(0, places(grid))
+        found = counts(grid, receiver)
+        assert found[5] == found[6] == 0 and found[_WAITS] == 1
 
 
 def test_lost_messages_are_told(grid: Grid) -> None:

@@ -57,6 +57,25 @@ def test_the_end_of_a_chain_finishes(grid: Grid, k_parts: int, held_blocks: int)
     assert len(np.unique(alone.c)) > 20
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "where"),
+    [
+        ("mtia100", (378, 326, 2718), "sram"),
+        ("odd", (472, 48, 95), "dram"),
+        ("odd", (540, 47, 322), "dram"),
+        ("tiny", (2922, 23, 306), "dram"),
+    ],
+)
+def test_ragged_edges_can_hold_what_is_chosen(
+    name: str, shape: tuple[int, int, int], where: str
+) -> None:
+    """Would break if only the element with the most work were asked: one at an edge has blocks of
+    another shape."""
+    m, n, k = shape
+    a, b = np.zeros((m, k), np.int8), np.zeros((k, n), np.int8)
+    assert prepare_grid_gemm(PRESETS[name], a, b, where=where).cut.k_parts >= 1
+
+
 def test_bias_is_added_once(grid: Grid) -> None:
     """Would break if every element of a chain added the bias."""
     rng = numpy_rng("bias")
