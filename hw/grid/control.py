@@ -54,8 +54,8 @@ class GridControl(wiring.Component):
     is dropped, as is one on the page of a single element. Elements get the start's number, the run,
     beside the job's. `irq` is high while a job that GRID_WAIT names is done, when the watchdog has
     expired, and while a message waits, or once a DMA transfer has ended, if MAILBOX_IRQ, DMA_IRQ
-    say so. GRID_SNAPSHOT goes to the sides and,
-    as SNAPSHOT, along all rows. Pages of elements that do not exist read zero.
+    say so. GRID_SNAPSHOT goes to the sides and, as SNAPSHOT, along all rows. Pages of elements that
+    do not exist read zero.
 
     Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
     the element's answer is back, one of page TRAFFIC after 3 cycles, of a page that is nobody's

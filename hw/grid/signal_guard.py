@@ -34,13 +34,16 @@ class SignalGuard(wiring.Component):
     -------
     i : In(stream.Signature(Completion)), with the row and column of the element that is meant.
     o : Out(stream.Signature(Completion)).
+    halt : In(1), the element halts: no trap comes any more, since another error was first.
     trap : Out(ElementTrap), held until reset.
     """
 
     def __init__(self, *, rows: int, columns: int) -> None:
         self.rows, self.columns = rows, columns
         signals = stream.Signature(Completion)
-        super().__init__({"i": In(signals), "o": Out(signals), "trap": Out(ElementTrap)})
+        super().__init__(
+            {"i": In(signals), "o": Out(signals), "halt": In(1), "trap": Out(ElementTrap)}
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -57,7 +60,7 @@ class SignalGuard(wiring.Component):
             self.o.valid.eq(self.i.valid & exists),
             self.i.ready.eq(self.o.ready | ~exists),
         ]
-        with m.If(self.i.valid & ~exists & ~self.trap.valid):
+        with m.If(self.i.valid & ~exists & ~self.trap.valid & ~self.halt):
             m.d.sync += [
                 self.trap.valid.eq(1),
                 self.trap.cause.eq(Trap.NO_ELEMENT),

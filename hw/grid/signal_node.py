@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -46,7 +46,7 @@ class SignalNode(wiring.Component):
     -------
     here : In(n_positions), one-hot, the element's column; constant.
     weight : In(range(n_positions + 1)), elements behind on the way to W; constant.
-    phase : In(RunPhase).
+    phase : In(RunPhase). Without a job that works nothing is sent.
     heard : In(1), whether what the element sends enters the lane; if not it waits.
     up_i, up_o : In, Out(stream.Signature(sent_layout())), towards W.
     down_i, down_o : In, Out(stream.Signature(received_layout(n_positions))), from W.
@@ -88,33 +88,37 @@ class SignalNode(wiring.Component):
         for lane, name in ((up, "up"), (down, "down")):
             wiring.connect(m, wiring.flipped(getattr(self, f"{name}_i")), lane.i)
             wiring.connect(m, lane.o, wiring.flipped(getattr(self, f"{name}_o")))
-        m.submodules.turns = turns = RoundRobinArbiter(shape=5, n_inputs=2)
-        of_lane, of_host = turns.i
+        shape = data.StructLayout({"counter": 5, "run": RUN_BITS, "is_host": 1})
+        m.submodules.turns = turns = RoundRobinArbiter(shape=shape, n_inputs=2)
+        (of_lane, of_host), first = turns.i, turns.o
         sent, come, is_mine = self.sent.payload, down.tap.payload, Signal()
+        sends = self.heard & self.phase.works  # what is left of a failed job has no run any more
         m.d.comb += [
             up.weight.eq(self.weight),
-            up.local.valid.eq(self.sent.valid & self.heard),
+            up.local.valid.eq(self.sent.valid & sends),
             up.local.payload.counter.eq(sent.signal_counter),
             up.local.payload.run.eq(self.phase.run),
             up.local.payload.row.eq(sent.signal_row),
             up.local.payload.column.eq(sent.signal_col),
             up.local.payload.origin.eq(self.position),
-            self.sent.ready.eq(up.local.ready & self.heard),
+            self.sent.ready.eq(up.local.ready & sends),
             down.here.eq(self.here),
-            is_mine.eq(come.run == self.phase.run),
+            # What was chosen stays chosen, whatever becomes of the job: so all take their turn
+            # first, and only then is looked at whom they are for.
+            of_lane.valid.eq(down.tap.valid),
+            of_lane.payload.counter.eq(come.counter),
+            of_lane.payload.run.eq(come.run),
+            down.tap.ready.eq(of_lane.ready),
+            of_host.valid.eq(self.rung.valid),
+            of_host.payload.counter.eq(self.rung.payload),
+            of_host.payload.is_host.eq(1),
+            self.rung.ready.eq(of_host.ready),
+            is_mine.eq(first.payload.is_host | (first.payload.run == self.phase.run)),
+            self.received.valid.eq(first.valid & is_mine & self.phase.works),
             self.received.payload.signal_en.eq(1),
-            self.received.payload.signal_counter.eq(turns.o.payload),
-            self.received.valid.eq(turns.o.valid),
-            turns.o.ready.eq(self.received.ready),
-            of_lane.valid.eq(down.tap.valid & is_mine & self.phase.works),
-            of_lane.payload.eq(come.counter),
-            of_host.valid.eq(self.rung.valid & self.phase.works),
-            of_host.payload.eq(self.rung.payload),
-            down.tap.ready.eq(~is_mine | self._taken(of_lane)),
-            self.rung.ready.eq(self._taken(of_host)),
+            self.received.payload.signal_counter.eq(first.payload.counter),
+            first.ready.eq(
+                ~is_mine | Mux(self.phase.works, self.received.ready, ~self.phase.prepares)
+            ),
         ]
         return m
-
-    def _taken(self, turn: Any) -> Value:
-        """Whether a signal for the element goes: counted, or there is no job for it."""
-        return Mux(self.phase.works, turn.ready, ~self.phase.prepares)

@@ -223,6 +223,7 @@ class Tile(wiring.Component):
             node.weight.eq(geometry.columns - 1 - self.column),
             node.heard.eq(self._heard(1)),
             node.phase.eq(control.phase),
+            guard.halt.eq(control.halt_request | pe.trap.valid),
         ]
         with m.If(guard.trap.valid):
             m.d.comb += control.trap.eq(guard.trap)

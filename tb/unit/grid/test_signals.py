@@ -24,7 +24,7 @@ from hw.iface.pe import Completion
 from tb.common.coverage import cover_trap
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
-from tb.common.stream import BACK_PRESSURE, Bench, check_equal
+from tb.common.stream import BACK_PRESSURE, Bench, StreamMonitor, check_equal
 
 ROWS, COLUMNS = 2, 3
 PLACES = list(itertools.product(range(ROWS), range(COLUMNS)))
@@ -181,7 +181,7 @@ async def the_host_signals_whoever_has_a_job(dut: Any) -> None:
     for at, state in zip(PLACES, (0, PREPARES, WORKS, WORKS, PREPARES, 0), strict=True):
         device.phase(at, 5, state)
         device.rung[at].send_all(range(10))
-    device.sent[0, 0].send_all([device.signal((0, 2), 16 + n) for n in range(10)])
+    device.sent[1, 0].send_all([device.signal((0, 2), 16 + n) for n in range(10)])
     both = counters(await device.received[0, 2].receive(20))
     check_equal([n for n in both if n < 16], range(10))
     check_equal([n for n in both if n >= 16], range(16, 26))
@@ -232,6 +232,34 @@ async def signals_of_other_runs_disappear(dut: Any) -> None:
         assert not device.received[1, 1].items
     device.sent[0, 0].send(device.signal((1, 1), 7))
     assert counters(await device.received[1, 1].receive(1)) == [7]
+
+
+@cocotb.test()
+async def what_waits_at_the_end_of_a_job_is_gone(dut: Any) -> None:
+    """A signal that the element has not taken when its job ends, of the host or of another element,
+    counts in no other job; would break if the choice between the two outlived the job."""
+    device, held = Device(dut), [True]
+    at, sender = (1, 2), (0, 0)
+    device.received[at]._pauses = lambda rng: held[0]
+    await device.bench.start()
+    for of_host in (True, False, True):
+        n_found, held[0] = len(device.received[at].items), True
+        if of_host:
+            device.rung[at].send(3)
+        else:
+            device.sent[sender].send(device.signal(at, 3))
+        await device.bench.wait(20)
+        device.phase(at, 5, 0)
+        StreamMonitor.reset(device.received[at])  # valid falls, as the element is reset
+        await device.bench.wait(3)
+        held[0] = False
+        device.phase(at, 5, WORKS)
+        if of_host:
+            device.sent[sender].send(device.signal(at, 7))
+        else:
+            device.rung[at].send(7)
+        await device.bench.wait(30)
+        assert counters(device.received[at].items[n_found:]) == [7]
 
 
 @cocotb.test()
@@ -322,6 +350,25 @@ def test_signals_for_nobody_trap_and_disappear() -> None:
             "CP trapped (tag 300): the signal is for an element that is not there (row 0,"
             f" column {COLUMNS})."
         )
+
+    simulate(guard, bench)
+
+
+def test_a_halting_element_has_no_second_error() -> None:
+    """What was wrong before is what is told; would break if a signal that was still on its way to
+    nobody took its place."""
+    guard = SignalGuard(rows=ROWS, columns=COLUMNS)
+
+    async def bench(context: Any) -> None:
+        context.set(guard.i.payload, {"signal_row": ROWS, "tag": 9})
+        context.set(guard.i.valid, 1)
+        context.set(guard.halt, 1)
+        assert context.get(guard.i.ready)
+        await context.tick()
+        assert not context.get(guard.trap.valid)
+        context.set(guard.halt, 0)
+        await context.tick()
+        assert context.get(guard.trap.valid)
 
     simulate(guard, bench)
 
