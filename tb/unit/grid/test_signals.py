@@ -152,6 +152,9 @@ async def each_signal_arrives_once(dut: Any) -> None:
             of_one = [[c for c in some if c // 5 == number] for some in (found, expected[at])]
             check_equal(*of_one, f"signal of {PLACES[number]} at {at}")
     await device.bench.wait(30)
+    bare = {"tag": 0, "signal_en": 1, "signal_row": 0, "signal_col": 0}
+    for sink in device.received.values():
+        assert all({**item, **bare} == item for item in sink.items)
     assert sum(len(sink.items) for sink in device.received.values()) == 60 * len(PLACES)
 
 
