@@ -29,6 +29,7 @@ from tb.common.stream import BACK_PRESSURE, Bench, StreamMonitor, check_equal
 ROWS, COLUMNS = 2, 3
 PLACES = list(itertools.product(range(ROWS), range(COLUMNS)))
 PREPARES, WORKS = 1, 2
+_RUNS = itertools.count()
 
 
 class Signals(wiring.Component):
@@ -102,6 +103,7 @@ class Device:
 
     def __init__(self, dut: Any, pauses: str = "none") -> None:
         self.dut, self.bench, self.rng = dut, Bench(dut), python_rng("signals")
+        self.run = python_rng(f"run {next(_RUNS)}").randrange(1, 255)
         source, sink = BACK_PRESSURE[pauses]
         self.sent = {
             at: self.bench.source(f"sent{at[0]}_{at[1]}", Completion, source()) for at in PLACES
@@ -115,7 +117,7 @@ class Device:
         self.host = self.bench.sink("host", message_layout())
         dut["left_out"].value = bench_parameters()["left_out"]
         for at in PLACES:
-            self.phase(at, 5, WORKS)
+            self.phase(at, self.run, WORKS)
 
     def phase(self, at: tuple[int, int], run: int, state: int) -> None:
         """What an element is doing."""
@@ -182,7 +184,7 @@ async def the_host_signals_whoever_has_a_job(dut: Any) -> None:
     device = Device(dut, bench_parameters()["back_pressure"])
     await device.bench.start()
     for at, state in zip(PLACES, (0, PREPARES, WORKS, WORKS, PREPARES, 0), strict=True):
-        device.phase(at, 5, state)
+        device.phase(at, device.run, state)
         device.rung[at].send_all(range(10))
     device.sent[1, 0].send_all([device.signal((0, 2), 16 + n) for n in range(10)])
     both = counters(await device.received[0, 2].receive(20))
@@ -191,7 +193,7 @@ async def the_host_signals_whoever_has_a_job(dut: Any) -> None:
     assert counters(await device.received[1, 0].receive(10)) == list(range(10))
     await device.bench.wait(40)
     for at in PLACES:
-        device.phase(at, 5, WORKS)
+        device.phase(at, device.run, WORKS)
     for at in ((0, 1), (1, 1)):
         assert counters(await device.received[at].receive(10)) == list(range(10))
     await device.bench.wait(20)
@@ -222,15 +224,15 @@ async def signals_of_other_runs_disappear(dut: Any) -> None:
     one, or that rests."""
     device = Device(dut, bench_parameters()["back_pressure"])
     await device.bench.start()
-    for run, state in ((6, WORKS), (4, WORKS), (6, PREPARES), (5, 0), (6, 0)):
-        device.phase((1, 1), run, state)
+    for step, state in ((1, WORKS), (-1, WORKS), (1, PREPARES), (0, 0), (1, 0)):
+        device.phase((1, 1), device.run + step, state)
         others = [at for at in PLACES if at != (1, 1)]
         for sender in others:
             device.sent[sender].send_all([device.signal((1, 1))] * 9)
         for sender in others:
             await device.sent[sender].drained()
         await device.bench.wait(60)
-        device.phase((1, 1), 5, WORKS)
+        device.phase((1, 1), device.run, WORKS)
         await device.bench.wait(20)
         assert not device.received[1, 1].items
     device.sent[0, 0].send(device.signal((1, 1), 7))
@@ -252,11 +254,11 @@ async def what_waits_at_the_end_of_a_job_is_gone(dut: Any) -> None:
         else:
             device.sent[sender].send(device.signal(at, 3))
         await device.bench.wait(20)
-        device.phase(at, 5, 0)
+        device.phase(at, device.run, 0)
         StreamMonitor.reset(device.received[at])  # valid falls, as the element is reset
         await device.bench.wait(3)
         held[0] = False
-        device.phase(at, 5, WORKS)
+        device.phase(at, device.run, WORKS)
         if of_host:
             device.sent[sender].send(device.signal(at, 7))
         else:
@@ -270,13 +272,13 @@ async def signals_wait_for_an_element_that_prepares(dut: Any) -> None:
     """And are all there once its job runs; those between other rows pass meanwhile."""
     device = Device(dut, bench_parameters()["back_pressure"])
     await device.bench.start()
-    device.phase((0, 1), 5, PREPARES)
+    device.phase((0, 1), device.run, PREPARES)
     device.sent[1, 0].send_all([device.signal((0, 1), number) for number in range(12)])
     await device.bench.wait(60)
     assert not device.received[0, 1].items
     device.sent[0, 0].send_all([device.signal((1, 2), number) for number in range(12)])
     assert counters(await device.received[1, 2].receive(12)) == list(range(12))
-    device.phase((0, 1), 5, WORKS)
+    device.phase((0, 1), device.run, WORKS)
     assert counters(await device.received[0, 1].receive(12)) == list(range(12))
 
 
@@ -285,11 +287,11 @@ async def reset_in_the_middle_drops_what_is_on_its_way(dut: Any) -> None:
     """Then signals pass."""
     device = Device(dut)
     await device.bench.start()
-    device.phase((0, 2), 5, PREPARES)
+    device.phase((0, 2), device.run, PREPARES)
     device.sent[1, 1].send_all([device.signal((0, 2))] * 9)
     await device.bench.wait(20)
     await device.bench.reset()
-    device.phase((0, 2), 5, WORKS)
+    device.phase((0, 2), device.run, WORKS)
     await device.bench.wait(20)
     assert not device.received[0, 2].items
     device.sent[1, 1].send(device.signal((0, 2), 3))
