@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from hw.arch.address_map import ADDRESS_BITS
 from hw.arch.dma import DmaState, DmaWay
@@ -23,7 +23,7 @@ def elaborate_dma_control(m: Module, control: Any, registers: RegisterFile) -> V
     m.d.comb += [
         starts.eq(registers.dma_start_write & (ways[0] | ways[1]) & (state != DmaState.BUSY)),
         registers.dma_state_read.eq(
-            Cat(state, Signal(6), Mux(state == DmaState.ERROR, control.cause, 0))
+            Cat(state, Const(0, 6), Mux(state == DmaState.ERROR, control.cause, 0))
         ),
     ]
     # The engine is told a cycle later, and is busy from the next one on.

@@ -188,10 +188,7 @@ class Tile(wiring.Component):
         m.submodules.node = node = ControlNode(n_positions=self.geometry.n_positions)
         wiring.connect(m, node.port, control.port)
         wiring.connect(m, control.ended, node.ended)
-        for inner, outer in (("down", "access"), ("up", "report")):
-            for end in "io":
-                lane = getattr(self, f"{outer}_{end}")
-                wiring.connect(m, getattr(node, f"{inner}_{end}"), wiring.flipped(lane))
+        self._connect_stage(m, node, down="access", up="report")
         m.d.comb += [
             node.here.eq(1 << self.column),
             node.position.eq(self.column),
@@ -200,6 +197,13 @@ class Tile(wiring.Component):
             node.moved_i.eq(self.moved_i),
             self.moved_o.eq(node.moved_o),
         ]
+
+    def _connect_stage(self, m: Module, node: Any, **lanes: str) -> None:
+        """Connect both ends of a node's lanes with the tile's of these names."""
+        for inner, outer in lanes.items():
+            for end in "io":
+                lane = getattr(self, f"{outer}_{end}")
+                wiring.connect(m, getattr(node, f"{inner}_{end}"), wiring.flipped(lane))
 
     def _elaborate_signals(self, m: Module, control: GridElementControl) -> None:
         """Signals to and from other elements; the guard is reset with the element."""
@@ -211,10 +215,7 @@ class Tile(wiring.Component):
         wiring.connect(m, guard.o, node.sent)
         wiring.connect(m, node.received, pe.signal_in)
         wiring.connect(m, control.signal, node.rung)
-        for inner, outer in (("up", "sent"), ("down", "received")):
-            for end in "io":
-                lane = getattr(self, f"{outer}_{end}")
-                wiring.connect(m, getattr(node, f"{inner}_{end}"), wiring.flipped(lane))
+        self._connect_stage(m, node, down="received", up="sent")
         m.d.comb += [
             pe.row.eq(self._used_row),
             pe.col.eq(self.column),
