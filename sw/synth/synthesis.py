@@ -4,6 +4,7 @@
 import importlib.metadata
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from inspect import getsource
@@ -17,7 +18,7 @@ from hw.fpga.netlist import TOP, CombinationalLoop, FpgaNetlist, fpga_netlist
 from hw.yosys import YosysError, run_yosys
 from sim.build_cache import BuildCache, content_key
 from sw.errors import UserError
-from sw.synth import global_nets
+from sw.synth import global_nets, local_ones
 from sw.synth.area import Area
 from sw.synth.netlist import VERILOG_FILE, Netlist
 from sw.synth.progress import Progress
@@ -75,11 +76,6 @@ class Synthesis:
         return (self.folder / _LOG).read_text()
 
     @cached_property
-    def statistics(self) -> dict[str, Any]:
-        """Yosys's statistics of the mapped design."""
-        return json.loads((self.folder / "stat.json").read_text())
-
-    @cached_property
     def coarse_cells(self) -> dict[str, int]:
         """Cells by type after products found their DSPs, before anything else is mapped."""
         return json.loads((self.folder / "coarse.json").read_text())["design"]["num_cells_by_type"]
@@ -107,7 +103,8 @@ class Synthesis:
     @cached_property
     def area(self) -> Area:
         """What the whole design takes."""
-        return Area.of_cells(self.statistics["design"]["num_cells_by_type"])
+        modules = json.loads(self.netlist.read_text())["modules"].values()
+        return Area.of_cells(Counter(c["type"] for m in modules for c in m["cells"].values()))
 
 
 def synthesise(
@@ -157,9 +154,11 @@ def synthesise_netlist(
         (folder / VERILOG_FILE).write_text(netlist.verilog)
         (folder / _LOG).write_text(_run(script, folder, progress))
         global_nets.free_logic(folder / _NETLIST)
+        local_ones.free_addresses(folder / _NETLIST)
 
     version = importlib.metadata.version("pyosys")
-    key = content_key(netlist.rtlil, netlist.verilog, version, *script, getsource(global_nets))
+    steps = getsource(global_nets), getsource(local_ones)
+    key = content_key(netlist.rtlil, netlist.verilog, version, *script, *steps)
     return Synthesis(cache.get("synth", key, build))
 
 
@@ -175,7 +174,6 @@ def _script(device: Device, *, has_verilog: bool) -> list[str]:
         # a wire twice and give up.
         "design -save coarse",
         f"{command} -run map_ram:",
-        "tee -q -o stat.json stat -json",
         f"write_json {_NETLIST}",
         "design -load coarse",
         f"select t:{_MEMORY} t:$mul t:$macc_v2",

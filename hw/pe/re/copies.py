@@ -12,7 +12,7 @@ from hw.lib.sram import DualPortSram
 
 __all__ = ["AccumulatorCopies"]
 
-_PART_BITS = 16
+_PART_BITS = 8
 """Bits of a value whose parity is taken in the cycle in which it is written."""
 
 
