@@ -56,9 +56,9 @@ def _free_module(module: dict[str, Any]) -> None:
 
 
 def _constant_bits(connections: dict[str, Any]) -> list[int]:
-    """Address bits that are the same constant where a LUT RAM reads and where it writes."""
+    """Address bits that are 0 where a LUT RAM reads and where it writes."""
     pairs = zip(connections["RAD"], connections["WAD"], strict=True)
-    return [bit for bit, (read, write) in enumerate(pairs) if read == write and read in ("0", "1")]
+    return [bit for bit, (read, write) in enumerate(pairs) if read == write == "0"]
 
 
 def _add_one(module: dict[str, Any], name: str, net: int) -> None:
