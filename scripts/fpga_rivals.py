@@ -126,7 +126,10 @@ all LUTs = LUT4 + {CELL_LUTS["CCU2C"]} CCU2C + {CELL_LUTS["TRELLIS_DPR16X4"]} ce
 Ours are mapped with -nowidelut and placed with router1. Rows with `same flags` are mapped by the\
  rivals' command: only these compare design with design."""
 
-_OURS = {"dpe+re": "INT8, 32-bit accumulators, requantising drain", "dpe": "INT8, no accumulators"}
+_OURS = {
+    "dpe+re": "INT8, 32-bit accumulators; with operand buffers and address generators",
+    "array": "INT8, 32-bit accumulators in block RAM; the compute path alone, as the rivals",
+}
 
 
 def _own(unit: str, bench: Bench) -> list[ComputePathFigures]:

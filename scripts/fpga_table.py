@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hw.config import ConfigError, get_config
 from hw.fpga.devices import DEFAULT_DEVICE, get_device
+from sw.cli.files import check_outputs
 from sw.errors import UserError
 from sw.files import write_atomic
 from sw.synth.flow import run_flow
@@ -97,7 +98,8 @@ def run_table(
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Refuse numbers that mean nothing."""
+    """Refuse numbers that mean nothing, and a file that could not be written after hours."""
+    check_outputs([arguments.json])
     for name in ("seeds", "jobs"):
         value = getattr(arguments, name)
         if value < 1:

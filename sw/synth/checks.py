@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hw.config.tree import ChipConfig
 from hw.fpga.devices import Device
@@ -10,6 +11,7 @@ from hw.fpga.goals import Goal
 from hw.fpga.netlist import TOP
 from sw.synth.area import AREA_TITLES, Area
 from sw.synth.memories import LARGE_DEPTH, LARGE_MEMORY_BITS, MemoryUse
+from sw.synth.netlist import without_indices
 
 __all__ = [
     "capacity_faults",
@@ -20,6 +22,7 @@ __all__ = [
     "loop_faults",
     "memory_faults",
     "multiplier_faults",
+    "untimed_faults",
 ]
 
 _LATCH = re.compile(r"LATCH|^\$sr$|^\$_SR_", re.IGNORECASE)
@@ -62,6 +65,21 @@ def memory_faults(memories: Sequence[MemoryUse]) -> list[str]:
         " belong into block RAM."
         for use in memories
         if use.is_misplaced
+    ]
+
+
+def untimed_faults(cells: Mapping[str, Any]) -> list[str]:
+    """No LUT RAM is read at a constant address: nextpnr times what it gives from its address."""
+    names = dict.fromkeys(
+        without_indices(name)
+        for name, cell in cells.items()
+        if cell["type"] == "TRELLIS_DPR16X4"
+        and not any(isinstance(bit, int) for bit in cell["connections"]["RAD"])
+    )
+    return [
+        f"Memory {name!r} is LUT RAM and read at a constant address, so nextpnr would time no path"
+        " from it; let the address change with what is written."
+        for name in names
     ]
 
 

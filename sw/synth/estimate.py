@@ -178,7 +178,7 @@ class _Timing:
     def _arrives(self, bit: int, port: str) -> _Way | None:
         """The latest way to an input, behind its wire; carry chains have none."""
         way = self._ways.get(bit)
-        if way is None or port in delays.CARRY_IN:
+        if way is None or port == delays.CARRY_IN:
             return way
         return _Way(way.ns + wire_ns(self._readers[bit]), way.start, way.luts, way.carries)
 

@@ -17,6 +17,7 @@ from sw.synth.checks import (
     loop_faults,
     memory_faults,
     multiplier_faults,
+    untimed_faults,
 )
 from sw.synth.estimate import EstimateError, estimate_paths
 from sw.synth.memories import memory_uses
@@ -100,6 +101,7 @@ def _examine(report: Report, synthesis: Synthesis) -> None:
     report.faults += [
         *_timing_faults(synthesis),
         *memory_faults(report.memories),
+        *untimed_faults(netlist.cells),
         *multiplier_faults(
             area, synthesis.soft_products, order.config, order.device, is_chip=order.is_chip
         ),
@@ -146,11 +148,12 @@ def _add_placement(report: Report, synthesis: Synthesis, nextpnr: Tool, progress
             jobs=order.jobs,
             nextpnr=nextpnr,
             progress=progress,
+            minutes=order.minutes,
         )
     report.runs = runs
     report.paths = critical_paths(runs.typical.report, synthesis.read_netlist())
     report.ports = port_delays(runs.typical.report)
-    report.faults += loop_faults("", _loops(runs))
+    report.faults += [*runs.unfinished, *loop_faults("", _loops(runs))]
     report.faults += clock_faults(runs.median_mhz, order.config, _title(order))
     report.notes += clock_notes(runs.median_mhz, order.config, _title(order))
 

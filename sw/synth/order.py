@@ -13,6 +13,7 @@ from hw.fpga.devices import DEFAULT_DEVICE, Device
 from hw.fpga.goals import NO_GOAL, Goal, goal_of
 from hw.fpga.pins import scan_shell_pins
 from hw.fpga.units import TILE_UNITS, get_unit
+from sw.synth.placement import MINUTES
 
 __all__ = ["CHIP", "RESULTS", "Order"]
 
@@ -42,6 +43,8 @@ class Order:
     """Clock at which nextpnr aims; a quarter above the member's where None, so that a unit alone
     leaves room for what the whole chip costs."""
     jobs: int = 1
+    minutes: int = MINUTES
+    """Processor time of a seed, after which it is given up."""
     with_placement: bool = True
     with_picture: bool = True
     with_estimate: bool = False

@@ -2,11 +2,13 @@
 """Place and route by nextpnr, once a seed, each run once."""
 
 import concurrent.futures
-import gzip
 import json
+import math
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -18,26 +20,27 @@ from typing import Any
 
 from hw.fpga.devices import Device
 from sim.build_cache import content_key
-from sw.synth import refine
 from sw.synth.nextpnr import PlacementError, Tool, find_nextpnr, phase, reason
 from sw.synth.progress import Progress
 from sw.synth.synthesis import CACHE, Synthesis
 
-__all__ = ["Placement", "Runs", "place"]
+__all__ = ["MINUTES", "Placement", "Runs", "TimeUp", "place"]
+
+MINUTES = 240
+"""Of processor time for each seed: several times what a chip takes."""
 
 _REPORT, _LOG, _NETLIST, _PINS = "report.json", "nextpnr.log", "netlist.json", "pins.lpf"
-_PLACED, _KEPT = "placed.json", "placed.json.gz"
 TEXT_CONFIG = "chip.config"
-_UNIT_PLACER = ("--placer", "heap")
-_CHIP_PLACER = ("--placer", "static", "--no-route", "--write", _PLACED)
+_UNIT_PLACER, _CHIP_PLACER = ("--placer", "heap"), ("--placer", "static")
 """A whole chip takes a quarter less wire with the static placer."""
 _ROUTER = ("--router", "router1")
 """router2 does not end on a chip, nor on a reduction engine."""
-_PLACED_ALREADY = ("--no-pack", "--no-place")
-_SHORT = 1150.0
-"""ns x MHz: a path that takes a seventh more than a period at the aim needs no better place, for
-estimates before routing are a fifth too long."""
+_ARCS_LEFT = re.compile(r"\|\s+(\d+)\|")
 _LOOP = re.compile(r"(?:timing|combinational|combinatorial) loop", re.IGNORECASE)
+
+
+class TimeUp(PlacementError):
+    """A seed took more time than it was given."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Runs:
     """The runs of all seeds."""
 
     placements: tuple[Placement, ...]
+    unfinished: tuple[str, ...] = ()
+    """Why the other seeds have no result."""
 
     @property
     def mhz(self) -> list[float]:
@@ -117,32 +122,46 @@ def place(
     jobs: int = 1,
     nextpnr: Tool | None = None,
     progress: Progress | None = None,
+    minutes: float = MINUTES,
 ) -> Runs:
     """Place and route a netlist with each seed, `jobs` of them at a time.
 
     `mhz` is what nextpnr aims at. `pins` is an LPF file's text; without it the netlist's ports stay
-    open, and no path through them counts. `nextpnr` is looked for if it is not given.
+    open, and no path through them counts. `nextpnr` is looked for if it is not given. A seed that
+    takes more than so many `minutes` of processor time is given up, the others count.
 
     Raises
     ------
     PlacementError
-        When nextpnr cannot place or route the design.
+        When nextpnr cannot place or route the design, or no seed ends in time.
     """
     programs = _Programs()
     tool = find_nextpnr() if nextpnr is None else nextpnr
-    design = _Design(synthesis, device, mhz, pins, tool)
+    design = _Design(synthesis, device, mhz, pins, tool, minutes)
 
-    def one(seed: int) -> Placement:
-        return Placement(seed, _SeedRun(design, seed, programs, progress).folder())
+    def one(seed: int) -> Placement | TimeUp:
+        try:
+            return Placement(seed, _SeedRun(design, seed, programs, progress).folder())
+        except TimeUp as late:
+            return late
 
     with concurrent.futures.ThreadPoolExecutor(max(1, min(jobs, len(seeds)))) as pool:
         runs = [pool.submit(one, seed) for seed in seeds]
         try:
-            return Runs(tuple(run.result() for run in runs))
+            return _together([run.result() for run in runs])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             programs.kill()  # who leaves the pool waits for its threads, and they for these
             raise
+
+
+def _together(results: Sequence[Placement | TimeUp]) -> Runs:
+    """The runs that ended, and why others did not; an error if none did."""
+    late = [result for result in results if isinstance(result, TimeUp)]
+    placements = tuple(result for result in results if isinstance(result, Placement))
+    if late and not placements:
+        raise late[0]
+    return Runs(placements, tuple(map(str, late)))
 
 
 class _Programs:
@@ -177,6 +196,7 @@ class _Design:
     mhz: float
     pins: str | None
     nextpnr: Tool
+    minutes: float
 
     def arguments(self, seed: int) -> list[str]:
         """nextpnr's options of every step."""
@@ -194,10 +214,11 @@ class _Design:
 
 @dataclass(frozen=True)
 class _SeedRun:
-    """One seed of a design: a unit in one step, a chip in two with its lookup tables moved between.
+    """One seed of a design.
 
-    What a chip's first step has placed is kept, so an interrupt of the second one costs no more
-    than that.
+    Packing, placing and routing are one run. A placement that nextpnr reads again has lost what
+    was packed: which lookup tables are LUT RAM or half of a carry cell, whose inputs the router
+    must not exchange, and which halves a carry passes in no time.
     """
 
     design: _Design
@@ -207,41 +228,24 @@ class _SeedRun:
 
     def folder(self) -> Path:
         """Where its report, log and configuration are."""
-        common = [*self.design.arguments(self.seed), "--report", _REPORT, *_ROUTER]
+        arguments = self._arguments()
+        key = self.design.key(*arguments)
+        return CACHE.get("place", key, lambda folder: self._build(folder, arguments))
+
+    def _arguments(self) -> list[str]:
+        common = [*self.design.arguments(self.seed), "--json", _NETLIST, "--report", _REPORT]
         if self.design.pins is None:
-            arguments = [*common, "--json", _NETLIST, *_UNIT_PLACER, "--out-of-context"]
-            key = self.design.key(*arguments)
-            return CACHE.get("place", key, lambda folder: self._build_unit(folder, arguments))
-        arguments = [*common, "--json", _PLACED, *_PLACED_ALREADY, "--textcfg", TEXT_CONFIG]
-        key = self.design.key(*self._placer(), *arguments, *refine.version())
-        return CACHE.get("place", key, lambda folder: self._build_chip(folder, arguments))
+            return [*common, *_ROUTER, *_UNIT_PLACER, "--out-of-context"]
+        return [*common, *_ROUTER, *_CHIP_PLACER, "--textcfg", TEXT_CONFIG]
 
-    def _placer(self) -> list[str]:
-        """Arguments of a chip's first step."""
-        return [*self.design.arguments(self.seed), "--json", _NETLIST, *_CHIP_PLACER]
-
-    def _build_unit(self, folder: Path, arguments: list[str]) -> None:
+    def _build(self, folder: Path, arguments: list[str]) -> None:
         self._take_netlist(folder)
-        (folder / _LOG).write_text(self._run(folder, arguments, _REPORT))
+        is_chip = self.design.pins is not None
+        if is_chip:
+            (folder / _PINS).write_text(self.design.pins or "")
+        results = [_REPORT, TEXT_CONFIG] if is_chip else [_REPORT]
+        (folder / _LOG).write_text(self._run(folder, arguments, results))
         (folder / _NETLIST).unlink()
-
-    def _build_chip(self, folder: Path, arguments: list[str]) -> None:
-        placed = CACHE.get("placed", self.design.key(*self._placer()), self._build_placed)
-        self._tell("moving lookup tables of long paths")
-        moved = _refine(placed / _KEPT, folder / _PLACED, aim_ns=_SHORT / self.design.mhz)
-        (folder / _PINS).write_text(self.design.pins or "")
-        routed = self._run(folder, arguments, _REPORT, TEXT_CONFIG)
-        (folder / _LOG).write_text((placed / _LOG).read_text() + moved + routed)
-        (folder / _PLACED).unlink()
-
-    def _build_placed(self, folder: Path) -> None:
-        self._take_netlist(folder)
-        (folder / _PINS).write_text(self.design.pins or "")
-        (folder / _LOG).write_text(self._run(folder, self._placer(), _PLACED))
-        with (folder / _PLACED).open("rb") as plain, gzip.open(folder / _KEPT, "wb", 1) as kept:
-            shutil.copyfileobj(plain, kept)
-        for name in (_NETLIST, _PLACED):
-            (folder / name).unlink()
 
     def _take_netlist(self, folder: Path) -> None:
         """The WebAssembly build sees nothing above the current directory."""
@@ -251,11 +255,15 @@ class _SeedRun:
         except OSError:  # a file system without links
             shutil.copyfile(netlist, folder / _NETLIST)
 
-    def _run(self, folder: Path, arguments: list[str], *results: str) -> str:
+    def _run(self, folder: Path, arguments: list[str], results: list[str]) -> str:
         """What nextpnr prints; its refusal, or a result that is missing, is an error."""
-        nextpnr = self.design.nextpnr
-        code, text = nextpnr.run(arguments, folder, self._on_line, self.programs.add)
+        code, text = self.design.nextpnr.run(arguments, folder, self._on_line, self._on_start)
         missing = [name for name in results if not (folder / name).is_file()]
+        if code == -signal.SIGXCPU:
+            raise TimeUp(
+                f"nextpnr had not ended after {self.design.minutes:g} minutes of processor time"
+                f" with seed {self.seed}{_left(text)}; --minutes allows it more."
+            )
         if code != 0 or missing:
             why = reason(text, code) if code != 0 else f"it wrote no {missing[0]}."
             raise PlacementError(
@@ -264,23 +272,18 @@ class _SeedRun:
             )
         return text
 
+    def _on_start(self, program: subprocess.Popen[str]) -> None:
+        limit = math.ceil(60 * self.design.minutes)
+        resource.prlimit(program.pid, resource.RLIMIT_CPU, (limit, limit + 60))
+        self.programs.add(program)
+
     def _on_line(self, line: str) -> None:
         what = phase(line)
-        if what is not None:
-            self._tell(what)
-
-    def _tell(self, what: str) -> None:
-        if self.progress is not None:
+        if what is not None and self.progress is not None:
             self.progress.detail(f"seed {self.seed}, {what}")
 
 
-def _refine(source: Path, target: Path, *, aim_ns: float) -> str:
-    """Move lookup tables of a placed chip; a line for the log."""
-    with gzip.open(source, "rt") as kept:
-        netlist = json.load(kept)
-    done = refine.refine_placement(netlist, aim_ns=aim_ns)
-    target.write_text(json.dumps(netlist))
-    return (
-        f"Info: moved {done.n_moved} lookup tables; longest path {done.before_ns:.2f} ->"
-        f" {done.after_ns:.2f} ns, as estimated before routing\n"
-    )
+def _left(text: str) -> str:
+    """How far the router was."""
+    left = [found[0] for line in text.splitlines() if (found := _ARCS_LEFT.findall(line))]
+    return f", when {int(left[-1]):,} arcs had no way" if left else ""

@@ -17,11 +17,15 @@ from sw.errors import UserError
 from sw.synth.flow import run_flow, unmodified
 from sw.synth.names import unit_names
 from sw.synth.order import CHIP, Order
+from sw.synth.placement import MINUTES
 from sw.synth.report import Report
 from sw.synth.show import show_comparison, show_limits, show_report, show_summary
 from sw.synth.synthesis import CACHE, CACHE_BYTES
 
 __all__ = ["command"]
+
+_MOST = 1_000_000
+"""What any number may be: nextpnr's seeds have 31 bits."""
 
 
 def command(
@@ -46,6 +50,9 @@ def command(
     jobs: Annotated[
         int | None, typer.Option("--jobs", help="Seeds at a time; as many as processors.")
     ] = None,
+    minutes: Annotated[
+        int, typer.Option("--minutes", help="Processor time after which a seed is given up.")
+    ] = MINUTES,
     placement: Annotated[
         bool, typer.Option("--place/--no-place", help="Place and route after synthesis.")
     ] = True,
@@ -63,7 +70,9 @@ def command(
     if list_units:
         _list(console)
         return
-    _check(seeds, first_seed, jobs, mhz)
+    _check({"--seeds": seeds, "--first-seed": first_seed, "--jobs": jobs, "--minutes": minutes})
+    if mhz is not None and not (math.isfinite(mhz) and mhz > 0):
+        raise UserError(f"--freq is {mhz:g}; it must be a finite number above 0.")
     if compare and not changes:
         raise UserError("--compare shows what --set costs; give at least one --set.")
     member = get_config(config)
@@ -77,6 +86,7 @@ def command(
             first_seed=first_seed,
             aim_mhz=mhz,
             jobs=os.cpu_count() or 1 if jobs is None else jobs,
+            minutes=minutes,
             with_placement=placement,
             with_picture=picture,
             with_estimate=estimate,
@@ -86,14 +96,11 @@ def command(
     _run_all(orders, compare, console)
 
 
-def _check(seeds: int, first_seed: int, jobs: int | None, mhz: float | None) -> None:
+def _check(numbers: dict[str, int | None]) -> None:
     """Refuse numbers that mean nothing."""
-    numbers = {"--seeds": seeds, "--first-seed": first_seed, "--jobs": jobs}
     for name, value in numbers.items():
-        if value is not None and value < 1:
-            raise UserError(f"{name} is {value}; it must be at least 1.")
-    if mhz is not None and not (math.isfinite(mhz) and mhz > 0):
-        raise UserError(f"--freq is {mhz:g}; it must be a finite number above 0.")
+        if value is not None and not 1 <= value <= _MOST:
+            raise UserError(f"{name} is {value}; it must be from 1 to {_MOST:,}.")
 
 
 def _list(console: Console) -> None:

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Instance, Module, Signal
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,7 @@ __all__ = [
     "Multiplier",
     "Pair",
     "Pins",
+    "Remembering",
 ]
 
 _HEAD = "module part(input clk, input [7:0] a, output reg [7:0] y);\n"
@@ -139,4 +140,25 @@ class Pins(wiring.Component):
         m = Module()
         with m.If(self.scan_enable | self.scan_apply):
             m.d.sync += self.scan_out.eq(self.scan_in)
+        return m
+
+
+class Remembering(Pins):
+    """The same with four bits in LUT RAM."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.words = words = memory.Memory(shape=4, depth=4, init=[])
+        read, write = words.read_port(domain="comb"), words.write_port()
+        shift, place = Signal(8), Signal(2)
+        m.d.sync += shift.eq(Cat(self.scan_in, shift))
+        with m.If(self.scan_enable):
+            m.d.sync += place.eq(place + 1)
+        m.d.comb += [
+            write.en.eq(self.scan_apply),
+            write.addr.eq(shift[4:6]),
+            write.data.eq(shift[:4]),
+            read.addr.eq(place),
+        ]
+        m.d.sync += self.scan_out.eq(read.data.xor())
         return m

@@ -22,6 +22,7 @@ from sw.synth.checks import (
     loop_faults,
     memory_faults,
     multiplier_faults,
+    untimed_faults,
 )
 from sw.synth.memories import MemoryUse, memory_uses
 from sw.synth.order import Order
@@ -85,6 +86,15 @@ def test_large_memories_outside_of_block_ram_are_found(depth: int, place: str) -
     faults = memory_faults(memories)
     assert len(faults) == (depth == 256)
     assert all("went to LUT RAM" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("is_constant", [False, True])
+def test_lut_ram_at_a_constant_address_is_found(is_constant: bool) -> None:
+    """nextpnr knows no path from it, so its clock would be wrong without a word."""
+    text = MEMORY.replace("a[7:4]", "4'd5") if is_constant else MEMORY
+    faults = untimed_faults(synthesise(ByVerilog(text), _DEVICE).read_netlist().cells)
+    assert len(faults) == is_constant
+    assert all("is LUT RAM and read at a constant address" in fault for fault in faults)
 
 
 def test_a_memory_of_a_hand_written_module_has_the_line_of_its_instance() -> None:
