@@ -137,15 +137,18 @@ class RowReader(wiring.Component):
             self.items.ready.eq(queue.i.ready),
             queue.i.valid.eq(self.items.valid),
             *(queue.i.payload[name].eq(source[name]) for name in fields),
-            write.en.eq(self.items.valid & self.items.ready),
             self.place.eq(read.data),
         ]
-        spread_place(m, write.data, source.place, n_slots=self.n_slots, word_bytes=self.word_bytes)
+        # A row goes on two cycles after its item came at the earliest.
+        place, comes = Signal.like(source.place, reset_less=True), Signal()
+        m.d.sync += [place.eq(source.place), comes.eq(self.items.valid & self.items.ready)]
+        m.d.comb += write.en.eq(comes)
+        spread_place(m, write.data, place, n_slots=self.n_slots, word_bytes=self.word_bytes)
         for port, moves_on in ((write, write.en), (read, self.goes)):
-            place = Signal(range(_WAY_DEPTH))
-            m.d.comb += port.addr.eq(place)
+            number = Signal(range(_WAY_DEPTH))
+            m.d.comb += port.addr.eq(number)
             with m.If(moves_on):
-                m.d.sync += place.eq(place + 1)
+                m.d.sync += number.eq(number + 1)
         return queue.o
 
     def _elaborate_choice(self, m: Module, item: Any) -> Value:

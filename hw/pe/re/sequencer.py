@@ -247,11 +247,17 @@ class Sequencer(wiring.Component):
         # LUT RAM: what else is said of the command changes only when the next one is taken.
         m.submodules.kept = kept = memory.Memory(shape=LONG_BITS, depth=2, init=[])
         write, read = kept.write_port(), kept.read_port(domain="comb")
+        # Words take turns: a LUT RAM is timed from its address, so that must change with the word.
+        which = Signal()
         m.d.comb += [
+            write.addr.eq(~which),
             write.en.eq(walk.start),
             write.data.eq(self.command.payload),
+            read.addr.eq(which),
             self.current.eq(read.data),
         ]
+        with m.If(walk.start):
+            m.d.sync += which.eq(~which)
         fields = ("tag", "signal_en", "signal_counter", "signal_row", "signal_col")
         m.d.comb += [getattr(self.completion.payload, name).eq(command[name]) for name in fields]
         # A register, since it reaches so many.
