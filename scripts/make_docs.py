@@ -129,6 +129,11 @@ def _grid_section() -> Iterator[str]:
     yield _register_table(
         r for name, r in ELEMENT_REGISTERS.items() if REGISTERS.get(name) is not r
     )
+    yield (
+        "`RANGEn_*`, `FI_*_SHAPE` and `MULTICASTn` of an element in a grid are settings of a job:"
+        " JOB_START takes what was written last, whatever runs or is written then. Reads show those"
+        " of the job that runs, or that ran last ([more](grid.md#control)).\n"
+    )
 
 
 def _fault_section() -> Iterator[str]:

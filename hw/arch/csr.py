@@ -14,6 +14,7 @@ __all__ = [
     "ELEMENT_REGISTERS",
     "GRID_REGISTERS",
     "HOST_PLACE",
+    "JOB_SETTINGS",
     "N_GROUPS",
     "N_JOBS",
     "PAGE_BITS",
@@ -107,8 +108,8 @@ def _range_registers(index: int) -> tuple[Register, ...]:
 
 
 RANGE_REGISTERS = tuple(_range_registers(index) for index in range(N_RANGES))
-"""First block, last block and access of each range that the fabric interface may touch; to be
-changed while no job runs."""
+"""First block, last block and access of each range that the fabric interface may touch; on a chip
+with one element to be changed while no job runs."""
 REGISTERS: dict[str, Register] = {
     register.name: register
     for register in (
@@ -214,8 +215,9 @@ ELEMENT_REGISTERS: dict[str, Register] = {
             _R("JOB_START", 0x01C, "wo", "write 1 | job << 8 on page SELECTED: start a job, 0 to 3"
                " (any other number is refused), on the selected elements; ignored on an element's"
                " own page"),
-            _R("JOB_ABORT", 0x020, "wo", "write 1: abort the job that runs, and those that wait;"
-               " each ends in ERROR with cause ABORTED"),
+            _R("JOB_ABORT", 0x020, "wo", "write 2 | job << 8: abort that job, which runs or waits;"
+               " it ends in ERROR with cause ABORTED, and so do those that wait behind it; nothing"
+               " happens if the element has no such job. Write 1: abort all that it has"),
             _R("JOB_QUEUE", 0x0C8, "ro", "jobs that wait or run, up to two"),
             _R("ERROR_JOB", 0x0CC, "ro", "number of the job that the error registers tell of"),
             _R("WAIT_UNIT", 0x0D0, "ro", "unit | opcode << 8 | tag << 16 of the first unit that"
@@ -227,14 +229,19 @@ ELEMENT_REGISTERS: dict[str, Register] = {
                " keeps up to eight"),
             *(
                 _R(f"MULTICAST{group}", 0x0E0 + 4 * group, "rw", f"members of group {group}:"
-                   " columns for the element's row | rows for its column << 16, a bit each; to be"
-                   " changed while no job runs")
+                   " columns for the element's row | rows for its column << 16, a bit each")
                 for group in range(N_GROUPS)
             ),
         )
     },
 }  # fmt: skip
 """Register of an element in a grid, by name."""
+
+JOB_SETTINGS = tuple(
+    name for name in ELEMENT_REGISTERS if name.startswith(("FI_", "RANGE", "MULTICAST"))
+)
+"""Registers of an element in a grid whose values a job takes with it when JOB_START is written.
+They show those of the job that runs, or that ran last; what is written is for the next start."""
 
 GRID_REGISTERS: dict[str, Register] = {
     **{name: REGISTERS[name] for name in _CHIP_NAMES},

@@ -124,11 +124,14 @@ class ElementControl(wiring.Component):
         with m.Elif(jobs.element_reset & (jobs.state == JobState.RUNNING)):
             m.d.sync += [error.eq(0), status.eq(0)]
 
+    def _setting(self, name: str) -> Any:
+        """Value of a limit's register that holds for the job that runs."""
+        return getattr(self.registers, name)
+
     def _elaborate_limits(self, m: Module) -> None:
         """Address ranges and rates."""
-        registers = self.registers
         for one, names in zip(self.limits.ranges, RANGE_REGISTERS, strict=True):
-            first, last, access = (getattr(registers, r.name.lower()) for r in names)
+            first, last, access = (self._setting(r.name.lower()) for r in names)
             m.d.comb += [
                 one.first.eq(first),
                 one.last.eq(last),
@@ -136,6 +139,8 @@ class ElementControl(wiring.Component):
                 one.may_write.eq(access[1]),
             ]
         m.d.comb += [
-            Cat(self.limits.read.rate, self.limits.read.burst).eq(registers.fi_read_shape),
-            Cat(self.limits.write.rate, self.limits.write.burst).eq(registers.fi_write_shape),
+            Cat(self.limits.read.rate, self.limits.read.burst).eq(self._setting("fi_read_shape")),
+            Cat(self.limits.write.rate, self.limits.write.burst).eq(
+                self._setting("fi_write_shape")
+            ),
         ]

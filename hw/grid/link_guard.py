@@ -26,7 +26,8 @@ class LinkGuard(wiring.Component):
     ever; so it offers rows, and takes them, at once, and the first of them is kept as a trap, whose
     info is the link's number (`hw.arch.traps.LINK_TEXT`). While `halt` is high, rows that the
     element offers disappear: otherwise it would come to rest only when its neighbour takes them,
-    which may be halted too. The element is reset afterwards, and `trap` with it.
+    which may be halted too. No trap comes then, since another error was first. The element is reset
+    afterwards, and `trap` with it.
 
     Timing: latency 0; `trap` follows its row by 1 cycle. Combinational paths from each stream to
     its other end.
@@ -38,7 +39,7 @@ class LinkGuard(wiring.Component):
     Members
     -------
     missing : In(4), links that lead nowhere: in_north, in_west, out_south, out_east; constant.
-    halt : In(1), the element halts.
+    halt : In(1), the element halts, or is about to.
     <link>_i, <link>_o : In, Out(stream of ArrayLayout(32, columns)); `i` is the upstream end.
     trap : Out(ElementTrap), held until reset.
 
@@ -78,7 +79,7 @@ class LinkGuard(wiring.Component):
         for number in reversed(range(len(_NAMES))):
             with m.If(passed[number]):
                 m.d.comb += first.eq(number)
-        with m.If(passed.any() & ~self.trap.valid):
+        with m.If(passed.any() & ~self.trap.valid & ~self.halt):
             m.d.sync += [
                 self.trap.valid.eq(1),
                 self.trap.cause.eq(Trap.NO_NEIGHBOUR),

@@ -104,6 +104,9 @@ class Tile(wiring.Component):
         m = Module()
         m.submodules.control = control = GridElementControl()
         elaborate_controlled_element(m, self._pe, control)
+        # Of the element and of both guards the first error counts: none of them traps after it.
+        self._has_erred = Signal()
+        m.d.comb += self._has_erred.eq(control.halt_request | control.trap.valid)
         self._elaborate_row(m)
         m.d.comb += [control.row.eq(self._used_row), control.column.eq(self.column)]
         wiring.connect(m, self._pe.trace, wiring.flipped(self.trace))
@@ -151,7 +154,7 @@ class Tile(wiring.Component):
                     self.column == last_column,
                 )
             ),
-            guard.halt.eq(control.halt_request),
+            guard.halt.eq(self._has_erred),
         ]
         with m.If(guard.trap.valid):
             m.d.comb += control.trap.eq(guard.trap)
@@ -224,7 +227,7 @@ class Tile(wiring.Component):
             node.weight.eq(geometry.columns - 1 - self.column),
             node.heard.eq(self._heard(1)),
             node.phase.eq(control.phase),
-            guard.halt.eq(control.halt_request | pe.trap.valid),
+            guard.halt.eq(self._has_erred),
         ]
         with m.If(guard.trap.valid):
             m.d.comb += control.trap.eq(guard.trap)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chip with a grid of elements as the runtime sees it: jobs on sub-grids, errors in words."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hw.arch.commands import QUAD_BYTES
@@ -24,6 +24,7 @@ from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
 from sw.runtime.grid_sharing import missing_members
 from sw.runtime.host_dma import HostDma
 from sw.runtime.left_out import check_left_out
+from sw.runtime.limits import EVERYTHING, AddressRange, range_values
 from sw.runtime.link_triage import link_triage
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
@@ -158,8 +159,7 @@ class Grid(RegisterPage):
         UserError
             If they are not, or there is no such job.
         """
-        if not 0 <= job < N_JOBS:
-            raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
+        _check_job(job)
         rows, columns = _selection(lists)
         if len(lists) != rows.bit_count() * columns.bit_count():
             raise UserError("A job runs on all elements that some rows and columns share.")
@@ -243,9 +243,35 @@ class Grid(RegisterPage):
             If there is no such counter or element, or the elements are not all of some rows and
             columns.
         """
+        if not 0 <= counter < self.config.pe.cp.counters:
+            raise UserError(f"Counters are 0 to {self.config.pe.cp.counters - 1}, not {counter}.")
+        self._select_only(places, "Signals go to")
+        self.selected.set_register("SIGNAL", counter)
+
+    def set_ranges(
+        self, places: Iterable[Place], ranges: Sequence[AddressRange] = (EVERYTHING,)
+    ) -> None:
+        """Confine the DMA of the jobs that are started on these elements from now on to these
+        ranges (none given: no limit), see `Chip.set_ranges`.
+
+        Jobs that run or wait keep the ranges that they were started with. The selection of page
+        SELECTED is these elements' afterwards.
+
+        Raises
+        ------
+        UserError
+            If there are more ranges than the hardware has, no such element, or the elements are not
+            all of some rows and columns.
+        """
+        values = range_values(ranges)
+        self._select_only(places, "Address ranges are for")
+        for name, value in values.items():
+            self.selected.set_register(name, value)
+
+    def _select_only(self, places: Iterable[Place], what: str) -> None:
+        """Let page SELECTED mean these elements and no other; `what` begins the sentence if it
+        cannot."""
         chosen, config = set(places), self.config
-        if not 0 <= counter < config.pe.cp.counters:
-            raise UserError(f"Counters are 0 to {config.pe.cp.counters - 1}, not {counter}.")
         for row, column in chosen:
             if not (0 <= row < config.rows and 0 <= column < config.cols):
                 raise UserError(
@@ -254,9 +280,8 @@ class Grid(RegisterPage):
                 )
         rows, columns = _selection(chosen)
         if len(chosen) != rows.bit_count() * columns.bit_count():
-            raise UserError("Signals go to all elements that some rows and columns share.")
+            raise UserError(f"{what} all elements that some rows and columns share.")
         self.select(rows, columns)
-        self.selected.set_register("SIGNAL", counter)
 
     def messages(self) -> list[Message]:
         """Take what elements have signalled to HOST_PLACE since the last call, oldest first; those
@@ -276,10 +301,21 @@ class Grid(RegisterPage):
             self.set_register("MAILBOX_POP", 1)
         return found
 
-    def abort(self, places: Iterable[Place]) -> None:
-        """Abort whatever runs or waits on the elements of a sub-grid."""
+    def abort(self, places: Iterable[Place], job: int | None = None) -> None:
+        """Abort a job on the elements of a sub-grid, whether it runs or waits there.
+
+        It takes along what waits behind it. On elements where it has ended, or never was, nothing
+        happens. None: abort all that they have.
+
+        Raises
+        ------
+        UserError
+            If there is no such job.
+        """
+        if job is not None:
+            _check_job(job)
         self.select_places(places)
-        self.selected.set_register("JOB_ABORT", 1)
+        self.selected.set_register("JOB_ABORT", 1 if job is None else 2 | job << 8)
 
     def job_cycles(self, job: int = 0) -> int:
         """Cycles of a running or ended job."""
@@ -324,16 +360,20 @@ class Grid(RegisterPage):
         """Raise unless the job ended well."""
         if not is_done:
             if self.register("GRID_FAILED") >> job & 1:  # the others wait for the one that failed
-                self._stop(places, stall_limit)
+                self._stop(job, places, stall_limit)
             else:
-                self._hang(places, stall_limit)
+                self._hang(job, places, stall_limit)
         self._raise_error(places, job)
 
-    def _stop(self, places: Collection[Place], n_cycles: int) -> None:
-        """Abort, and give all that is under way the time to end."""
+    def _stop(self, job: int, places: Collection[Place], n_cycles: int) -> None:
+        """Abort a job, and give all that is under way the time to end; if that is not enough it
+        waits behind another one, which is stuck: then abort that, too."""
         self.set_register("GRID_WATCHDOG", 0)  # its interrupt would hide that of the abort
-        self.abort(places)
-        self.port.run(n_cycles)
+        for number in (job, None):
+            self.abort(places, number)
+            self.port.run(n_cycles)
+            if not self.register(f"JOB{job}_PENDING"):
+                break
 
     def _first_stuck(self) -> str:
         """Which element the watchdog has named, and what that waits for."""
@@ -347,10 +387,10 @@ class Grid(RegisterPage):
         unit = Unit(command & 0xFF).name
         return f"Element {place} has not completed: {unit} is in {State(state).name}, {words}."
 
-    def _hang(self, places: Collection[Place], stall_limit: int) -> None:
+    def _hang(self, job: int, places: Collection[Place], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
         text = f"No progress for {stall_limit} cycles. {self._first_stuck()}\n{self.triage(places)}"
-        self._stop(places, stall_limit)
+        self._stop(job, places, stall_limit)
         raise JobHang(text)
 
     def _start(self, job: int) -> None:
@@ -383,6 +423,11 @@ class Grid(RegisterPage):
         ]
         for place in (*by_itself, *failed):
             raise element_error(self.element(place), f"Element {place}: ")
+
+
+def _check_job(job: int) -> None:
+    if not 0 <= job < N_JOBS:
+        raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
 
 
 def _selection(places: Iterable[Place]) -> tuple[int, int]:

@@ -204,6 +204,61 @@ def test_an_abort_between_two_jobs_is_not_lost(grid: Grid) -> None:
     assert seen == {2, 3}, "the hand-over was not met"
 
 
+def test_an_abort_that_comes_late_leaves_the_next_job_alone(grid: Grid) -> None:
+    """Would break if the abort of a job that just ends hit the one behind, which is another's."""
+    data = numpy_rng("late").integers(0, 256, 512).astype(np.uint8).tobytes()
+    grid.port.write(0, data)
+    first, second = copy_list(0, 0x5000, 8, n_times=20), copy_list(0, 0x6000, 8)
+    length = grid.run_job(LISTS, {(0, 0): first}).cycles
+    assert length is not None
+    seen = set()
+    for before in range(-8, 24):
+        grid.port.write(0x6000, bytes(512))
+        grid.prepare(LISTS, {(0, 0): first})
+        ends = grid.port.cycles + length
+        grid.selected.set_register("JOB_START", 1)
+        grid.start(LISTS + 0x2000, {(0, 0): second}, job=1)
+        assert grid.port.cycles < ends - 24, "the first job is too short for this test"
+        grid.port.run(ends - before - grid.port.cycles)
+        grid.abort([(0, 0)], 0)
+        while grid.register("JOB0_PENDING") or grid.register("JOB1_PENDING"):
+            grid.port.run(20)
+        failed = grid.register("GRID_FAILED") & 3
+        assert grid.port.read(0x6000, 512) == (bytes(512) if failed else data)
+        seen.add(failed)
+    assert seen == {0, 3}, "the end of the first job was not met"
+
+
+def test_a_job_that_waits_is_aborted_by_its_number(grid: Grid) -> None:
+    """Would break if the job before it were aborted, or it ran all the same."""
+    grid.port.write(0x6000, bytes(512))
+    long, short = copy_list(0, 0x5000, 8, n_times=100), copy_list(0, 0x6000, 8, n_times=400)
+    grid.start(LISTS, dict.fromkeys(PLACES, long), job=2)
+    grid.start(LISTS + 0x2000, dict.fromkeys(PLACES, short), job=1)
+    grid.abort(PLACES, 1)
+    grid.abort(PLACES, 3)  # nobody's
+    grid.wait(2, PLACES)
+    with pytest.raises(JobError, match="aborted"):
+        grid.wait(1, PLACES)
+    assert grid.register("GRID_FAILED") & 0b110 == 1 << 1
+    with pytest.raises(UserError, match=r"A job's number is 0 to 3, not 4\."):
+        grid.abort(PLACES, 4)
+
+
+def test_a_hang_of_the_job_before_is_ended_with_it(grid: Grid) -> None:
+    """Would break if a job that waits behind a stuck one were aborted without effect."""
+    stuck = commands(
+        (Opcode.CB, {"cb": 3, "base": 0, "depth": 4}),
+        (Opcode.DMA_OUT, {"cb": 3, "count0": 8, "stride0": 8, "step_level": 1, "need": 1}),
+    )
+    grid.start(LISTS, {(0, 0): stuck}, job=0)
+    grid.start(LISTS + 0x2000, {(0, 0): copy_list(0, 0x6000, 8)}, job=1)
+    with pytest.raises(JobHang):
+        grid.wait(1, [(0, 0)], stall_limit=1000)
+    assert grid.element((0, 0)).register("JOB_QUEUE") == 0
+    check_product(grid, (9, 9, 9), np.dtype(np.int8))
+
+
 def test_a_job_starts_only_on_the_selected(grid: Grid) -> None:
     """Would break if an untracked start on one element's page took a place of its queue."""
     grid.prepare(LISTS, {(0, 0): copy_list(0, 0x5000, 8, n_times=400)})

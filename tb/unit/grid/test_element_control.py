@@ -7,17 +7,25 @@ import cocotb
 import pytest
 from amaranth.hdl import unsigned
 
-from hw.arch.csr import ELEMENT_REGISTERS, N_JOBS, JobState
+from hw.arch.csr import (
+    ELEMENT_REGISTERS,
+    JOB_SETTINGS,
+    N_GROUPS,
+    N_JOBS,
+    RANGE_REGISTERS,
+    JobState,
+)
 from hw.arch.traffic import ELEMENT_TRAFFIC, element_traffic_offset
 from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
 from hw.grid.control_flits import ended_layout
 from hw.grid.element_control import JOBS_QUEUED, GridElementControl
 from hw.iface.control import ControlWrite
+from hw.iface.limits import FabricLimits
 from hw.iface.trace import UnitTrace
 from hw.pe.cp.traps import ElementTrap
 from hw.pe.wqe import ListStart
-from tb.common.payload import pack
+from tb.common.payload import pack, unpack
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench, check_equal
@@ -118,6 +126,15 @@ class Device:
         """Read what is at an offset."""
         self.reads.send(offset)
         return (await self.answers.receive(1))[0]
+
+    async def settings(self) -> dict[str, int]:
+        """Write random ones for the next job."""
+        values = {name: self.rng.getrandbits(32) for name in JOB_SETTINGS}
+        values |= {r.name: self.rng.getrandbits(2) for *_, r in RANGE_REGISTERS}
+        for name, value in values.items():
+            self.writes.send({"offset": ELEMENT_REGISTERS[name].offset, "data": value})
+        await self.writes.drained()
+        return values
 
     async def start(self, job: int) -> None:
         """Start a job."""
@@ -226,6 +243,63 @@ async def signals_are_taken_for_the_job_that_runs(dut: Any) -> None:
         assert [item for item in seen if item[1] or item in (seen[0], seen[-1])] == expected
 
 
+def applied(dut: Any) -> dict[str, int]:
+    """What the element is told, as register values."""
+    limits, values = unpack(FabricLimits, int(dut["limits"].value)), {}
+    for one, (first, last, access) in zip(limits["ranges"], RANGE_REGISTERS, strict=True):
+        values |= {first.name: one["first"], last.name: one["last"]}
+        values[access.name] = one["may_read"] | one["may_write"] << 1
+    for way in ("read", "write"):
+        values[f"FI_{way.upper()}_SHAPE"] = limits[way]["rate"] | limits[way]["burst"] << 16
+    groups = {f"MULTICAST{n}": int(dut[f"groups__{n}"].value) for n in range(N_GROUPS)}
+    return values | groups
+
+
+@cocotb.test()
+async def a_job_has_the_settings_of_its_start(dut: Any) -> None:
+    """All of them, from its element's reset to that of the next job, whatever is written while it
+    waits or runs. Would break if a queued job ran under those of another one, or a running one saw
+    those that are meant for the next."""
+    device = Device(dut)
+    changes: list[tuple[bool, dict[str, int]]] = []  # behind a reset; what is told since
+
+    class Watch:
+        """Looks for changes."""
+
+        was_reset = False
+
+        def sample(self, cycle: int) -> None:
+            """Look."""
+            if not changes or changes[-1][1] != applied(dut):
+                changes.append((self.was_reset, applied(dut)))
+            self.was_reset = bool(int(dut["element_reset"].value))
+
+        def drive(self) -> None:
+            """Nothing."""
+
+        reset = drive
+
+    await device.bench.start()
+    first = applied(dut)
+    assert first == {name: ELEMENT_REGISTERS[name].reset for name in JOB_SETTINGS}
+    assert {name: await device.read(name) for name in JOB_SETTINGS} == first
+    device.bench.add(Watch())
+    given = []
+    for _ in range(6):
+        for job in range(JOBS_QUEUED):
+            given.append(await device.settings())
+            await device.start(job)
+        await device.settings()  # of a start that never comes
+        await device.bench.wait(20)
+        assert {name: await device.read(name) for name in JOB_SETTINGS} == given[-2]
+        device.element.outcomes = [None, None]
+        await device.reports(JOBS_QUEUED)
+        await device.bench.wait(20)
+        assert {name: await device.read(name) for name in JOB_SETTINGS} == given[-1]
+    assert [told for _, told in changes] == [first, *given]
+    assert all(was_reset for was_reset, _ in changes[1:])
+
+
 @cocotb.test()
 async def traffic_counts_from_the_start_of_a_job(dut: Any) -> None:
     """Each event in its own counter, frozen by SNAPSHOT; a job begins at zero; would break if
@@ -330,6 +404,40 @@ async def an_abort_at_any_moment_ends_all_that_is_there(dut: Any) -> None:
     device.element.outcomes = [None]
     await device.start(0)
     assert await device.reports(1) == [(0, 0, 0)], "an abort was kept too long"
+
+
+@cocotb.test()
+async def an_abort_of_a_job_leaves_others_alone(dut: Any) -> None:
+    """At any moment of two jobs; would break if one that comes late hit the job behind, or were
+    kept for a later job of that number, or if a number had no effect on a job that waits."""
+    device = Device(dut)
+    await device.bench.start()
+    seen = set()
+    for wait in range(48):
+        for aborted in (1, 2):
+            await device.start(1)
+            await device.start(2)
+            device.element.outcomes = [None, None]
+            await device.bench.wait(wait)
+            await device.write("JOB_ABORT", 2 | aborted << 8)
+            found = await device.reports(2)
+            assert [job for job, *_ in found] == [1, 2]
+            assert {cause for *_, cause in found} <= {0, Trap.ABORTED}
+            seen.add((aborted, *(failed for _, failed, _ in found)))
+            device.element.outcomes.clear()
+            await device.bench.wait(15)
+    # Who waits behind one that fails fails with it, and nobody else does.
+    assert seen == {(1, 0, 0), (1, 1, 1), (2, 0, 0), (2, 0, 1)}, seen
+    for value in (2 | 2 << 8, 2 | 3 << 8, 2 | 1 << 10, 2 | 1 << 31, 3 << 8):
+        await device.start(0)
+        await device.start(1)
+        await device.write("JOB_ABORT", value)
+        device.element.outcomes = [None, None]
+        assert await device.reports(2) == [(0, 0, 0), (1, 0, 0)], "the element has no such job"
+    for job in range(N_JOBS):
+        device.element.outcomes = [None]
+        await device.start(job)
+        assert await device.reports(1) == [(job, 0, 0)], "an abort was kept too long"
 
 
 @cocotb.test()

@@ -115,6 +115,24 @@ def test_a_halting_element_gets_rid_of_its_rows() -> None:
     simulate(guard, bench)
 
 
+@pytest.mark.parametrize("number", range(len(NAMES)))
+def test_a_halting_element_traps_no_more(number: int) -> None:
+    """Another error, or an abort, was first; would break if a row that a halting element still has
+    for a missing link were told of instead."""
+    guard, name = LinkGuard(columns=COLUMNS), NAMES[number]
+    i, o = getattr(guard, f"{name}_i"), getattr(guard, f"{name}_o")
+
+    async def bench(context: Any) -> None:
+        context.set(guard.missing, 1 << number)
+        context.set(guard.halt, 1)
+        context.set(o.ready if name in LINKS else i.valid, 1)
+        assert context.get(o.valid if name in LINKS else i.ready), "the row waits"
+        await context.tick()
+        assert not context.get(guard.trap.valid)
+
+    simulate(guard, bench)
+
+
 def test_a_row_of_nothing_is_refused() -> None:
     """With one exact sentence."""
     with pytest.raises(ValueError) as error:
