@@ -257,11 +257,12 @@ GRID_REGISTERS: dict[str, Register] = {
                " work (wraps)"),
             _R("GRID_SNAPSHOT", 0x124, "wo", "write 1: copy all counters of all elements and sides"
                " at once, as SNAPSHOT does; write 2: set the sides' traffic counters to zero"),
-            _R("GRID_WATCHDOG", 0x128, "rw", "cycles without progress, while an element has a job,"
-               " after which GRID_HANG is set and the interrupt raised; 0: never. A write clears"
-               " GRID_HANG"),
-            _R("GRID_HANG", 0x12C, "ro", "first element that had not completed when the watchdog"
-               " expired: row | column << 8 | 1 << 31; its WAIT registers say more"),
+            _R("GRID_WATCHDOG", 0x128, "rw", "cycles without progress after which a job hangs,"
+               " until it ends or this is written; 0: never. A job that shares no element with others"
+               " hangs whatever they do"),
+            _R("GRID_HANG", 0x12C, "ro", "first element that has not completed of the first job"
+               " in GRID_WAIT that hangs: row | column << 8 | job << 24 | 1 << 31; its WAIT"
+               " registers say more. Not 0: the interrupt is high"),
             _R("GRID_LEFT_OUT", 0x13C, "rw", "row of tiles that is left out, after reset the last;"
                " only members with a spare row have it. To be written while no element is read; a"
                " write is dropped once a job has started, and for a row that is not there"),
@@ -284,7 +285,8 @@ GRID_REGISTERS: dict[str, Register] = {
                " was read"),
             _R("DMA_IRQ", 0x1DC, "rw", "1: the interrupt is high from the end of a transfer to the"
                " start of the next"),
-            _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended raises the interrupt", _ALL),
+            _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended, or hangs, raises the"
+               " interrupt", _ALL),
             *(
                 register
                 for job in range(N_JOBS)
