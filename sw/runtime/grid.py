@@ -338,6 +338,8 @@ class Grid(RegisterPage):
     def _first_stuck(self) -> str:
         """Which element of which job the watchdog has named, and what that waits for."""
         hang = self.register("GRID_HANG")
+        if not hang:
+            return "The job has ended since."
         place = (hang & 0xFF, hang >> 8 & 0xFF)
         who = f"Element {place} has not completed job {hang >> 24 & 0x7F}"
         command = self.element(place).register("WAIT_UNIT")
