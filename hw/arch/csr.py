@@ -264,11 +264,12 @@ GRID_REGISTERS: dict[str, Register] = {
                " work (wraps)"),
             _R("GRID_SNAPSHOT", 0x124, "wo", "write 1: copy all counters of all elements and sides"
                " at once, as SNAPSHOT does; write 2: set the sides' traffic counters to zero"),
-            _R("GRID_WATCHDOG", 0x128, "rw", "cycles without progress, while an element has a job,"
-               " after which GRID_HANG is set and the interrupt raised; 0: never. A write clears"
-               " GRID_HANG"),
-            _R("GRID_HANG", 0x12C, "ro", "first element that had not completed when the watchdog"
-               " expired: row | column << 8 | 1 << 31; its WAIT registers say more"),
+            _R("GRID_WATCHDOG", 0x128, "rw", "cycles without progress after which a job hangs,"
+               " until it ends or this is written; 0: never. A job that shares no element with"
+               " others hangs whatever they do"),
+            _R("GRID_HANG", 0x12C, "ro", "first element that has not completed of the first job"
+               " in GRID_WAIT that hangs: row | column << 8 | job << 24 | 1 << 31; its WAIT"
+               " registers say more. Not 0: the interrupt is high"),
             _R("GRID_LEFT_OUT", 0x13C, "rw", "row of tiles that is left out, after reset the last;"
                " only members with a spare row have it. To be written while no element is read; a"
                " write is dropped once a job has started, and for a row that is not there"),
@@ -285,13 +286,19 @@ GRID_REGISTERS: dict[str, Register] = {
             _R("DMA_BYTES", 0x1D0, "rw", "bytes to copy, any number but 0; both addresses are"
                " multiples of a line"),
             _R("DMA_START", 0x1D4, "wo", "write 1: copy from the host's memory to the chip's; 2:"
-               " back; ignored while a transfer runs"),
-            _R("DMA_STATE", 0x1D8, "ro", "0 idle, 1 busy, 2 done, 3 error | cause << 8: 1"
-               " misaligned or no bytes, 2 refused by the host's memory, 3 by the chip's, 4 poison"
-               " was read"),
+               " back. Anything else, or while a transfer runs, starts nothing, and sets `refused`"
+               " of DMA_STATE until the next write"),
+            _R("DMA_STATE", 0x1D8, "ro", "0 idle, 1 busy, 2 done, 3 error | cause << 8 | refused"
+               " << 16. Causes: 1 misaligned or no bytes, 2 refused by the host's memory, 3 by the"
+               " chip's, 4 poison was read, 5 aborted; one beside busy: the transfer ends with it"
+               " when all that it has asked for is answered"),
             _R("DMA_IRQ", 0x1DC, "rw", "1: the interrupt is high from the end of a transfer to the"
                " start of the next"),
-            _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended raises the interrupt", _ALL),
+            _R("DMA_ABORT", 0x1E0, "wo", "write 1: end the transfer that runs, if one does: it asks"
+               " for no more, and what it has asked for is not written when it comes. It is busy"
+               " until that has come"),
+            _R("GRID_WAIT", 0x114, "rw", "jobs of which one that ended, or hangs, raises the"
+               " interrupt", _ALL),
             *(
                 register
                 for job in range(N_JOBS)

@@ -3,7 +3,7 @@
 
 import enum
 
-__all__ = ["DMA_TEXT", "DmaCause", "DmaState", "DmaWay"]
+__all__ = ["DMA_REFUSED", "DMA_TEXT", "DmaCause", "DmaState", "DmaWay"]
 
 
 class DmaWay(enum.IntEnum):
@@ -23,14 +23,18 @@ class DmaState(enum.IntEnum):
 
 
 class DmaCause(enum.IntEnum):
-    """DMA_STATE, bits 15:8: why a transfer ended in ERROR."""
+    """DMA_STATE, bits 15:8: why a transfer ended in ERROR, or is about to while BUSY."""
 
     NONE = 0
     MISALIGNED = 1
     HOST_MEMORY = 2
     CHIP_MEMORY = 3
     POISON = 4
+    ABORTED = 5
 
+
+DMA_REFUSED = 1 << 16
+"""DMA_STATE: the last DMA_START started nothing."""
 
 DMA_TEXT: dict[DmaCause, str] = {
     DmaCause.NONE: "no error",
@@ -38,5 +42,6 @@ DMA_TEXT: dict[DmaCause, str] = {
     DmaCause.HOST_MEMORY: "the host's memory refused an access",
     DmaCause.CHIP_MEMORY: "an address lies outside the chip's memories, or its memory refused",
     DmaCause.POISON: "a memory word with an uncorrectable error was read",
+    DmaCause.ABORTED: "the host aborted it",
 }
 """One clause for each cause, for people."""

@@ -24,10 +24,12 @@ class DmaEngine(wiring.Component):
     that was asked for lacks room. Addresses are multiples of a line; of the last line only the
     bytes that are left are written. After an error no more lines are read, what cannot be read is
     not written, and the transfer ends when all that is under way has ended; `cause` is that of the
-    first error. Lines before it may have been written.
+    first error. Lines before it may have been written. An abort ends a transfer likewise; lines
+    that come after it are not written, those that wait to be taken by their memory are.
 
     Timing: a line per cycle if `slots` cover the latency of both memories; a line is offered to its
-    memory 2 cycles after it came.
+    memory 2 cycles after it came. After an abort, too, `busy` stays until the last answer: until
+    then slots are not free.
 
     Parameters
     ----------
@@ -64,6 +66,7 @@ class DmaEngine(wiring.Component):
         control, n_left = self.control, Signal(32)  # bytes that are still to be read
         self._taken, self._freed = Signal(self.slots), Signal(2 * self.slots)
         self._failed, self._cause = Signal(), Signal(8)
+        self._drops, aborts = Signal(), control.abort & control.busy
         offset_bits = self.link_bytes.bit_length() - 1
         misaligned = (control.source | control.target)[:offset_bits].any() | (control.n_bytes == 0)
         lines = self._elaborate_reads(m, n_left)
@@ -74,11 +77,12 @@ class DmaEngine(wiring.Component):
                 control.busy.eq(1),
                 control.cause.eq(Mux(misaligned, DmaCause.MISALIGNED, DmaCause.NONE)),
                 n_left.eq(Mux(misaligned, 0, control.n_bytes)),
+                self._drops.eq(0),
             ]
-        with m.Elif(self._failed):
-            m.d.sync += n_left.eq(0)
+        with m.Elif(self._failed | aborts):
+            m.d.sync += [n_left.eq(0), self._drops.eq(self._drops | aborts)]
             with m.If(control.cause == DmaCause.NONE):
-                m.d.sync += control.cause.eq(self._cause)
+                m.d.sync += control.cause.eq(Mux(self._failed, self._cause, DmaCause.ABORTED))
         with m.If(control.busy & (n_left == 0) & ~self._taken.any()):
             m.d.sync += control.busy.eq(0)
         m.d.sync += self._taken.eq((self._taken & ~freed) | self._asked)
@@ -146,22 +150,22 @@ class DmaEngine(wiring.Component):
         control, line = self.control, lines.o.payload
         shape = self.chip_write.request.payload.shape()
         m.submodules.stage = stage = SkidBuffer(shape=shape)
-        wrong, place = Signal(), self._target.data
+        wrong, drops, place = Signal(), Signal(), self._target.data
         m.d.comb += [
             self._target.addr.eq(line.slot),
             wrong.eq(line.error | line.poison),
-            stage.i.valid.eq(lines.o.valid & ~wrong),
+            drops.eq(wrong | self._drops),
+            stage.i.valid.eq(lines.o.valid & ~drops),
             stage.i.payload.data.eq(line.data),
             stage.i.payload.strobe.eq(Cat(place.n_bytes > byte for byte in range(self.link_bytes))),
             stage.i.payload.address.eq(place.address),
             stage.i.payload.tag.eq(line.slot),
-            lines.o.ready.eq(stage.i.ready | wrong),
+            lines.o.ready.eq(stage.i.ready | drops),
         ]
+        with m.If(lines.o.valid & drops):
+            m.d.comb += self._freed[: self.slots].eq(1 << line.slot)
         with m.If(lines.o.valid & wrong):
-            m.d.comb += [
-                self._freed[: self.slots].eq(1 << line.slot),
-                self._fails(Mux(line.poison, DmaCause.POISON, self._side(is_read=True))),
-            ]
+            m.d.comb += self._fails(Mux(line.poison, DmaCause.POISON, self._side(is_read=True)))
         for is_host, port in enumerate((self.chip_write, self.host_write)):
             meant = control.to_host == is_host
             m.d.comb += [

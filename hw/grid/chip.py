@@ -200,10 +200,11 @@ class GridChip(wiring.Component):
         """Control lanes, sides and traces of the rows that are used."""
         control, row_map = self._control, self._row_map
         m.submodules.row_map = row_map
-        m.d.comb += [row_map.left_out.eq(control.left_out), control.moved.eq(row_map.used_moved)]
+        m.d.comb += row_map.left_out.eq(control.left_out)
         for row in range(self.geometry.used_rows):
             wiring.connect(m, control.down[row], row_map.used_down[row])
             wiring.connect(m, row_map.used_up[row], control.up[row])
+            m.d.comb += control.moved[row].eq(row_map.used_moved[row])
         for side in self._sides.values():
             if side.has_spare_lane:
                 m.d.comb += side.left_out.eq(control.left_out)

@@ -52,10 +52,10 @@ class GridControl(wiring.Component):
     its row; a write to page SELECTED goes along all selected rows at once, to the selected columns.
     JOB_START there starts a job on them: `GridJobs` follows it. One that `GridJobs` does not allow
     is dropped, as is one on the page of a single element. Elements get the start's number, the run,
-    beside the job's. `irq` is high while a job that GRID_WAIT names is done, when the watchdog has
-    expired, and while a message waits, or once a DMA transfer has ended, if MAILBOX_IRQ, DMA_IRQ
-    say so. GRID_SNAPSHOT goes to the sides and, as SNAPSHOT, along all rows. Pages of elements that
-    do not exist read zero.
+    beside the job's. `irq` is high while a job that GRID_WAIT names is done or hangs, and while a
+    message waits, or once a DMA transfer has ended, if MAILBOX_IRQ, DMA_IRQ say so.
+    GRID_SNAPSHOT goes to the sides and, as SNAPSHOT, along all rows. Pages of elements that do not
+    exist read zero.
 
     Timing: a write leaves on the rows' lanes 1 cycle after it was taken; a read is answered when
     the element's answer is back, one of page TRAFFIC after 3 cycles, of a page that is nobody's
@@ -80,7 +80,7 @@ class GridControl(wiring.Component):
     down : Out(stream.Signature(access_layout(n_positions))).array(rows), accesses to elements.
     up : In(stream.Signature(report_layout(n_positions))).array(rows), their reports.
     irq : Out(1).
-    moved : In(rows), an element of the row makes progress.
+    moved : In(n_positions).array(rows), elements that make progress.
     traffic : Out(TrafficPort()).array(n_sides), traffic counters of the sides.
     dma : Out(DmaControlPort()).
     messages : In(stream.Signature(message_layout())), see `Mailbox`.
@@ -131,7 +131,7 @@ class GridControl(wiring.Component):
                 "down": Out(stream.Signature(access)).array(rows),
                 "up": In(stream.Signature(report)).array(rows),
                 "irq": Out(1),
-                "moved": In(rows),
+                "moved": In(n_positions).array(rows),
                 "traffic": Out(TrafficPort()).array(n_sides),
                 "dma": Out(DmaControlPort()),
                 "messages": In(stream.Signature(message_layout())),
@@ -188,15 +188,18 @@ class GridControl(wiring.Component):
         """Whether anything moves, and who is told when jobs end or nothing does."""
         mailbox = self._elaborate_mailbox(m, registers)
         m.submodules.watchdog = watchdog = Watchdog(rows=self.rows, columns=self.columns)
-        progress = Signal(32)
-        m.d.sync += progress.eq(progress + self.moved.any())
+        progress, moved = Signal(32), Cat(row[: self.columns] for row in self.moved)
+        m.d.sync += progress.eq(progress + moved.any())
+        m.d.comb += [
+            theirs.eq(bits) for theirs, bits in zip(watchdog.works, jobs.works, strict=True)
+        ]
         m.d.comb += [
             registers.grid_progress_read.eq(progress),
             registers.grid_hang_read.eq(watchdog.hang),
             watchdog.limit.eq(registers.grid_watchdog),
             watchdog.restart.eq(registers.grid_watchdog_write),
-            watchdog.works.eq(jobs.busy),
-            watchdog.moved.eq(self.moved.any()),
+            watchdog.moved.eq(moved),
+            watchdog.wanted.eq(registers.grid_wait),
             self.irq.eq(
                 (jobs.done & registers.grid_wait).any()
                 | watchdog.hang.valid

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,8 +20,8 @@ class ControlNode(wiring.Component):
     """One element's stage of its row's control lanes.
 
     Operation: accesses for the element go to its registers, a write in every cycle; answers and
-    ends of jobs go back, in turn. At most one read is under way in a whole chip. That something
-    moves in a row goes back on a wire.
+    ends of jobs go back, in turn. At most one read is under way in a whole chip. That the element
+    moves goes back on a wire of its position.
 
     Timing: 1 cycle from the lane to the registers and to the next element, 2 from an answer to the
     lane and 1 from the end of a job, 1 from `moved`.
@@ -38,7 +38,8 @@ class ControlNode(wiring.Component):
     up_i, up_o : In, Out(stream.Signature(report_layout(n_positions))), reports.
     port : Out(ControlPort), to the element's registers.
     ended : In(stream.Signature(ended_layout())), jobs that ended.
-    moved : In(1), the element makes progress. moved_i, moved_o : In, Out(1), it or one behind does.
+    moved : In(1), the element makes progress. moved_i, moved_o : In, Out(n_positions), who does,
+        a bit for each position.
 
     Raises: ValueError when there is no position.
     """
@@ -60,8 +61,8 @@ class ControlNode(wiring.Component):
                 "port": Out(ControlPort()),
                 "ended": In(stream.Signature(ended_layout())),
                 "moved": In(1),
-                "moved_i": In(1),
-                "moved_o": Out(1),
+                "moved_i": In(n_positions),
+                "moved_o": Out(n_positions),
             }
         )
 
@@ -83,7 +84,7 @@ class ControlNode(wiring.Component):
             port.read.payload.eq(access.offset),
             down.tap.ready.eq(~access.is_read | port.read.ready),
         ]
-        m.d.sync += self.moved_o.eq(self.moved | self.moved_i)
+        m.d.sync += self.moved_o.eq(self.moved_i | Mux(self.moved, self.here, 0))
         self._elaborate_reports(m, up.local)
         return m
 

@@ -14,7 +14,7 @@ __all__ = ["elaborate_dma_control"]
 
 def elaborate_dma_control(m: Module, control: Any, registers: RegisterFile) -> Value:
     """Connect the registers with a `DmaControlPort`; returns whether the interrupt is wanted."""
-    starts, state = Signal(), Signal(2)
+    starts, state, refused = Signal(), Signal(2), Signal()
     ways = [registers.written[:2] == way.value for way in DmaWay]
     host, chip = (
         Cat(getattr(registers, f"dma_{end}_lo"), getattr(registers, f"dma_{end}_hi"))[:ADDRESS_BITS]
@@ -22,12 +22,15 @@ def elaborate_dma_control(m: Module, control: Any, registers: RegisterFile) -> V
     )
     m.d.comb += [
         starts.eq(registers.dma_start_write & (ways[0] | ways[1]) & (state != DmaState.BUSY)),
-        registers.dma_state_read.eq(
-            Cat(state, Const(0, 6), Mux(state == DmaState.ERROR, control.cause, 0))
-        ),
+        registers.dma_state_read.eq(Cat(state, Const(0, 6), control.cause, refused)),
     ]
     # The engine is told a cycle later, and is busy from the next one on.
-    m.d.sync += control.start.eq(starts)
+    m.d.sync += [
+        control.start.eq(starts),
+        control.abort.eq(registers.dma_abort_write & registers.written[0]),
+    ]
+    with m.If(registers.dma_start_write):
+        m.d.sync += refused.eq(~starts)
     with m.If(starts):
         m.d.sync += [
             state.eq(DmaState.BUSY),

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which elements work for which job of a grid, and since when."""
 
-import functools
-import operator
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
@@ -52,7 +50,7 @@ class GridJobs(wiring.Component):
     start : In(grid_start_layout). may_start : Out(1), for it. go : In(1), start it.
     reports : In(stream.Signature(report_layout)).array(rows), always ready.
     pending : Out(9).array(N_JOBS), elements that still work.
-    busy : Out(rows * columns), elements that work for some job, row by row.
+    works : Out(rows * columns).array(N_JOBS), elements that work for each job, row by row.
     cycles : Out(48).array(N_JOBS).
     done, failed : Out(N_JOBS), jobs that ended, that failed somewhere, since they were started.
     refused : Out(1), the last `go` started nothing.
@@ -72,7 +70,7 @@ class GridJobs(wiring.Component):
                 "go": In(1),
                 "reports": In(report).array(rows),
                 "pending": Out(9).array(N_JOBS),
-                "busy": Out(rows * columns),
+                "works": Out(rows * columns).array(N_JOBS),
                 "cycles": Out(_CYCLE_BITS).array(N_JOBS),
                 "done": Out(N_JOBS),
                 "failed": Out(N_JOBS),
@@ -84,7 +82,7 @@ class GridJobs(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         n_elements = self.rows * self.columns
-        works = [Signal(n_elements, name=f"works{job}") for job in range(N_JOBS)]
+        works = list(self.works)
         wanted, starts = Signal(n_elements), Signal()
         number = self.start.job[: (N_JOBS - 1).bit_length()]
         row_masks = [
@@ -100,7 +98,6 @@ class GridJobs(wiring.Component):
                 & ~(wanted & (full | Array(works)[number])).any()
             ),
             starts.eq(self.go & self.may_start),
-            self.busy.eq(functools.reduce(operator.or_, works)),
         ]
         with m.If(self.go):
             m.d.sync += self.refused.eq(~self.may_start)

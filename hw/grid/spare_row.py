@@ -55,7 +55,8 @@ class RowMap(wiring.Component):
     -------
     left_out : In(4), the row of tiles that is left out; steady while a read is under way.
     used_down : In(stream.Signature(access_layout(n_positions))).array(rows), see `GridControl`.
-    used_up : Out(stream.Signature(report_layout(n_positions))).array(rows). used_moved : Out(rows).
+    used_up : Out(stream.Signature(report_layout(n_positions))).array(rows).
+    used_moved : Out(n_positions).array(rows), who moves in each row.
     down, up, moved : Out, In, In, the same of all rows of tiles.
 
     Raises: ValueError for a grid or positions that are out of range.
@@ -71,16 +72,17 @@ class RowMap(wiring.Component):
                 "left_out": In(ROW_BITS),
                 "used_down": In(access).array(rows),
                 "used_up": Out(report).array(rows),
-                "used_moved": Out(rows),
+                "used_moved": Out(n_positions).array(rows),
                 "down": Out(access).array(rows + 1),
                 "up": In(report).array(rows + 1),
-                "moved": In(rows + 1),
+                "moved": In(n_positions).array(rows + 1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.d.comb += self.used_moved.eq(Cat(used_rows(list(self.moved), self.left_out)))
+        moved = used_rows(list(self.moved), self.left_out)
+        m.d.comb += [mine.eq(theirs) for mine, theirs in zip(self.used_moved, moved, strict=True)]
         m.d.comb += [up.ready.eq(1) for up in self.up]  # unless a used row says otherwise
         for row in range(self.rows):
             with m.If(self.left_out > row):

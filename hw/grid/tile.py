@@ -62,7 +62,7 @@ class Tile(wiring.Component):
     access_i, access_o, report_i, report_o : the row's control lanes, see `ControlNode`.
     sent_i, sent_o, received_i, received_o : the row's signal lanes, see `SignalNode`.
     in_north, in_west, out_south, out_east : reduction links, see `ReductionEngine`.
-    moved_i, moved_o : In, Out(1), something moves in the row, see `ControlNode`.
+    moved_i, moved_o : In, Out(n_positions), who moves in the row, see `ControlNode`.
     trace : Out(TracePort()), what the element's units and buffers do.
 
     Raises: ConfigError when the configuration cannot be built.
@@ -94,7 +94,8 @@ class Tile(wiring.Component):
         ):
             flits = stream.Signature(layout)
             members |= {f"{name}_i": In(flits), f"{name}_o": Out(flits)}
-        members |= {"moved_i": In(1), "moved_o": Out(1)}
+        movers = geometry.n_positions
+        members |= {"moved_i": In(movers), "moved_o": Out(movers)}
         if geometry.has_spare_row:
             members |= {"left_out": In(ROW_BITS), "has_started": In(1)}
         own = [*LINKS, *LINKS.values(), "trace"]

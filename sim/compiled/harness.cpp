@@ -115,7 +115,7 @@ void sim_destroy(Sim* sim) {
     delete sim;
 }
 
-void sim_dram_timing(Sim* sim, const SimDramTiming* timing) {
+static DramTiming timing_of(const SimDramTiming* timing) {
     DramTiming wanted;
     wanted.latency = timing->latency;
     if (timing->bytes_per_1024_cycles) wanted.rate = timing->bytes_per_1024_cycles;
@@ -126,7 +126,11 @@ void sim_dram_timing(Sim* sim, const SimDramTiming* timing) {
     wanted.refresh_every = timing->refresh_every;
     wanted.refresh_takes = timing->refresh_takes;
     wanted.turnaround = timing->turnaround;
-    for (unsigned i = 0; i < N_CHANNELS; ++i) sim->memories[i].set_timing(wanted);
+    return wanted;
+}
+
+void sim_dram_timing(Sim* sim, const SimDramTiming* timing) {
+    for (unsigned i = 0; i < N_CHANNELS; ++i) sim->memories[i].set_timing(timing_of(timing));
 }
 
 int sim_host_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes) {
@@ -200,9 +204,13 @@ void sim_host_memory_write(Sim* sim, uint64_t address, const uint8_t* data, uint
 void sim_host_memory_read(Sim* sim, uint64_t address, uint8_t* data, uint64_t n_bytes) {
     sim->memories[Memory_host_memory].memory.read(address, data, n_bytes);
 }
+void sim_host_memory_timing(Sim* sim, const SimDramTiming* timing) {
+    sim->memories[Memory_host_memory].set_timing(timing_of(timing));
+}
 #else
 void sim_host_memory_write(Sim*, uint64_t, const uint8_t*, uint64_t) {}
 void sim_host_memory_read(Sim*, uint64_t, uint8_t* data, uint64_t n_bytes) { std::memset(data, 0, n_bytes); }
+void sim_host_memory_timing(Sim*, const SimDramTiming*) {}
 #endif
 
 int sim_run(Sim* sim, uint64_t n_cycles) {

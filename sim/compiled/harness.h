@@ -32,6 +32,7 @@ void sim_dram_read(Sim* sim, uint64_t offset, uint8_t* data, uint64_t n_bytes);
 // Contents of the host's memory, which a grid's DMA engine reads and writes; they take no cycles. A chip of one element has none.
 void sim_host_memory_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes);
 void sim_host_memory_read(Sim* sim, uint64_t address, uint8_t* data, uint64_t n_bytes);
+void sim_host_memory_timing(Sim* sim, const SimDramTiming* timing);
 
 // Clock until the interrupt rises or `n_cycles` have passed; returns whether it is high.
 int sim_run(Sim* sim, uint64_t n_cycles);

@@ -60,6 +60,7 @@ class CompiledSimulator:
             ("sim_dram_read", None, [sim, u64, data, u64]),
             ("sim_host_memory_write", None, [sim, u64, data, u64]),
             ("sim_host_memory_read", None, [sim, u64, data, u64]),
+            ("sim_host_memory_timing", None, [sim, ctypes.c_void_p]),
             ("sim_run", ctypes.c_int, [sim, u64]),
             ("sim_cycles", u64, [sim]),
             ("sim_threads", None, [sim, ctypes.c_uint]),
@@ -146,6 +147,10 @@ class CompiledSimulator:
     def set_dram_timing(self, timing: DramTiming) -> None:
         """How fast every DRAM channel is; until then `DramTiming()`."""
         self._library.sim_dram_timing(self._open, timing.to_c())
+
+    def set_host_memory_timing(self, timing: DramTiming) -> None:
+        """How fast the host's memory is for its DMA engine; until then `DramTiming()`."""
+        self._library.sim_host_memory_timing(self._open, timing.to_c())
 
     def run(self, n_cycles: int) -> bool:
         """Clock until the interrupt is high, at most `n_cycles`; return whether it is."""

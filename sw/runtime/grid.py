@@ -376,16 +376,19 @@ class Grid(RegisterPage):
                 break
 
     def _first_stuck(self) -> str:
-        """Which element the watchdog has named, and what that waits for."""
+        """Which element of which job the watchdog has named, and what that waits for."""
         hang = self.register("GRID_HANG")
+        if not hang:
+            return "The job has ended since."
         place = (hang & 0xFF, hang >> 8 & 0xFF)
+        who = f"Element {place} has not completed job {hang >> 24 & 0x7F}"
         command = self.element(place).register("WAIT_UNIT")
         state = self.element(place).register("WAIT_STATE")
         if state == State.IDLE:
-            return f"Element {place} has not completed; none of its units waits."
+            return f"{who}; none of its units waits."
         words = command_text(command >> 8 & 0xFF, command >> 16)
         unit = Unit(command & 0xFF).name
-        return f"Element {place} has not completed: {unit} is in {State(state).name}, {words}."
+        return f"{who}: {unit} is in {State(state).name}, {words}."
 
     def _hang(self, job: int, places: Collection[Place], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""

@@ -2,7 +2,7 @@
 """The DMA engine of a grid, as software sees it: between the host's memory and the chip's."""
 
 from hw.arch.address_map import ADDRESS_BITS
-from hw.arch.dma import DMA_TEXT, DmaCause, DmaState, DmaWay
+from hw.arch.dma import DMA_REFUSED, DMA_TEXT, DmaCause, DmaState, DmaWay
 from sw.errors import UserError
 from sw.runtime.page import RegisterPage
 
@@ -50,7 +50,8 @@ class HostDma:
         ------
         UserError
             If an address or the size cannot be, another transfer runs, a memory refuses or does
-            not answer, or a word was lost; what was copied before that remains.
+            not answer, or a word was lost; what was copied before that remains. One that does not
+            end is aborted: what comes later changes no memory.
         """
         if not 1 <= n_bytes <= _MOST:
             raise UserError(f"A transfer has 1 to {_MOST} bytes, not {n_bytes}.")
@@ -60,8 +61,7 @@ class HostDma:
                     f"{n_bytes} bytes at {first:#x} of {what} memory do not lie below {_END:#x}."
                 )
         page = self._page
-        if page.register("DMA_STATE") & 0xFF == DmaState.BUSY:
-            raise UserError("The DMA engine works for another transfer.")
+        _check_free(page.register("DMA_STATE"))
         for name, value in (("HOST", host_address), ("CHIP", address)):
             page.set_register(f"DMA_{name}_LO", value & _LOW)
             page.set_register(f"DMA_{name}_HI", value >> 32)
@@ -77,7 +77,7 @@ class HostDma:
         if state & 0xFF == DmaState.ERROR:
             raise UserError(
                 f"The DMA transfer of {n_bytes} bytes between {host_address:#x} of the host and"
-                f" {address:#x} failed: {DMA_TEXT[DmaCause(state >> 8)]}."
+                f" {address:#x} failed: {DMA_TEXT[_cause(state)]}."
             )
         return cycles
 
@@ -87,7 +87,36 @@ class HostDma:
         began = port.cycles
         page.set_register("DMA_START", way)
         while (state := page.register("DMA_STATE")) & 0xFF == DmaState.BUSY:
+            if state & DMA_REFUSED:
+                _check_free(state)
             if port.cycles - began > _LATENCY + _PATIENCE * n_bytes:
-                raise UserError(f"The DMA transfer of {n_bytes} bytes does not end.")
+                raise UserError(f"The DMA transfer of {n_bytes} bytes does not end{self._abort()}.")
             port.run(n_bytes + 1000)
         return state, port.cycles - began
+
+    def _abort(self) -> str:
+        """End a transfer whose memory does not answer; a clause that says whether it has ended."""
+        page, port = self._page, self._page.port
+        began = port.cycles
+        page.set_register("DMA_ABORT", 1)
+        while page.register("DMA_STATE") & 0xFF == DmaState.BUSY:
+            if port.cycles - began > _LATENCY:
+                return "; it is aborted, and the engine waits for what was asked for"
+            port.run(1000)
+        return "; it was aborted"
+
+
+def _cause(state: int) -> DmaCause:
+    """Why a transfer failed, of DMA_STATE."""
+    return DmaCause(state >> 8 & 0xFF)
+
+
+def _check_free(state: int) -> None:
+    """Raise UserError if the engine is busy, by DMA_STATE."""
+    if state & 0xFF == DmaState.BUSY:
+        is_aborted = _cause(state) is DmaCause.ABORTED
+        raise UserError(
+            "The DMA engine waits for answers to a transfer that was aborted."
+            if is_aborted
+            else "The DMA engine works for another transfer."
+        )

@@ -162,7 +162,7 @@ def test_a_hang_names_its_element(grid: Grid) -> None:
     with pytest.raises(JobHang) as hang:
         grid.run_job(LISTS, lists, stall_limit=1000)
     text = str(hang.value)
-    first = "Element (0, 1) has not completed: FI_OUT is in WAIT_CB_DATA, dma_out (tag 1)."
+    first = "Element (0, 1) has not completed job 0: FI_OUT is in WAIT_CB_DATA, dma_out (tag 1)."
     assert text.startswith(f"No progress for 1000 cycles. {first}")
     assert "element (0, 1):" in text and "element (1, 1):" not in text
     assert "FI_OUT     waits for data in CB 3" in text

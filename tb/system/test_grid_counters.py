@@ -14,6 +14,7 @@ from hw.config import PRESETS
 from sim.compiled import CompiledSimulator, StateError
 from sim.trace.grid_log import LANE_WINDOW
 from sim.trace.reader import ElementTrace, read_processes
+from sw.runtime.chip import JobHang
 from sw.runtime.grid import Grid
 from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm
 from sw.runtime.simulated import simulated_grid
@@ -139,6 +140,39 @@ def test_the_watchdog_names_who_does_not_end(grid: Grid, place: tuple[int, int])
     assert grid.register("GRID_HANG") == 0
     grid.selected.set_register("JOB_ABORT", 1)
     assert grid.port.run(2000)
+    grid.run_job(LISTS, dict.fromkeys(PLACES, copy_list(0, 0x5000, 1)), stall_limit=limit)
+
+
+@pytest.mark.parametrize("first", ["hung", "works"])
+def test_one_sub_grid_hangs_while_another_one_works(grid: Grid, first: str) -> None:
+    """The hang names element and job, whichever job is waited for first; the other one goes on, and
+    its result is right. Would break if progress of any element counted for all jobs."""
+    limit, n_bytes, hung, works = 500, 512, PLACES[:2], PLACES[2:]
+    data = numpy_rng("two sub-grids").integers(0, 256, n_bytes, np.uint8).tobytes()
+    grid.port.write(0, data)
+    targets = {place: 0x5000 + 0x1000 * number for number, place in enumerate(works)}
+    for target in targets.values():
+        grid.port.write(target, bytes(n_bytes))
+    lists = {place: copy_list(0, at, n_bytes // 64, n_times=600) for place, at in targets.items()}
+    grid.start(LISTS, {hung[0]: copy_list(0, 0x7000, 1), hung[1]: STUCK}, job=2)
+    grid.start(LISTS + 0x4000, lists, job=1)
+
+    def check_hang() -> None:
+        with pytest.raises(JobHang) as hang:
+            grid.wait(2, hung, stall_limit=limit)
+        who = f"Element {hung[1]} has not completed job 2: FI_OUT is in WAIT_CB_DATA"
+        assert str(hang.value).startswith(f"No progress for {limit} cycles. {who}")
+        assert f"element {works[0]}" not in str(hang.value)
+
+    if first == "hung":
+        check_hang()
+        assert grid.register("JOB1_PENDING") == len(works), "the other job was to outlast the hang"
+    began = grid.port.cycles
+    grid.wait(1, works, stall_limit=limit)
+    assert grid.port.cycles - began > 2 * limit
+    assert all(grid.port.read(target, n_bytes) == data for target in targets.values())
+    if first == "works":
+        check_hang()
     grid.run_job(LISTS, dict.fromkeys(PLACES, copy_list(0, 0x5000, 1)), stall_limit=limit)
 
 

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from hw.arch.address_map import DRAM, SRAM
+from hw.arch.dma import DMA_REFUSED, DmaCause, DmaState, DmaWay
 from hw.config import PRESETS
+from sim.compiled.dram import DramTiming
 from sim.compiled.simulator import CompiledSimulator
 from sw.errors import UserError
+from sw.runtime import host_dma
 from sw.runtime.grid import Grid
 from sw.runtime.simulated import simulated_grid
 from tb.common.seeds import bench_seed, numpy_rng, python_rng
@@ -92,6 +95,94 @@ def test_errors_say_why(grid: Grid) -> None:
         with pytest.raises(UserError, match=words):
             wrong()
     check_product(grid, (16, 16, 16), np.dtype(np.int8))
+
+
+def state(grid: Grid) -> tuple[DmaState, DmaCause]:
+    """What the engine says of itself."""
+    found = grid.register("DMA_STATE")
+    return DmaState(found & 0xFF), DmaCause(found >> 8 & 0xFF)
+
+
+def let_pass(grid: Grid, n_cycles: int) -> None:
+    """Time, which no interrupt of an earlier job cuts short."""
+    grid.set_register("GRID_WAIT", 0)
+    assert not grid.port.run(n_cycles)
+
+
+def start_to_chip(grid: Grid, n_bytes: int) -> None:
+    """Start a transfer of the host's bytes by registers."""
+    for name, value in (
+        ("HOST_LO", HOST & 0xFFFF_FFFF),
+        ("HOST_HI", HOST >> 32),
+        ("CHIP_LO", SRAM.base),
+        ("CHIP_HI", 0),
+        ("BYTES", n_bytes),
+        ("START", DmaWay.TO_CHIP),
+    ):
+        grid.set_register(f"DMA_{name}", value)
+
+
+def test_a_memory_that_does_not_answer_is_given_up(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answers later changes no memory, and then the engine is usable; would break if it
+    were busy until a reset, or late answers arrived in bytes that the host uses otherwise."""
+    monkeypatch.setattr(host_dma, "_LATENCY", 1500)
+    monkeypatch.setattr(host_dma, "_PATIENCE", 0)
+    old, new, n_bytes = bytes([0xAA]) * 1024, bytes([0x55]) * 1024, 1024
+    host(grid).write_host_memory(HOST, new)
+    grid.port.write(SRAM.base, old)
+    host(grid).set_host_memory_timing(DramTiming(latency=9000))
+    with pytest.raises(UserError, match="1024 bytes does not end; it is aborted, and the engine"):
+        grid.copy_in(HOST, SRAM.base, n_bytes)
+    assert state(grid) == (DmaState.BUSY, DmaCause.ABORTED)
+    with pytest.raises(UserError, match="waits for answers to a transfer that was aborted"):
+        grid.copy_out(SRAM.base, HOST, n_bytes)
+    host(grid).set_host_memory_timing(DramTiming())
+    let_pass(grid, 9000)
+    assert state(grid) == (DmaState.ERROR, DmaCause.ABORTED)
+    assert grid.port.read(SRAM.base, n_bytes) == old
+    grid.copy_in(HOST, SRAM.base, n_bytes)
+    assert grid.port.read(SRAM.base, n_bytes) == new
+
+
+def test_a_slow_memory_is_written_no_longer(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was offered to it before the abort it takes, nothing else; then the engine is usable."""
+    monkeypatch.setattr(host_dma, "_LATENCY", 1500)
+    monkeypatch.setattr(host_dma, "_PATIENCE", 0)
+    old, new, n_bytes = bytes([0xAA]) * 1024, bytes([0x55]) * 1024, 1024
+    host(grid).write_host_memory(HOST, old)
+    grid.port.write(SRAM.base, new)
+    host(grid).set_host_memory_timing(DramTiming(bytes_per_1024_cycles=4))
+    with pytest.raises(UserError, match="1024 bytes does not end; it is aborted, and the engine"):
+        grid.copy_out(SRAM.base, HOST, n_bytes)
+    host(grid).set_host_memory_timing(DramTiming())
+    let_pass(grid, 9000)
+    assert state(grid) == (DmaState.ERROR, DmaCause.ABORTED)
+    found = host(grid).read_host_memory(HOST, n_bytes)
+    assert new[:LINE] == found[:LINE] and found[-16 * LINE :] == old[-16 * LINE :]
+    grid.copy_out(SRAM.base, HOST, n_bytes)
+    assert host(grid).read_host_memory(HOST, n_bytes) == new
+
+
+def test_a_start_while_one_runs_says_so(grid: Grid) -> None:
+    """It is dropped, and the first one is right; would break if a host that asks too early waited
+    for the end of another's transfer, and took it for its own."""
+    data = python_rng("twice").randbytes(1024)
+    host(grid).write_host_memory(HOST, data)
+    host(grid).set_host_memory_timing(DramTiming(latency=2000))
+    start_to_chip(grid, len(data))
+    assert grid.register("DMA_STATE") == DmaState.BUSY
+    with pytest.raises(UserError, match="works for another transfer"):
+        grid.copy_in(HOST, DRAM.base, 64)
+    grid.set_register("DMA_START", DmaWay.TO_HOST)
+    assert grid.register("DMA_STATE") == DmaState.BUSY | DMA_REFUSED
+    host(grid).set_host_memory_timing(DramTiming())
+    let_pass(grid, 4000)
+    assert grid.register("DMA_STATE") == DmaState.DONE | DMA_REFUSED
+    assert grid.port.read(SRAM.base, len(data)) == data
+    grid.copy_in(HOST, DRAM.base, 64)
+    assert grid.register("DMA_STATE") == DmaState.DONE
 
 
 def test_a_transfer_runs_beside_a_job(grid: Grid) -> None:

@@ -21,6 +21,7 @@ from tb.system.litmus import LINE, Litmus, Program, delay, fence, fetch, read, w
 
 CONFIG = PRESETS["tiny"]
 N_SEEDS, N_SAMPLES = 24, 10
+_HOST = 0x2_0000_0000  # in the host's memory
 
 Outcome = tuple[int, int]
 Play = Callable[[Litmus, bool], list[Outcome]]
@@ -111,7 +112,31 @@ def to_host(run: Litmus, is_ordered: bool) -> list[Outcome]:
     return found
 
 
-@pytest.mark.parametrize("play", [message, from_host, to_host])
+def from_dma(run: Litmus, is_ordered: bool) -> list[Outcome]:
+    """The host's DMA engine writes x, then y, while an element reads y, then x."""
+    run.grid.port.write_host_memory(_HOST, bytes([1]) * LINE)
+    run.start([sampled(run.y, run.x)])
+    run.grid.port.run(run.rng.randrange(200))
+    for variable in (run.x, run.y):
+        run.grid.copy_in(_HOST, variable, LINE)
+    return pairs(run.finish([2 * N_SAMPLES])[0])
+
+
+def to_dma(run: Litmus, is_ordered: bool) -> list[Outcome]:
+    """An element writes x, then y, while the host's DMA engine reads y, then x."""
+    between = fence() if is_ordered else []
+    run.start([[*delay(run.rng), *fetch(1, 1), *write(run.x), *between, *write(run.y)]])
+    found = []
+    for _ in range(N_SAMPLES):
+        for variable in (run.y, run.x):
+            run.grid.copy_out(variable, _HOST + variable, LINE)
+        y, x = (run.grid.port.read_host_memory(_HOST + at, 1)[0] for at in (run.y, run.x))
+        found.append((y, x))
+    run.finish([0])
+    return found
+
+
+@pytest.mark.parametrize("play", [message, from_host, to_host, from_dma, to_dma])
 def test_a_message_is_there_when_its_flag_is(grid: Grid, play: Play) -> None:
     """Allowed: (0, 0), (0, 1), (1, 1). Forbidden: flag y new and data x old, (1, 0)."""
     seen = outcomes(grid, play.__name__, play)

@@ -32,7 +32,7 @@ class Device:
             )
             for name in ("chip", "host")
         )  # fmt: skip
-        for name in ("start", "to_host", "source", "target", "n_bytes"):
+        for name in ("start", "abort", "to_host", "source", "target", "n_bytes"):
             dut[f"control__{name}"].value = 0
 
     def ends(self, to_host: int) -> tuple[MemoryModel, MemoryModel]:
@@ -55,6 +55,13 @@ class Device:
         assert int(self.dut["control__busy"].value)
         await self.bench.until(lambda: not int(self.dut["control__busy"].value))
         return DmaCause(int(self.dut["control__cause"].value))
+
+    async def abort(self) -> None:
+        """Have what runs end."""
+        self.dut["control__abort"].value = 1
+        await self.bench.wait(1)
+        self.dut["control__abort"].value = 0
+        await self.bench.wait(1)
 
     def place(self, n_bytes: int) -> int:
         """A random line with so many bytes behind it."""
@@ -112,6 +119,63 @@ async def errors_end_a_transfer_and_store_nothing_wrong(dut: Any) -> None:
 
 
 @cocotb.test()
+async def an_abort_ends_a_transfer_that_waits(dut: Any) -> None:
+    """A memory does not answer for a while: nothing more is asked for, the engine is busy until the
+    answers are there, and lines that come then are not written; the next transfer is right. Would
+    break if a slot were used again before its answer, or late lines changed memory."""
+    device, n_bytes = Device(dut, bench_parameters()["back_pressure"]), 40 * LINE
+    await device.bench.start()
+    for to_host in (TO_CHIP, TO_HOST):
+        for silent in (0, 1):
+            origin, goal = ends = device.ends(to_host)
+            ends[silent].may_answer = lambda _: False
+            await device.start(to_host, 0, 0, n_bytes)
+            await device.bench.wait(150)
+            await device.abort()
+            await device.bench.wait(150)
+            n_asked = len(origin.reads), len(goal.writes)
+            before = bytes(goal.data)
+            assert int(dut["control__busy"].value)
+            assert DmaCause(int(dut["control__cause"].value)) is DmaCause.ABORTED
+            ends[silent].may_answer = lambda _: True
+            await device.bench.until(lambda: not int(dut["control__busy"].value))
+            assert DmaCause(int(dut["control__cause"].value)) is DmaCause.ABORTED
+            if ends[silent] is origin:
+                assert goal.data == before and len(goal.writes) == n_asked[1]
+                assert len(origin.reads) <= n_asked[0] + SLOTS
+            else:
+                assert len(origin.reads) == n_asked[0] and len(goal.writes) <= n_asked[1] + SLOTS
+            assert await device.copy(to_host, 64, 128, n_bytes) is DmaCause.NONE
+            assert goal.data[128 : 128 + n_bytes] == origin.data[64 : 64 + n_bytes]
+
+
+@cocotb.test()
+async def an_abort_may_come_at_any_time(dut: Any) -> None:
+    """Each line is written or not; one that comes when nothing runs changes nothing."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    await device.bench.start()
+    causes = set()
+    for number in range(40):
+        to_host, n_bytes = device.rng.getrandbits(1), 16 * LINE
+        source, target = device.place(n_bytes), device.place(n_bytes)
+        origin, goal = device.ends(to_host)
+        before = bytes(goal.data)
+        await device.start(to_host, source, target, n_bytes)
+        await device.bench.wait(1 + 5 * number)
+        await device.abort()
+        await device.bench.until(lambda: not int(dut["control__busy"].value))
+        causes.add(cause := DmaCause(int(dut["control__cause"].value)))
+        for line in range(0, SIZE, LINE):
+            found, old = bytes(goal.data[line : line + LINE]), before[line : line + LINE]
+            at = source + line - target
+            new = old
+            if target <= line < target + n_bytes:
+                new = bytes(origin.data[at : at + LINE])
+            assert found == new or (found == old and cause is DmaCause.ABORTED)
+    assert causes == {DmaCause.NONE, DmaCause.ABORTED}
+
+
+@cocotb.test()
 async def what_cannot_be_is_refused(dut: Any) -> None:
     """Misaligned ends and no bytes: nothing is asked for."""
     device = Device(dut)
@@ -166,7 +230,8 @@ def test_dma_engine(back_pressure: str) -> None:
         testcase=None
         if back_pressure == "none"
         else "bytes_arrive_and_nothing_else_changes,"
-        "errors_end_a_transfer_and_store_nothing_wrong,a_line_moves_in_every_cycle",
+        "errors_end_a_transfer_and_store_nothing_wrong,an_abort_ends_a_transfer_that_waits,"
+        "an_abort_may_come_at_any_time,a_line_moves_in_every_cycle",
     )
 
 

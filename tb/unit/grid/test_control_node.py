@@ -33,7 +33,7 @@ class Row(wiring.Component):
                 "port": Out(ControlPort()).array(N_NODES),
                 "ended": In(stream.Signature(ended_layout())).array(N_NODES),
                 "moves": In(N_NODES),
-                "moved": Out(1),
+                "moved": Out(N_NODES),
             }
         )
 
@@ -168,8 +168,8 @@ async def times_are_those_of_the_lanes(dut: Any) -> None:
 
 
 @cocotb.test()
-async def progress_of_any_element_is_seen(dut: Any) -> None:
-    """A pulse comes out a cycle per node later, and only then."""
+async def progress_of_each_element_is_seen(dut: Any) -> None:
+    """A pulse comes out a cycle per node later, and only then, on the wire of its position."""
     device = Device(dut)
     await device.bench.start()
     for at in TILES:
@@ -181,7 +181,7 @@ async def progress_of_any_element_is_seen(dut: Any) -> None:
         for _ in range(6):
             await device.bench.wait(1)
             seen.append(int(dut["moved"].value))
-        assert seen == [int(cycle == at) for cycle in range(6)]
+        assert seen == [(cycle == at) << at for cycle in range(6)]
 
 
 @cocotb.test()

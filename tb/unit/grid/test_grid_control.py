@@ -9,6 +9,7 @@ import pytest
 from amaranth.hdl import unsigned
 
 from hw.arch.csr import ELEMENT_REGISTERS, GRID_REGISTERS, N_JOBS, PAGE_BITS, ControlPage
+from hw.arch.dma import DMA_REFUSED, DmaCause, DmaState, DmaWay
 from hw.arch.traffic import SIDE_PAGE_BITS, SIDE_TRAFFIC_MOST
 from hw.chip.control import IDENTITY
 from hw.grid.control import GRID_CONTROL_BITS, GridControl
@@ -55,13 +56,16 @@ class Device:
         self.up = [bench.source(f"up__{row}", report, source()) for row in range(ROWS)]
         self.messages = bench.source("messages", message_layout())
         self.faults = bench.sink("inject", EccFault, sometimes())
-        for name in ("moved", "clearing", "corrected", "uncorrected"):
+        for name in ("clearing", "corrected", "uncorrected"):
             dut[name].value = 0
+        self.move({})
         self.values: dict[tuple[int, int], int] = {}
         self._seen = [0] * ROWS
         self._n_started = 0
         self.pulses = {"freeze": 0, "clear": 0}
         self._asked = [0] * SIDES
+        self.told = {"start": 0, "abort": 0}  # to the DMA engine, in so many cycles
+        dut["dma__busy"].value = dut["dma__cause"].value = 0
         bench.add(self)
 
     def sample(self, cycle: int) -> None:
@@ -73,6 +77,10 @@ class Device:
         for side, asked in enumerate(self._asked):
             self.dut[f"traffic__{side}__value"].value = count_of(side, asked)
             self._asked[side] = int(self.dut[f"traffic__{side}__index"].value)
+        for name in self.told:
+            self.told[name] += int(self.dut[f"dma__{name}"].value)
+        if int(self.dut["dma__start"].value):
+            self.dut["dma__busy"].value = 1
         for row, lane in enumerate(self.down):
             for flit in lane.items[self._seen[row] :]:
                 if flit["is_read"]:
@@ -88,6 +96,11 @@ class Device:
     def reset(self) -> None:
         """Starts are counted anew."""
         self._n_started = 0
+
+    def move(self, columns: dict[int, int]) -> None:
+        """Which columns move, a bit each, in these rows; none in others."""
+        for row in range(ROWS):
+            self.dut[f"moved__{row}"].value = columns.get(row, 0)
 
     def report(
         self, row: int, column: int, kind: Report, value: int = 0, job: int = 0, failed: int = 0
@@ -288,14 +301,14 @@ async def a_start_on_an_elements_page_is_dropped(dut: Any) -> None:
 
 @cocotb.test()
 async def progress_changes_while_anything_moves(dut: Any) -> None:
-    """Any row counts, several at once too; it rests while all rest."""
+    """Any element counts, several at once too; it rests while all rest."""
     device = Device(dut)
     await device.bench.start()
     values = [await device.get("GRID_PROGRESS")]
-    for moved in (1, 2, 3):
-        dut["moved"].value = moved
+    for moved in ({0: 1}, {1: 4}, {0: 2, 1: 3}):
+        device.move(moved)
         await device.bench.wait(1)
-        dut["moved"].value = 0
+        device.move({})
         values.append(await device.get("GRID_PROGRESS"))
     assert values == [0, 1, 2, 3]
     assert await device.get("GRID_PROGRESS") == 3
@@ -335,30 +348,84 @@ async def one_write_takes_all_snapshots(dut: Any) -> None:
 
 
 @cocotb.test()
-async def a_grid_that_rests_with_work_raises_the_interrupt(dut: Any) -> None:
-    """After so many cycles as the register says, with the first element's name; a write clears it;
-    would break if the host waited for a job that never ends."""
+async def a_job_that_rests_raises_the_interrupt(dut: Any) -> None:
+    """After so many cycles as the register says, with the name of an element that has not ended,
+    until the job ends or a write; would break if the host waited for a job that never ends."""
     device, limit = Device(dut), 40
     await device.bench.start()
     await device.set("GRID_WATCHDOG", limit)
     await device.bench.wait(2 * limit)
     assert int(dut["irq"].value) == 0, "an idle grid does not hang"
     assert await device.start(1, 2, 6)
-    dut["moved"].value = 2
+    device.move({1: 4})
     await device.bench.wait(2 * limit)
-    dut["moved"].value = 0
-    await device.bench.wait(limit + 1)  # and one more, until the pins show it
+    device.move({})
+    await device.bench.wait(limit + 4)  # and one more, until the pins show it
     assert int(dut["irq"].value) == 0
     await device.bench.wait(1)
     assert int(dut["irq"].value) == 1
-    assert await device.get("GRID_HANG") == 1 | 1 << 8 | 1 << 31
+    assert await device.get("GRID_HANG") == 1 | 1 << 8 | 1 << 24 | 1 << 31
     device.report(1, 1, Report.ENDED, job=1)
     await device.bench.wait(5)
-    assert await device.get("GRID_HANG") == 1 | 1 << 8 | 1 << 31, "it tells of the first time"
+    assert await device.get("GRID_HANG") == 1 | 2 << 8 | 1 << 24 | 1 << 31
     await device.set("GRID_WATCHDOG", limit)
     assert (await device.get("GRID_HANG"), int(dut["irq"].value)) == (0, 0)
     await device.bench.wait(limit)
-    assert await device.get("GRID_HANG") == 1 | 2 << 8 | 1 << 31
+    assert await device.get("GRID_HANG") == 1 | 2 << 8 | 1 << 24 | 1 << 31
+    device.report(1, 2, Report.ENDED, job=1)
+    await device.bench.wait(5)
+    assert await device.get("GRID_HANG") == 0, "a job that has ended does not hang"
+
+
+@cocotb.test()
+async def only_who_waits_hears_of_a_hang(dut: Any) -> None:
+    """Job 3 works on, job 2 hangs: who waits for 3 goes on waiting, who waits for 2 is told; would
+    break if one job's progress, or its hang, were another's."""
+    device, limit = Device(dut), 40
+    await device.bench.start()
+    await device.set("GRID_WATCHDOG", limit)
+    await device.set("GRID_WAIT", 1 << 3)
+    assert await device.start(3, 1, 1)
+    assert await device.start(2, 2, 2)
+    device.move({0: 1})
+    await device.bench.wait(2 * limit)
+    assert (await device.get("GRID_HANG"), int(dut["irq"].value)) == (0, 0)
+    await device.set("GRID_WAIT", 1 << 2)
+    assert int(dut["irq"].value) == 1
+    assert await device.get("GRID_HANG") == 1 | 1 << 8 | 2 << 24 | 1 << 31
+
+
+@cocotb.test()
+async def a_transfer_is_started_once_and_can_be_aborted(dut: Any) -> None:
+    """A start while one runs, or of no way, starts nothing and says so; an abort is passed on;
+    would break if one were dropped without a sign, or the cause of one that drains did not show."""
+    device = Device(dut)
+    await device.bench.start()
+
+    async def write(name: str, value: int) -> dict[str, int]:
+        device.told = {"start": 0, "abort": 0}
+        await device.set(name, value)
+        await device.bench.wait(2)
+        return device.told
+
+    assert await write("DMA_START", 3) == {"start": 0, "abort": 0}
+    assert await device.get("DMA_STATE") == DmaState.IDLE | DMA_REFUSED
+    assert await write("DMA_START", DmaWay.TO_HOST) == {"start": 1, "abort": 0}
+    assert await device.get("DMA_STATE") == DmaState.BUSY
+    assert await write("DMA_START", DmaWay.TO_CHIP) == {"start": 0, "abort": 0}
+    assert await device.get("DMA_STATE") == DmaState.BUSY | DMA_REFUSED
+    assert int(dut["dma__to_host"].value) == 1
+    assert await write("DMA_ABORT", 1) == {"start": 0, "abort": 1}
+    assert await write("DMA_ABORT", 2) == {"start": 0, "abort": 0}
+    dut["dma__cause"].value = DmaCause.ABORTED.value
+    state = DMA_REFUSED | DmaCause.ABORTED << 8
+    assert await device.get("DMA_STATE") == DmaState.BUSY | state
+    dut["dma__busy"].value = 0
+    assert await device.get("DMA_STATE") == DmaState.ERROR | state
+    dut["dma__cause"].value = 0
+    assert await write("DMA_START", DmaWay.TO_CHIP) == {"start": 1, "abort": 0}
+    dut["dma__busy"].value = 0
+    assert await device.get("DMA_STATE") == DmaState.DONE
 
 
 @cocotb.test()

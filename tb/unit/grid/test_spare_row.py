@@ -46,10 +46,10 @@ def test_lanes_of_used_rows_are_those_of_the_tiles_that_are_left(left_out: int) 
             ready = [rng.getrandbits(1) for _ in range(ROWS + 1)]
             data = [rng.getrandbits(32) for _ in range(ROWS + 1)]
             said = [rng.getrandbits(1) for _ in range(ROWS + 1)]
-            moved = rng.getrandbits(ROWS + 1)
-            context.set(row_map.moved, moved)
+            moved = [rng.getrandbits(POSITIONS) for _ in range(ROWS + 1)]
             for row in range(ROWS + 1):
                 context.set(row_map.down[row].ready, ready[row])
+                context.set(row_map.moved[row], moved[row])
                 context.set(row_map.up[row].valid, said[row])
                 context.set(
                     row_map.up[row].payload,
@@ -67,7 +67,7 @@ def test_lanes_of_used_rows_are_those_of_the_tiles_that_are_left(left_out: int) 
                 assert context.get(row_map.used_up[used].valid) == said[row]
                 assert context.get(row_map.used_up[used].payload.data) == data[row]
                 assert context.get(row_map.up[row].ready) == ready[used]
-                assert context.get(row_map.used_moved) >> used & 1 == moved >> row & 1
+                assert context.get(row_map.used_moved[used]) == moved[row]
             assert not context.get(row_map.down[left_out].valid)
             assert context.get(row_map.up[left_out].ready)
 
