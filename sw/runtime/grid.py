@@ -36,6 +36,11 @@ _FREEZE, _RESTART = 1, 2  # what GRID_SNAPSHOT does
 _TAKEN_ALONG = (Trap.MULTICAST_MISMATCH, Trap.ABORTED)
 """Causes that another element may have brought about."""
 
+_ABORT_CYCLES = 20_000
+"""An abort ends when all accesses under way have been answered; memory takes no longer."""
+_LOOK_CYCLES = 200
+"""Between two looks whether an abort has ended, unless the interrupt is high."""
+
 Place = tuple[int, int]
 """Row and column of an element."""
 
@@ -158,8 +163,7 @@ class Grid(RegisterPage):
         UserError
             If they are not, or there is no such job.
         """
-        if not 0 <= job < N_JOBS:
-            raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
+        _check_number(job)
         rows, columns = _selection(lists)
         if len(lists) != rows.bit_count() * columns.bit_count():
             raise UserError("A job runs on all elements that some rows and columns share.")
@@ -213,7 +217,19 @@ class Grid(RegisterPage):
         stall_limit: int = 20_000,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Wait for a job that was started, see `run_job`; others may run meanwhile."""
+        """Wait for a job that was started, see `run_job`; others may run meanwhile.
+
+        Raises
+        ------
+        UserError
+            If it has never been started, as when its start was refused.
+        JobError, JobHang
+            See `run_job`.
+        """
+        _check_number(job)
+        # The first register is read first: a job may end between the two.
+        if not self.register(f"JOB{job}_PENDING") and not self.register("GRID_DONE") >> job & 1:
+            raise UserError(f"Job {job} has not been started, so nothing would end.")
         self.set_register("GRID_WATCHDOG", stall_limit)
         self.set_register("GRID_WAIT", 1 << job)
         _ended, is_done = self._run(job, stall_limit, progress)
@@ -324,16 +340,31 @@ class Grid(RegisterPage):
         """Raise unless the job ended well."""
         if not is_done:
             if self.register("GRID_FAILED") >> job & 1:  # the others wait for the one that failed
-                self._stop(places, stall_limit)
+                if stuck := self._stop(job, places, stall_limit):
+                    raise JobHang(f"Job {job} failed on an element. {stuck}")
             else:
-                self._hang(places, stall_limit)
+                self._hang(job, places, stall_limit)
         self._raise_error(places, job)
 
-    def _stop(self, places: Collection[Place], n_cycles: int) -> None:
-        """Abort, and give all that is under way the time to end."""
+    def _stop(self, job: int, places: Collection[Place], n_cycles: int) -> str:
+        """Abort, and wait until the job has ended everywhere; a sentence if it does not.
+
+        It gets `n_cycles`, but not fewer than what is under way may take.
+        """
         self.set_register("GRID_WATCHDOG", 0)  # its interrupt would hide that of the abort
         self.abort(places)
-        self.port.run(n_cycles)
+        began, most, looks = self.port.cycles, max(n_cycles, _ABORT_CYCLES), 0
+        while pending := self.register(f"JOB{job}_PENDING"):
+            # A look takes a cycle at least; a device may not know how many.
+            if self.port.cycles - began >= most or looks >= most:
+                return (
+                    f"The chip is stuck: {pending} elements have not ended {most} cycles after the"
+                    f" abort."
+                )
+            # It returns at once while something else raises the interrupt, as a message does.
+            self.port.run(_LOOK_CYCLES)
+            looks += 1
+        return ""
 
     def _first_stuck(self) -> str:
         """Which element the watchdog has named, and what that waits for."""
@@ -347,11 +378,11 @@ class Grid(RegisterPage):
         unit = Unit(command & 0xFF).name
         return f"Element {place} has not completed: {unit} is in {State(state).name}, {words}."
 
-    def _hang(self, places: Collection[Place], stall_limit: int) -> None:
+    def _hang(self, job: int, places: Collection[Place], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
         text = f"No progress for {stall_limit} cycles. {self._first_stuck()}\n{self.triage(places)}"
-        self._stop(places, stall_limit)
-        raise JobHang(text)
+        stuck = self._stop(job, places, stall_limit)
+        raise JobHang(f"{text}\n{stuck}" if stuck else text)
 
     def _start(self, job: int) -> None:
         """Start what was prepared."""
@@ -383,6 +414,12 @@ class Grid(RegisterPage):
         ]
         for place in (*by_itself, *failed):
             raise element_error(self.element(place), f"Element {place}: ")
+
+
+def _check_number(job: int) -> None:
+    """Refuse a number that no job can have."""
+    if not 0 <= job < N_JOBS:
+        raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
 
 
 def _selection(places: Iterable[Place]) -> tuple[int, int]:
