@@ -4,22 +4,20 @@
 Cycles are the hardware's, from the write that starts a job to its completion as the host sees it;
 behind DRAM channels stands LPDDR5 (`sim.compiled.dram`). Results are compared with NumPy (of floats
 every 16th row, bit for bit). The table also goes to `build/results/grid-MEMBER.json`, with the
-reasons for which multipliers waited. The exit code is 1 when a result is wrong.
+reasons for which multipliers waited. The exit code is 1 when a result is wrong, a row misses a goal
+of the project (`scripts.grid_goals`), or its cycles have moved (`scripts.cycle_record`).
 """
 
 import argparse
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from hw.arch.address_map import DRAM
 from hw.arch.commands import Opcode
@@ -27,8 +25,12 @@ from hw.arch.csr import COUNTERS
 from hw.arch.formats import Format
 from hw.config import ConfigError, get_config
 from scripts.cycle_record import check_cycles
+from scripts.dram_peak import stream_peak
 from scripts.grid_gather import run_gather
+from scripts.grid_goals import EMPTY_JOB, gather_name, missed
 from scripts.grid_products import SETS, Product, products, roof_cycles, set_names
+from scripts.grid_speed import thread_rates
+from scripts.grid_table import Result, deviations, show, speeds
 from sim.compiled.dram import lpddr5
 from sim.compiled.simulator import CompiledSimulator
 from sim.golden.chain import chain_golden
@@ -42,27 +44,13 @@ from sw.runtime.grid_gemm import GridGemm, prepare_grid_gemm, run_grid_gemm
 from sw.runtime.operands import DTYPES
 from sw.runtime.placement import whole_lines
 
-__all__ = ["Result", "main", "measure"]
+__all__ = ["judge", "main", "measure"]
 
 FOLDER = Path(__file__).resolve().parents[1] / "build" / "results"
 _CHECKED_ROWS = 16
 """Of floats one row of so many is checked: the golden model takes minutes for a large product."""
 _STALL_LIMIT = 20_000
 _ROW_BYTES = (128, 256)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one row showed."""
-
-    name: str
-    is_exact: bool | None
-    """None: there was nothing to compare."""
-    perf: dict[str, Any]
-    khz: float
-    """Simulated cycles per millisecond while the job ran."""
-    waits: dict[str, float] = field(default_factory=dict)
-    """Shares of the job's cycles, mean of all elements, by what multipliers did or waited for."""
 
 
 def measure(grid: Grid, product: Product, *, with_data: bool = True) -> Result:
@@ -95,7 +83,7 @@ def gather(grid: Grid, row_bytes: int) -> Result:
     """All elements gather random rows of a table in SRAM."""
     with _Clock(grid) as clock:
         perf, is_exact = run_gather(grid, row_bytes=row_bytes)
-    return Result(f"gather of {row_bytes} B rows", is_exact, perf, clock.khz)
+    return Result(gather_name(row_bytes), is_exact, perf, clock.khz)
 
 
 class _Clock:
@@ -168,37 +156,7 @@ def empty_job(grid: Grid) -> Result:
     with _Clock(grid) as clock:
         result = grid.run_job(0, dict.fromkeys(places, bytes(made)))
     perf = {"cycles": result.cycles, "harness_cycles": result.harness_cycles}
-    return Result("empty job", None, perf, clock.khz)
-
-
-def _show(config: str, results: list[Result], grid: Grid) -> None:
-    """The table."""
-    build = grid.build
-    made = f"Verilog {build['verilog_seconds']:.0f} s, Verilator {build['build_seconds']:.0f} s"
-    table = Table(title=f"grid of {config} ({made})", box=box.SIMPLE_HEAD)
-    table.add_column("M x N x K", no_wrap=True)
-    for head in ("bits", "cycles", "of peak", "of roof", "model", "K parts", "held", "kHz"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("multipliers, % of the job's cycles")
-    for result in results:
-        perf = result.perf
-        is_product = "k_parts" in perf
-        waits = sorted(result.waits.items(), key=lambda item: -item[1])
-        table.add_row(
-            result.name,
-            {None: "", True: "exact", False: "[red]WRONG[/]"}[result.is_exact],
-            f"{perf['cycles']:,}",
-            f"{100 * perf['utilisation']:.1f} %" if is_product else "",
-            f"{100 * perf['roof_cycles'] / perf['cycles']:.1f} %" if "roof_cycles" in perf else "",
-            f"{100 * (perf['expected_cycles'] / perf['cycles'] - 1):+.0f} %" if is_product else "",
-            str(perf.get("k_parts", "")),
-            str(perf.get("held_blocks", "")),
-            f"{result.khz:.2f}",
-            ", ".join(f"{name.removeprefix('dpe.')} {100 * share:.1f}" for name, share in waits),
-        )
-    console = Console()
-    console.width = max(console.width, 150)
-    console.print(table)
+    return Result(EMPTY_JOB, None, perf, clock.khz)
 
 
 def _write(config: str, results: list[Result]) -> None:
@@ -214,8 +172,55 @@ def _sets(names: str | None, columns: int) -> tuple[str, ...]:
     return set_names(names)
 
 
-def main() -> int:
-    """Measure, show, judge."""
+def threads_row(grid: Grid, threads: int) -> Result:
+    """A product with one thread and with more, in the same simulator."""
+    product = SETS["tiny" if grid.config.pe.dpe.columns < 32 else "square"][0]
+    found = [measure(grid, product)]  # with data, which the others find in memory
+
+    def run() -> float:
+        found.append(measure(grid, product, with_data=False))
+        return found[-1].khz
+
+    rates = thread_rates(cast(CompiledSimulator, grid.port), threads, run)
+    perf = {
+        "cycles": found[-1].perf["cycles"],
+        "khz": {str(number): rate for number, rate in rates.items()},
+        "factor": rates[threads] / rates[1],
+    }
+    print(
+        f"{threads} threads: {rates[1]:.2f} -> {rates[threads]:.2f} thousand cycles/s in"
+        f" {product.name}, {perf['factor']:.2f} times",
+        flush=True,
+    )
+    return Result(f"{product.name}, {threads} threads", found[0].is_exact, perf, rates[threads])
+
+
+def dram_row(grid: Grid) -> Result:
+    """What the model of DRAM carries by itself, which no product can surpass."""
+    config = grid.config
+    rate, peak = config.dram.total_bytes_per_cycle, stream_peak(config)
+    print(
+        f"DRAM model, streams of reads on all channels: {peak:.1f} bytes per cycle; the roof is"
+        f" {rate}",
+        flush=True,
+    )
+    perf = {"cycles": round(2**20 / peak), "bytes_per_cycle": peak, "roof_bytes_per_cycle": rate}
+    return Result("1 MiB from LPDDR5, model alone", None, perf, 0.0)
+
+
+def judge(config: str, results: list[Result]) -> int:
+    """Say what is to be said; the exit code."""
+    rows = [one for one in results if "factor" not in one.perf]  # that row's cycles are a product's
+    moved = check_cycles({f"{config} grid: {one.name}": one.perf["cycles"] for one in rows})
+    misses = missed(config, ((one.name, one.perf) for one in results))
+    wrong = [f"{one.name} is wrong." for one in results if one.is_exact is False]
+    for words in (*speeds(results), deviations(results), *misses, *wrong):
+        print(words)
+    return int(moved > 0 or bool(misses) or bool(wrong))
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="mtia100")
     parser.add_argument(
@@ -224,27 +229,41 @@ def main() -> int:
     )
     parser.add_argument("--only", metavar="TEXT", help="products whose name holds this")
     parser.add_argument("--no-data", action="store_true", help="cycles only, of whatever is there")
-    parser.add_argument("--threads", type=int, default=1, help="that simulate the tiles")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--threads", type=int, default=1, help="that simulate the tiles; the factor is measured too"
+    )
+    return parser
+
+
+def _others(grid: Grid, threads: int) -> list[Result]:
+    """All rows but products. The first gather is the first job of all, so its first time is that
+    of a chip where nothing has run."""
+    rows = [gather(grid, _ROW_BYTES[0]), empty_job(grid)]
+    rows += [gather(grid, row_bytes) for row_bytes in _ROW_BYTES[1:]]
+    for row in rows:
+        print(f"{row.name}: {row.perf['cycles']:,} cycles", flush=True)
+    return [*rows, dram_row(grid), *([threads_row(grid, threads)] if threads > 1 else [])]
+
+
+def main() -> int:
+    """Measure, show, judge."""
+    arguments = _parser().parse_args()
     try:
         config = get_config(arguments.config)
         chosen = products(_sets(arguments.sets, config.pe.dpe.columns))
         grid = open_grid(config, threads=arguments.threads)
     except (ConfigError, UserError) as error:
         raise SystemExit(str(error)) from None
-    results = [empty_job(grid)]
-    print(f"empty job: {results[0].perf['cycles']} cycles", flush=True)
-    results += [gather(grid, row_bytes) for row_bytes in _ROW_BYTES]
+    results = _others(grid, arguments.threads)
     for product in chosen:
         if arguments.only is None or arguments.only in product.name:
             results.append(measure(grid, product, with_data=not arguments.no_data))
             print(f"{results[-1].name}: {results[-1].perf['cycles']:,} cycles", flush=True)
             _write(arguments.config, results)
-    _show(arguments.config, results, grid)
-    moved = check_cycles(
-        {f"{arguments.config} grid: {result.name}": result.perf["cycles"] for result in results}
-    )
-    return int(moved > 0 or any(result.is_exact is False for result in results))
+    build = grid.build
+    made = f"Verilog {build['verilog_seconds']:.0f} s, Verilator {build['build_seconds']:.0f} s"
+    show(f"grid of {arguments.config} ({made})", results)
+    return judge(arguments.config, results)
 
 
 if __name__ == "__main__":

@@ -84,8 +84,14 @@ def check_writable(target: Path) -> None:
     folder = target.parent
     if not folder.exists():
         raise FileNotFoundError(2, "No such file or directory", os.fspath(folder))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(13, "Permission denied", os.fspath(folder))
+    # Tried, not asked: the superuser has all permissions, also where no file can be made.
+    probe = folder / f".{uuid.uuid4().hex}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        error.filename = os.fspath(folder)
+        raise
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -152,6 +152,10 @@ class CompiledSimulator:
         """How fast the host's memory is for its DMA engine; until then `DramTiming()`."""
         self._library.sim_host_memory_timing(self._open, timing.to_c())
 
+    def set_threads(self, n_threads: int) -> None:
+        """Clock the tiles of a grid with so many threads from now on."""
+        self._library.sim_threads(self._open, n_threads)
+
     def run(self, n_cycles: int) -> bool:
         """Clock until the interrupt is high, at most `n_cycles`; return whether it is."""
         finished = bool(self._library.sim_run(self._open, n_cycles))

@@ -54,17 +54,20 @@ def _cycle(name: str, otherwise: int) -> int:
     return int(text)
 
 
-def check_outputs(targets: Sequence[Path | None]) -> None:
+def check_outputs(targets: Sequence[Path | None], inputs: Sequence[Path | None]) -> None:
     """Find what cannot be written before the work, not after it.
 
     Raises
     ------
     UserError, OSError
-        If two have the same name, or one cannot be written.
+        If two have the same name, one would replace an input, or one cannot be written.
     """
     wanted = [target for target in targets if target is not None]
+    sources = [source for source in inputs if source is not None]
     for target in wanted:
         check_writable(target)
+        if target.is_file() and any(target.samefile(source) for source in sources):
+            raise UserError(f"{target} is an input too; give the output a name of its own.")
     taken: set[Path] = set()
     for target in wanted:
         if target.resolve() in taken and (target.is_file() or not target.exists()):

@@ -135,4 +135,7 @@ CACHE_WAYS = Annotated[
         "--cache-ways", metavar="N", help="Ways of each SRAM slice that are cache of DRAM; else 0."
     ),
 ]
-THREADS = Annotated[int, typer.Option("--threads", min=1, max=64, help="That simulate a grid.")]
+THREADS = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, max=64, help="That simulate a grid; else 1."),
+]

@@ -2,7 +2,6 @@
 """The page as a whole, and the file."""
 
 import html
-import os
 from pathlib import Path
 
 from sw.errors import UserError
@@ -60,10 +59,16 @@ def check_folder(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise UserError(f"--report is {folder}, but {there} is a file; it must be a folder.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(13, "Permission denied", os.fspath(there))
-    if there == folder:
+    missing = [
+        path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()
+    ]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder / PAGE_NAME)
+    finally:
+        for path in missing:  # a run that fails leaves nothing behind
+            if path.exists():
+                path.rmdir()
 
 
 def write_report(run: RunRecord, folder: Path) -> Path:

@@ -37,6 +37,11 @@ _FREEZE, _RESTART = 1, 2  # what GRID_SNAPSHOT does
 _TAKEN_ALONG = (Trap.MULTICAST_MISMATCH, Trap.ABORTED)
 """Causes that another element may have brought about."""
 
+_ABORT_CYCLES = 20_000
+"""An abort ends when all accesses under way have been answered; memory takes no longer."""
+_LOOK_CYCLES = 200
+"""Between two looks whether an abort has ended, unless the interrupt is high."""
+
 Place = tuple[int, int]
 """Row and column of an element."""
 
@@ -213,7 +218,19 @@ class Grid(RegisterPage):
         stall_limit: int = 20_000,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Wait for a job that was started, see `run_job`; others may run meanwhile."""
+        """Wait for a job that was started, see `run_job`; others may run meanwhile.
+
+        Raises
+        ------
+        UserError
+            If it has never been started, as when its start was refused.
+        JobError, JobHang
+            See `run_job`.
+        """
+        _check_job(job)
+        # The first register is read first: a job may end between the two.
+        if not self.register(f"JOB{job}_PENDING") and not self.register("GRID_DONE") >> job & 1:
+            raise UserError(f"Job {job} has not been started, so nothing would end.")
         self.set_register("GRID_WATCHDOG", stall_limit)
         self.set_register("GRID_WAIT", 1 << job)
         _ended, is_done = self._run(job, stall_limit, progress)
@@ -360,20 +377,40 @@ class Grid(RegisterPage):
         """Raise unless the job ended well."""
         if not is_done:
             if self.register("GRID_FAILED") >> job & 1:  # the others wait for the one that failed
-                self._stop(job, places, stall_limit)
+                if stuck := self._stop(job, places, stall_limit):
+                    raise JobHang(f"Job {job} failed on an element. {stuck}")
             else:
                 self._hang(job, places, stall_limit)
         self._raise_error(places, job)
 
-    def _stop(self, job: int, places: Collection[Place], n_cycles: int) -> None:
-        """Abort a job, and give all that is under way the time to end; if that is not enough it
-        waits behind another one, which is stuck: then abort that, too."""
+    def _stop(self, job: int, places: Collection[Place], n_cycles: int) -> str:
+        """Abort a job, and wait until it has ended everywhere; a sentence if it does not.
+
+        It gets `n_cycles`, but not fewer than what is under way may take. If that is not enough it
+        waits behind another one, which is stuck: then that is aborted, too.
+        """
         self.set_register("GRID_WATCHDOG", 0)  # its interrupt would hide that of the abort
+        most, pending = max(n_cycles, _ABORT_CYCLES), 0
         for number in (job, None):
             self.abort(places, number)
-            self.port.run(n_cycles)
-            if not self.register(f"JOB{job}_PENDING"):
+            pending = self._wait_for_end(job, most)
+            if not pending:
+                return ""
+        return (
+            f"The chip is stuck: {pending} elements have not ended {most} cycles after the abort."
+        )
+
+    def _wait_for_end(self, job: int, most: int) -> int:
+        """On how many elements a job has not ended after `most` cycles."""
+        began, looks = self.port.cycles, 0
+        while pending := self.register(f"JOB{job}_PENDING"):
+            # A look takes a cycle at least; a device may not know how many.
+            if self.port.cycles - began >= most or looks >= most:
                 break
+            # It returns at once while something else raises the interrupt, as a message does.
+            self.port.run(_LOOK_CYCLES)
+            looks += 1
+        return pending
 
     def _first_stuck(self) -> str:
         """Which element of which job the watchdog has named, and what that waits for."""
@@ -393,8 +430,8 @@ class Grid(RegisterPage):
     def _hang(self, job: int, places: Collection[Place], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
         text = f"No progress for {stall_limit} cycles. {self._first_stuck()}\n{self.triage(places)}"
-        self._stop(job, places, stall_limit)
-        raise JobHang(text)
+        stuck = self._stop(job, places, stall_limit)
+        raise JobHang(f"{text}\n{stuck}" if stuck else text)
 
     def _start(self, job: int) -> None:
         """Start what was prepared."""
@@ -429,6 +466,7 @@ class Grid(RegisterPage):
 
 
 def _check_job(job: int) -> None:
+    """Refuse a number that no job can have."""
     if not 0 <= job < N_JOBS:
         raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
 

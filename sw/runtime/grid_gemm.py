@@ -115,9 +115,9 @@ def prepare_grid_gemm(
 ) -> GridGemm:
     """Place and plan a[M,K] @ b[K,N] for all elements of `config`; touches no device.
 
-    `sw.runtime.grid_split` chooses how it is cut, unless `k_parts` says so (with `held_blocks`).
-    With `multicast` elements that fetch the same operands read them once for all. Nothing is put
-    where SRAM is cache while so many ways of each slice are.
+    `sw.runtime.grid_split` chooses how it is cut, for the memory where operands find room, unless
+    `k_parts` says so (with `held_blocks`). With `multicast` elements that fetch the same operands
+    read them once for all. Nothing is put where SRAM is cache while so many ways of each slice are.
 
     Raises
     ------
@@ -126,38 +126,45 @@ def prepare_grid_gemm(
     """
     check_shapes(a, b)
     finish = finish or Finish()
-    tile = config.pe.dpe.columns
+    shape, formats = (a.shape[0], b.shape[1], a.shape[1]), (format_of(a), format_of(b))
 
-    def plan(spot: Placement, cut: GridSplit | None) -> GridGemm:
-        shape, formats = (a.shape[0], b.shape[1], a.shape[1]), (format_of(a), format_of(b))
+    def plan(spot: Placement, cut: GridSplit | None = None) -> GridGemm:
         whole = gemm_problem(shape, formats, finish, spot)
         whole.check(config.pe)
         if cut is None:
-            memory = spot.memory or ("sram" if where == "auto" else where)
+            asked = (config, whole, spot.memory)
             if k_parts is None:
-                cut = choose_split(config, whole, memory, multicast=multicast)
+                cut = choose_split(*asked, multicast=multicast)
             else:
-                cut = estimate(config, whole, memory, k_parts, held_blocks, multicast=multicast)
-        vectors = finish.vectors(whole.accumulator, whole.n, tile)
+                cut = estimate(*asked, k_parts, held_blocks, multicast=multicast)
+        vectors = finish.vectors(whole.accumulator, whole.n, config.pe.dpe.columns)
         plans, sharing = _plans(config, whole, cut)
         return GridGemm(a, b, spot, whole, plans, vectors, cut, sharing)
 
     try:
-        draft = plan(Placement(""), None)
-        whole, vectors = draft.problem, draft.vectors
-        longest = max(len(commands) for commands in draft.lists.values())
-        sizes = {
-            "A": a.nbytes,
-            "B": b.nbytes,
-            "C": whole.m * whole.n * whole.out_bytes,
-            "bias": 0 if vectors.bias is None else vectors.bias.nbytes,
-            "scales": 0 if vectors.scales is None else vectors.scales.nbytes,
-            "the command lists": (longest // ALIGN + 1) * ALIGN * len(draft.plans),
-        }
-        memory, addresses = allocate(config, sizes, where, cache_ways=cache_ways)
+        draft = plan(Placement("sram" if where == "auto" else where))
+        memory, addresses = allocate(config, _sizes(draft), where, cache_ways=cache_ways)
+        if memory != draft.spot.memory:
+            # Another cut may be the best one there, and its lists may be longer.
+            draft = plan(Placement(memory))
+            memory, addresses = allocate(config, _sizes(draft), memory, cache_ways=cache_ways)
         return plan(Placement(memory, *addresses.values()), draft.cut)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def _sizes(draft: GridGemm) -> dict[str, int]:
+    """Bytes of all that is stored, in the order of the addresses of `Placement`."""
+    whole, vectors = draft.problem, draft.vectors
+    longest = max(len(commands) for commands in draft.lists.values())
+    return {
+        "A": draft.a.nbytes,
+        "B": draft.b.nbytes,
+        "C": whole.m * whole.n * whole.out_bytes,
+        "bias": 0 if vectors.bias is None else vectors.bias.nbytes,
+        "scales": 0 if vectors.scales is None else vectors.scales.nbytes,
+        "the command lists": (longest // ALIGN + 1) * ALIGN * len(draft.plans),
+    }
 
 
 def run_grid_gemm(

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many cycles a product on a grid is expected to take.
 
-A product takes as long as its slowest part: multiplying, or fetching A or B, or what memories or
-lanes carry together; before that the first operands must come, behind it the last results must
-leave. Constants were fitted to cycles of `mtia100` (docs/grid.md, "Products").
+Operands are fetched, multiplied and stored side by side, so a product takes as long as the slowest
+of these, and what cannot be side by side: before the first multiplication the first chunk of A must
+have come, behind the last operands some work is left, behind that the last results. What bounds
+fetches and stores are engines, lanes, and memories.
+
+Constants are of two kinds: what the hardware's documents state, and what was fitted to the cycles
+of `mtia100` in docs/grid.md, "Products", where their meaning is explained.
 """
 
 import dataclasses
@@ -13,23 +17,35 @@ from functools import cached_property
 from hw.arch.csr import N_GROUPS
 from hw.config import ChipConfig
 from sw.kernels.gemm import GemmProblem
-from sw.kernels.gemm.compute import in_strips
+from sw.kernels.gemm.compute import can_go_by_bank, in_strips
 from sw.kernels.gemm.sizes import Sizes
 from sw.kernels.gemm.spans import MOST, spans
 
 __all__ = ["Cut", "GridModel"]
 
-_START = 230
-"""Cycles from the start of a job to the first multiplication, and from the last acknowledgement to
-the report."""
-_HOP = 25
-"""Cycles by which an element of a chain is behind its northern neighbour, beside a tile's rows."""
+_START = 176
+"""Cycles of a job that do not depend on the product: its list and the first operands' way, the last
+acknowledgement and the report. Fitted; 1 x 1 x 1 takes 203, of which 33 are its multiplication."""
+_HOP = 2
+"""Cycles by which an element of a chain is behind its northern neighbour, beside a tile's rows,
+which go down the chain as a whole. Fitted."""
+_FIXED, _LINK = 230, 25
+"""What stands for the two above where cuts are chosen, see `rank`."""
 _LATENCY = {"sram": 72, "dram": 140}
-"""Cycles from a read to the next one that takes its place, on a busy chip."""
+"""Cycles from a read to the next one that takes its place, on a busy chip. Fitted."""
 _RATE = 0.45
-"""Lines per cycle of an engine that fetches the operands of small blocks, at the most."""
-_LANE = 0.67
-"""Share of its rate that a lane of writes reaches under random traffic."""
+"""Lines per cycle of an engine that fetches the operands of small blocks, at the most. Fitted."""
+_LANE = 0.7
+"""Share of its rate that a lane of writes reaches under random traffic. Fitted."""
+_SLICE = 0.88
+"""Share of their rate that slices reach when all elements store at once. Fitted."""
+_MERGE = 6
+"""Cycles between writes of parts of words to ever new lines (docs/units/sram_slice.md)."""
+_ECC_BYTES = 8
+"""A write of less is one of a part."""
+_UNEVEN = 0.4
+"""Of n lines at random on two lanes the one that has more carries n / 2 + 0.4 sqrt(n): half of the
+mean distance of a coin's throws from the middle, sqrt(2 n / pi)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,16 +132,53 @@ class GridModel:
         )
         return rows * columns * (tile + m if m < tile else tile) * self.sizes.k_steps
 
-    def fetches(self) -> float:
-        """Cycles of the engine that fetches longer, and of its reads' way."""
-        fi, longest = self.config.pe.fi, 0.0
-        for lines, share, memory in zip(
-            self.lines[:2], self.shares, (self.a_memory, self.b_memory), strict=True
-        ):
-            window = fi.shared_reads if share > 1 else fi.reads_in_flight
-            longest = max(longest, lines / min(_RATE, window / _LATENCY[memory]))
-        alone = sum(n for n, share in zip(self.lines[:2], self.shares, strict=True) if share == 1)
-        return max(longest, alone * _LATENCY["sram"] / fi.reads_in_flight)
+    def lanes(self) -> float:
+        """Lines of operands on the lane that carries most of them."""
+        cut, n_sides = self.cut, min(4, self.config.sram.slices)
+        in_row, in_column = cut.n_columns, cut.n_rows * cut.k_parts
+        if n_sides < 4:  # no lanes along columns
+            in_column = 0
+        row, column = 0.0, 0.0
+        (a, b, _), (a_share, b_share) = self.lines, self.shares
+        for lines, share in ((a, a_share), (b, b_share)):
+            if share == 1:
+                row += in_row * lines / n_sides
+                column += in_column * lines / n_sides
+        if a_share > 1:
+            row += a / min(2, n_sides)
+        if b_share > 1:
+            column += cut.k_parts * b * self._busier_lane()
+        return max(row, column)
+
+    def _busier_lane(self) -> float:
+        """Share of a column's lines of B on the busier one of its two lanes: short rows of B lie in
+        one line, whose reads follow each other."""
+        pitch, window = self.cut.part.b_pitch, self.config.pe.fi.shared_reads
+        at_once = max(1.0, window * pitch / self.line) * self.cut.k_parts
+        return 0.5 + _UNEVEN / math.sqrt(at_once)
+
+    def _by_engine(self) -> tuple[float, float]:
+        """Cycles in which an engine alone fetches A, and the other one B."""
+        fi = self.config.pe.fi
+        memories = (self.a_memory, self.b_memory)
+        windows = (fi.shared_reads if share > 1 else fi.reads_in_flight for share in self.shares)
+        a, b = (
+            lines / min(_RATE, window / _LATENCY[memory])
+            for lines, window, memory in zip(self.lines[:2], windows, memories, strict=True)
+        )
+        return a, b
+
+    def _alone(self) -> float:
+        """Cycles of the reads' way, of all lines that an element shares with nobody."""
+        lines = sum(n for n, share in zip(self.lines[:2], self.shares, strict=True) if share == 1)
+        return lines * _LATENCY["sram"] / self.config.pe.fi.reads_in_flight
+
+    def fetches(self) -> tuple[float, float]:
+        """Cycles until the last line of A has come, and of B: as fast as its engine fetches, and
+        as lanes, memories and the reads' way let both."""
+        (a, b, _), engines = self.lines, self._by_engine()
+        both = max(self.lanes(), self.memories(0), self._alone()) / max(a, b)
+        return max(engines[0], both * a), max(engines[1], both * b)
 
     def memories(self, c: float) -> float:
         """Cycles of all memories together; an element stores `c` lines."""
@@ -139,25 +192,108 @@ class GridModel:
 
     def stores(self, lines: float) -> float:
         """Cycles in which the last elements of all chains store so many lines each."""
-        n_sides = min(4, self.config.sram.slices)
-        in_lane = max(self.cut.n_columns, self.cut.n_rows if n_sides == 4 else 0)
+        cut, config = self.cut, self.config
+        in_all = lines * cut.n_columns * cut.n_rows * self.line
+        if self.a_memory == "sram":
+            per_line = 1 + self._parts_of_words() * (_MERGE - 1)
+            bandwidth = config.sram.slices * config.sram.bytes_per_cycle * _SLICE
+            memory = in_all * per_line / bandwidth
+        else:
+            memory = in_all / config.dram.total_bytes_per_cycle
+        return max(self._stores_by_lanes(lines), memory)
+
+    def _stores_by_lanes(self, lines: float) -> float:
+        """The same, as engines and lanes let them."""
+        cut, n_sides = self.cut, min(4, self.config.sram.slices)
+        in_lane = max(cut.n_columns, cut.n_rows if n_sides == 4 else 0)
         return max(lines, lines * in_lane / n_sides / _LANE)
+
+    def _parts_of_words(self) -> float:
+        """Share of stored lines of which a word is written in part: those at the ends of rows that
+        begin or end within a word."""
+        part = self.cut.part
+        run = self.columns[-1].size * part.out_bytes
+        within = 1 - math.gcd(part.c_pitch, run, _ECC_BYTES) / _ECC_BYTES
+        return min(1.0, 2 * within / self._last_row_lines())
+
+    @property
+    def n_blocks(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        rows, columns = (sum(span.count for span in spans_) for spans_ in (self.rows, self.columns))
+        return rows, columns
+
+    @cached_property
+    def by_bank(self) -> bool:
+        """Whether the last block is multiplied bank by bank."""
+        is_alone = math.prod(self.n_blocks) == 1
+        return not is_alone and can_go_by_bank(self.sizes, self.rows[-1], self.columns[-1])
 
     def last_lines(self) -> float:
         """Lines that are still to be stored when the last multiplication ends."""
-        rows, columns = self.rows[-1], self.columns[-1]
-        n_rows = min(rows.size, self.sizes.tile) if in_strips(self.sizes) else rows.size
-        part = self.cut.part
-        run = columns.size * part.out_bytes
-        return n_rows * self._runs(run, run, part.c_pitch)
+        return self._strip_lines() if self.by_bank else self._block_lines()
+
+    @property
+    def _tile_rows(self) -> int:
+        """Rows of a tile that there are."""
+        return min(self.cut.part.m, self.sizes.tile)
+
+    def _strip_lines(self) -> float:
+        """Lines of the last rows of tiles of the last block."""
+        return min(self.rows[-1].size, self.sizes.tile) * self._last_row_lines()
+
+    def _block_lines(self) -> float:
+        """Lines of the last block."""
+        return self.rows[-1].size * self._last_row_lines()
+
+    def _last_row_lines(self) -> float:
+        run = self.columns[-1].size * self.cut.part.out_bytes
+        return self._runs(run, run, self.cut.part.c_pitch)
+
+    def _head(self, a: float, b: float) -> float:
+        """Cycles until a chunk of A and a step of B have come, of `a` and `b` for all."""
+        (rows, columns), sizes = self.n_blocks, self.sizes
+        a_times = rows * columns
+        if self.cut.held_blocks:
+            a_times = rows * math.ceil(columns / self.cut.held_blocks)
+        b_times = columns if sizes.resident or self.cut.held_blocks else rows * columns
+        return max(a / a_times * sizes.chunk, b / b_times) / sizes.k_steps
+
+    def _tails(self) -> tuple[float, float]:
+        """Work that is left when the last chunk of A has come, and when the last step of B has."""
+        sizes, block = self.sizes, self.work() / math.prod(self.n_blocks)
+        n_banks = self.rows[-1].tiles * self.columns[-1].tiles if self.by_bank else 1
+        first = block / n_banks
+        a, b = (block - first + first * steps / sizes.k_steps for steps in (sizes.chunk, 1))
+        return a, b
 
     def cycles(self) -> int:
         """From the start of the job to its end."""
-        c = self.lines[2]
-        last = self.last_lines()
-        blocks = sum(r.count for r in self.rows) * sum(c.count for c in self.columns)
-        first = self.work() / blocks
-        stream = max(self.work(), self.fetches(), self.memories(0), first + self.stores(c - last))
-        whole = max(stream + self.stores(last), self.memories(c))
-        hop = _HOP + min(self.cut.part.m, self.sizes.tile)
-        return round(_START + whole + hop * (self.cut.k_parts - 1))
+        c, last, work = self.lines[2], self.last_lines(), self.work()
+        (a, b), (a_tail, b_tail) = self.fetches(), self._tails()
+        head, block = self._head(a, b), work / math.prod(self.n_blocks)
+        stream = max(work + head, a + a_tail, b + b_tail, head + block + self.stores(c - last))
+        tile_rows = self._tile_rows
+        # Banks end one after the other, and with them strips.
+        under = tile_rows * (self.rows[-1].tiles - 1)
+        if self.by_bank or not in_strips(self.sizes):
+            under = 0
+        end = tile_rows + self.stores(last) - under + (_HOP + tile_rows) * (self.cut.k_parts - 1)
+        return round(_START + max(stream + end, self.memories(c)))
+
+    def rank(self) -> float:
+        """By what cuts are chosen, the least first: what bounds large products, and a price for
+        each element of a chain. It leaves out what `cycles` knows of small ones.
+
+        Its choices are those that were measured (docs/grid.md). `cycles` alone would choose other
+        cuts for some products; none of them has been measured yet.
+        """
+        c, block = self.lines[2], self.work() / math.prod(self.n_blocks)
+        last = self._strip_lines() if in_strips(self.sizes) else self._block_lines()
+        stream = max(
+            self.work(),
+            max(*self._by_engine(), self._alone()),
+            self.memories(0),
+            block + self._stores_by_lanes(c - last),
+        )
+        whole = max(stream + self._stores_by_lanes(last), self.memories(c))
+        return _FIXED + whole + (_LINK + self._tile_rows) * (self.cut.k_parts - 1)

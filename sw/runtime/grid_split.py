@@ -70,8 +70,8 @@ def _by_lines(size: int, tile: int, line: int, n_parts: int) -> list[tuple[int, 
 def choose_split(
     config: ChipConfig, problem: GemmProblem, memory: str, *, multicast: bool = True
 ) -> GridSplit:
-    """The cut that the model expects to be the fastest; of those that take hardly more, the one
-    with the shortest chains."""
+    """The cut that the model ranks first; of those that are hardly worse, the one with the shortest
+    chains."""
     lengths = [length for length in range(1, config.rows + 1) if config.rows % length == 0]
     found = []
     for k_parts in lengths:
@@ -82,10 +82,10 @@ def choose_split(
         # Where A can be held it is: nothing is fetched more often for that.
         holds_a = held and Sizes(config.pe, most, held_blocks=held).holds_a
         for blocks in {held} if holds_a else {0, held}:
-            found.append(estimate(config, problem, memory, k_parts, blocks, multicast=multicast))
-    most = min(cut.cycles for cut in found) * _EQUAL
-    good = [cut for cut in found if cut.cycles <= most]
-    return min(good, key=lambda cut: (cut.k_parts, cut.cycles, cut.held_blocks))
+            found.append(_model(config, problem, memory, k_parts, blocks, multicast=multicast))
+    most = min(round(model.rank()) for model in found) * _EQUAL
+    good = [model for model in found if round(model.rank()) <= most]
+    return _split(min(good, key=lambda m: (m.cut.k_parts, round(m.rank()), m.cut.held_blocks)))
 
 
 def estimate(
@@ -98,6 +98,30 @@ def estimate(
     multicast: bool = True,
 ) -> GridSplit:
     """What the model expects of one cut; `memory` is one of `sw.runtime.placement.PLACES`."""
+    return _split(_model(config, problem, memory, k_parts, held_blocks, multicast=multicast))
+
+
+def _split(model: GridModel) -> GridSplit:
+    """The cut of a model."""
+    cut = model.cut
+    return GridSplit(
+        k_parts=cut.k_parts,
+        held_blocks=cut.held_blocks,
+        cycles=model.cycles(),
+        multicast=cut.multicast,
+    )
+
+
+def _model(
+    config: ChipConfig,
+    problem: GemmProblem,
+    memory: str,
+    k_parts: int,
+    held_blocks: int,
+    *,
+    multicast: bool,
+) -> GridModel:
+    """The model of one cut."""
     rows, columns, k_runs = parts(config, problem, k_parts)
     cut = Cut(
         part=_largest(config, problem, k_parts),
@@ -108,12 +132,7 @@ def estimate(
         multicast=multicast,
     )
     a_memory, b_memory = ("sram", "dram") if memory == "weights" else (memory, memory)
-    return GridSplit(
-        k_parts=len(k_runs),
-        held_blocks=held_blocks,
-        cycles=GridModel(config, cut, a_memory, b_memory).cycles(),
-        multicast=multicast,
-    )
+    return GridModel(config, cut, a_memory, b_memory)
 
 
 def _all_hold(config: ChipConfig, problem: GemmProblem, k_parts: int, held_blocks: int) -> bool:

@@ -53,7 +53,7 @@ def command(
     member = get_config(config)
     net = load_network(network)
     values = _inputs(net, inputs)
-    check_outputs([report, trace])
+    check_outputs([report, trace], [network, inputs])
     job = prepare_network(member, net, values.shape[0])
     rtl, functional = _run_both(member, job, values, trace)
     layers = compare_layers(net, values, rtl, functional)

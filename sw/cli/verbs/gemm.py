@@ -64,6 +64,19 @@ from sw.runtime.left_out import check_left_out, tile_of
 
 __all__ = ["command"]
 
+_AS_A_WHOLE = "one element is recorded as a whole"
+_GRID_ONLY = {
+    "--trace-from": _AS_A_WHOLE,
+    "--trace-to": _AS_A_WHOLE,
+    "--trace-elements": _AS_A_WHOLE,
+    "--wave-element": _AS_A_WHOLE,
+    "--left-out-row": "one element has no rows",
+    "--cache-ways": "a chip of one element has no cache",
+    "--threads": "one element is simulated by one",
+    "--no-multicast": "one element shares no reads",
+}
+"""Options that only a grid knows, and why so."""
+
 
 def command(
     a: MATRIX_A,
@@ -94,7 +107,7 @@ def command(
     no_multicast: NO_MULTICAST = False,
     left_out_row: LEFT_OUT_ROW = None,
     cache_ways: CACHE_WAYS = None,
-    threads: THREADS = 1,
+    threads: THREADS = None,
 ) -> None:
     """Multiply two matrices on the chip: C[M,N] = convert(f(relu(A[M,K] @ B[K,N] + bias) * scale)).
 
@@ -107,10 +120,12 @@ def command(
     right = as_operand(load_array(b, "B"), dtype, f"B ({b})")
     how: dict[str, Any] = {"finish": _finish(out, bias, relu, scale, activation), "where": place}
     choices = (trace_from, trace_to, trace_elements, wave_element, left_out_row, cache_ways)
-    _check_grid(grid, member, device, preload, choices)
+    choices += (threads, no_multicast or None)
+    _check_grid(grid, member, device, preload, dict(zip(_GRID_ONLY, choices, strict=True)))
     recording = chosen_waves(waves, wave_from, wave_to, _tile(member, wave_element, left_out_row))
     chosen = chosen_trace(member, trace, trace_from, trace_to, trace_elements)
-    check_outputs([output, perf, trace, recording.path if recording else None])
+    written = [output, perf, trace, recording.path if recording else None]
+    check_outputs(written, [a, b, bias, _scale_file(scale)])
     _check_report(report, device)
     record: dict[str, Any] = {"waves": recording, "trace": trace, "report": report is not None}
     if grid:
@@ -118,7 +133,7 @@ def command(
         cut = prepare_grid_gemm(member, left, right, **how)
         record |= {"counters": perf is not None, "grid_trace": chosen}
         record |= {"left_out_row": left_out_row, "cache_ways": cache_ways or 0}
-        task: OnGrid | OnElement = OnGrid(member, cut, threads=threads, **record)
+        task: OnGrid | OnElement = OnGrid(member, cut, threads=threads or 1, **record)
     else:
         job = prepare_gemm(member, left, right, load_first=preload, **how)
         task = OnElement(member, device, job, **record)
@@ -175,10 +190,15 @@ def _finish(
     )
 
 
+def _scale_file(text: str | None) -> Path | None:
+    """The file that holds a factor for each column, if there is one."""
+    return Path(text) if text is not None and text.endswith(".npy") else None
+
+
 def _scale(text: str) -> float | NDArray[Any]:
     """A number, or the vector in a file."""
-    if text.endswith(".npy"):
-        return load_array(Path(text), "--scale")
+    if (path := _scale_file(text)) is not None:
+        return load_array(path, "--scale")
     try:
         return float(text)
     except ValueError:
@@ -194,19 +214,13 @@ def _check_report(folder: Path | None, device: DeviceName) -> None:
 
 
 def _check_grid(
-    grid: bool, member: ChipConfig, device: DeviceName, preload: bool, choices: tuple[Any, ...]
+    grid: bool, member: ChipConfig, device: DeviceName, preload: bool, choices: dict[str, Any]
 ) -> None:
     """Refuse what the whole grid cannot do, and what only it can."""
     if not grid:
-        names = ("--trace-from", "--trace-to", "--trace-elements", "--wave-element")
-        *recorded, left_out_row, cache_ways = choices
-        for name, given in zip(names, recorded, strict=True):
+        for name, given in choices.items():
             if given is not None:
-                raise UserError(f"{name} needs --grid; one element is recorded as a whole.")
-        if left_out_row is not None:
-            raise UserError("--left-out-row needs --grid; one element has no rows.")
-        if cache_ways is not None:
-            raise UserError("--cache-ways needs --grid; a chip of one element has no cache.")
+                raise UserError(f"{name} needs --grid; {_GRID_ONLY[name]}.")
         return
     if member.n_pes == 1:
         raise UserError(f"{member.name} has one element; leave --grid out.")
@@ -214,7 +228,7 @@ def _check_grid(
         raise UserError("--grid needs --device rtl; the functional device has one element.")
     if preload:
         raise UserError("--preload is for one element; leave it or --grid out.")
-    check_cache_ways(member, choices[-1] or 0)
+    check_cache_ways(member, choices["--cache-ways"] or 0)
 
 
 def _summary(figures: dict[str, Any], output: Path, page: Path | None) -> str:

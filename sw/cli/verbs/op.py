@@ -77,7 +77,7 @@ def command(
         name: None if path is None else _known(load_array(path, name))
         for name, path in (("X", x), ("--with", second), ("--weights", weights))
     }
-    check_outputs([output, scales, perf, trace])
+    check_outputs([output, scales, perf, trace], [x, second, weights])
     with Console(stderr=True).status("starting ...") as status:
         chip = open_device(device, member, progress=status.update)
         start = time.monotonic()

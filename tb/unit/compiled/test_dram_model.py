@@ -1,73 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DRAM model of the compiled simulator: latency, rate, rows, refresh, order, contents."""
 
-import ctypes
 import dataclasses
-import subprocess
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 
 from hw.config import PRESETS
 from sim.compiled.dram import DramTiming, channel_rate, lpddr5
-from sim.toolchain import find_toolchain
 from tb.common.seeds import python_rng
+from tb.unit.compiled.dram_bench import DEPTH, LINE, Run, build_dram_bench, rate_of, stream
 
 MEMBER = PRESETS["mtia100"]
-LINE, BEATS = 64, 4
+BEATS = LINE // MEMBER.dram.bytes_per_cycle
 RATE = MEMBER.dram.total_bytes_per_cycle / MEMBER.dram.channels  # bytes per cycle of a channel
-DEPTH = 32  # lines that the bridge keeps under way
 PLAIN, LPDDR5 = DramTiming(), lpddr5(MEMBER.clock_mhz)
-HERE = Path(__file__).resolve().parent
-Run = Callable[..., tuple[list[int], list[int]]]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs a list of line offsets on a channel of `mtia100`; gives the cycle and order of ends."""
-    library = tmp_path_factory.mktemp("dram") / "dram_bench.so"
-    command = ["g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-    command += [f"-I{HERE.parents[2] / 'sim' / 'compiled'}", f"-DDRAM_BYTES={LINE // BEATS}"]
-    command += [f"-DDRAM_RATE={channel_rate(MEMBER)}", str(HERE / "dram_bench.cpp")]
-    subprocess.run(
-        [*command, "-o", str(library)], check=True, env=find_toolchain().environment, timeout=300
-    )
-    function = ctypes.CDLL(str(library)).dram_run
-
-    def call(
-        offsets: Sequence[int],
-        timing: DramTiming,
-        *,
-        writes: Sequence[int] | None = None,
-        depth: int = DEPTH,
-    ) -> tuple[list[int], list[int]]:
-        n = len(offsets)
-        ends, order = (ctypes.c_uint64 * n)(), (ctypes.c_uint64 * n)()
-        code = function(
-            timing.to_c(),
-            ctypes.c_uint64(n),
-            (ctypes.c_uint64 * n)(*offsets),
-            (ctypes.c_uint8 * n)(*(writes or [0] * n)),
-            ctypes.c_uint(BEATS),
-            ctypes.c_uint(depth),
-            ends,
-            order,
-        )
-        assert code == 0, {1: "wrong data", 2: "answer to nobody", 3: "no end"}[code]
-        return list(ends), list(order)
-
-    return call
-
-
-def stream(n: int) -> list[int]:
-    """Lines one after the other."""
-    return [LINE * index for index in range(n)]
-
-
-def rate_of(ends: list[int]) -> float:
-    """Bytes per cycle, from the first line's end to the last one's."""
-    return LINE * (len(ends) - 1) / (max(ends) - min(ends))
+    return build_dram_bench(MEMBER, tmp_path_factory.mktemp("dram"))
 
 
 def test_the_total_is_dealt_to_the_channels() -> None:

@@ -111,6 +111,53 @@ def test_outputs_that_cannot_be_are_refused(
     assert code != 0 and len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-o", "{a}"),
+        ("-o", "{b}"),
+        ("-o", "{row}", "--bias", "{row}"),
+        ("-o", "{floats}", "--scale", "{floats}", "--out", "int8"),
+        ("-o", "{out}", "--json", "{a}"),
+        ("-o", "{link}"),
+    ],
+    ids=" ".join,
+)
+def test_no_output_is_written_over_an_input(
+    options: tuple[str, ...], files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would break if an operand were lost without a word, also through another name of its file."""
+    link = Path(files["a"]).with_name("link.npy")
+    link.symlink_to(files["a"])
+    before = {path: path.read_bytes() for path in link.parent.iterdir()}
+    names = files | {"link": str(link)}
+    chosen = [option.format_map(names) for option in options]
+    code, error = run(capsys, files["a"], files["b"], *chosen, "--device", "functional")
+    assert code != 0 and "is an input too" in error and len(error.splitlines()) == 1
+    assert {path: path.read_bytes() for path in link.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--threads", "4"), "--threads needs --grid"),
+        (("--threads", "1"), "--threads needs --grid"),
+        (("--no-multicast",), "--no-multicast needs --grid"),
+        (("--cache-ways", "0"), "--cache-ways needs --grid"),
+    ],
+)
+def test_options_of_a_grid_are_refused_without_one(
+    options: tuple[str, ...],
+    sentence: str,
+    files: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Would break if an option did nothing without a word."""
+    fixed = ("-o", files["out"], "--device", "functional")
+    code, error = run(capsys, files["a"], files["b"], *fixed, *options)
+    assert code != 0 and sentence in error and len(error.splitlines()) == 1
+
+
 @pytest.mark.parametrize(("name", "text"), [("WAVES_FROM", "abc"), ("WAVES_TO", "-1")])
 def test_a_wave_window_is_a_number_of_cycles(
     name: str,

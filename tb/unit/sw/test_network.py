@@ -180,3 +180,19 @@ def test_compare_refuses_what_is_no_network(
     assert main(["compare", str(tmp_path / "net.npz")]) == 1
     error = capsys.readouterr().err.strip()
     assert "is not a network" in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("given", ["net.npz", "x.npy"])
+def test_compare_writes_over_no_input(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would break if the figures replaced the network or its inputs without a word."""
+    monkeypatch.chdir(tmp_path)
+    network = small_network()
+    save_network(Path("net.npz"), network)
+    np.save("x.npy", np.zeros((2, network.n_inputs), np.uint8))
+    before = Path(given).read_bytes()
+    assert main(["compare", "net.npz", "--inputs", "x.npy", "--json", given]) == 1
+    error = capsys.readouterr().err.strip()
+    assert f"{given} is an input too" in error and len(error.splitlines()) == 1
+    assert Path(given).read_bytes() == before

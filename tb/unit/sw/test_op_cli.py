@@ -61,6 +61,28 @@ def test_results(folder: Path, arguments: tuple[str, ...], wanted: np.ndarray) -
     assert result.dtype == wanted.dtype and np.array_equal(result, wanted)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("relu", "x.npy", "--json", "x.npy"),
+        ("add", "x.npy", "--with", "row.npy", "--json", "row.npy"),
+        ("quantize", "x.npy", "--scales", "x.npy"),
+        ("relu", "y.npy"),
+    ],
+    ids=" ".join,
+)
+def test_no_output_is_written_over_an_input(
+    folder: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would break if an operand were lost without a word."""
+    np.save("y.npy", X)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert op(*arguments) != 0
+    error = capsys.readouterr().err.strip()
+    assert "is an input too" in error and len(error.splitlines()) == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_quantize_writes_scales_and_figures(folder: Path) -> None:
     """Would break if the second result or the figures were lost."""
     assert op("quantize", "x.npy", "--scales", "s.npy", "--json", "p.json") == 0

@@ -266,6 +266,15 @@ def test_page_is_written_whole(tmp_path: Path) -> None:
         assert [file.name for file in path.parent.iterdir()] == ["index.html"]
     check_folder(tmp_path / "a" / "b")
     check_folder(tmp_path / "new" / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]  # a look leaves nothing
+
+
+@pytest.mark.parametrize("folder", ["/proc/x", "/proc/x/y", "/proc"])
+def test_a_folder_is_tried_not_asked(folder: str) -> None:
+    """Would break if permissions were read, of which the superuser has all: in /proc nobody can
+    make a file, which a run would find out at its end."""
+    with pytest.raises(OSError, match="/proc"):
+        check_folder(Path(folder))
 
 
 @pytest.mark.parametrize(
