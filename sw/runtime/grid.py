@@ -159,7 +159,7 @@ class Grid(RegisterPage):
         UserError
             If they are not, or there is no such job.
         """
-        _check_job(job)
+        _check_number(job)
         rows, columns = _selection(lists)
         if len(lists) != rows.bit_count() * columns.bit_count():
             raise UserError("A job runs on all elements that some rows and columns share.")
@@ -313,7 +313,7 @@ class Grid(RegisterPage):
             If there is no such job.
         """
         if job is not None:
-            _check_job(job)
+            _check_number(job)
         self.select_places(places)
         self.selected.set_register("JOB_ABORT", 1 if job is None else 2 | job << 8)
 
@@ -425,7 +425,8 @@ class Grid(RegisterPage):
             raise element_error(self.element(place), f"Element {place}: ")
 
 
-def _check_job(job: int) -> None:
+def _check_number(job: int) -> None:
+    """Refuse a number that no job can have."""
     if not 0 <= job < N_JOBS:
         raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
 
