@@ -164,7 +164,7 @@ class Grid(RegisterPage):
         UserError
             If they are not, or there is no such job.
         """
-        _check_job(job)
+        _check_number(job)
         rows, columns = _selection(lists)
         if len(lists) != rows.bit_count() * columns.bit_count():
             raise UserError("A job runs on all elements that some rows and columns share.")
@@ -227,7 +227,7 @@ class Grid(RegisterPage):
         JobError, JobHang
             See `run_job`.
         """
-        _check_job(job)
+        _check_number(job)
         # The first register is read first: a job may end between the two.
         if not self.register(f"JOB{job}_PENDING") and not self.register("GRID_DONE") >> job & 1:
             raise UserError(f"Job {job} has not been started, so nothing would end.")
@@ -330,7 +330,7 @@ class Grid(RegisterPage):
             If there is no such job.
         """
         if job is not None:
-            _check_job(job)
+            _check_number(job)
         self.select_places(places)
         self.selected.set_register("JOB_ABORT", 1 if job is None else 2 | job << 8)
 
@@ -465,7 +465,7 @@ class Grid(RegisterPage):
             raise element_error(self.element(place), f"Element {place}: ")
 
 
-def _check_job(job: int) -> None:
+def _check_number(job: int) -> None:
     """Refuse a number that no job can have."""
     if not 0 <= job < N_JOBS:
         raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")

@@ -133,13 +133,14 @@ def _product(grid: Grid, rng: random.Random) -> None:
 
 
 def _abort(grid: Grid, rng: random.Random) -> None:
-    """Jobs that are aborted at some moment, and a product right afterwards."""
+    """Jobs that are aborted at some moment, by number or with all that their elements have, and a
+    product right afterwards."""
     work = random_work(grid.config, rng)
     work.store(grid)
     work.start(grid)
     grid.port.run(rng.randrange(1500))
     for task in work.tasks:
-        grid.abort(task.parts)
+        grid.abort(task.parts, rng.choice((None, task.job)))
     for task in work.tasks:
         with contextlib.suppress(JobError):
             grid.wait(task.job, task.lists, stall_limit=_STALL_LIMIT)
