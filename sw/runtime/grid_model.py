@@ -32,7 +32,10 @@ which go down the chain as a whole. Fitted."""
 _FIXED, _LINK = 230, 25
 """What stands for the two above where cuts are chosen, see `rank`."""
 _LATENCY = {"sram": 72, "dram": 140}
-"""Cycles from a read to the next one that takes its place, on a busy chip. Fitted."""
+"""Cycles from a read to the next one that takes its place, on a busy chip of 8 x 8. Fitted."""
+_PER_TILE, _TILES = 6, 8
+"""So much less of it on a chip with fewer tiles along a lane than these: two hops for each, and
+waiting there. Fitted to `tiny`."""
 _RATE = 0.45
 """Lines per cycle of an engine that fetches the operands of small blocks, at the most. Fitted."""
 _LANE = 0.7
@@ -157,27 +160,29 @@ class GridModel:
         at_once = max(1.0, window * pitch / self.line) * self.cut.k_parts
         return 0.5 + _UNEVEN / math.sqrt(at_once)
 
-    def _by_engine(self) -> tuple[float, float]:
-        """Cycles in which an engine alone fetches A, and the other one B."""
+    def _by_engine(self, nearer: int = 0) -> tuple[float, float]:
+        """Cycles in which an engine alone fetches A, and the other one B; memories are so many
+        cycles nearer than on a chip of 8 x 8."""
         fi = self.config.pe.fi
         memories = (self.a_memory, self.b_memory)
         windows = (fi.shared_reads if share > 1 else fi.reads_in_flight for share in self.shares)
         a, b = (
-            lines / min(_RATE, window / _LATENCY[memory])
+            lines / min(_RATE, window / (_LATENCY[memory] - nearer))
             for lines, window, memory in zip(self.lines[:2], windows, memories, strict=True)
         )
         return a, b
 
-    def _alone(self) -> float:
+    def _alone(self, nearer: int = 0) -> float:
         """Cycles of the reads' way, of all lines that an element shares with nobody."""
         lines = sum(n for n, share in zip(self.lines[:2], self.shares, strict=True) if share == 1)
-        return lines * _LATENCY["sram"] / self.config.pe.fi.reads_in_flight
+        return lines * (_LATENCY["sram"] - nearer) / self.config.pe.fi.reads_in_flight
 
     def fetches(self) -> tuple[float, float]:
         """Cycles until the last line of A has come, and of B: as fast as its engine fetches, and
         as lanes, memories and the reads' way let both."""
-        (a, b, _), engines = self.lines, self._by_engine()
-        both = max(self.lanes(), self.memories(0), self._alone()) / max(a, b)
+        nearer = _PER_TILE * max(0, _TILES - max(self.config.rows, self.config.cols))
+        (a, b, _), engines = self.lines, self._by_engine(nearer)
+        both = max(self.lanes(), self.memories(0), self._alone(nearer)) / max(a, b)
         return max(engines[0], both * a), max(engines[1], both * b)
 
     def memories(self, c: float) -> float:
