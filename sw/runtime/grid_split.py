@@ -14,7 +14,8 @@ import itertools
 from hw.config import ChipConfig
 from sw.kernels.gemm import GemmProblem
 from sw.kernels.gemm.sizes import Sizes
-from sw.runtime.grid_model import Cut, GridModel
+from sw.runtime.grid_bounds import Cut
+from sw.runtime.grid_model import GridModel
 
 __all__ = ["GridSplit", "choose_split", "estimate", "parts", "split"]
 

@@ -50,6 +50,14 @@ def test_the_model_is_near_what_was_measured(product: Product) -> None:
     assert cut.cycles == pytest.approx(cycles, rel=MODEL_TOLERANCE / 100)
 
 
+@pytest.mark.parametrize("product", SETS["tiny"], ids=lambda product: product.name)
+def test_the_model_is_near_on_a_small_grid(product: Product) -> None:
+    """Would break if memories of four elements were as far away as those of 64."""
+    cycles = json.loads(RECORD.read_text())[f"tiny grid: {product.name}"]["cycles"]
+    cut = choose_split(get_config("tiny"), problem_of(product), product.where)
+    assert cut.cycles == pytest.approx(cycles, rel=MODEL_TOLERANCE / 100)
+
+
 def test_what_is_written_in_part_takes_longer() -> None:
     """Would break if rows of C that end within words of memory were stored like whole lines: the
     slices merge them one by one."""
