@@ -77,9 +77,12 @@ class GridBench:
             channel.set_pause_generator(axi_stalls(f"host {name}", share) if share else None)
 
     async def start(self) -> Grid:
-        """Reset; the chip as the runtime sees it."""
+        """Reset, and clear the SRAM as a host does after power-on; the chip as the runtime sees
+        it."""
         await self.bench.start()
-        return await self.call(Grid, self.port, self.config)
+        grid = await self.call(Grid, self.port, self.config)
+        await self.call(grid.clear_sram)
+        return grid
 
     async def call(self, function: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
         """Run what uses the runtime."""
@@ -187,15 +190,14 @@ def bench_port(grid: Grid) -> BenchPort:
     return grid.port
 
 
-def run_grid_bench(config: ChipConfig, test_module: str, testcase: str | None = None) -> None:
-    """Run cocotb tests of a module on a member; one build serves all."""
+def run_grid_bench(config: ChipConfig, test_module: str) -> None:
+    """Run the cocotb tests of a module on a member; one build serves all."""
     name = f"grid_{config.name}"
     text, _seconds = chip_verilog(config, BuildCache(simulators_folder()), grid=True)
     run_bench(
         GridChip(config),
         name=name,
         test_module=test_module,
-        testcase=testcase,
         verilog=re.sub(rf"\b{TOP_MODULE}\b", name, text),
         tile="tile",
     )
