@@ -52,6 +52,7 @@ class CompiledSimulator:
             ("sim_create", sim, [u64]),
             ("sim_destroy", None, [sim]),
             ("sim_dram_timing", None, [sim, ctypes.c_void_p]),
+            ("sim_host_pauses", None, [sim, u32]),
             ("sim_host_write", ctypes.c_int, [sim, u64, data, u64]),
             ("sim_host_read", ctypes.c_int, [sim, u64, data, u64]),
             ("sim_register_write", ctypes.c_int, [sim, u64, u32]),
@@ -146,6 +147,10 @@ class CompiledSimulator:
     def set_dram_timing(self, timing: DramTiming) -> None:
         """How fast every DRAM channel is; until then `DramTiming()`."""
         self._library.sim_dram_timing(self._open, timing.to_c())
+
+    def set_host_pauses(self, share: float) -> None:
+        """From now on the host offers and takes nothing in this share of the cycles, at random."""
+        self._library.sim_host_pauses(self._open, round(256 * share))
 
     def run(self, n_cycles: int) -> bool:
         """Clock until the interrupt is high, at most `n_cycles`; return whether it is."""
