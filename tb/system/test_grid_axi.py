@@ -56,6 +56,7 @@ class HostTraffic:
         data = self._rng.randbytes(n_bytes)
         self._held[base][first : first + n_bytes] = data
         assert await self._chip.write(base + first, data, size=size) == AxiResp.OKAY
+        await self._read(base, first, n_bytes, None)  # which asks as soon as the answer is there
 
     async def _read(self, base: int, first: int, n_bytes: int, size: int | None) -> None:
         response, data = await self._chip.read(base + first, n_bytes, size=size)
