@@ -35,6 +35,9 @@ class HostModel {
     unsigned m_beats = 0, m_beat = 0;
     std::vector<uint8_t> m_data, m_strobe;  // beats of the bus's width
     int m_response = 0;
+    unsigned m_pauses = 0;    // of 256 cycles
+    bool m_offers_address = false, m_offers_beat = false;  // what is on offer stays
+    Dice m_dice;
 
 public:
     static constexpr unsigned kBus = HOST_BYTES;
@@ -45,6 +48,11 @@ public:
         m_state = IDLE;
         m_response = response;
     }
+    // Between two accesses.
+    void set_pauses(unsigned share) { m_pauses = share; }
+    // Between two accesses it has nothing under way.
+    template <typename Archive>
+    void sync_state(Archive& archive) { sync_all(archive, m_pauses, m_dice); }
     const uint8_t* data() const { return m_data.data(); }
 
     // Starts a burst of whole bus beats, or of one narrow beat; `first` bytes in from the first beat's start.
@@ -60,11 +68,13 @@ public:
     }
 
     void drive(Vtop& top) {
-        top.HOST(awvalid) = m_state == WRITE && !m_address_done;
-        top.HOST(arvalid) = m_state == READ && !m_address_done;
-        top.HOST(wvalid) = m_state == WRITE && m_beat < m_beats;
-        top.HOST(bready) = m_state == WRITE || m_state == WRITE_RESPONSE;
-        top.HOST(rready) = m_state == READ;
+        m_offers_address = m_offers_address || !pauses();
+        m_offers_beat = m_offers_beat || !pauses();
+        top.HOST(awvalid) = m_state == WRITE && !m_address_done && m_offers_address;
+        top.HOST(arvalid) = m_state == READ && !m_address_done && m_offers_address;
+        top.HOST(wvalid) = m_state == WRITE && m_beat < m_beats && m_offers_beat;
+        top.HOST(bready) = (m_state == WRITE || m_state == WRITE_RESPONSE) && !pauses();
+        top.HOST(rready) = m_state == READ && !pauses();
         if (m_state == IDLE) return;
         top.HOST(awaddr) = top.HOST(araddr) = m_address;
         top.HOST(awlen) = top.HOST(arlen) = m_beats - 1;
@@ -83,7 +93,10 @@ public:
         if ((top.HOST(awvalid) && top.HOST(awready)) || (top.HOST(arvalid) && top.HOST(arready))) {
             m_address_done = true;
         }
-        if (top.HOST(wvalid) && top.HOST(wready)) ++m_beat;
+        if (top.HOST(wvalid) && top.HOST(wready)) {
+            ++m_beat;
+            m_offers_beat = false;
+        }
         if (m_state == WRITE && m_beat == m_beats && m_address_done) m_state = WRITE_RESPONSE;
         if (top.HOST(bvalid) && top.HOST(bready)) {
             m_response = top.HOST(bresp);
@@ -97,6 +110,7 @@ public:
     }
 
 private:
+    bool pauses() { return m_pauses && m_dice.roll(256) < m_pauses; }
     void prepare(uint64_t address, unsigned size, unsigned first, unsigned n_bytes) {
         m_beats = (first + n_bytes + kBus - 1) / kBus;
         m_data.assign(m_beats * kBus, 0);
@@ -104,7 +118,7 @@ private:
         m_address = address;
         m_size = size;
         m_beat = 0;
-        m_address_done = false;
+        m_address_done = m_offers_address = m_offers_beat = false;
         m_response = 0;
     }
 };

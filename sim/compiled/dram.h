@@ -37,16 +37,37 @@ struct DramTiming {
     uint32_t refresh_every = 0;          // between refreshes of one bank and the next; 0: none
     uint32_t refresh_takes = 0;
     uint32_t turnaround = 0;             // between a read and a write
+    uint32_t jitter = 0;                 // most cycles by which a random answer is later; 0: none is, and nothing pauses
+};
+
+// Numbers that look random; the same in every run.
+class Dice {
+    uint64_t m_state = 0x9E3779B97F4A7C15ull;
+
+public:
+    // Below n, which is not 0.
+    uint64_t roll(uint64_t n) {
+        m_state ^= m_state << 13, m_state ^= m_state >> 7, m_state ^= m_state << 17;
+        return (m_state >> 16) % n;
+    }
 };
 
 // Without banks: bursts in order. With banks: reads whose row is open go before others (first ready, first come), writes
 // are acknowledged when they are in a queue of their own, which is emptied when it is long or nobody reads.
+//
+// With jitter whatever AXI4 allows for IDs that differ: answers late and in any order, what is written seen from its
+// acknowledgement on and no earlier, pauses on every channel.
 class DramModel {
     struct Burst {
         uint64_t offset = 0;
         unsigned beats = 0, beat = 0;
         unsigned id = 0;
         uint64_t ready_cycle = 0;
+    };
+    struct LateBeat {                               // to be written when the burst of this ID is acknowledged
+        uint64_t offset;
+        unsigned id;
+        uint8_t data[DramPins::kBus], strobe[(DramPins::kBus + 7) / 8];
     };
     struct Bank {
         int64_t row = -1;
@@ -56,6 +77,9 @@ class DramModel {
     static constexpr unsigned kPostponed = 8;       // refreshes that may wait, as the standard has it
     std::deque<Burst> m_reads, m_writes, m_stores;  // m_stores: writes with data, on their way to the banks
     std::deque<unsigned> m_acks;
+    std::deque<Burst> m_late;                       // writes with data that are to be acknowledged later
+    std::deque<LateBeat> m_late_beats;
+    Dice m_dice;
     std::vector<Bank> m_banks;
     Burst m_moving;                                 // on the data bus, if it has beats left
     bool m_moves_store = false, m_draining = false;
@@ -80,13 +104,14 @@ public:
     void drive(uint64_t cycle) {
         m_credit = std::min<uint64_t>(m_credit + timing.rate, 2 * kBeat);
         choose(cycle);
-        pins.arready = m_reads.size() < kDepth;
-        pins.awready = m_writes.size() < kDepth;
-        pins.wready = !m_writes.empty() && (timing.banks ? m_stores.size() < kWriteRoom : m_credit >= kBeat);
+        if (!m_late.empty()) acknowledge_late(cycle);
+        pins.arready = m_reads.size() < kDepth && !pauses();
+        pins.awready = m_writes.size() < kDepth && !pauses();
+        pins.wready = !pauses() && !m_writes.empty() && (timing.banks ? m_stores.size() < kWriteRoom : m_credit >= kBeat);
         pins.bvalid = !m_acks.empty();
         if (!m_acks.empty()) pins.bid = m_acks.front();
         // A beat on offer stays on offer, whatever the credit does.
-        m_read_beat = m_read_beat || (moving() && !m_moves_store && m_credit >= kBeat);
+        m_read_beat = m_read_beat || (moving() && !m_moves_store && m_credit >= kBeat && !pauses());
         pins.rvalid = m_read_beat;
         if (m_read_beat) {
             memory.read(m_moving.offset + m_moving.beat * kBus, pins.rdata, kBus);
@@ -106,7 +131,7 @@ public:
             ++m_moving.beat;
         }
         if (pins.bvalid && pins.bready) m_acks.pop_front();
-        if (pins.wvalid && pins.wready) write_beat();
+        if (pins.wvalid && pins.wready) write_beat(cycle);
         if (pins.arvalid && pins.arready) m_reads.push_back(burst(pins.araddr, pins.arlen, pins.arid, cycle));
         if (pins.awvalid && pins.awready) m_writes.push_back(burst(pins.awaddr, pins.awlen, pins.awid, cycle));
     }
@@ -115,6 +140,7 @@ public:
     template <typename Archive>
     void sync_state(Archive& archive) {
         sync_all(archive, m_reads, m_writes, m_stores, m_acks, m_banks, m_moving, m_moves_store, m_draining);
+        sync_all(archive, m_late, m_late_beats, m_dice);
         sync_all(archive, m_bus_cycle, m_next_refresh, m_round, m_due, m_credit, m_read_beat, pins, timing);
         memory.sync_state(archive);
     }
@@ -122,21 +148,37 @@ public:
 private:
     static constexpr uint64_t kBeat = 1024ull * kBus;
 
-    Burst burst(uint64_t address, unsigned length, unsigned id, uint64_t cycle) const {
-        return {address, length + 1, 0, id, cycle + timing.latency};
+    Burst burst(uint64_t address, unsigned length, unsigned id, uint64_t cycle) {
+        return {address, length + 1, 0, id, cycle + timing.latency + delay()};
     }
+    uint64_t delay() { return timing.jitter ? m_dice.roll(timing.jitter + 1ull) : 0; }
+    bool pauses() { return timing.jitter && m_dice.roll(4) == 0; }
     bool moving() const { return m_moving.beat < m_moving.beats; }
     void spend() { m_credit -= std::min<uint64_t>(m_credit, kBeat); }
     unsigned bank_of(const Burst& burst) const { return burst.offset / timing.row_bytes % timing.banks; }
     int64_t row_of(const Burst& burst) const { return burst.offset / timing.row_bytes / timing.banks; }
     bool is_open(const Burst& burst) const { return m_banks[bank_of(burst)].row == row_of(burst); }
 
-    void write_beat() {
+    void write_beat(uint64_t cycle) {
         Burst& burst = m_writes.front();
-        memory.write_strobed(burst.offset + burst.beat * kBus, pins.wdata, pins.wstrb, kBus);
+        const uint64_t offset = burst.offset + burst.beat * kBus;
+        // Also of what was late when the jitter ended, the rest waits for it.
+        const bool late = timing.jitter || !m_late_beats.empty();
+        if (late) {
+            m_late_beats.push_back({offset, burst.id, {}, {}});
+            std::copy_n(pins.wdata, sizeof(pins.wdata), m_late_beats.back().data);
+            std::copy_n(pins.wstrb, sizeof(pins.wstrb), m_late_beats.back().strobe);
+        } else {
+            memory.write_strobed(offset, pins.wdata, pins.wstrb, kBus);
+        }
         if (!timing.banks) spend();
         if (++burst.beat < burst.beats) return;
-        m_acks.push_back(burst.id);
+        if (late) {
+            m_late.push_back(burst);
+            m_late.back().ready_cycle = cycle + delay();
+        } else {
+            m_acks.push_back(burst.id);
+        }
         if (timing.banks) {
             m_stores.push_back(burst);
             m_stores.back().beat = 0;
@@ -144,10 +186,24 @@ private:
         m_writes.pop_front();
     }
 
+    // One at most, of any age.
+    void acknowledge_late(uint64_t cycle) {
+        const auto chosen = m_late.begin() + m_dice.roll(m_late.size());
+        if (chosen->ready_cycle > cycle) return;
+        const unsigned id = chosen->id;
+        for (const LateBeat& beat : m_late_beats)
+            if (beat.id == id) memory.write_strobed(beat.offset, beat.data, beat.strobe, kBus);
+        std::erase_if(m_late_beats, [&](const LateBeat& beat) { return beat.id == id; });
+        m_acks.push_back(id);
+        m_late.erase(chosen);
+    }
+
     // Which burst has the data bus next.
     void choose(uint64_t cycle) {
         if (!timing.banks) {
-            if (!moving() && !m_reads.empty() && m_reads.front().ready_cycle <= cycle) take(m_reads, m_reads.begin(), false);
+            if (moving() || m_reads.empty()) return;
+            const auto next = m_reads.begin() + (timing.jitter ? m_dice.roll(m_reads.size()) : 0);
+            if (next->ready_cycle <= cycle) take(m_reads, next, false);
             return;
         }
         refresh(cycle);

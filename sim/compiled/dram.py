@@ -39,6 +39,9 @@ class DramTiming:
     """For which a bank is refreshed."""
     turnaround: int = 0
     """Between a read and a write on the data bus."""
+    jitter: int = 0
+    """Most cycles by which an answer is later than the rest says, at random. With it answers come
+    in any order, what is written is seen from its acknowledgement on, and every channel pauses."""
 
     def to_c(self) -> ctypes.Array[ctypes.c_uint32]:
         """As `SimDramTiming` of sim/compiled/harness.h."""

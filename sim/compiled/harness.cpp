@@ -126,12 +126,15 @@ static DramTiming timing_of(const SimDramTiming* timing) {
     wanted.refresh_every = timing->refresh_every;
     wanted.refresh_takes = timing->refresh_takes;
     wanted.turnaround = timing->turnaround;
+    wanted.jitter = timing->jitter;
     return wanted;
 }
 
 void sim_dram_timing(Sim* sim, const SimDramTiming* timing) {
     for (unsigned i = 0; i < N_CHANNELS; ++i) sim->memories[i].set_timing(timing_of(timing));
 }
+
+void sim_host_pauses(Sim* sim, uint32_t share) { sim->host.set_pauses(share); }
 
 int sim_host_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_bytes) {
     return sim->bursts(
@@ -251,10 +254,10 @@ struct Restorer {
     void model(Model& model) { file >> model; }
 };
 
-// The host has nothing under way between two calls, so it has no state.
 template <typename Archive>
 static void sync_state(Sim* sim, Archive archive) {
     sim->chip->sync_state(archive);
+    sim->host.sync_state(archive);
     for (auto& memory : sim->memories) memory.sync_state(archive);
     sync(archive, sim->cycle);
 }

@@ -11,10 +11,10 @@ Sim* sim_create(uint64_t seed);
 void sim_destroy(Sim* sim);
 
 // Timing of every DRAM channel, in cycles. A rate of 0: what the member's `dram.total_bytes_per_cycle` leaves to each channel.
-// No banks: latency and rate are all. At most 64 banks.
+// No banks: latency and rate are all. At most 64 banks. `jitter`: answers are later by up to so many cycles, in any order.
 struct SimDramTiming {
     uint32_t latency, bytes_per_1024_cycles;
-    uint32_t banks, row_bytes, activate, precharge, refresh_every, refresh_takes, turnaround;
+    uint32_t banks, row_bytes, activate, precharge, refresh_every, refresh_takes, turnaround, jitter;
 };
 void sim_dram_timing(Sim* sim, const SimDramTiming* timing);
 
@@ -24,6 +24,9 @@ int sim_host_write(Sim* sim, uint64_t address, const uint8_t* data, uint64_t n_b
 int sim_host_read(Sim* sim, uint64_t address, uint8_t* data, uint64_t n_bytes);
 int sim_register_write(Sim* sim, uint64_t address, uint32_t value);
 int sim_register_read(Sim* sim, uint64_t address, uint32_t* value);
+
+// From now on the host offers and takes nothing in a random share of the cycles, of 256; at first in none.
+void sim_host_pauses(Sim* sim, uint32_t share);
 
 // DRAM contents, by the back door; they take no cycles.
 void sim_dram_write(Sim* sim, uint64_t offset, const uint8_t* data, uint64_t n_bytes);

@@ -52,6 +52,7 @@ class CompiledSimulator:
             ("sim_create", sim, [u64]),
             ("sim_destroy", None, [sim]),
             ("sim_dram_timing", None, [sim, ctypes.c_void_p]),
+            ("sim_host_pauses", None, [sim, u32]),
             ("sim_host_write", ctypes.c_int, [sim, u64, data, u64]),
             ("sim_host_read", ctypes.c_int, [sim, u64, data, u64]),
             ("sim_register_write", ctypes.c_int, [sim, u64, u32]),
@@ -155,6 +156,10 @@ class CompiledSimulator:
     def set_threads(self, n_threads: int) -> None:
         """Clock the tiles of a grid with so many threads from now on."""
         self._library.sim_threads(self._open, n_threads)
+
+    def set_host_pauses(self, share: float) -> None:
+        """From now on the host offers and takes nothing in this share of the cycles, at random."""
+        self._library.sim_host_pauses(self._open, round(256 * share))
 
     def run(self, n_cycles: int) -> bool:
         """Clock until the interrupt is high, at most `n_cycles`; return whether it is."""

@@ -23,6 +23,8 @@ _INSTANCE = r"^\s+(\\\S+|\w+)\s+(?:#\([^;]*?\)\s*)?(\\\S+|\w+)\s*\("
 class TileSplit:
     """A chip in two parts."""
 
+    module: str
+    """Name of the tile's module."""
     tile: str
     """Verilog of the tile with every module it needs."""
     shell: str
@@ -70,6 +72,7 @@ def split_tiles(verilog: str, *, top: str, tile: str, clock: str) -> TileSplit:
     ports = [match.groups(default="") for match in _PORT.finditer(modules[tile])]
     inside = _needed(modules, tile)
     return TileSplit(
+        module=tile,
         tile="".join(text for name, text in modules.items() if name in inside),
         shell="".join(text for name, text in modules.items() if name in outside)
         + _empty_module(tile, ports),

@@ -42,8 +42,9 @@ import pytest
 from amaranth.lib import wiring
 
 from sim.build_cache import BuildCache
+from sim.compiled.tiles import TileSplit, split_tiles
 from sim.toolchain import ToolchainError, has_fst_headers
-from sim.verilate import BuildError, VerilatorJob, verilate
+from sim.verilate import BuildError, VerilatorJob, verilate, verilate_part
 from tb.common.seeds import bench_seed
 from tb.common.variants import design_verilog, simulator_arguments, verilator_arguments
 
@@ -55,6 +56,7 @@ CLOCK_PERIOD_NS = 10
 _CACHE_FOLDER = ROOT / "build" / "benches"
 _RUN_FOLDER = ROOT / "build" / "runs"
 _HERE = Path(__file__).resolve().parent
+_COMPILED = ROOT / "sim" / "compiled"
 _COCOTB_MAIN = Path(cocotb_tools.config.share_dir) / "lib" / "verilator"
 _LIBRARIES = Path(cocotb_tools.config.libs_dir)
 
@@ -76,6 +78,11 @@ _VERILATOR_ARGS = (
     f"-I{_COCOTB_MAIN}",
     "-LDFLAGS",
     f"-Wl,-rpath,{_LIBRARIES} -L{_LIBRARIES} -lcocotbvpi_verilator",
+)
+_TILED_ARGS = (
+    *("-fno-dfg", "-O3", "--output-split", "20000", "-Wno-WIDTH", "-Wno-UNSIGNED", "-Wno-CMPCONST"),
+    "-CFLAGS",
+    f"-I.. -I{_COMPILED} -I{_HERE}",
 )
 # A bench runs for seconds, so compile time counts as much as speed.
 _MAKE_ARGS = ("OPT_FAST=-O1", "OPT_GLOBAL=-O1")
@@ -114,6 +121,7 @@ def run_bench(
     trace: bool = False,
     testcase: str | None = None,
     verilog: str | None = None,
+    tile: str = "",
     timeout_s: float = 900,
 ) -> BenchRun:
     """Build `component` as module `name` and run the cocotb tests of `test_module` on it.
@@ -143,12 +151,17 @@ def run_bench(
         Run only these cocotb tests (names with commas).
     verilog
         The component's Verilog, for a caller that emitted it already.
+    tile
+        Module of which the top has many instances: it becomes a model of its own, which is built
+        once, see `sim.compiled.tiles`.
     timeout_s
         Seconds after which the simulation is killed.
     """
     seed = bench_seed() if seed is None else seed
     trace = trace or _is_on("WAVES")
-    files = {f"{name}.v": verilog or design_verilog(component, name=name)}
+    text = verilog or design_verilog(component, name=name)
+    split = split_tiles(text, top=name, tile=tile, clock="clk") if tile else None
+    files = {f"{name}.v": split.shell if split else text}
     files |= {path.name: path.read_text() for path in sources}
     files["ports.vlt"] = _control_file(files[f"{name}.v"], name, public)
     folder = _RUN_FOLDER / _run_name(name)
@@ -156,7 +169,7 @@ def run_bench(
     environment["BENCH_PARAMETERS"] = json.dumps(dict(parameters or {}))
 
     def run(with_waves: bool) -> tuple[BenchRun, list[str]]:
-        program = _build(name, files, with_waves)
+        program = _build(name, files, with_waves, split)
         complaints = _simulate(program, folder, environment, seed, with_waves, timeout_s)
         dump = folder / "dump.fst" if with_waves else None
         result = BenchRun(
@@ -185,25 +198,49 @@ def run_bench(
     return result
 
 
-def _build(name: str, files: Mapping[str, str], trace: bool) -> Path:
+def _build(
+    name: str, files: Mapping[str, str], trace: bool, split: TileSplit | None = None
+) -> Path:
     """The simulator, from the cache or built now."""
-    job = VerilatorJob(
-        name=name,
-        top=name,
-        files=files,
-        args=(
-            *_VERILATOR_ARGS,
-            *verilator_arguments(),
-            *(("--trace-fst", "--trace-structs") if trace else ()),
-        ),
-        cxx_sources=(_HERE / "bench_main.cpp",),
-        cxx_depends=(_COCOTB_MAIN / "verilator.cpp",),
-        make_args=_MAKE_ARGS,
+    cache = BuildCache(_CACHE_FOLDER)
+    args = (
+        *_VERILATOR_ARGS,
+        *verilator_arguments(),
+        *(("--trace-fst", "--trace-structs") if trace else ()),
     )
+    main, depends, parts = _HERE / "bench_main.cpp", [_COCOTB_MAIN / "verilator.cpp"], ()
     try:
-        return verilate(job, BuildCache(_CACHE_FOLDER))
+        if split is not None:
+            args = (*args, *_TILED_ARGS)
+            depends += [main, _COMPILED / "chip.h", _COMPILED / "workers.h"]
+            main = _HERE / "tiled_main.cpp"
+            files = {**files, "chip_ports.h": split.header(name)}
+            parts = verilate_part(_tile_job(name, split, args), cache)
+        job = VerilatorJob(
+            name=name,
+            top=name,
+            files=files,
+            args=args,
+            cxx_sources=(main,),
+            cxx_depends=tuple(depends),
+            make_args=_MAKE_ARGS,
+            parts=parts,
+        )
+        return verilate(job, cache)
     except (BuildError, ToolchainError) as error:
         pytest.fail(f"{name}: {error}", pytrace=False)
+
+
+def _tile_job(name: str, split: TileSplit, args: tuple[str, ...]) -> VerilatorJob:
+    """The model of the module that is built apart, which cocotb does not look into."""
+    return VerilatorJob(
+        name=f"{name}-tile",
+        top=split.module,
+        prefix="Vtile",
+        files={f"{split.module}.v": split.tile},
+        args=tuple(arg for arg in args if arg != "--vpi"),
+        make_args=_MAKE_ARGS,
+    )
 
 
 def _simulate(

@@ -4,7 +4,7 @@
 A variable is one line. Programs are command lists; what an element reads it writes to a log, so the
 host finds it afterwards. Where accesses are not ordered by the rules of docs/grid.md nothing is
 promised, and delays are made that show it: elements that load the memory of one variable, and a
-DRAM of random timing.
+DRAM of random timing, with answers in any order or not.
 """
 
 import dataclasses
@@ -75,7 +75,9 @@ class Litmus:
         rng, config = self.rng, self.grid.config
         rates = (0, 300, 600)
         timing = DramTiming(latency=rng.randint(1, 200), bytes_per_1024_cycles=rng.choice(rates))
-        self.grid.port.set_dram_timing(timing)
+        # Drawn from what is drawn already, so that programs do not depend on it.
+        jitter = random.Random(timing.latency).choice((0, 20, 200))
+        self.grid.port.set_dram_timing(dataclasses.replace(timing, jitter=jitter))
         for value in range(64):
             self.grid.port.write(_VALUES + LINE * value, bytes([value]) * LINE)
         sram, dram = (region.base + _VARIABLES for region in (address_map.SRAM, address_map.DRAM))

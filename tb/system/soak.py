@@ -2,9 +2,10 @@
 """Rounds of random work for a grid, each drawn from a seed and its number alone.
 
 A round runs jobs on random sub-grids, aborts them, does something wrong or turns over bits of the
-SRAM, under some timing of the DRAM, with or without a cache of it, and with the host's traffic
-between; whatever it leaves is compared with the functional simulator. Whoever waits watches
-GRID_PROGRESS: a chip on which nothing moves ends the soak with who waits for whom.
+SRAM, under some timing of the DRAM, in half of the rounds with answers in any order and late, with
+or without a cache of it, and with the host's traffic between, which pauses; whatever it leaves is
+compared with the functional simulator. Whoever waits watches GRID_PROGRESS: a chip on which nothing
+moves ends the soak with who waits for whom.
 """
 
 import contextlib
@@ -52,7 +53,10 @@ def soak(
 def play_round(grid: Grid, seed: int, number: int, kind: str = "") -> str:
     """Play one round, of a random kind unless it is given; what it was."""
     rng = random.Random(f"{seed}/{number}")
-    grid.port.set_dram_timing(_timing(rng))
+    late = random.Random(f"{seed}/{number}/late")  # so that work does not depend on it
+    jitter = late.choice((0, late.randint(1, 300)))
+    grid.port.set_dram_timing(dataclasses.replace(_timing(rng), jitter=jitter))
+    grid.port.set_host_pauses(late.choice((0, 0.2, 0.7)))
     kind = kind or rng.choices(list(ROUNDS), weights=[weight for weight, _ in ROUNDS.values()])[0]
     ROUNDS[kind][1](_with_cache(grid, rng), rng)
     return kind
