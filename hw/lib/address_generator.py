@@ -348,16 +348,18 @@ class AddressGenerator(wiring.Component):
         shift, item = self.cb_shift, out.payload
         units = walk.offset >> shift
         place = Signal(signed(14))  # relative to the end of the buffer; wrong if outside of it
-        address = Signal(14)
+        # Both sums, and whether they are too large, are there when it is known which one counts.
+        sums = [
+            Cat(walk.offset[:shift], (start + units)[:14])
+            for start in (present.straight, present.wrapped)
+        ]
+        beyond = [address[self.address_width :].any() for address in sums]
         m.d.comb += [
             place.eq(present.start + units),
-            # Both sums are there when it is known which of them counts.
-            address.eq(Mux(place < 0, present.straight + units, present.wrapped + units)),
-            item.address.eq(Cat(walk.offset[:shift], address)),
+            item.address.eq(Mux(place < 0, *sums)),
             # A negative number of units is more than any depth when taken without a sign.
             item.outside.eq(
-                not_below(units.as_unsigned(), present.depth)
-                | Cat(walk.offset[:shift], address)[self.address_width :].any()
+                not_below(units.as_unsigned(), present.depth) | Mux(place < 0, *beyond)
             ),
             item.advance.eq(present.advance),
             item.cb.eq(self.acquire.payload.cb),
