@@ -99,7 +99,7 @@ def run_table(
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse numbers that mean nothing, and a file that could not be written after hours."""
-    check_outputs([arguments.json])
+    check_outputs([arguments.json], [])
     for name in ("seeds", "jobs"):
         value = getattr(arguments, name)
         if value < 1:
