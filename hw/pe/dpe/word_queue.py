@@ -96,8 +96,13 @@ class WordQueue(wiring.Component):
             noted.eq(self.notes.valid & ~self.ended),
             taken.eq(self.words.valid & self.words.ready),
         ]
-        with m.If(noted & self.notes.payload.outside):
-            m.d.sync += self.ended.eq(1)
+        # Two registers, for whether a word is outside is known late.
+        found, has_ended = Signal(), Signal()
+        m.d.sync += [
+            found.eq(self.notes.valid & self.notes.payload.outside),
+            has_ended.eq(self.ended),
+        ]
+        m.d.comb += self.ended.eq(found | has_ended)
         for count, more in ((n_noted, noted), (n_answered, answered)):
             with m.If(more != taken):
                 m.d.sync += count.eq(Mux(more, count + 1, count - 1))

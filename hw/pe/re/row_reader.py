@@ -53,7 +53,7 @@ class RowReader(wiring.Component):
         read and the move.
     place : Out(row_place_layout), where the first of the rows on their way goes; goes : In(1), it
         does.
-    waits_bank : Out(1), the next row's bank is not full.
+    waits_bank : Out(1), the next row's bank is not full; without `ahead` a cycle later.
     queued : Out(1), a row waits to be read.
     """
 
@@ -157,13 +157,12 @@ class RowReader(wiring.Component):
         full = self.states[item.payload.bank] == BankState.FULL
         # A bank whose first row was just read still looks full.
         drained = self.drain & (self.its_bank == item.payload.bank)
-        m.d.comb += [
-            allowed.eq(~item.payload.first | (full & ~drained)),
-            self.waits_bank.eq(item.valid & ~allowed),
-        ]
+        m.d.comb += allowed.eq(~item.payload.first | (full & ~drained))
+        waits = item.valid & ~allowed
         if self.ahead:
+            m.d.comb += self.waits_bank.eq(waits)
             return item.valid & allowed & (~self.there | self.moves)
         # A row is there in the cycle after a read, in which this is still what the read was told.
         known = Signal()
-        m.d.sync += known.eq(item.valid & allowed)
+        m.d.sync += [known.eq(item.valid & allowed), self.waits_bank.eq(waits)]
         return known & ~self.there
