@@ -99,8 +99,10 @@ def command(
 def _check(numbers: dict[str, int | None]) -> None:
     """Refuse numbers that mean nothing."""
     for name, value in numbers.items():
-        if value is not None and not 1 <= value <= _MOST:
-            raise UserError(f"{name} is {value}; it must be from 1 to {_MOST:,}.")
+        if value is not None and value < 1:
+            raise UserError(f"{name} is {value}; it must be at least 1.")
+        if value is not None and value > _MOST:
+            raise UserError(f"{name} is {value}; it must be at most {_MOST:,}.")
 
 
 def _list(console: Console) -> None:

@@ -118,6 +118,8 @@ def test_changes_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
         (["--seeds", "0"], "--seeds is 0; it must be at least 1."),
         (["--first-seed", "0"], "--first-seed is 0; it must be at least 1."),
         (["--jobs", "0"], "--jobs is 0; it must be at least 1."),
+        (["--minutes", "0"], "--minutes is 0; it must be at least 1."),
+        (["--first-seed", "9" * 20], "it must be at most 1,000,000."),
         (["--freq", "0"], "--freq is 0; it must be a finite number above 0."),
         (["--freq", "nan"], "--freq is nan; it must be a finite number above 0."),
         (["--compare"], "--compare shows what --set costs"),
