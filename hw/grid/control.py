@@ -210,7 +210,7 @@ class GridControl(wiring.Component):
 
     def _elaborate_mailbox(self, m: Module, registers: RegisterFile) -> Mailbox:
         """Messages of elements."""
-        m.submodules.mailbox = mailbox = Mailbox()
+        m.submodules.host_mailbox = mailbox = Mailbox()
         wiring.connect(m, wiring.flipped(self.messages), mailbox.i)
         m.d.comb += [
             registers.mailbox_read.eq(mailbox.shown),
