@@ -9,16 +9,10 @@ import pytest
 from hw.config import ChipConfig
 from sim.build_cache import BuildCache
 from sim.compiled import CompiledSimulator, StateError, build_simulator, lpddr5
-from sim.verilate import BuildError
 from sw.runtime.grid import Grid
 from sw.runtime.simulated import simulators_folder
 from tb.common.seeds import numpy_rng
 from tb.system.grid_bench import copy_list, small_grid
-
-# A part named `mailbox` made Verilator load its class of that name; renamed, but not run again yet.
-pytestmark = pytest.mark.xfail(
-    raises=BuildError, reason="Verilator: Unsupported: --savable with dynamic new"
-)
 
 CONFIG = small_grid(1, 2, slices=2, channels=2)
 PLACES = [(0, 0), (0, 1)]
