@@ -20,6 +20,9 @@ _TABLE_BYTES = 1 << 18
 _UNIT = 64
 _SHARE = 7
 """Of eight parts of local memory so many are for rows."""
+_PIECE = 8
+"""Units of the index list that are fetched by one command, and gathered by one: rows of the first
+piece come while the rest of the list is fetched."""
 
 
 class Gather:
@@ -74,21 +77,25 @@ class Gather:
         return DRAM.base + self.places.index(place) * size + _UNIT, self.row_units * _UNIT
 
     def gather(self, place: Place) -> bytes:
-        """Fetch the indices, and gather."""
-        word, units, landing = self.config.pe.ls.word_bytes, self.index_units, self.row_units
-        made = CommandList()
-        made.add(Opcode.CB, cb=0, base=0, depth=units)
-        made.add(Opcode.CB, cb=1, base=units, depth=landing)
-        made.add(
-            Opcode.DMA_IN, column=1, cb=0, mem_addr=self._list_at(place), count0=units * _UNIT,
-            stride0=word, step_level=1, adv_level=1, need=units, adv=units,
-        )  # fmt: skip
-        made.add(
-            Opcode.GATHER, mem_addr=SRAM.base, row_pitch=self.row_bytes,
-            index_limit=len(self.table), index_cb=0, index_need=units, index_adv=units, cb=1,
-            count0=self.row_bytes, count1=self.n_rows, stride0=word, stride1=self.row_bytes,
-            step_level=5, adv_level=5, need=landing, adv=landing,
-        )  # fmt: skip
+        """Fetch the indices, and gather, both by pieces."""
+        word, made = self.config.pe.ls.word_bytes, CommandList()
+        made.add(Opcode.CB, cb=0, base=0, depth=self.index_units)
+        made.add(Opcode.CB, cb=1, base=self.index_units, depth=self.row_units)
+        for first in range(0, self.index_units, _PIECE):
+            units = min(_PIECE, self.index_units - first)
+            n_rows = min(units * _UNIT // 4, self.n_rows - first * _UNIT // 4)
+            landing = n_rows * self.row_bytes // _UNIT
+            made.add(
+                Opcode.DMA_IN, column=1, cb=0, mem_addr=self._list_at(place) + first * _UNIT,
+                count0=units * _UNIT, stride0=word, step_level=1, adv_level=1, need=units,
+                adv=units,
+            )  # fmt: skip
+            made.add(
+                Opcode.GATHER, mem_addr=SRAM.base, row_pitch=self.row_bytes,
+                index_limit=len(self.table), index_cb=0, index_need=units, index_adv=units, cb=1,
+                count0=self.row_bytes, count1=n_rows, stride0=word, stride1=self.row_bytes,
+                step_level=5, adv_level=5, need=landing, adv=landing,
+            )  # fmt: skip
         made.add(Opcode.END)
         return bytes(made)
 

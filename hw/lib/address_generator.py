@@ -79,6 +79,7 @@ class AddressGenerator(wiring.Component):
         `nest` is taken, n addresses of a step take max(n, 4) cycles, and from a nest's last
         address to the first of the next pass 6 cycles. An address that leaves in a cycle with
         `stop`, or the one after, is to be dropped; a nest that comes with it is.
+    announced : a nest is at `nest` for a cycle before `valid`, which makes a faster clock.
     held : a nest stays at `nest` while it is walked, and is taken with its last address (staged,
         the cycle before), so that most of it need not be kept here.
 
@@ -108,6 +109,7 @@ class AddressGenerator(wiring.Component):
         queued: bool = False,
         staged: bool = False,
         held: bool = False,
+        announced: bool = False,
     ) -> None:
         if unit_bytes not in (1, 2, 4, 8, 16, 32, 64):
             raise ValueError(
@@ -136,6 +138,7 @@ class AddressGenerator(wiring.Component):
         self.queued = queued
         self.staged = staged
         self.held = held
+        self.announced = announced
         addresses = stream.Signature(address_layout(address_width), always_ready=staged)
         super().__init__(
             {
@@ -176,6 +179,7 @@ class AddressGenerator(wiring.Component):
             stride_width=self.stride_width,
             first_level=self.first_level,
             held=self.held,
+            announced=self.announced,
             staged=self.staged,
         )
         room, out, leaving = self._elaborate_out(m)

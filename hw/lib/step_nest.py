@@ -91,6 +91,8 @@ class StepNest(wiring.Component):
     stride_width : bits of strides; offsets have one more.
     first_level : levels below this one have one iteration, whatever the nest says.
     held : `nest` stays as it is while it is walked, so that most of it need not be kept here.
+    announced : `nest` is in the cycle before `start` as it is with it, so that what is derived from
+        it comes from registers.
     staged : registers before the sums, and before the flags of a nest that starts, for a faster
         clock: offsets come a cycle later than flags, the flags of the first step a cycle later too.
         No `next_step` in the 3 cycles after `start`, and the 2 after another one.
@@ -118,12 +120,15 @@ class StepNest(wiring.Component):
         stride_width: int,
         first_level: int = 0,
         held: bool = False,
+        announced: bool = False,
         staged: bool = False,
     ) -> None:
         self.first_level = first_level
         self.held = held
+        self.announced = announced
         self.staged = staged
         self._started = Signal()  # in the cycle before
+        self._new_ahead = Signal(LEVELS)  # levels that are walked ahead in a nest that starts
         self.offset_shape = signed(stride_width + 1)
         super().__init__(
             {
@@ -152,9 +157,10 @@ class StepNest(wiring.Component):
         # cycle comes late.
         inner, outer = _Move("inner"), _Move("outer")
         inside, walks = Signal(), Signal()
+        self._derive(m, (self._new_ahead, levels_from(self.nest.step_level)))
         m.d.sync += self._started.eq(self.start)
         with m.If(self.start):
-            m.d.sync += ahead.eq(levels_from(self.nest.step_level))
+            m.d.sync += ahead.eq(self._new_ahead)
         with m.If(self.next_step):
             m.d.sync += present.eq(last)
         going = ahead & ~last
@@ -183,22 +189,31 @@ class StepNest(wiring.Component):
             m.d.sync += kept.eq(value)
         return kept
 
+    def _derive(self, m: Module, *pairs: tuple[Signal, Value]) -> None:
+        """What follows from a nest that starts: registers, if it is announced."""
+        domain = m.d.sync if self.announced else m.d.comb
+        domain += [signal.eq(value) for signal, value in pairs]
+
     def _elaborate_counts(
         self, m: Module, tail: _Tail, begins: Value, moves: Value, walks: Value
     ) -> tuple[Value, Value, Value]:
         """Where each level is. Returns: levels whose first iteration is the last one; registers:
         levels whose next one is; the same for the tail's inner level with the tail's count."""
         nest = self.nest
-        new, hits, hit_tail = Signal(LEVELS), Signal(LEVELS), Signal()
+        new: list[Value] = []
+        hits, hit_tail = Signal(LEVELS), Signal()
         following = [Signal(16, name=f"following{level}") for level in range(LEVELS)]
         for level in range(LEVELS):
             if level < self.first_level:
-                m.d.comb += [new[level].eq(1), hits[level].eq(1)]
+                new.append(Const(1))
+                m.d.comb += hits[level].eq(1)
                 continue
             count = self._kept(m, nest.counts[level], name=f"count{level}")
-            double = Signal(name=f"double{level}")
-            new_double = nest.counts[level] == 2
-            m.d.comb += new[level].eq(nest.counts[level] == 1)
+            double, new_double = Signal(name=f"double{level}"), Signal(name=f"new_double{level}")
+            new_single = Signal(name=f"new_single{level}")
+            number = nest.counts[level]
+            self._derive(m, (new_single, number == 1), (new_double, number == 2))
+            new.append(new_single)
             with m.If(self.start):
                 m.d.sync += [
                     double.eq(new_double),
@@ -219,7 +234,7 @@ class StepNest(wiring.Component):
             m.d.sync += hit_tail.eq(tail.double)
         with m.Elif(walks & Mux(tail.inner, moves[1], moves[0])):
             m.d.sync += hit_tail.eq(Mux(tail.inner, following[1], following[0]) == tail.count)
-        return new, hits, hit_tail
+        return Cat(new), hits, hit_tail
 
     def _elaborate_last(
         self,
@@ -271,7 +286,7 @@ class StepNest(wiring.Component):
                     | (~kind.begins & ~kind.moves & last)
                 ),
             ]
-        new_done = begun | (ahead if self.staged else levels_from(self.nest.step_level))
+        new_done = begun | (ahead if self.staged else self._new_ahead)
         with m.If(begins_nest):
             m.d.sync += [last.eq(begun), done.eq(new_done), self.end.eq(new_done.all())]
         with m.Elif(walks):
@@ -300,14 +315,16 @@ class StepNest(wiring.Component):
         exists = nest.tail_count != 0
         if self.first_level:
             exists &= nest.tail_inner
+        new_inner = nest.tail_inner | self.first_level
         at = [nest.tail_level == level for level in range(LEVELS)]
-        levels = Cat(0, at[1] & ~tail.new_inner, *at[2:])
-        m.d.comb += [
-            tail.new_inner.eq(nest.tail_inner | self.first_level),
-            tail.new_at.eq(Mux(exists, levels, 0)),
-            tail.new_single.eq(nest.tail_count == 1),
-            tail.new_double.eq(nest.tail_count == 2),
-        ]
+        levels = Cat(0, at[1] & ~new_inner, *at[2:])
+        self._derive(
+            m,
+            (tail.new_inner, new_inner),
+            (tail.new_at, Mux(exists, levels, 0)),
+            (tail.new_single, nest.tail_count == 1),
+            (tail.new_double, nest.tail_count == 2),
+        )
         with m.If(self.start):
             m.d.sync += [
                 tail.inner.eq(tail.new_inner),

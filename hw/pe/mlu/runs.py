@@ -118,6 +118,7 @@ class LayoutRuns(wiring.Component):
             unit_bytes=1,
             role=role,
             stride_width=_STRIDE_WIDTH,
+            announced=True,
         )
         m.submodules[name] = generator
         acquire, grant = getattr(self, f"{name}_acquire"), getattr(self, f"{name}_grant")
@@ -173,16 +174,16 @@ class LayoutRuns(wiring.Component):
             "out_count": (command.operation == LayoutOp.TRANSPOSE) & (command.out_count > elements),
             "tail_count": by_element & ~command.tail_inner & (command.tail_count > elements),
         }
-        any_wrong = Signal()
+        found = Signal(len(wrong))
         free = ~walks["source"].busy & ~walks["target"].busy & self.may_start & ~self.stop
         m.d.sync += [
             starts.eq(self.command.valid & free & ~starts),
-            any_wrong.eq(Cat(wrong.values()).any()),
+            found.eq(Cat(wrong.values())),
         ]
-        m.d.comb += self.illegal.eq(self.started & any_wrong)
-        for name in reversed(wrong):  # the first one counts
-            with m.If(wrong[name]):
-                m.d.sync += self.illegal_bit.eq(COMMANDS[Opcode.LAYOUT].field(name).offset)
+        m.d.comb += self.illegal.eq(self.started & found.any())
+        for index, name in reversed(list(enumerate(wrong))):  # the first one counts
+            with m.If(found[index]):
+                m.d.comb += self.illegal_bit.eq(COMMANDS[Opcode.LAYOUT].field(name).offset)
         with m.If(self.started):
             m.d.sync += self.tag.eq(command.tag)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import cocotb
 import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge, with_timeout
 from cocotb.utils import get_sim_time
@@ -34,8 +36,40 @@ BUILDS = {
         "staged": True,
         "held": True,
     },
+    "announced": {
+        "address_width": 14,
+        "unit_bytes": 1,
+        "role": CbRole.CONSUMER,
+        "stride_width": 20,
+        "announced": True,
+    },
 }
 LS_BYTES = 1 << 14
+
+
+class Announced(wiring.Component):
+    """A generator that is shown every nest for a cycle before the nest is valid to it."""
+
+    def __init__(self, generator: AddressGenerator) -> None:
+        self.generator = generator
+        super().__init__(generator.signature)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.generator = inner = self.generator
+        for name in ("acquire", "grant", "addresses"):
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(inner, name))
+        shown = Signal()
+        m.d.sync += shown.eq(self.nest.valid & ~self.nest.ready)
+        m.d.comb += [
+            inner.nest.payload.eq(self.nest.payload),
+            inner.nest.valid.eq(self.nest.valid & shown),
+            self.nest.ready.eq(inner.nest.ready & shown),
+            inner.stop.eq(self.stop),
+            self.busy.eq(inner.busy),
+            self.waiting.eq(inner.waiting),
+        ]
+        return m
 
 
 def random_nest(rng: random.Random, units: int, depth: int) -> Nest:
@@ -379,9 +413,10 @@ async def impossible_extents_stay_impossible(dut: Any) -> None:
 @pytest.mark.parametrize("back_pressure", BACK_PRESSURE)
 @pytest.mark.parametrize("build", BUILDS)
 def test_address_generator(build: str, back_pressure: str) -> None:
-    """All properties, for operands in bytes, words and lines, and for nests that are held."""
+    """All properties, for operands in bytes, words and lines, nests held, and shown beforehand."""
+    generator = AddressGenerator(**BUILDS[build])
     run_bench(
-        AddressGenerator(**BUILDS[build]),
+        Announced(generator) if generator.announced else generator,
         name=f"address_generator_{build}",
         test_module=__name__,
         parameters={"build": build, "back_pressure": back_pressure},
