@@ -13,7 +13,8 @@ from hw.chip.dram_bridge import DramBridge
 from hw.chip.element import elaborate_controlled_element
 from hw.chip.host_port import HostPort
 from hw.chip.memory_control import connect_memories
-from hw.config.tree import ChipConfig, PeConfig
+from hw.config.element import PeConfig
+from hw.config.tree import ChipConfig
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.mem.sram_slice import SramSlice
 from hw.pe.cp.counter_file import event_name

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from hw.config.tree import ChipConfig, ConfigError
+from hw.config.checks import ConfigError
+from hw.config.tree import ChipConfig
 
 __all__ = ["overridden"]
 

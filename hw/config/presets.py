@@ -4,19 +4,9 @@
 import dataclasses
 import difflib
 
-from hw.config.tree import (
-    ChipConfig,
-    ConfigError,
-    CpConfig,
-    DpeConfig,
-    DramConfig,
-    FiConfig,
-    LsConfig,
-    PeConfig,
-    ReConfig,
-    SeConfig,
-    SramConfig,
-)
+from hw.config.checks import ConfigError
+from hw.config.element import CpConfig, DpeConfig, FiConfig, LsConfig, PeConfig, ReConfig, SeConfig
+from hw.config.tree import ChipConfig, DramConfig, SramConfig
 
 __all__ = ["PRESETS", "get_config"]
 

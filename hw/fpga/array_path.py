@@ -7,7 +7,7 @@ from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config.tree import PeConfig
+from hw.config.element import PeConfig
 from hw.iface.pe import row_lead
 from hw.pe.dpe.array import DotProductArray
 from hw.pe.re.accumulator import Accumulator

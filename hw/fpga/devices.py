@@ -4,7 +4,7 @@
 import difflib
 from dataclasses import dataclass
 
-from hw.config.tree import ConfigError
+from hw.config.checks import ConfigError
 
 __all__ = ["CELL_LUTS", "DEFAULT_DEVICE", "DEVICES", "Device", "get_device"]
 

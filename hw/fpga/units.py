@@ -9,7 +9,8 @@ from amaranth.hdl import Module, UnusedElaboratable
 from amaranth.lib import wiring
 
 from hw.chip.top import OneElementChip
-from hw.config.tree import ChipConfig, ConfigError
+from hw.config.checks import ConfigError
+from hw.config.tree import ChipConfig
 from hw.fpga.array_path import ArrayPath
 from hw.fpga.compute_path import ComputePath
 from hw.lib.clock_gate import Gated

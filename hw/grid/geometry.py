@@ -7,7 +7,8 @@ from hw.arch.csr import HOST_PLACE
 from hw.arch.interleave import Interleave
 from hw.arch.traffic import SideShape, side_shapes
 from hw.chip.host_port import HostPort
-from hw.config.tree import ChipConfig, ConfigError
+from hw.config.checks import ConfigError
+from hw.config.tree import ChipConfig
 from hw.iface.cache import CacheControlPort
 from hw.net.flits import LaneShapes
 from hw.net.sides import Side, n_lanes, place_of_slice

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import COUNTERS
-from hw.config.tree import PeConfig
+from hw.config.element import PeConfig
 from hw.pe.cp import ALL_UNITS, SOURCES, CheckLimits, CommandProcessor
 from hw.pe.cp.counter_file import event_name
 from hw.pe.dpe import DotProductEngine

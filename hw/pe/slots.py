@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who reaches local memory, and in what order."""
 
-from hw.config.tree import PeConfig
+from hw.config.element import PeConfig
 from hw.pe.ls import LsSlots, SlotKind
 
 __all__ = ["N_CORES", "element_slots"]

@@ -4,7 +4,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.config.tree import LsConfig
+from hw.config.element import LsConfig
 
 __all__ = ["LocalMemoryModel", "bank_of"]
 

@@ -6,7 +6,7 @@ import struct
 
 from hw.arch.commands import Addend, BMode, Factor, Function, Post, Pre, Reduce, SimdOut
 from hw.arch.formats import Format
-from hw.config.tree import SeConfig
+from hw.config.element import SeConfig
 
 __all__ = ["drain_program", "lane_program"]
 

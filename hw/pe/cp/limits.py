@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from hw.arch.units import Unit
-from hw.config.tree import PeConfig
+from hw.config.element import PeConfig
 
 __all__ = ["ALL_UNITS", "BASE_UNITS", "CheckLimits"]
 

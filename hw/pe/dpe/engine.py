@@ -9,7 +9,7 @@ from amaranth.lib.wiring import Out
 
 from hw.arch.commands import LEVELS, LONG_BITS, Opcode
 from hw.arch.units import State
-from hw.config.tree import DpeConfig
+from hw.config.element import DpeConfig
 from hw.iface.command_view import view
 from hw.iface.pe import (
     BankPort,

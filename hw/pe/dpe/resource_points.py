@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Points for `scripts/resources.py`: the dot-product engine and its parts."""
 
-from hw.config.tree import DpeConfig
+from hw.config.element import DpeConfig
 from hw.pe.dpe.column import FloatColumn, MultiplierColumn
 from hw.pe.dpe.engine import DotProductEngine
 

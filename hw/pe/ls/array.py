@@ -14,7 +14,7 @@ from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hw.config.tree import LsConfig
+from hw.config.element import LsConfig
 from hw.lib.emit_once import EmitOnce, current_emission
 from hw.pe.ls.crossbar import LsCrossbar, array_signature
 

@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config.tree import LsConfig
+from hw.config.element import LsConfig
 from hw.lib.select import one_of
 from hw.lib.sram import DualPortSram, Sram
 

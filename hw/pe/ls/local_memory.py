@@ -9,7 +9,7 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config.tree import LsConfig
+from hw.config.element import LsConfig
 from hw.iface.pe import LsReadPort, LsWritePort
 from hw.lib.select import one_of
 from hw.pe.ls.arbiter import BankArbiter

@@ -11,7 +11,7 @@ from hw.arch.commands import COMMANDS, Opcode, Source
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import State
-from hw.config.tree import ReConfig
+from hw.config.element import ReConfig
 from hw.iface.command_view import view
 from hw.iface.pe import (
     BankPort,

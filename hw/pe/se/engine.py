@@ -7,7 +7,7 @@ from amaranth.hdl import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config.tree import SeConfig
+from hw.config.element import SeConfig
 from hw.iface.pe import CbPort, UnitControl
 from hw.lib.clock_gate import Gated
 from hw.pe.se.core import Core

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data
 
-from hw.config.tree import SeConfig
+from hw.config.element import SeConfig
 from hw.iface.pe import LsReadPort, LsWritePort
 from hw.lib.word_writer import place_layout
 

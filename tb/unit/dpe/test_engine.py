@@ -13,7 +13,8 @@ from hw.arch.commands import NEVER, Opcode, decode, encode
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import State
-from hw.config.tree import ConfigError, DpeConfig
+from hw.config.checks import ConfigError
+from hw.config.element import DpeConfig
 from hw.iface.pe import (
     BankState,
     CbAcquire,

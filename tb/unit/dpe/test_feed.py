@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
 from hw.arch.formats import Format
-from hw.config.tree import DpeConfig
+from hw.config.element import DpeConfig
 from hw.pe.dpe import DotProductEngine
 from hw.pe.dpe.feed import OperandFeed
 from tb.common.runner import run_bench

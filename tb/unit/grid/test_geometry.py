@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hw.config import PRESETS
-from hw.config.tree import ConfigError
+from hw.config.checks import ConfigError
 from hw.grid.chip import GridChip
 from hw.grid.geometry import GridGeometry
 from hw.grid.jobs import GridJobs

@@ -13,8 +13,9 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from hw.config.checks import ConfigError
+from hw.config.element import LsConfig
 from hw.config.presets import get_config
-from hw.config.tree import ConfigError, LsConfig
 from hw.iface.pe import LsReadPort, LsWritePort
 from hw.pe.ls import LocalMemory, LsSlots, SlotKind
 from hw.pe.ls.arbiter import BankArbiter

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hw.arch.commands import Opcode, encode
 from hw.arch.formats import Format
-from hw.config.tree import ReConfig
+from hw.config.element import ReConfig
 from hw.iface.pe import (
     BankState,
     Completion,

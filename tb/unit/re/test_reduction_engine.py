@@ -11,7 +11,8 @@ from hw.arch.commands import COMMANDS, Destination, Opcode, Source
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import State
-from hw.config.tree import ConfigError, ReConfig
+from hw.config.checks import ConfigError
+from hw.config.element import ReConfig
 from hw.iface.pe import BankState, CbAcquire
 from hw.pe.re import ReductionEngine
 from hw.pe.re.combiner import RowCombiner

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hw.arch.commands import Opcode, encode
-from hw.config.tree import SeConfig
+from hw.config.element import SeConfig
 from hw.iface.pe import Completion, TrapReport, UnitStatus
 from hw.pe.se import SimdEngine
 from tb.common.cb_table import CbPortModel, CbState

@@ -12,7 +12,8 @@ from hw.arch.commands import COMMANDS, BMode, Factor, Function, Opcode, Post, Pr
 from hw.arch.formats import Format
 from hw.arch.traps import Trap
 from hw.arch.units import State
-from hw.config.tree import ConfigError, SeConfig
+from hw.config.checks import ConfigError
+from hw.config.element import SeConfig
 from hw.pe.se import SimdEngine
 from sim.golden.simd import Program
 from tb.common.runner import run_bench
