@@ -108,22 +108,7 @@ class Control(wiring.Component):
                 m.d.sync += n_read.eq(0)
                 self._elaborate_store(m, rules, stores, filled)
             with m.State("START"):
-                m.d.comb += [
-                    self.running.eq(1),
-                    self.illegal.eq(decoder.illegal),
-                    self.bit.eq(decoder.bit),
-                ]
-                goes = Signal()
-                m.d.comb += goes.eq(~decoder.illegal & ~self.stop & self.ready)
-                m.d.sync += [
-                    self.start.eq(goes),
-                    self.reads_a.eq(goes & ~decoder.settings.from_re),
-                    self.reads_b.eq(goes & (decoder.settings.b_mode != BMode.NONE)),
-                ]
-                with m.If(decoder.illegal | self.stop):
-                    m.next = "IDLE"
-                with m.Elif(self.ready):
-                    m.next = "BEGIN"
+                self._elaborate_begin(m)
             with m.State("BEGIN"):
                 # `start` is a register, as it goes to all counters of everybody.
                 m.d.comb += self.running.eq(1)
@@ -139,6 +124,25 @@ class Control(wiring.Component):
                     m.d.comb += self.completion.valid.eq(1)
                     m.next = "IDLE"
         return m
+
+    def _elaborate_begin(self, m: Module) -> None:
+        """Start the command whose program is there, unless that is illegal."""
+        decoder, goes = self.decoder, Signal()
+        m.d.comb += [
+            self.running.eq(1),
+            self.illegal.eq(decoder.illegal),
+            self.bit.eq(decoder.bit),
+            goes.eq(~decoder.illegal & ~self.stop & self.ready),
+        ]
+        m.d.sync += [
+            self.start.eq(goes),
+            self.reads_a.eq(goes & ~decoder.settings.from_re),
+            self.reads_b.eq(goes & (decoder.settings.b_mode != BMode.NONE)),
+        ]
+        with m.If(decoder.illegal | self.stop):
+            m.next = "IDLE"
+        with m.Elif(self.ready):
+            m.next = "BEGIN"
 
     def _elaborate_program(self, m: Module, filled: Signal) -> None:
         """Whether a command's slot was filled, and what its completion says."""
