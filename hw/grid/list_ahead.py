@@ -42,12 +42,14 @@ class ListAhead(wiring.Component):
            memory.
         4. It is not reset with the element: between two jobs it keeps what it has.
 
-        Memory must not change a list from the cycle in which its job comes to wait.
+        Nobody may write a list from the cycle in which its job comes to wait. `lists.response` is
+        never refused, since the engine has reserved a place: were one refused, memory's next answer
+        would have to wait for a line of a slot.
 
     Timing: a read of a line that is here is answered 1 cycle after it was taken, one per cycle; of
     a line on its way in the cycle in which that comes. A line is asked for 2 cycles after its job
-    came to wait at the earliest, then one per cycle. `memory` takes every answer to what it
-    asked ahead at once. Combinational paths from either side's requests and answers to the other.
+    came to wait at the earliest, then one per cycle. Every answer is taken at once. Combinational
+    paths from either side's requests to the other's, and from answers to the engine's.
 
     Parameters
     ----------
@@ -173,35 +175,32 @@ class ListAhead(wiring.Component):
         m.submodules.lines = lines = memory.Memory(shape=line_bits + 2, depth=self.n_lines, init=[])
         write, read = lines.write_port(), lines.read_port(domain="comb")
         ahead, slot = told.payload.tag[-1], told.payload.tag[: self.tag_width]
-        waited = Signal()  # a line of a slot was offered, and stays
         through, passes, here = Signal(), Signal(), Signal()
         m.d.comb += [
+            told.ready.eq(1),
             write.en.eq(told.valid & ahead),
             write.addr.eq(slot),
             write.data.eq(Cat(told.payload.data, told.payload.error, told.payload.poison)),
             read.addr.eq(self._served),
-            through.eq(told.valid & ~ahead & ~waited),
+            through.eq(told.valid & ~ahead),
             here.eq((self._wanted & self._arrived).bit_select(self._served, 1)),
             # A line that the engine waits for does not stop here.
             passes.eq(
                 told.valid & ahead & (slot == self._served) & self._wanted.bit_select(slot, 1)
             ),
             engine.valid.eq(through | here | passes),
-            told.ready.eq(ahead | (engine.ready & ~waited)),
-            self._serves.eq((here | passes) & ~through & engine.ready),
+            # One that is here waits while an answer goes through.
+            self._serves.eq((here | passes) & ~through),
             engine.payload.tag.eq(Mux(through, slot, self._served)),
         ]
-        kept = read.data
+        fields = [getattr(engine.payload, name) for name in ("data", "error", "poison")]
         with m.If(through | passes):
             m.d.comb += [
-                getattr(engine.payload, name).eq(getattr(told.payload, name))
-                for name in ("data", "error", "poison")
+                field.eq(getattr(told.payload, name))
+                for name, field in zip(("data", "error", "poison"), fields, strict=True)
             ]
         with m.Else():
-            m.d.comb += Cat(engine.payload.data, engine.payload.error, engine.payload.poison).eq(
-                kept
-            )
-        m.d.sync += waited.eq((here | passes) & ~through & ~engine.ready)
+            m.d.comb += Cat(fields).eq(read.data)
         with m.If(self._serves):
             m.d.sync += self._served.eq(self._served + 1)
         with m.If(self.events.begins):

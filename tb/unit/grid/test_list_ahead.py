@@ -53,11 +53,11 @@ class Device:
     def __init__(self, dut: Any, *, pauses: str = "none", shuffle: bool = True) -> None:
         self.dut, self.bench, self.rng = dut, Bench(dut), python_rng("list ahead")
         self.link_bytes = bench_parameters()["link_bytes"]
-        source, sink = BACK_PRESSURE[pauses]
+        source, sink = BACK_PRESSURE[pauses]  # of who asks, and of the memory
         port = MemoryReadPort(link_bytes=self.link_bytes, tag_width=TAG_WIDTH)
         request, answer = payload_shapes(port)
-        self.requests = self.bench.source("lists__request", request)
-        self.answers = self.bench.sink("lists__response", answer, sink())
+        self.requests = self.bench.source("lists__request", request, source())
+        self.answers = self.bench.sink("lists__response", answer)  # never refused
         self.memory = MemoryModel(
             self.bench,
             "memory",
@@ -67,7 +67,7 @@ class Device:
             latency=LATENCY,
             shuffle=shuffle,
             read="memory",
-            pauses=source(),
+            pauses=sink(),
         )
         sink_of_memory, source_of_memory = self.memory._streams["read"]
         self.to_memory, self.from_memory = sink_of_memory, source_of_memory
@@ -99,8 +99,7 @@ class Device:
         ahead, source = self.ahead, self.from_memory
         if int(self.dut["rst"].value):
             return
-        if source.valid and source.payload >> (8 * self.link_bytes) & N_LINES:
-            assert source.ready, f"an answer was refused, in cycle {cycle}"
+        assert source.ready, f"an answer was refused, in cycle {cycle}"
         for item in source.items[self._seen_come :]:
             if item["tag"] & N_LINES:
                 ahead.on_way.remove(item["tag"])
