@@ -17,6 +17,7 @@ from hw.chip.registers import RegisterFile
 from hw.grid.control_flits import ended_layout
 from hw.grid.first_waiting import FirstWaiting
 from hw.grid.job_settings import settings_init, settings_layout
+from hw.grid.list_ahead import QueueEvents
 from hw.grid.signal_flits import RUN_BITS
 from hw.grid.signal_node import RunPhase
 from hw.grid.traffic import TrafficCounters
@@ -74,6 +75,7 @@ class GridElementControl(ElementControl):
     groups : Out(32).array(N_GROUPS), the job's MULTICAST registers.
     has_failed : Out(1), its last job failed, or is about to; until the next one starts.
     phase : Out(RunPhase), the job for which the element takes signals.
+    queue_events : Out(QueueEvents), jobs that come to wait, begin and leave; for `ListAhead`.
     signal : Out(stream.Signature(5)), counters that the host signals.
     Others: see `ElementControl`.
     """
@@ -93,6 +95,7 @@ class GridElementControl(ElementControl):
                 "groups": Out(32).array(N_GROUPS),
                 "has_failed": Out(1),
                 "phase": Out(RunPhase),
+                "queue_events": Out(QueueEvents),
                 "signal": Out(stream.Signature(5)),
             },
         )
@@ -188,6 +191,15 @@ class GridElementControl(ElementControl):
             m.d.sync += self.phase.works.eq(1)
         with m.Elif(leaves):
             m.d.sync += self.phase.works.eq(0)
+        m.d.comb += [
+            # Who comes while the first one leaves, or is taken along, starts at once or not at all.
+            self.queue_events.waits.eq(added & waiting.o.valid & ~leaves & ~flushing),
+            self.queue_events.list.address.eq(waiting.i.payload.address),
+            self.queue_events.list.quads.eq(waiting.i.payload.quads),
+            self.queue_events.begins.eq(jobs.job.valid & jobs.job.ready),
+            self.queue_events.leaves.eq(leaves),
+            self.queue_events.fails.eq(report.failed),
+        ]
         self._elaborate_settings(m, jobs, waiting)
 
     def _elaborate_settings(self, m: Module, jobs: JobMachine, waiting: StreamFifo) -> None:

@@ -9,6 +9,7 @@ from hw.arch.traffic import SideShape, side_shapes
 from hw.chip.host_port import HostPort
 from hw.config.checks import ConfigError
 from hw.config.tree import ChipConfig
+from hw.grid.list_ahead import ListAhead
 from hw.iface.cache import CacheControlPort
 from hw.net.flits import LaneShapes
 from hw.net.sides import Side, n_lanes, place_of_slice
@@ -76,7 +77,7 @@ class GridGeometry:
             self.n_corners = self.sram.n_slices // len(Side)
         self.shared_reads = config.pe.fi.shared_reads
         widths = ProcessingElement.tag_widths(config.pe, shared_reads=self.shared_reads)
-        self.read_masters = (widths["memory_read"], widths["list_read"])
+        self.read_masters = (widths["memory_read"], ListAhead.tag_bits(widths["list_read"]))
         self.write_masters = (widths["memory_write"],)
         host = HostPort.tag_widths(HOST_READ_SLOTS)
         dma_tags = (DMA_SLOTS - 1).bit_length()

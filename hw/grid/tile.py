@@ -16,6 +16,7 @@ from hw.grid.element_control import GridElementControl
 from hw.grid.geometry import GridGeometry
 from hw.grid.link_guard import LINKS, LinkGuard
 from hw.grid.link_pass import LinkPass
+from hw.grid.list_ahead import ListAhead
 from hw.grid.signal_flits import received_layout, sent_layout
 from hw.grid.signal_guard import SignalGuard
 from hw.grid.signal_node import SignalNode
@@ -116,7 +117,7 @@ class Tile(wiring.Component):
         self._elaborate_links(m, control)
         self._elaborate_control(m, control)
         self._elaborate_signals(m, control)
-        reads, taps = self._elaborate_memory(m)
+        reads, taps = self._elaborate_memory(m, control)
         self._elaborate_signs(m, control, reads)
         self._elaborate_traffic(m, control, taps)
         return m
@@ -265,7 +266,9 @@ class Tile(wiring.Component):
                 self.signs_o[number].eq(hop.o),
             ]
 
-    def _elaborate_memory(self, m: Module) -> tuple[Tap, dict[str, Any]]:
+    def _elaborate_memory(
+        self, m: Module, control: GridElementControl
+    ) -> tuple[Tap, dict[str, Any]]:
         """The element's memory ports, and the stages of the lanes; the tap of reads, and all taps'
         streams by lane."""
         geometry, pe = self.geometry, self._pe
@@ -276,7 +279,11 @@ class Tile(wiring.Component):
             geometry=geometry, port=MemoryWritePort, tag_widths=geometry.write_masters
         )
         wiring.connect(m, pe.memory_read, reads.master0)
-        wiring.connect(m, pe.list_read, reads.master1)
+        # Not reset with the element: what it reads is for the job after the reset.
+        m.submodules.list_ahead = ahead = ListAhead(link_bytes=geometry.link_bytes)
+        m.d.comb += ahead.events.eq(control.queue_events)
+        wiring.connect(m, pe.list_read, ahead.lists)
+        wiring.connect(m, ahead.memory, reads.master1)
         wiring.connect(m, pe.memory_write, writes.master0)
         for tap in (reads, writes):
             m.d.comb += [tap.row.eq(1 << self.column), tap.column.eq(1 << self.row)]

@@ -141,7 +141,11 @@ class Grid(RegisterPage):
         return columns * room, room, room // QUAD_BYTES
 
     def start(self, base: int, lists: Mapping[Place, bytes], *, job: int = 0) -> None:
-        """Store lists, see `prepare`, and start them all with one write as job number `job`."""
+        """Store lists, see `prepare`, and start them all with one write as job number `job`.
+
+        From then on nobody may write them until the job has ended: the list of a job that waits is
+        read ahead.
+        """
         self.prepare(base, lists, job=job)
         self._start(job)
 

@@ -20,6 +20,7 @@ from hw.arch.traps import Trap
 from hw.arch.units import State, Unit
 from hw.grid.control_flits import ended_layout
 from hw.grid.element_control import JOBS_QUEUED, GridElementControl
+from hw.grid.list_ahead import QueueEvents
 from hw.iface.control import ControlWrite
 from hw.iface.limits import FabricLimits
 from hw.iface.trace import UnitTrace
@@ -241,6 +242,60 @@ async def signals_are_taken_for_the_job_that_runs(dut: Any) -> None:
         runs = [first + job for job in range(len(outcomes))]
         expected = [(0, 0), *((run, state) for run in runs for state in (1, 2)), (0, 0)]
         assert [item for item in seen if item[1] or item in (seen[0], seen[-1])] == expected
+
+
+class Events:
+    """What the control says of its queue: each event with the list, if it is of one."""
+
+    def __init__(self, device: Device) -> None:
+        self.device, self.seen = device, []
+        device.bench.add(self)
+
+    def sample(self, cycle: int) -> None:
+        """Note the events of a cycle."""
+        found = unpack(QueueEvents, int(self.device.dut["queue_events"].value))
+        assert not (found["waits"] and found["leaves"]) and not (found["begins"] & found["leaves"])
+        if found["waits"]:
+            self.seen.append(("waits", found["list"]["address"], found["list"]["quads"]))
+        if found["begins"]:
+            self.seen.append(("begins",))
+        if found["leaves"]:
+            self.seen.append(("fails",) if found["fails"] else ("leaves",))
+
+    def drive(self) -> None:
+        """Looks only."""
+
+    def reset(self) -> None:
+        """Nothing is left of it."""
+        self.seen.clear()
+
+
+@cocotb.test()
+async def who_waits_is_told_of_with_its_list(dut: Any) -> None:
+    """And who begins and leaves; would break if a list were read ahead that is not the next one, or
+    kept after its job is gone. A job that comes to an empty queue does not wait."""
+    device = Device(dut, bench_parameters()["back_pressure"])
+    events = Events(device)
+    await device.bench.start()
+    for outcomes in ([None, None], [None, Trap.ABORTED], [CAUSES[0]]):
+        events.seen.clear()
+        lists = [(device.rng.getrandbits(32), device.rng.getrandbits(32)) for _ in range(2)]
+        for job, (address, quads) in enumerate(lists):
+            await device.write("JOB_LIST_LO", address)
+            await device.write("JOB_LIST_QUADS", quads)
+            await device.start(job)
+        device.element.outcomes = list(outcomes)
+        await device.reports(2)
+        await device.bench.wait(12)
+        device.element.outcomes.clear()
+        expected = [("fails" if outcome else "leaves",) for outcome in outcomes]
+        expected = [item for end in expected for item in (("begins",), end)]
+        if len(outcomes) == 1:
+            expected.append(("fails",))  # taken along
+        told = [item for item in events.seen if item[0] == "waits"]
+        assert told == [("waits", *lists[1])]
+        assert [item for item in events.seen if item[0] != "waits"] == expected
+        assert events.seen.index(told[0]) <= 1, "it came while the first one was there"
 
 
 def applied(dut: Any) -> dict[str, int]:
