@@ -130,8 +130,8 @@ async def what_is_not_there_is_refused(dut: Any) -> None:
 
 @cocotb.test()
 async def an_access_takes_what_the_formula_says(dut: Any) -> None:
-    """Reads, writes of lines, of single words and of none, which local memory need not grant; between
-    any two, and from the host."""
+    """Reads, writes of lines, of single words and of none, which local memory need not grant;
+    between any two, and from the host."""
     device = Device(dut)
     await device.bench.start()
     for asker in ASKERS:
