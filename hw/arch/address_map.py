@@ -10,9 +10,11 @@ __all__ = [
     "DRAM",
     "PE_WINDOWS",
     "PE_WINDOW_BYTES",
+    "PE_WINDOW_COLUMNS",
     "REGIONS",
     "SRAM",
     "Region",
+    "window_base",
 ]
 
 ADDRESS_BITS = 40
@@ -39,5 +41,13 @@ CONTROL = Region("control", 0x30_0000_0000, 1 << 36, "control registers, 32 bits
 PE_WINDOW_BYTES = 1 << 24
 """Window of one element in `PE_WINDOWS`: local memory at its start, nothing behind it."""
 
+PE_WINDOW_COLUMNS = 16
+"""Windows of a row: a chip has at most so many rows and columns."""
+
 REGIONS = (SRAM, DRAM, PE_WINDOWS, CONTROL)
 """Every region; bits 37:36 of an address select one, bits 39:38 must be zero."""
+
+
+def window_base(row: int, column: int) -> int:
+    """Address of the first byte of an element's local memory."""
+    return PE_WINDOWS.base + (row * PE_WINDOW_COLUMNS + column) * PE_WINDOW_BYTES

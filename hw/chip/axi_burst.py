@@ -7,8 +7,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.address_map import ADDRESS_BITS, CONTROL, DRAM, PE_WINDOWS, SRAM
-from hw.chip.crossbar import exists
+from hw.arch.address_map import ADDRESS_BITS, CONTROL, DRAM, SRAM
+from hw.chip.crossbar import exists, in_window
 from hw.iface.axi import AxiBurst
 
 __all__ = ["BurstWalker", "Target", "beat_layout", "burst_layout"]
@@ -57,6 +57,7 @@ class BurstWalker(wiring.Component):
     data_bytes : bytes of the widest beat.
     sram_bytes, dram_bytes, local_bytes : how much of each memory exists.
     control_bytes : how much of the control region exists, a power of two.
+    rows, columns : elements that have a local memory.
 
     Members
     -------
@@ -75,6 +76,8 @@ class BurstWalker(wiring.Component):
         dram_bytes: int,
         local_bytes: int,
         control_bytes: int,
+        rows: int = 1,
+        columns: int = 1,
     ) -> None:
         amounts = {"sram": sram_bytes, "dram": dram_bytes, "local": local_bytes}
         for name, amount in (amounts | {"control": control_bytes}).items():
@@ -82,7 +85,8 @@ class BurstWalker(wiring.Component):
                 raise ValueError(f"{name}_bytes is {amount}; it must be a multiple of 4096.")
         self.id_width, self.control_bytes = id_width, control_bytes
         self.size = data_bytes.bit_length() - 1
-        self.sizes = ((SRAM, sram_bytes), (DRAM, dram_bytes), (PE_WINDOWS, local_bytes))
+        self.sizes = ((SRAM, sram_bytes), (DRAM, dram_bytes))
+        self.windows = {"rows": rows, "columns": columns, "size_bytes": local_bytes}
         super().__init__(
             {
                 "burst": In(stream.Signature(burst_layout(id_width))),
@@ -119,7 +123,8 @@ class BurstWalker(wiring.Component):
 
     def _target(self, burst: Any) -> Value:
         """Where the beats of a burst go."""
-        memory = Cat(exists(burst.addr, *size) for size in self.sizes).any()
+        shared = [exists(burst.addr, *size) for size in self.sizes]
+        memory = Cat(*shared, in_window(burst.addr, **self.windows)).any()
         control = exists(burst.addr, CONTROL, self.control_bytes)
         steps = (burst.burst == AxiBurst.INCR.value) | (burst.len == 0)
         known = steps & (burst.size <= self.size)

@@ -9,20 +9,52 @@ from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.address_map import ADDRESS_BITS, DRAM, PE_WINDOWS, SRAM, Region
+from hw.arch.address_map import (
+    ADDRESS_BITS,
+    DRAM,
+    PE_WINDOW_BYTES,
+    PE_WINDOW_COLUMNS,
+    PE_WINDOWS,
+    SRAM,
+    Region,
+)
 from hw.arch.interleave import Interleave
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobinArbiter
 from hw.lib.elastic import PingPongBuffer, PipeStage, SkidBuffer
 from hw.net.fold import line_number
 
-__all__ = ["Crossbar", "Target", "element_targets", "exists"]
+__all__ = ["Crossbar", "Target", "element_targets", "exists", "in_window", "window_place"]
+
+_WINDOW_LOG2 = PE_WINDOW_BYTES.bit_length() - 1
+_COLUMN_BITS = PE_WINDOW_COLUMNS.bit_length() - 1
 
 
 def exists(address: Value, region: Region, size_bytes: int) -> Value:
     """Whether a byte address lies in the first `size_bytes` (a power of two) of a region."""
     low = size_bytes.bit_length() - 1
     return address[low:ADDRESS_BITS] == region.base >> low
+
+
+def window_place(address: Value) -> tuple[Value, Value]:
+    """Row and column of the element whose window a byte address lies in, see `window_base`."""
+    return tuple(
+        address[low : low + _COLUMN_BITS] for low in (_WINDOW_LOG2 + _COLUMN_BITS, _WINDOW_LOG2)
+    )
+
+
+def in_window(address: Value, *, rows: int, columns: int, size_bytes: int) -> Value:
+    """Whether a byte address lies in the local memory, `size_bytes` (a power of two) each, of one
+    of these elements."""
+    row, column = window_place(address)
+    inside = address[size_bytes.bit_length() - 1 : _WINDOW_LOG2]
+    above = _WINDOW_LOG2 + 2 * _COLUMN_BITS
+    return (
+        (address[above:ADDRESS_BITS] == PE_WINDOWS.base >> above)
+        & (row < rows)
+        & (column < columns)
+        & ~inside.any()
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

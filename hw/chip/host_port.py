@@ -38,6 +38,7 @@ class HostPort(wiring.Component):
     id_width : bits of an AXI ID.
     read_slots : beats under way, a power of two.
     sram_bytes, dram_bytes, local_bytes : how much of each memory exists.
+    rows, columns : elements that have a local memory.
     control_bits : bits of an offset into the control region, by how much of it exists.
 
     Members
@@ -53,6 +54,8 @@ class HostPort(wiring.Component):
         sram_bytes: int,
         dram_bytes: int,
         local_bytes: int,
+        rows: int = 1,
+        columns: int = 1,
         control_bits: int = PAGE_BITS,
         read_slots: int = 16,
     ) -> None:
@@ -64,6 +67,8 @@ class HostPort(wiring.Component):
                 dram_bytes=dram_bytes,
                 local_bytes=local_bytes,
                 control_bytes=1 << control_bits,
+                rows=rows,
+                columns=columns,
             )
             for _ in range(2)
         ]

@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from hw.arch.address_map import ADDRESS_BITS
+from hw.arch.csr import HOST_PLACE
 from hw.chip.dma_engine import DmaEngine
 from hw.chip.dram_bridge import DramBridge
 from hw.chip.host_port import HostPort
@@ -19,6 +20,8 @@ from hw.grid.cache_control import connect_caches
 from hw.grid.control import GRID_CONTROL_BITS, GridControl
 from hw.grid.geometry import DMA_SLOTS, HOST_ID_WIDTH, HOST_READ_SLOTS, GridGeometry
 from hw.grid.link_guard import LINKS
+from hw.grid.remote_asker import RemoteAsker
+from hw.grid.remote_switch import RemoteSwitch
 from hw.grid.side import GridSide
 from hw.grid.signal_switch import SignalSwitch
 from hw.grid.spare_row import RowMap, used_rows
@@ -71,6 +74,8 @@ class GridChip(wiring.Component):
             sram_bytes=config.sram.size_bytes,
             dram_bytes=config.dram.size_bytes,
             local_bytes=config.pe.ls.size_bytes,
+            rows=geometry.used_rows,
+            columns=geometry.columns,
             control_bits=GRID_CONTROL_BITS,
             read_slots=HOST_READ_SLOTS,
         )
@@ -145,7 +150,7 @@ class GridChip(wiring.Component):
         wiring.connect(m, wiring.flipped(self.host), self._host.axi)
         wiring.connect(m, self._host.control, self._control.port)
         m.d.comb += self.irq.eq(self._control.irq)
-        self._elaborate_host(m)
+        asker = self._elaborate_host(m)
         connect_memories(m, self._control, list(self._sides.values()))
         if self.geometry.cache_control is not None:
             caches = [side.cache for side in self._sides.values()]
@@ -155,17 +160,22 @@ class GridChip(wiring.Component):
         self._elaborate_corners(m)
         self._elaborate_control_lanes(m, tiles)
         self._elaborate_signals(m, tiles)
+        self._elaborate_remote(m, tiles, asker)
         self._elaborate_links(m, tiles)
         return m
 
-    def _elaborate_host(self, m: Module) -> None:
-        """The host's lanes, which its DMA engine uses too, and that one's way to its memory."""
+    def _elaborate_host(self, m: Module) -> RemoteAsker:
+        """The host's lanes, which its DMA engine uses too, and that one's way to its memory; who
+        asks for local memories for both."""
         m.submodules.dma, m.submodules.dma_bridge = self._dma, self._dma_bridge
         for name in ("read", "write"):
             wiring.connect(m, getattr(self._dma, f"host_{name}"), getattr(self._dma_bridge, name))
         wiring.connect(m, self._dma_bridge.axi, wiring.flipped(self.host_memory))
         wiring.connect(m, self._control.dma, self._dma.control)
         geometry, dma = self.geometry, self._dma
+        asker = RemoteAsker(shapes=geometry.remote, lanes=geometry.shapes)
+        m.submodules.host_asker = asker
+        m.d.comb += [asker.place.row.eq(HOST_PLACE[0]), asker.place.column.eq(HOST_PLACE[1])]
         for name, answer, kind, widths in (
             ("read", "line", MemoryReadPort, geometry.host_reads),
             ("write", "ack", MemoryWritePort, geometry.host_writes),
@@ -177,6 +187,11 @@ class GridChip(wiring.Component):
             for number, side in enumerate(self._sides.values()):
                 wiring.connect(m, tap.request[number], getattr(side, name)[-1])
                 wiring.connect(m, getattr(side, answer)[-1], tap.answer[number])
+            wiring.connect(m, tap.window_request, getattr(asker, name))
+            wiring.connect(m, getattr(asker, answer), tap.window_answer)
+            if geometry.has_spare_row:  # nobody knows before the first job which row is bad
+                m.d.comb += tap.has_windows.eq(self._control.has_started)
+        return asker
 
     def _elaborate_tiles(self, m: Module) -> dict[tuple[int, int], Any]:
         """All tiles, by row and column."""
@@ -283,12 +298,38 @@ class GridChip(wiring.Component):
             has_spare_row=geometry.has_spare_row,
         )
         wiring.connect(m, switch.host, self._control.messages)
-        if geometry.has_spare_row:
+        self._connect_rows(m, tiles, switch, up="sent", down="received")
+
+    def _elaborate_remote(
+        self, m: Module, tiles: dict[tuple[int, int], Any], asker: RemoteAsker
+    ) -> None:
+        """Lanes of accesses to local memories, and of their answers, like those of signals."""
+        geometry = self.geometry
+        for up, down, flit, host_asks in (
+            ("ask", "visit", geometry.remote.request, True),
+            ("reply", "told", geometry.remote.answer, False),
+        ):
+            switch = RemoteSwitch(
+                flit=flit,
+                rows=geometry.used_rows,
+                n_positions=geometry.n_positions,
+                host_asks=host_asks,
+                has_spare_row=geometry.has_spare_row,
+            )
+            m.submodules[f"{up}_switch"] = switch
+            wiring.connect(m, getattr(asker, "ask" if host_asks else "told"), switch.host)
+            self._connect_rows(m, tiles, switch, up=up, down=down)
+
+    def _connect_rows(
+        self, m: Module, tiles: dict[tuple[int, int], Any], switch: Any, *, up: str, down: str
+    ) -> None:
+        """The lanes of each row to a switch at W and back, through the tiles' ports."""
+        if self.geometry.has_spare_row:
             m.d.comb += switch.left_out.eq(self._control.left_out)
-        for row in range(geometry.rows):
-            passed = [tiles[row, column] for column in range(geometry.columns)]
+        for row in range(self.geometry.rows):
+            passed = [tiles[row, column] for column in range(self.geometry.columns)]
             ends = (switch.down[row], switch.up[row])
-            for end, lane, way in zip(ends, ("received", "sent"), (_chain, _merge), strict=True):
+            for end, lane, way in zip(ends, (down, up), (_chain, _merge), strict=True):
                 ins, outs = ([getattr(tile, f"{lane}_{at}") for tile in passed] for at in "io")
                 way(m, end, ins, outs)
 

@@ -10,12 +10,13 @@ from hw.chip.host_port import HostPort
 from hw.config.checks import ConfigError
 from hw.config.tree import ChipConfig
 from hw.grid.list_ahead import ListAhead
+from hw.grid.remote_flits import RemoteShapes
 from hw.iface.cache import CacheControlPort
 from hw.net.flits import LaneShapes
 from hw.net.sides import Side, n_lanes, place_of_slice
 from hw.pe.pe import ProcessingElement
 
-__all__ = ["DMA_SLOTS", "HOST_ID_WIDTH", "HOST_READ_SLOTS", "GridGeometry"]
+__all__ = ["DMA_SLOTS", "HOST_ID_WIDTH", "HOST_READ_SLOTS", "REMOTE_SLOTS", "GridGeometry"]
 
 HOST_ID_WIDTH = 4
 """Bits of an ID at the host port."""
@@ -23,6 +24,8 @@ HOST_READ_SLOTS = 32
 """Beats that the host may have under way."""
 DMA_SLOTS = 32
 """Lines that its DMA engine may have under way."""
+REMOTE_SLOTS = 8
+"""Reads, and writes, of local memories that an element, or the host, may have under way."""
 
 
 class GridGeometry:
@@ -87,6 +90,9 @@ class GridGeometry:
             n_positions=self.n_positions,
             read_tag_width=max(max(self.read_masters), *self.host_reads) + 1,
             write_tag_width=max(*self.write_masters, max(self.host_writes) + 1),
+        )
+        self.remote = RemoteShapes(
+            link_bytes=self.link_bytes, ls_bytes=config.pe.ls.size_bytes, slots=REMOTE_SLOTS
         )
         beyond = {"lane": range(self.n_positions)}  # that of the side whose element has asked
         self.corner_read = data.StructLayout({"flit": self.shapes.read, **beyond})

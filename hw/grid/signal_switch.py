@@ -3,13 +3,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value, ValueLike
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.csr import HOST_PLACE
 from hw.grid.signal_flits import message_layout, received_layout, sent_layout
-from hw.grid.spare_row import ROW_BITS, spread_rows
+from hw.grid.spare_row import ROW_BITS, lane_of_row, row_of_lane
 from hw.net.crosspoint import CrosspointSwitch
 
 __all__ = ["SignalSwitch"]
@@ -57,6 +57,7 @@ class SignalSwitch(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        left_out = self.left_out if self.has_spare_row else None
         m.submodules.switch = switch = CrosspointSwitch(
             shape=self._flit,
             n_inputs=self._n_lanes,
@@ -66,14 +67,15 @@ class SignalSwitch(wiring.Component):
             for_host = Cat(up.payload.row, up.payload.column) == Cat(
                 Const(at, 4) for at in HOST_PLACE
             )
+            meant = lane_of_row(up.payload.row, rows=self.rows, left_out=left_out)
             m.d.comb += [
                 i.valid.eq(up.valid),
                 i.payload.counter.eq(up.payload.counter),
                 i.payload.run.eq(up.payload.run),
                 i.payload.mask.eq(1 << up.payload.column),
                 i.payload.origin.eq(up.payload.origin),
-                i.payload.row.eq(self._used_row(lane)),
-                target.eq(Mux(for_host, 1 << self._n_lanes, self._lanes_of(up.payload.row))),
+                i.payload.row.eq(row_of_lane(lane, left_out=left_out)),
+                target.eq(Mux(for_host, 1 << self._n_lanes, meant)),
                 up.ready.eq(i.ready),
             ]
         for o, down in zip(switch.o, self.down, strict=False):
@@ -91,12 +93,3 @@ class SignalSwitch(wiring.Component):
             told.ready.eq(host.ready),
         ]
         return m
-
-    def _lanes_of(self, row: Value) -> Value:
-        """One-hot lane of a used row."""
-        one_hot = (Const(1) << row)[: self.rows]
-        return spread_rows(one_hot, self.left_out) if self.has_spare_row else one_hot
-
-    def _used_row(self, lane: int) -> ValueLike:
-        """The used row whose lane this is."""
-        return lane - (self.left_out < lane) if self.has_spare_row and lane else lane

@@ -8,13 +8,13 @@ of tiles that are left: row r above the one that is left out, row r + 1 from the
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.grid.control_flits import access_layout, check_grid, report_layout
 
-__all__ = ["ROW_BITS", "RowMap", "spread_rows", "used_rows"]
+__all__ = ["ROW_BITS", "RowMap", "lane_of_row", "row_of_lane", "spread_rows", "used_rows"]
 
 ROW_BITS = 4
 """Bits of a row's number."""
@@ -36,6 +36,17 @@ def spread_rows(mask: Value, left_out: Value) -> Value:
         Mux(left_out == row, 0, Mux(left_out > row, bits[row], above[row]))
         for row in range(len(bits))
     )
+
+
+def lane_of_row(row: Value, *, rows: int, left_out: Value | None) -> Value:
+    """One-hot lane, of all rows of tiles, of a used row; without a spare row `left_out` is None."""
+    one_hot = (Const(1) << row)[:rows]
+    return one_hot if left_out is None else spread_rows(one_hot, left_out)
+
+
+def row_of_lane(lane: int, *, left_out: Value | None) -> ValueLike:
+    """The used row whose lane this is."""
+    return lane if left_out is None or not lane else lane - (left_out < lane)
 
 
 class RowMap(wiring.Component):

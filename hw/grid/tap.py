@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import DRAM, SRAM
-from hw.chip.crossbar import exists
+from hw.chip.crossbar import exists, in_window
 from hw.grid.geometry import GridGeometry
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.lib.arbiter import RoundRobinArbiter
@@ -25,16 +25,17 @@ __all__ = ["Tap"]
 class Tap(wiring.Component):
     """Sends accesses of one kind to the side of the memory that they mean, and sorts the answers.
 
-    Operation: masters take turns. The address says which side is meant; one that no memory holds
-    is answered with an error here. Answers of the sides take turns too; each goes to the master
-    that its tag names. A master has reserved room for what it asks, so answers always leave, and
-    nothing here makes a request wait for an answer.
+    Operation: masters take turns. The address says which side is meant, or that it is an element's
+    local memory; one that no memory holds is answered with an error here. Answers take turns too;
+    each goes to the master that its tag names. A master has reserved room for what it asks, so
+    answers always leave, and nothing here makes a request wait for an answer. (Who takes accesses
+    to local memory may: its answers wait for no tap.)
 
     With `shares` the first master may share reads with others of its row or column. Such a read
     goes to a side of lanes that all of them have: of the row W or E, of the column N or S,
     whichever has a corner with the memory's side, if it is not itself that side. The lowest member
     sends it, and each, this one too, a note in the same cycle. Where there is no memory each member
-    is refused by its own tap, without a note.
+    is refused by its own tap, without a note; local memory is not read together.
 
     Timing: a request is at its lane 1 cycle after it was taken, and so is a note, an answer at its
     master in the cycle in which the lane offers it; one of each per cycle. Combinational paths from
@@ -54,6 +55,9 @@ class Tap(wiring.Component):
     request : Out(stream.Signature(request flit)).array(sides).
     noted : Out(sides), note : Out(LaneShapes.note).array(sides), to the sides; with `shares`.
     answer : In(stream.Signature(answer flit)).array(sides).
+    has_windows : In(1), whether elements' local memories are there.
+    window_request : Out(stream.Signature(request flit)), accesses to them.
+    window_answer : In(stream.Signature(answer flit)).
 
     Raises: ValueError when there is no master, when a tag and its master's number do not fit into a
     flit, and for a port of another kind.
@@ -106,6 +110,9 @@ class Tap(wiring.Component):
                 **notes,
                 "request": Out(stream.Signature(self.request_shape)).array(n_sides),
                 "answer": In(stream.Signature(self.answer_shape)).array(n_sides),
+                "has_windows": In(1, init=1),
+                "window_request": Out(stream.Signature(self.request_shape)),
+                "window_answer": In(stream.Signature(self.answer_shape)),
             }
         )
 
@@ -145,29 +152,30 @@ class Tap(wiring.Component):
             name: slice_place(slice_number(asked.address, interleave), interleave)[0]
             for name, interleave in (("sram", self.geometry.sram), ("dram", self.geometry.dram))
         }
-        somewhere, meant = Signal(), Signal(2)
+        somewhere, in_local, meant = Signal(), Signal(), Signal(2)
         target, sends = Signal(2), Signal()  # side, and whether a flit goes there
         m.d.comb += [
             somewhere.eq(held["sram"] | held["dram"]),
             meant.eq(Mux(held["sram"], places["sram"], places["dram"])),
             target.eq(meant),
             sends.eq(1),
-            refusal.valid.eq(request.valid & ~somewhere),
+            in_local.eq(self._is_local(asked)),
+            refusal.valid.eq(request.valid & ~somewhere & ~in_local),
             refusal.payload.tag.eq(asked.tag),
             refusal.payload.answer.eq(Answer.ERROR),
             request.ready.eq(refusal.ready),
         ]
         if self.shares:
             self._elaborate_shared(m, request, meant, target, sends)
+        window = self.window_request
+        m.d.comb += [window.valid.eq(request.valid & in_local), *self._copied(window, asked)]
+        with m.If(in_local):
+            m.d.comb += request.ready.eq(window.ready)
         for side, lane in zip(self.geometry.sides, self.request, strict=True):
             mine = somewhere & (target == side)
             m.d.comb += [
                 lane.valid.eq(request.valid & mine & sends),
-                *(
-                    Value.cast(lane.payload[field]).eq(asked[field])
-                    for field in self.request_shape.members
-                    if field != "mask"
-                ),
+                *self._copied(lane, asked),
                 lane.payload.mask.eq(self._mask(asked, side)),
             ]
             with m.If(mine):
@@ -176,6 +184,22 @@ class Tap(wiring.Component):
                 number = self.geometry.sides.index(side)
                 goes = request.valid & request.ready & asked.multicast
                 m.d.comb += self.noted[number].eq(goes & mine)
+
+    def _is_local(self, asked: data.View) -> Value:
+        """Whether some element's local memory is meant."""
+        geometry = self.geometry
+        there = in_window(
+            asked.address,
+            rows=geometry.used_rows,
+            columns=geometry.columns,
+            size_bytes=geometry.config.pe.ls.size_bytes,
+        )
+        return there & self.has_windows & (~asked.multicast if self.shares else 1)
+
+    def _copied(self, lane: Any, asked: data.View) -> list[Any]:
+        """Statements: a flit has what was asked for, but for its mask."""
+        fields = [field for field in self.request_shape.members if field != "mask"]
+        return [Value.cast(lane.payload[field]).eq(asked[field]) for field in fields]
 
     def _mask(self, asked: data.View, side: Side) -> Value:
         """Whom the answer is for."""
@@ -206,7 +230,7 @@ class Tap(wiring.Component):
 
     def _elaborate_answers(self, m: Module, refusal: Any) -> None:
         """Answers take turns; each finds its master."""
-        sources = [*self.answer, refusal]
+        sources = [*self.answer, self.window_answer, refusal]
         m.submodules.answers = turns = RoundRobinArbiter(
             shape=self.answer_shape, n_inputs=len(sources)
         )

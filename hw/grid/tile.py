@@ -17,6 +17,7 @@ from hw.grid.geometry import GridGeometry
 from hw.grid.link_guard import LINKS, LinkGuard
 from hw.grid.link_pass import LinkPass
 from hw.grid.list_ahead import ListAhead
+from hw.grid.remote_node import REMOTE_LANES, RemoteNode
 from hw.grid.signal_flits import received_layout, sent_layout
 from hw.grid.signal_guard import SignalGuard
 from hw.grid.signal_node import SignalNode
@@ -62,6 +63,7 @@ class Tile(wiring.Component):
         side say there, see `Collector`.
     access_i, access_o, report_i, report_o : the row's control lanes, see `ControlNode`.
     sent_i, sent_o, received_i, received_o : the row's signal lanes, see `SignalNode`.
+    ask_i, ask_o, visit_i, ... : the row's lanes of accesses to local memory, see `RemoteNode`.
     in_north, in_west, out_south, out_east : reduction links, see `ReductionEngine`.
     moved_i, moved_o : In, Out(n_positions), who moves in the row, see `ControlNode`.
     trace : Out(TracePort()), what the element's units and buffers do.
@@ -76,6 +78,7 @@ class Tile(wiring.Component):
             config=config.pe,
             with_links=True,
             with_cores=False,
+            remote_tag_widths=geometry.remote.tag_widths,
             multicast_lanes=config.multicast_lanes,
             n_positions=geometry.n_positions,
         )
@@ -92,6 +95,7 @@ class Tile(wiring.Component):
         for name, layout in (
             ("sent", sent_layout()),
             ("received", received_layout(geometry.n_positions)),
+            *RemoteNode.lane_shapes(geometry.remote, geometry.n_positions).items(),
         ):
             flits = stream.Signature(layout)
             members |= {f"{name}_i": In(flits), f"{name}_o": Out(flits)}
@@ -117,7 +121,8 @@ class Tile(wiring.Component):
         self._elaborate_links(m, control)
         self._elaborate_control(m, control)
         self._elaborate_signals(m, control)
-        reads, taps = self._elaborate_memory(m, control)
+        reads, writes, taps = self._elaborate_memory(m, control)
+        self._elaborate_remote(m, reads, writes)
         self._elaborate_signs(m, control, reads)
         self._elaborate_traffic(m, control, taps)
         return m
@@ -234,6 +239,27 @@ class Tile(wiring.Component):
         with m.If(guard.trap.valid):
             m.d.comb += control.trap.eq(guard.trap)
 
+    def _elaborate_remote(self, m: Module, reads: Tap, writes: Tap) -> None:
+        """Accesses to other elements' local memory, and theirs to this one's."""
+        geometry, pe = self.geometry, self._pe
+        m.submodules.remote = node = RemoteNode(
+            shapes=geometry.remote, lanes=geometry.shapes, n_positions=geometry.n_positions
+        )
+        wiring.connect(m, reads.window_request, node.read)
+        wiring.connect(m, node.line, reads.window_answer)
+        wiring.connect(m, writes.window_request, node.write)
+        wiring.connect(m, node.ack, writes.window_answer)
+        wiring.connect(m, node.local_read, pe.remote_read)
+        wiring.connect(m, node.local_write, pe.remote_write)
+        self._connect_stage(m, node, **{name: name for name in REMOTE_LANES})
+        m.d.comb += [
+            node.here.eq(1 << self.column),
+            node.weight.eq(geometry.columns - 1 - self.column),
+            node.place.row.eq(self._used_row),
+            node.place.column.eq(self.column),
+            node.heard.eq(self._heard(1)),
+        ]
+
     def _elaborate_traffic(self, m: Module, control: GridElementControl, taps: dict) -> None:
         """What the element's counters of lanes and links count."""
         passing = {
@@ -268,9 +294,9 @@ class Tile(wiring.Component):
 
     def _elaborate_memory(
         self, m: Module, control: GridElementControl
-    ) -> tuple[Tap, dict[str, Any]]:
-        """The element's memory ports, and the stages of the lanes; the tap of reads, and all taps'
-        streams by lane."""
+    ) -> tuple[Tap, Tap, dict[str, Any]]:
+        """The element's memory ports, and the stages of the lanes; the taps of reads and writes,
+        and their streams by lane."""
         geometry, pe = self.geometry, self._pe
         m.submodules.reads = reads = Tap(
             geometry=geometry, port=MemoryReadPort, tag_widths=geometry.read_masters, shares=True
@@ -297,7 +323,7 @@ class Tile(wiring.Component):
             for name, direction in LANES.items():
                 add = self._add_up if direction == "up" else self._add_down
                 add(m, name, number, side, ports[name][number])
-        return reads, ports
+        return reads, writes, ports
 
     def _heard(self, said: Any) -> Any:
         """What the element says, unless its row is left out."""

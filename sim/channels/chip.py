@@ -76,13 +76,16 @@ def chip_arrivals(config: ChipConfig) -> dict[str, list[str]]:
 
 
 def _element_waits(config: ChipConfig) -> dict[str, list[str]]:
-    """A row from a neighbour may wait for the row's way on, and for the command that takes it."""
+    """A row from a neighbour may wait for the row's way on, and for the command that takes it; who
+    asks for local memory waits for room for the answer alone."""
     waits: dict[str, list[str]] = {}
     for row, column in itertools.product(range(config.built_rows), range(config.cols)):
         pe = f"tile{row}_{column}.pe"
         asks = [f"{pe}.memory_read.request", f"{pe}.memory_write.request"]
         for link in LINKS:
             waits[f"{pe}.{link}"] = [*(f"{pe}.{out}" for out in LINKS.values()), *asks]
+        for kind in ("read", "write"):
+            waits[f"{pe}.remote_{kind}.request"] = [f"{pe}.remote_{kind}.response"]
     return waits
 
 

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hw.arch.address_map import window_base
 from hw.arch.commands import QUAD_BYTES
 from hw.arch.csr import (
     CACHE_REGISTERS,
@@ -28,6 +29,7 @@ from sw.runtime.limits import EVERYTHING, AddressRange, range_values
 from sw.runtime.link_triage import link_triage
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
+from sw.runtime.places import Place, check_place, selection
 from sw.runtime.port import HostPort
 from sw.runtime.triage import DebugRead, command_text, triage
 
@@ -41,9 +43,6 @@ _ABORT_CYCLES = 20_000
 """An abort ends when all accesses under way have been answered; memory takes no longer."""
 _LOOK_CYCLES = 200
 """Between two looks whether an abort has ended, unless the interrupt is high."""
-
-Place = tuple[int, int]
-"""Row and column of an element."""
 
 
 class Message(NamedTuple):
@@ -128,7 +127,7 @@ class Grid(RegisterPage):
 
     def select_places(self, places: Iterable[Place]) -> None:
         """Let page SELECTED mean these elements, all of some rows and columns."""
-        self.select(*_selection(places))
+        self.select(*selection(places))
 
     def store_lists(self, base: int, lists: Mapping[Place, bytes]) -> tuple[int, int, int]:
         """Write command lists at equal distances; the distances of rows and columns, the quads."""
@@ -169,7 +168,7 @@ class Grid(RegisterPage):
             If they are not, or there is no such job.
         """
         _check_number(job)
-        rows, columns = _selection(lists)
+        rows, columns = selection(lists)
         if len(lists) != rows.bit_count() * columns.bit_count():
             raise UserError("A job runs on all elements that some rows and columns share.")
         row_stride, column_stride, quads = self.store_lists(base, lists)
@@ -252,6 +251,23 @@ class Grid(RegisterPage):
         """Have the DMA engine copy bytes to the host's memory, as `copy_in` does from there."""
         return self._dma.copy(DmaWay.TO_HOST, host_address, address, n_bytes)
 
+    def write_local(self, place: Place, address: int, data: bytes) -> None:
+        """Write bytes to an element's local memory, whatever it does; `address` counts from its
+        start. Raises UserError if there is no such element.
+
+        Of a member with a spare row no local memory can be reached before the first job.
+        """
+        check_place(self.config, place)
+        self.port.write(window_base(*place) + address, data)
+
+    def read_local(self, place: Place, address: int, n_bytes: int) -> bytes:
+        """Read bytes of an element's local memory, as `write_local` writes them.
+
+        A line of which a byte was never written may hold wrong parity, which is an access error.
+        """
+        check_place(self.config, place)
+        return self.port.read(window_base(*place) + address, n_bytes)
+
     def signal(self, places: Iterable[Place], counter: int) -> None:
         """Increment a counter of the jobs of these elements, as a command's signal would.
 
@@ -293,13 +309,9 @@ class Grid(RegisterPage):
         """Let page SELECTED mean these elements and no other; `what` begins the sentence if it
         cannot."""
         chosen, config = set(places), self.config
-        for row, column in chosen:
-            if not (0 <= row < config.rows and 0 <= column < config.cols):
-                raise UserError(
-                    f"There is no element ({row}, {column}); {config.name} has {config.rows} x"
-                    f" {config.cols}."
-                )
-        rows, columns = _selection(chosen)
+        for place in chosen:
+            check_place(config, place)
+        rows, columns = selection(chosen)
         if len(chosen) != rows.bit_count() * columns.bit_count():
             raise UserError(f"{what} all elements that some rows and columns share.")
         self.select(rows, columns)
@@ -473,9 +485,3 @@ def _check_number(job: int) -> None:
     """Refuse a number that no job can have."""
     if not 0 <= job < N_JOBS:
         raise UserError(f"A job's number is 0 to {N_JOBS - 1}, not {job}.")
-
-
-def _selection(places: Iterable[Place]) -> tuple[int, int]:
-    """Rows and columns of these elements, a bit each."""
-    rows, columns = ({place[at] for place in places} for at in range(2))
-    return sum(1 << row for row in rows), sum(1 << column for column in columns)

@@ -9,6 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 
+from hw.arch.address_map import window_base
 from hw.config import ChipConfig
 from hw.grid import tile
 from hw.grid.link_guard import LINKS
@@ -28,7 +29,8 @@ BROKEN = 0xBAD0_0BAD
 
 class BreakableElement(ProcessingElement):
     """An element that, once broken, offers reads, shared reads and writes of the first line of
-    SRAM, and rows of ones on its links, in every cycle; takes every row; and seems to work."""
+    SRAM and of local memories, answers to all who might have asked for its own, and rows of ones on
+    its links, in every cycle; takes every row; and seems to work."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -65,14 +67,19 @@ def _broken(path: tuple[str | int, ...], output: Any, cycle: Signal) -> Any:
         return -1
     if path[0] == "remote_signal":
         return 1  # of counter 0 of the element that its number says, which is in use
+    if path[0] in ("remote_read", "remote_write"):
+        width = Shape.cast(output.shape()).width
+        return 1 if path[-1] in ("valid", "ready") else cycle.replicate(-(-width // 32))[:width]
     if path[1:2] == ("request",) and path[0] in ("memory_read", "memory_write", "list_read"):
         return 1 if path[-1] == "valid" else _request(output.shape(), cycle)
     return None
 
 
 def _request(layout: data.StructLayout, cycle: Signal) -> Value:
-    """The first line of SRAM, of all kinds and groups in turn; ones are written."""
-    fields = {"address": Const(0, 40), "mask": Const(-1, 16), "strobe": Const(-1, 64),
+    """The first line of SRAM, of all kinds and groups in turn, and in the other half of the time
+    of the local memory of element (0, 0); ones are written."""
+    address = Mux(cycle[4], Const(window_base(0, 0), 40), 0)
+    fields = {"address": address, "mask": Const(-1, 16), "strobe": Const(-1, 64),
               "data": Const(-1, 512), "multicast": cycle[0], "column": cycle[1],
               "group": cycle[2:4], "tag": cycle[4:]}  # fmt: skip
     return Cat(fields[name][: Shape.cast(field.shape).width] for name, field in layout)

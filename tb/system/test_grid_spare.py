@@ -12,6 +12,7 @@ import pytest
 from hw.arch.address_map import DRAM
 from hw.arch.csr import ELEMENT_REGISTERS
 from hw.config import PRESETS
+from sim.compiled.simulator import AccessError
 from sim.trace.reader import read_processes
 from sw.errors import UserError
 from sw.runtime.grid import Grid
@@ -19,9 +20,10 @@ from tb.common.seeds import python_rng
 from tb.system import test_grid as plain
 from tb.system import test_grid_counters as counters
 from tb.system import test_grid_links as links
+from tb.system import test_grid_local as local
 from tb.system import test_grid_multicast as multicast
 from tb.system import test_grid_signals as signals
-from tb.system.grid_bench import check_product
+from tb.system.grid_bench import LISTS, check_product, commands
 from tb.system.spare_bench import break_row, breakable_grid
 
 CONFIG = PRESETS["tiny-spare"]
@@ -37,6 +39,12 @@ def grid(request: pytest.FixtureRequest) -> Iterator[Grid]:
     """A chip for each row that is left out: each test must leave it usable."""
     device = breakable_grid(CONFIG)
     break_row(device, request.param)
+    # Nobody knows yet which row is bad.
+    with pytest.raises(AccessError, match="SLVERR"):
+        device.read_local((0, 0), 0, 16)
+    device.run_job(LISTS, dict.fromkeys(counters.PLACES, commands()))
+    for place in counters.PLACES:
+        device.write_local(place, 0, bytes(CONFIG.pe.ls.size_bytes))
     yield device
     device.port.close()
 
@@ -96,6 +104,12 @@ CHECKS: list[tuple[Callable[..., None], list[tuple[Any, ...]]]] = [
         ((1, 1), links.NORTH, "a row from the north", 1)]),
     (links.test_an_abort_ends_an_element_whose_neighbour_is_silent, [((0, 0), links.SOUTH),
                                                                      ((1, 1), links.NORTH)]),
+    (local.test_the_host_reads_and_writes_while_jobs_run, [()]),
+    (local.test_what_a_signal_tells_of_is_in_local_memory, [()]),
+    (local.test_all_write_to_all_at_once, [()]),
+    (local.test_accesses_survive_resets_of_who_is_asked, [()]),
+    (local.test_what_is_not_there_traps, [(True,), (False,)]),
+    (local.test_a_line_takes_what_the_formula_says, [()]),
     (multicast.test_products_are_the_same_shared_and_not, [((33, 41, 70), "sram")]),
     (multicast.test_every_memory_is_reached, [(0, 0), (0, 1), (DRAM.base, 0), (DRAM.base, 1)]),
     (multicast.test_two_jobs_share_side_by_side, [()]),

@@ -3,7 +3,7 @@
 
 import dataclasses
 
-from hw.arch.address_map import CONTROL, DRAM, PE_WINDOWS, SRAM
+from hw.arch.address_map import CONTROL, DRAM, PE_WINDOW_BYTES, SRAM, window_base
 from hw.config import PRESETS, ChipConfig
 from hw.grid.geometry import GridGeometry
 
@@ -23,12 +23,15 @@ NOWHERE = (
     SRAM.base + SRAM_BYTES,
     DRAM.base + DRAM_BYTES,
     DRAM.base - 16,
-    PE_WINDOWS.base,
+    window_base(0, 0) + _TINY.pe.ls.size_bytes,
+    window_base(1, 1) + PE_WINDOW_BYTES - 16,
+    window_base(0, 3),
+    window_base(2, 0),
     CONTROL.base,
     1 << 38,
     (1 << 40) - 16,
 )
-"""Lines that no memory holds, among them those just behind one."""
+"""Lines that no memory holds, local ones neither; among them those just behind one."""
 
 
 def bench_config(*, ecc: bool = True, cache_ways: int = 0) -> ChipConfig:

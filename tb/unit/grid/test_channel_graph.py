@@ -91,19 +91,25 @@ def test_a_ring_is_found() -> None:
 
 @pytest.mark.parametrize("name", ["tiny", "odd", "tiny-spare"])
 def test_a_grid_has_no_ring(name: str) -> None:
-    """Reads, writes, lines and acknowledgements, control and links; if an element's answers waited
-    for its requests, as they would without reserved room, there would be rings in both networks."""
+    """Reads, writes, lines and acknowledgements, control, local memories and links; if an element's
+    answers waited for its requests, as they would without reserved room, there would be rings in
+    both networks, and if local memory did, in its own."""
     config = PRESETS[name]
     netlist, waits, arrivals = chip_netlist(config), chip_waits(config), chip_arrivals(config)
     graph = channel_graph(netlist, waits, arrivals=arrivals)
     assert graph.cycle() == []
-    kinds = ("read", "write", "line", "ack", "access", "report")
+    kinds = ("read", "write", "line", "ack", "access", "report", "ask", "visit", "reply", "told")
     for kind in kinds:
         assert any(kind in channel for channel in graph.waits), kind
     for memory, others in (("memory_read", {"read", "line"}), ("memory_write", {"write", "ack"})):
         careless = {f"tile0_0.pe.{memory}.response": [f"tile0_0.pe.{memory}.request"]}
         ring = channel_graph(netlist, {**waits, **careless}, arrivals=arrivals).cycle()
         assert all(any(kind in channel for channel in ring) for kind in others)
+    # Were local memory to wait for its element's requests, two elements could wait for each other.
+    local = "tile0_0.pe.remote_read"
+    careless = {f"{local}.request": [f"{local}.response", "tile0_0.pe.memory_read.request"]}
+    ring = channel_graph(netlist, {**waits, **careless}, arrivals=arrivals).cycle()
+    assert all(any(kind in channel for channel in ring) for kind in ("ask", "visit"))
 
 
 def test_a_stream_that_is_not_there_is_refused() -> None:

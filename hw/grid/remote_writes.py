@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The slots of those who write other elements' local memory."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.chip.crossbar import window_place
+from hw.grid.remote_flits import RemoteShapes, to_side
+from hw.net.flits import Answer, LaneShapes
+
+__all__ = ["RemoteWrites"]
+
+
+class RemoteWrites(wiring.Component):
+    """Cuts lines for other elements' local memory into words, and waits for all of a line.
+
+    Operation: a line takes the next slot of a ring before its first word leaves. Words without a
+    strobe stay here, but for the lower one of a line that has none. A line is acknowledged when all
+    of its words are, in the order of the requests.
+
+    Timing: the first word leaves in the cycle in which the line comes, a second one in the next; a
+    line is acknowledged 1 cycle after its last word at the earliest. Combinational path from
+    `ask.ready` to `request.ready`.
+
+    Parameters
+    ----------
+    shapes : flits to other elements. lanes : flits of the one who asks.
+
+    Members
+    -------
+    request : In(stream.Signature(lanes.write)), of windows that are there.
+    ack : Out(stream.Signature(lanes.ack)), only tag and answer.
+    ask : Out(stream.Signature(to_side(shapes.request))); who asks is filled in elsewhere.
+    told : In(stream.Signature(shapes.answer)), always ready.
+    """
+
+    def __init__(self, *, shapes: RemoteShapes, lanes: LaneShapes) -> None:
+        self.shapes, self.lanes = shapes, lanes
+        super().__init__(
+            {
+                "request": In(stream.Signature(lanes.write)),
+                "ack": Out(stream.Signature(lanes.ack)),
+                "ask": Out(stream.Signature(to_side(shapes.request))),
+                "told": In(stream.Signature(shapes.answer, always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        shapes = self.shapes
+        issued, left = (Signal(shapes.slot_bits + 1, name=name) for name in ("issued", "left"))
+        slot, oldest = issued[: shapes.slot_bits], left[: shapes.slot_bits]
+        is_full, goes, is_last = Signal(), Signal(), Signal()
+        second, upper = Signal(), Signal()  # the second word's turn; the word that leaves now
+        used = Signal(2)  # words that have a strobe
+        request, ask = self.request.payload, self.ask.payload
+        row, column = window_place(request.address)
+        size = shapes.word_bytes
+        m.d.comb += [
+            used.eq(Cat(request.strobe.word_select(word, size).any() for word in range(2))),
+            upper.eq(second | (used == 0b10)),
+            is_last.eq(upper | ~used[1]),
+            is_full.eq((issued ^ left) == shapes.slots),
+            self.ask.valid.eq(self.request.valid & ~is_full),
+            goes.eq(self.ask.valid & self.ask.ready),
+            self.request.ready.eq(self.ask.ready & ~is_full & is_last),
+            ask.to.row.eq(row),
+            ask.to.column.eq(column),
+            ask.flit.line.eq(request.address[shapes.line_log2 :]),
+            ask.flit.data.eq(request.data.word_select(upper, 8 * size)),
+            ask.flit.strobe.eq(request.strobe.word_select(upper, size)),
+            ask.flit.slot.eq(slot),
+            ask.flit.upper.eq(upper),
+            ask.flit.is_write.eq(1),
+        ]
+        with m.If(goes):
+            m.d.sync += [second.eq(~is_last), issued.eq(issued + is_last)]
+        with m.If(self.ack.valid & self.ack.ready):
+            m.d.sync += left.eq(left + 1)
+        waits = self._elaborate_waits(m, goes, upper, slot, oldest)
+        with m.If(goes & ~second):
+            m.d.sync += self._failed.bit_select(slot, 1).eq(0)
+        m.submodules.tags = tags = memory.Memory(
+            shape=self.lanes.write["tag"].width, depth=shapes.slots, init=[]
+        )
+        note, noted = tags.write_port(), tags.read_port(domain="comb")
+        m.d.comb += [
+            note.en.eq(goes),
+            note.addr.eq(slot),
+            note.data.eq(request.tag),
+            noted.addr.eq(oldest),
+            self.ack.valid.eq((issued != left) & ~waits),
+            self.ack.payload.tag.eq(noted.data),
+            self.ack.payload.answer.eq(
+                Mux(self._failed.bit_select(oldest, 1), Answer.ERROR, Answer.OK)
+            ),
+        ]
+        return m
+
+    def _elaborate_waits(self, m: Module, goes: Any, upper: Any, slot: Any, oldest: Any) -> Any:
+        """Which words are under way, and which lines failed; whether the oldest line waits."""
+        told, slots = self.told.payload, self.shapes.slots
+        self._failed = Signal(slots)
+        waits = []
+        for word in range(2):
+            under_way = Signal(slots, name=f"under_way{word}")
+            leaves, comes = goes & (upper == word), self.told.valid & (told.upper == word)
+            m.d.sync += under_way.eq(
+                (under_way | Mux(leaves, 1 << slot, 0)) & ~Mux(comes, 1 << told.slot, 0)
+            )
+            waits.append(under_way.bit_select(oldest, 1))
+        with m.If(self.told.valid & (told.answer != Answer.OK)):
+            m.d.sync += self._failed.bit_select(told.slot, 1).eq(1)
+        return Cat(waits).any()
