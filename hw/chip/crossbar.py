@@ -46,6 +46,8 @@ def window_place(address: Value) -> tuple[Value, Value]:
 def in_window(address: Value, *, rows: int, columns: int, size_bytes: int) -> Value:
     """Whether a byte address lies in the local memory, `size_bytes` (a power of two) each, of one
     of these elements."""
+    if rows == columns == 1:
+        return exists(address, PE_WINDOWS, size_bytes)
     row, column = window_place(address)
     inside = address[size_bytes.bit_length() - 1 : _WINDOW_LOG2]
     above = _WINDOW_LOG2 + 2 * _COLUMN_BITS
