@@ -162,6 +162,7 @@ def empty_job(grid: Grid) -> Result:
 def _write(config: str, results: list[Result]) -> None:
     """What there is, product by product, since all of them take an hour."""
     text = json.dumps([asdict(result) for result in results], indent=2)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     write_atomic(FOLDER / f"grid-{config}.json", text + "\n")
 
 

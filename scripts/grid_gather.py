@@ -18,11 +18,10 @@ __all__ = ["Gather", "run_gather"]
 
 _TABLE_BYTES = 1 << 18
 _UNIT = 64
+_PER_UNIT = _UNIT // 4
+"""Indices of a unit."""
 _SHARE = 7
 """Of eight parts of local memory so many are for rows."""
-_PIECE = 8
-"""Units of the index list that are fetched by one command, and gathered by one: rows of the first
-piece come while the rest of the list is fetched."""
 
 
 class Gather:
@@ -77,16 +76,22 @@ class Gather:
         return DRAM.base + self.places.index(place) * size + _UNIT, self.row_units * _UNIT
 
     def gather(self, place: Place) -> bytes:
-        """Fetch the indices, and gather, both by pieces."""
+        """Fetch the indices, and gather, both in two halves: rows of the first one come while the
+        other half of the list is fetched.
+
+        Not in more pieces: between two gathers an element asks for nothing until its last row has
+        landed.
+        """
         word, made = self.config.pe.ls.word_bytes, CommandList()
         made.add(Opcode.CB, cb=0, base=0, depth=self.index_units)
         made.add(Opcode.CB, cb=1, base=self.index_units, depth=self.row_units)
-        for first in range(0, self.index_units, _PIECE):
-            units = min(_PIECE, self.index_units - first)
-            n_rows = min(units * _UNIT // 4, self.n_rows - first * _UNIT // 4)
+        half = self.index_units // 2
+        for begin, end in ((0, half), (half, self.index_units)):
+            units = end - begin
+            n_rows = min(units * _PER_UNIT, self.n_rows - begin * _PER_UNIT)
             landing = n_rows * self.row_bytes // _UNIT
             made.add(
-                Opcode.DMA_IN, column=1, cb=0, mem_addr=self._list_at(place) + first * _UNIT,
+                Opcode.DMA_IN, column=1, cb=0, mem_addr=self._list_at(place) + begin * _UNIT,
                 count0=units * _UNIT, stride0=word, step_level=1, adv_level=1, need=units,
                 adv=units,
             )  # fmt: skip

@@ -106,7 +106,7 @@ def ecp5_multiplier(*, x: Any, y: Any, y_en: Any, p: Signal, clk: Any) -> Instan
         "p_REG_OUTPUT_CLK": "CLK0",
         "p_REG_OUTPUT_CE": "CE0",
         "p_REG_OUTPUT_RST": "RST0",
-        "p_SOURCEB_MODE": "B_INPUT",
+        "p_SOURCEB_MODE": "B_SHIFT",  # SOURCEB low: from the port; other names no packer knows
         "p_GSR": "DISABLED",
         "p_MULT_BYPASS": "DISABLED",
         "p_RESETMODE": "SYNC",

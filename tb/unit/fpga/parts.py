@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, ClockSignal, Instance, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.lib.dsp import RegisteredMultiplier
 from hw.lib.emit_once import current_emission
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Chooser",
     "DeepTable",
     "Multiplier",
+    "Multiplying",
     "Pair",
     "Pins",
     "Remembering",
@@ -140,6 +142,22 @@ class Pins(wiring.Component):
         m = Module()
         with m.If(self.scan_enable | self.scan_apply):
             m.d.sync += self.scan_out.eq(self.scan_in)
+        return m
+
+
+class Multiplying(Pins):
+    """The same with a multiplier and its registers in a block."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.product = product = RegisteredMultiplier(x_width=8, y_width=8)
+        shift, result = Signal(16), Signal(16)
+        m.d.sync += [shift.eq(Cat(self.scan_in, shift)), self.scan_out.eq(result[-1])]
+        with m.If(self.scan_apply):
+            m.d.sync += result.eq(product.p)
+        with m.Else():
+            m.d.sync += result.eq(result << 1)
+        m.d.comb += [Cat(product.x, product.y).eq(shift), product.y_en.eq(self.scan_enable)]
         return m
 
 

@@ -20,7 +20,7 @@ from sw.synth.paths import critical_paths
 from sw.synth.placement import place
 from sw.synth.synthesis import synthesise
 from sw.synth.tree import area_tree
-from tb.unit.fpga.parts import Multiplier, Pair, Pins
+from tb.unit.fpga.parts import Multiplier, Multiplying, Pair, Pins
 
 _SMALL = DEVICES["ecp5-25f"]
 _ROOT = Path(__file__).resolve().parents[3]
@@ -59,9 +59,12 @@ def test_what_cannot_be_placed_gets_a_sentence() -> None:
         place(synthesise(Multiplier(29), _SMALL), _SMALL, seeds=(3,), mhz=50)
 
 
-def test_a_design_with_pins_becomes_a_bitstream() -> None:
-    """Pins, configuration and bits of the whole chip go this way, in minutes."""
-    synthesis = synthesise(Pins(), _SMALL)
+@pytest.mark.parametrize("design", [Pins, Multiplying])
+def test_a_design_with_pins_becomes_a_bitstream(design: type[Pins]) -> None:
+    """Pins, configuration and bits of the whole chip go this way, in minutes; would break if a
+    block had a mode that the packer does not know."""
+    synthesis = synthesise(design(), _SMALL)
+    assert synthesis.area.multiplier == (design is Multiplying)
     runs = place(synthesis, _SMALL, seeds=(1,), mhz=60, pins=scan_shell_pins(mhz=60))
     files = bitstream(runs.typical)
     assert files["chip.config"].startswith(".device LFE5U-25F")
