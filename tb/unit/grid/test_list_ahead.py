@@ -323,6 +323,26 @@ async def a_line_that_is_here_takes_one_cycle(dut: Any) -> None:
 
 
 @cocotb.test()
+async def a_dropped_list_leaves_its_slots(dut: Any) -> None:
+    """The next one is read ahead in full, whenever the first was dropped; would break if a slot
+    whose answer nobody wants any more stayed taken."""
+    device = Device(dut, shuffle=False)
+    await device.bench.start()
+    dropped, following = Timing(device, Job(0, 100)), Timing(device, Job(16 * 200, 100))
+    for wait in range(2 * LATENCY):
+        await dropped.pulse(begins=1)
+        await dropped.pulse(waits=1)
+        await device.bench.wait(wait)
+        await dropped.pulse(leaves=1, fails=1)
+        await dropped.pulse(leaves=1, fails=1)
+        device.ahead.asked.clear()
+        took = await following.run(4 * LATENCY)
+        assert took == [1] * N_LINES
+        asked = device.ahead.asked[-N_LINES:]
+        assert asked == following.job.lines(device.link_bytes)[:N_LINES]
+
+
+@cocotb.test()
 async def reads_of_the_engine_go_first(dut: Any) -> None:
     """In each cycle in which the engine asks, unless a request ahead was already offered."""
     device = Device(dut, shuffle=False)
