@@ -13,32 +13,24 @@ from hw.arch.csr import (
     N_JOBS,
     PAGE_BITS,
     ControlPage,
-    JobState,
 )
 from hw.arch.dma import DmaWay
-from hw.arch.traps import Trap
-from hw.arch.units import State, Unit
 from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.runtime.cache import Caches
-from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult, element_error
-from sw.runtime.grid_sharing import missing_members
+from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult
+from sw.runtime.grid_reports import GridReports
 from sw.runtime.host_dma import HostDma
 from sw.runtime.left_out import check_left_out
 from sw.runtime.limits import EVERYTHING, AddressRange, range_values
-from sw.runtime.link_triage import link_triage
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
 from sw.runtime.places import Place, check_place, selection
 from sw.runtime.port import HostPort
-from sw.runtime.triage import DebugRead, command_text, triage
 
 __all__ = ["Grid", "Message", "Place"]
 
 _FREEZE, _RESTART = 1, 2  # what GRID_SNAPSHOT does
-_TAKEN_ALONG = (Trap.MULTICAST_MISMATCH, Trap.ABORTED)
-"""Causes that another element may have brought about."""
-
 _ABORT_CYCLES = 20_000
 """An abort ends when all accesses under way have been answered; memory takes no longer."""
 _LOOK_CYCLES = 200
@@ -77,6 +69,7 @@ class Grid(RegisterPage):
         self._caches, self._dma = Caches(self, config), HostDma(self)
         self.build: dict[str, Any] = dict.fromkeys(BUILD_KEYS)
         self._lists: dict[Place, list[bytes]] = {}
+        self._reports = GridReports(self, self._lists)
         self.selected = RegisterPage(port, ELEMENT_REGISTERS, ControlPage.SELECTED << PAGE_BITS)
         self.check_config(config)
 
@@ -357,24 +350,7 @@ class Grid(RegisterPage):
     def triage(self, places: Iterable[Place]) -> str:
         """Who waits for whom: first for shared lines and across reduction links, then in each of
         these elements that has a job."""
-        stuck = [place for place in places if self._is_working(place)]
-        links = link_triage(self._debug_port, self._is_working, self._lists)
-        missing = missing_members(self, stuck, {place: self._running(place) for place in stuck})
-        tables = [
-            f"element {place}:\n{triage(self.config, self._debug_port(place))}" for place in stuck
-        ]
-        return "\n".join([*missing, *links, *tables])
-
-    def _debug_port(self, place: Place) -> DebugRead:
-        return self.element(place).debug_word
-
-    def _is_working(self, place: Place) -> bool:
-        return bool(self.element(place).register("JOB_QUEUE"))
-
-    def _running(self, place: Place) -> bytes:
-        """The command list that an element runs; its last job may wait behind it."""
-        lists = self._lists.get(place, [b""])
-        return lists[-min(self.element(place).register("JOB_QUEUE") or 1, len(lists))]
+        return self._reports.of_elements(places)
 
     def _run(self, job: int, stall_limit: int, progress: Callable[[int], None]) -> tuple[int, bool]:
         """Let time pass until the job's interrupt, or the watchdog's: the cycle, and whether the
@@ -397,7 +373,7 @@ class Grid(RegisterPage):
                     raise JobHang(f"Job {job} failed on an element. {stuck}")
             else:
                 self._hang(job, places, stall_limit)
-        self._raise_error(places, job)
+        self._reports.raise_error(places, job)
 
     def _stop(self, job: int, places: Collection[Place], n_cycles: int) -> str:
         """Abort a job, and wait until it has ended everywhere; a sentence if it does not.
@@ -428,24 +404,10 @@ class Grid(RegisterPage):
             looks += 1
         return pending
 
-    def _first_stuck(self) -> str:
-        """Which element of which job the watchdog has named, and what that waits for."""
-        hang = self.register("GRID_HANG")
-        if not hang:
-            return "The job has ended since."
-        place = (hang & 0xFF, hang >> 8 & 0xFF)
-        who = f"Element {place} has not completed job {hang >> 24 & 0x7F}"
-        command = self.element(place).register("WAIT_UNIT")
-        state = self.element(place).register("WAIT_STATE")
-        if state == State.IDLE:
-            return f"{who}; none of its units waits."
-        words = command_text(command >> 8 & 0xFF, command >> 16)
-        unit = Unit(command & 0xFF).name
-        return f"{who}: {unit} is in {State(state).name}, {words}."
-
     def _hang(self, job: int, places: Collection[Place], stall_limit: int) -> None:
         """Describe every element that still works, then abort so that the chip is usable again."""
-        text = f"No progress for {stall_limit} cycles. {self._first_stuck()}\n{self.triage(places)}"
+        first = self._reports.first_stuck()
+        text = f"No progress for {stall_limit} cycles. {first}\n{self.triage(places)}"
         stuck = self._stop(job, places, stall_limit)
         raise JobHang(f"{text}\n{stuck}" if stuck else text)
 
@@ -457,28 +419,6 @@ class Grid(RegisterPage):
                 f"Job {job} cannot start: an element that it needs still works for a job {job}, or"
                 f" has two jobs."
             )
-
-    def _raise_error(self, places: Collection[Place], job: int) -> None:
-        """Raise for the first element on which the job failed, if possible by itself."""
-        if not self.register("GRID_FAILED") >> job & 1:
-            return
-        error = self.register("GRID_ERROR")
-        first = (error & 0xFF, error >> 8 & 0xFF)
-        # That of another job, if one failed before.
-        known = [first] if error >> 24 & 0x7F == job and first in places else []
-        failed = [
-            place
-            for place in dict.fromkeys((*known, *places))
-            if self.element(place).register("JOB_STATE") == JobState.ERROR
-        ]
-        # One that others took along may be the first to come to rest.
-        by_itself = [
-            place
-            for place in failed
-            if self.element(place).register("ERROR_CAUSE") not in _TAKEN_ALONG
-        ]
-        for place in (*by_itself, *failed):
-            raise element_error(self.element(place), f"Element {place}: ")
 
 
 def _check_number(job: int) -> None:
