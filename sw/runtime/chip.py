@@ -11,7 +11,7 @@ from hw.arch.csr import REGISTERS, JobState
 from hw.arch.traps import Trap, trap_sentence
 from hw.config import ChipConfig
 from sw.errors import UserError
-from sw.runtime.limits import EVERYTHING, AddressRange, range_values, rate_value
+from sw.runtime.limits import EVERYTHING, AddressRange, range_values, rate_values
 from sw.runtime.page import RegisterPage
 from sw.runtime.port import HostPort
 from sw.runtime.triage import triage
@@ -118,8 +118,8 @@ class Chip(RegisterPage):
         UserError
             If a number does not fit.
         """
-        self.set_register("FI_READ_SHAPE", rate_value(*read))
-        self.set_register("FI_WRITE_SHAPE", rate_value(*write))
+        for name, value in rate_values(read, write).items():
+            self.set_register(name, value)
 
     def write_local(self, address: int, data: bytes) -> None:
         """Write bytes to the element's local memory; `address` counts from its start."""

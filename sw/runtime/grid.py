@@ -22,7 +22,7 @@ from sw.runtime.chip import BUILD_KEYS, JobHang, JobResult
 from sw.runtime.grid_reports import GridReports
 from sw.runtime.host_dma import HostDma
 from sw.runtime.left_out import check_left_out
-from sw.runtime.limits import EVERYTHING, AddressRange, range_values
+from sw.runtime.limits import EVERYTHING, AddressRange, range_values, rate_values
 from sw.runtime.page import RegisterPage
 from sw.runtime.placement import ALIGN
 from sw.runtime.places import Place, check_place, selection
@@ -295,6 +295,27 @@ class Grid(RegisterPage):
         """
         values = range_values(ranges)
         self._select_only(places, "Address ranges are for")
+        for name, value in values.items():
+            self.selected.set_register(name, value)
+
+    def set_rates(
+        self,
+        places: Iterable[Place],
+        *,
+        read: tuple[int, int] = (0, 0),
+        write: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Limit how fast the DMA of jobs that are started on these elements from now on reads and
+        writes memory, see `Chip.set_rates`; `set_ranges` says what that means for others.
+
+        Raises
+        ------
+        UserError
+            If a number does not fit, there is no such element, or the elements are not all of some
+            rows and columns.
+        """
+        values = rate_values(read, write)
+        self._select_only(places, "Rates are for")
         for name, value in values.items():
             self.selected.set_register(name, value)
 

@@ -8,7 +8,7 @@ from hw.arch.address_map import ADDRESS_BITS
 from hw.arch.csr import N_RANGES, RANGE_BLOCK_BYTES, RANGE_REGISTERS
 from sw.errors import UserError
 
-__all__ = ["EVERYTHING", "AddressRange", "range_values", "rate_value"]
+__all__ = ["EVERYTHING", "AddressRange", "range_values", "rate_values"]
 
 _RATE_LIMIT = 1 << 16
 
@@ -64,11 +64,15 @@ def range_values(ranges: Sequence[AddressRange]) -> dict[str, int]:
     return values
 
 
-def rate_value(rate: int, burst: int) -> int:
-    """Value of a register that limits a rate; see `Chip.set_rates`.
+def rate_values(read: tuple[int, int], write: tuple[int, int]) -> dict[str, int]:
+    """Register values that limit how fast DMA reads and writes; see `Chip.set_rates`.
 
     Raises: UserError if a number does not fit.
     """
+    return {"FI_READ_SHAPE": _rate_value(*read), "FI_WRITE_SHAPE": _rate_value(*write)}
+
+
+def _rate_value(rate: int, burst: int) -> int:
     for name, value in (("rate", rate), ("burst", burst)):
         if not 0 <= value < _RATE_LIMIT:
             raise UserError(f"A {name} is from 0 to {_RATE_LIMIT - 1}, not {value}.")

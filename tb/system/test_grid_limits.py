@@ -108,6 +108,27 @@ def test_ranges_are_those_of_the_elements_named(grid: Grid) -> None:
             grid.set_ranges(places, ranges)
 
 
+def test_rates_are_those_of_the_elements_named(grid: Grid) -> None:
+    """One row reads 64 bytes in 256 cycles, the other one as fast as it can; would break if all
+    heard of it, or nobody did."""
+    n_lines = SIZE // 64
+    put(grid, "rates", SIZE, SOURCES[0])
+    rows: list[list[Place]] = [[(row, column) for column in range(2)] for row in range(2)]
+    grid.set_ranges(PLACES)
+    grid.set_rates(rows[1], read=(64, 64))
+    made = copy_list(SOURCES[0], TARGETS[0], n_lines)
+    free, slow = (grid.run_job(LISTS, dict.fromkeys(row, made)).cycles or 0 for row in rows)
+    assert slow >= 256 * (n_lines - 2) > 4 * free
+    grid.set_rates(PLACES)
+    assert (grid.run_job(LISTS, dict.fromkeys(rows[1], made)).cycles or 0) < 2 * free
+    for places, rate, words in (
+        ([(0, 0), (1, 1)], 0, "Rates are for all elements that some rows and columns"),
+        ([(0, 0)], 1 << 16, "A rate is from 0 to 65535, not 65536"),
+    ):
+        with pytest.raises(UserError, match=words):
+            grid.set_rates(places, write=(rate, 0))
+
+
 def test_each_of_two_queued_jobs_has_its_own_groups(grid: Grid) -> None:
     """The first one shares along rows in group 0, the second along columns in group 1, and no other
     group has members. Would break if a running job's groups became those of the next, or if a job

@@ -13,7 +13,7 @@ from sim.compiled import AccessError
 from sw.errors import UserError
 from sw.kernels.command_list import CommandList
 from sw.runtime.chip import Chip, JobError
-from sw.runtime.limits import AddressRange, range_values, rate_value
+from sw.runtime.limits import AddressRange, range_values, rate_values
 from sw.runtime.simulated import simulated_chip
 from tb.common.seeds import bench_seed, python_rng
 from tb.system.programs import Copy, copy_list
@@ -104,8 +104,8 @@ def test_local_memory_is_read_and_written_by_the_host(chip: Chip) -> None:
             lambda: range_values([AddressRange(address=0, n_bytes=256)] * 5),
             "at most 4 address ranges, not 5",
         ),
-        (lambda: rate_value(1 << 16, 0), "A rate is from 0 to 65535, not 65536"),
-        (lambda: rate_value(0, -1), "A burst is from 0 to 65535, not -1"),
+        (lambda: rate_values((1 << 16, 0), (0, 0)), "A rate is from 0 to 65535, not 65536"),
+        (lambda: rate_values((0, 0), (0, -1)), "A burst is from 0 to 65535, not -1"),
     ],
 )
 def test_impossible_limits_are_refused(make: Callable[[], object], sentence: str) -> None:
