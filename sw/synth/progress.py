@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the flow is doing, and since when: one line that changes, or plain lines in a log."""
+"""What the flow is doing, and since when: one line that changes, or plain lines in a log, a line a
+minute."""
 
 import time
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ __all__ = ["Progress"]
 
 _SHOWN_AFTER = 1.0
 _REFRESH = 0.5
+_LOG_EVERY = 60.0
 
 
 class Progress:
-    """Shows the phase in work and its time; on a console that is no terminal, a line a phase."""
+    """Shows the phase in work and its time; on a console that is no terminal, a line a phase, and
+    of a long one a line a minute."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -37,7 +40,13 @@ class Progress:
     def detail(self, text: str) -> None:
         """What the phase does right now."""
         now = time.monotonic()
-        if self._status is not None and (text != self._detail or now - self._shown > _REFRESH):
+        if self._status is None:
+            return
+        if not self._console.is_terminal:
+            if now - max(self._shown, self._begin) >= _LOG_EVERY:
+                self._detail, self._shown = text, now
+                self._console.print(f"[dim]{self._text()}[/]", highlight=False)
+        elif text != self._detail or now - self._shown > _REFRESH:
             self._detail, self._shown = text, now
             self._status.update(self._text())
 
