@@ -111,25 +111,30 @@ class TagPool(wiring.Component):
     def _elaborate_queue(self, m: Module, queue: int, tag: Signal, back: Signal) -> Signal:
         """The transfers of one queue, in its order; the tag that it gives back, one-hot."""
         ordered = data.StructLayout({"tag": range(self.n_all), "entry": self.entry_shape})
+        # The oldest one's tag is decoded on its way there: nothing then waits for a choice of bits.
+        decoded = data.StructLayout({"one": self.n_all, "entry": self.entry_shape})
         m.submodules[f"order{queue}"] = fifo = StreamFifo(shape=ordered, depth=self.n_all)
-        m.submodules[f"oldest{queue}"] = head = PipeStage(shape=ordered)
+        m.submodules[f"oldest{queue}"] = head = PipeStage(shape=decoded)
         m.submodules[f"retired{queue}"] = stage = PipeStage(shape=self.entry_shape)
-        wiring.connect(m, fifo.o, head.i)
         wiring.connect(m, stage.o, wiring.flipped(self.retired[queue]))
         retires, oldest = stage.i, head.o.payload
-        finished = (back & ~self.held).bit_select(oldest.tag, 1)
+        finished = (back & ~self.held & oldest.one).any()
         gone = Signal(self.n_all, name=f"gone{queue}")
         m.d.comb += [
             fifo.i.valid.eq(self.take & (self.queue == queue)),
             fifo.i.payload.tag.eq(tag),
             fifo.i.payload.entry.eq(self.entry),
+            head.i.valid.eq(fifo.o.valid),
+            fifo.o.ready.eq(head.i.ready),
+            head.i.payload.one.eq(1 << fifo.o.payload.tag),
+            head.i.payload.entry.eq(fifo.o.payload.entry),
             retires.valid.eq(head.o.valid & finished),
             retires.payload.eq(oldest.entry),
             head.o.ready.eq(retires.ready & finished),
             self.in_flight[queue].eq(fifo.o.valid | head.o.valid | stage.o.valid),
         ]
         with m.If(retires.valid & retires.ready):
-            m.d.comb += gone.eq(1 << oldest.tag)
+            m.d.comb += gone.eq(oldest.one)
         if self.n_foreign:
             m.d.comb += self.returned[queue].eq(gone[self.n_tags :].any())
         return gone
