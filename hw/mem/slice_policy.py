@@ -131,7 +131,9 @@ class SlicePolicy(wiring.Component):
         may_fetch, reads, direct, conflict = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             may_fetch.eq(self.read_room & ~self.fetching),
-            reads.eq(self.read_valid & Mux(self.read_hit, may_fetch, self.read_room)),
+            # Whether it is for the held line decides what it does, not whether it has its turn: so
+            # no write waits for that comparison. One whose line is being merged lets others go.
+            reads.eq(self.read_valid & self.read_room & ~(self.fetching & for_reader)),
             direct.eq(write_ready & self.write_whole & ~self.write_hit),
             conflict.eq(partial & ~self.write_hit & self.held & may_fetch),
         ]
@@ -139,7 +141,10 @@ class SlicePolicy(wiring.Component):
             with m.If(may_fetch):
                 m.d.comb += [self.fetch.eq(self.held), self.inject_read.eq(~self.held)]
         with m.Elif(reads & ((turn == _Turn.READ) | ~(direct | conflict))):
-            m.d.comb += [self.fetch.eq(self.read_hit), self.read_go.eq(~self.read_hit)]
+            m.d.comb += [
+                self.fetch.eq(self.read_hit & ~self.fetching),
+                self.read_go.eq(~self.read_hit),
+            ]
             # The turn stays with a read that only got its line merged.
             m.d.sync += turn.eq(self.read_go)
         with m.Elif(direct):
