@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The slots of those who read other elements' local memory."""
+"""Reads of other elements' local memory, and the slots for their words."""
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.chip.crossbar import window_place
 from hw.grid.remote_flits import RemoteShapes, to_side
+from hw.grid.remote_slots import RemoteSlots
 from hw.net.flits import LaneShapes
 
 __all__ = ["RemoteReads"]
@@ -49,51 +50,43 @@ class RemoteReads(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        shapes, slots = self.shapes, self.shapes.slots
-        issued, left = (Signal(shapes.slot_bits + 1, name=name) for name in ("issued", "left"))
-        slot, oldest = issued[: shapes.slot_bits], left[: shapes.slot_bits]
-        is_full, goes = Signal(), Signal()
-        there = [Signal(slots, name=f"there{word}") for word in range(2)]  # words that have come
+        tag_width = self.lanes.read["tag"].width
+        m.submodules.slots = slots = RemoteSlots(shapes=self.shapes, tag_width=tag_width)
+        goes = Signal()
         request, ask = self.request.payload, self.ask.payload
         row, column = window_place(request.address)
         m.d.comb += [
-            is_full.eq((issued ^ left) == slots),
-            self.ask.valid.eq(self.request.valid & ~is_full),
-            self.request.ready.eq(self.ask.ready & ~is_full),
+            self.ask.valid.eq(self.request.valid & ~slots.is_full),
+            self.request.ready.eq(self.ask.ready & ~slots.is_full),
             goes.eq(self.request.valid & self.request.ready),
             ask.to.row.eq(row),
             ask.to.column.eq(column),
-            ask.flit.line.eq(request.address[shapes.line_log2 :]),
-            ask.flit.slot.eq(slot),
-            self.line.valid.eq(
-                (issued != left) & Cat(some.bit_select(oldest, 1) for some in there).all()
-            ),
+            ask.flit.line.eq(request.address[self.shapes.line_log2 :]),
+            ask.flit.slot.eq(slots.next),
+            slots.take.eq(goes),
+            slots.tag.eq(request.tag),
+            slots.leave.eq(self.line.valid & self.line.ready),
+            self.line.valid.eq(slots.is_used & self._elaborate_there(m, slots)),
+            self.line.payload.tag.eq(slots.oldest_tag),
         ]
-        for word, some in enumerate(there):
-            comes = self.told.valid & (self.told.payload.upper == word)
-            m.d.sync += some.eq(
-                (some & ~Mux(goes, 1 << slot, 0)) | Mux(comes, 1 << self.told.payload.slot, 0)
-            )
-        with m.If(goes):
-            m.d.sync += issued.eq(issued + 1)
-        with m.If(self.line.valid & self.line.ready):
-            m.d.sync += left.eq(left + 1)
-        self._elaborate_slots(m, goes, slot, oldest)
+        self._elaborate_words(m, slots.oldest)
         return m
 
-    def _elaborate_slots(self, m: Module, goes: Any, slot: Any, oldest: Any) -> None:
-        """What stands in each slot: the tag, and the words."""
+    def _elaborate_there(self, m: Module, slots: RemoteSlots) -> Value:
+        """Which words have come; whether both of the oldest slot have."""
+        told, both = self.told.payload, []
+        for word in range(2):
+            there = Signal(self.shapes.slots, name=f"there{word}")
+            comes = self.told.valid & (told.upper == word)
+            m.d.sync += there.eq(
+                (there & ~Mux(slots.take, 1 << slots.next, 0)) | Mux(comes, 1 << told.slot, 0)
+            )
+            both.append(there.bit_select(slots.oldest, 1))
+        return Cat(both).all()
+
+    def _elaborate_words(self, m: Module, oldest: Value) -> None:
+        """The words in each slot."""
         told, line, slots = self.told.payload, self.line.payload, self.shapes.slots
-        tag_shape = self.lanes.read["tag"]
-        m.submodules.tags = tags = memory.Memory(shape=tag_shape.width, depth=slots, init=[])
-        note, noted = tags.write_port(), tags.read_port(domain="comb")
-        m.d.comb += [
-            note.en.eq(goes),
-            note.addr.eq(slot),
-            note.data.eq(self.request.payload.tag),
-            noted.addr.eq(oldest),
-            line.tag.eq(noted.data),
-        ]
         shape = data.StructLayout(
             {"data": told.shape()["data"].shape, "answer": told.answer.shape()}
         )

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The slots of those who write other elements' local memory."""
+"""Writes of other elements' local memory, and the slots of their lines."""
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.chip.crossbar import window_place
 from hw.grid.remote_flits import RemoteShapes, to_side
+from hw.grid.remote_slots import RemoteSlots
 from hw.net.flits import Answer, LaneShapes
 
 __all__ = ["RemoteWrites"]
@@ -51,9 +52,9 @@ class RemoteWrites(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         shapes = self.shapes
-        issued, left = (Signal(shapes.slot_bits + 1, name=name) for name in ("issued", "left"))
-        slot, oldest = issued[: shapes.slot_bits], left[: shapes.slot_bits]
-        is_full, goes, is_last = Signal(), Signal(), Signal()
+        tag_width = self.lanes.write["tag"].width
+        m.submodules.slots = slots = RemoteSlots(shapes=shapes, tag_width=tag_width)
+        goes, is_last = Signal(), Signal()
         second, upper = Signal(), Signal()  # the second word's turn; the word that leaves now
         used = Signal(2)  # words that have a strobe
         request, ask = self.request.payload, self.ask.payload
@@ -63,55 +64,46 @@ class RemoteWrites(wiring.Component):
             used.eq(Cat(request.strobe.word_select(word, size).any() for word in range(2))),
             upper.eq(second | (used == 0b10)),
             is_last.eq(upper | ~used[1]),
-            is_full.eq((issued ^ left) == shapes.slots),
-            self.ask.valid.eq(self.request.valid & ~is_full),
+            self.ask.valid.eq(self.request.valid & ~slots.is_full),
             goes.eq(self.ask.valid & self.ask.ready),
-            self.request.ready.eq(self.ask.ready & ~is_full & is_last),
+            self.request.ready.eq(self.ask.ready & ~slots.is_full & is_last),
             ask.to.row.eq(row),
             ask.to.column.eq(column),
             ask.flit.line.eq(request.address[shapes.line_log2 :]),
             ask.flit.data.eq(request.data.word_select(upper, 8 * size)),
             ask.flit.strobe.eq(request.strobe.word_select(upper, size)),
-            ask.flit.slot.eq(slot),
+            ask.flit.slot.eq(slots.next),
             ask.flit.upper.eq(upper),
             ask.flit.is_write.eq(1),
+            slots.take.eq(goes & is_last),
+            slots.tag.eq(request.tag),
         ]
         with m.If(goes):
-            m.d.sync += [second.eq(~is_last), issued.eq(issued + is_last)]
-        with m.If(self.ack.valid & self.ack.ready):
-            m.d.sync += left.eq(left + 1)
-        waits = self._elaborate_waits(m, goes, upper, slot, oldest)
-        with m.If(goes & ~second):
-            m.d.sync += self._failed.bit_select(slot, 1).eq(0)
-        m.submodules.tags = tags = memory.Memory(
-            shape=self.lanes.write["tag"].width, depth=shapes.slots, init=[]
-        )
-        note, noted = tags.write_port(), tags.read_port(domain="comb")
-        m.d.comb += [
-            note.en.eq(goes),
-            note.addr.eq(slot),
-            note.data.eq(request.tag),
-            noted.addr.eq(oldest),
-            self.ack.valid.eq((issued != left) & ~waits),
-            self.ack.payload.tag.eq(noted.data),
-            self.ack.payload.answer.eq(
-                Mux(self._failed.bit_select(oldest, 1), Answer.ERROR, Answer.OK)
-            ),
-        ]
+            m.d.sync += second.eq(~is_last)
+        self._elaborate_acks(m, goes=goes, upper=upper, second=second, slots=slots)
         return m
 
-    def _elaborate_waits(self, m: Module, goes: Any, upper: Any, slot: Any, oldest: Any) -> Any:
-        """Which words are under way, and which lines failed; whether the oldest line waits."""
-        told, slots = self.told.payload, self.shapes.slots
-        self._failed = Signal(slots)
-        waits = []
+    def _elaborate_acks(
+        self, m: Module, *, goes: Value, upper: Value, second: Value, slots: RemoteSlots
+    ) -> None:
+        """Which words are under way, and which lines failed; the oldest line's acknowledgement."""
+        told, waits = self.told.payload, []
         for word in range(2):
-            under_way = Signal(slots, name=f"under_way{word}")
+            under_way = Signal(self.shapes.slots, name=f"under_way{word}")
             leaves, comes = goes & (upper == word), self.told.valid & (told.upper == word)
             m.d.sync += under_way.eq(
-                (under_way | Mux(leaves, 1 << slot, 0)) & ~Mux(comes, 1 << told.slot, 0)
+                (under_way | Mux(leaves, 1 << slots.next, 0)) & ~Mux(comes, 1 << told.slot, 0)
             )
-            waits.append(under_way.bit_select(oldest, 1))
+            waits.append(under_way.bit_select(slots.oldest, 1))
+        failed = Signal(self.shapes.slots)
         with m.If(self.told.valid & (told.answer != Answer.OK)):
-            m.d.sync += self._failed.bit_select(told.slot, 1).eq(1)
-        return Cat(waits).any()
+            m.d.sync += failed.bit_select(told.slot, 1).eq(1)
+        with m.If(goes & ~second):
+            m.d.sync += failed.bit_select(slots.next, 1).eq(0)
+        has_failed = failed.bit_select(slots.oldest, 1)
+        m.d.comb += [
+            self.ack.valid.eq(slots.is_used & ~Cat(waits).any()),
+            slots.leave.eq(self.ack.valid & self.ack.ready),
+            self.ack.payload.tag.eq(slots.oldest_tag),
+            self.ack.payload.answer.eq(Mux(has_failed, Answer.ERROR, Answer.OK)),
+        ]
