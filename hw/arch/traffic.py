@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counters of what passes on a grid's lanes and links, one definition.
 
-An element counts what its taps take and give, and the rows that leave it on reduction links; a side
-counts the flits of each of its lanes, and the accesses of each of its memories. Each counter has 32
-bits and wraps.
+An element counts what its taps take and give, the rows that leave it on reduction links, and its
+flits of accesses to local memories; a side counts the flits of each of its lanes, and the accesses
+of each of its memories. Each counter has 32 bits and wraps.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ __all__ = [
     "ELEMENT_TRAFFIC",
     "LANE_KINDS",
     "MEMORY_EVENTS",
+    "REMOTE_LANES",
     "SIDE_NAMES",
     "SIDE_PAGE_BITS",
     "SIDE_TRAFFIC_MOST",
@@ -34,6 +35,9 @@ SIDE_NAMES = ("W", "E", "N", "S")
 """Sides by their number."""
 MEMORY_EVENTS = ("sram_read", "sram_write", "dram_read", "dram_write")
 """Accesses that a memory of a side takes."""
+REMOTE_LANES = {"ask": True, "visit": False, "reply": False, "told": True}
+"""Lanes of accesses to local memories: requests to W and from there, answers to W and from there;
+and whether the host is at one more of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +63,12 @@ ELEMENT_TRAFFIC: tuple[TrafficCounter, ...] = (
     ),
     TrafficCounter("link.south", "rows of accumulators sent to the southern neighbour"),
     TrafficCounter("link.east", "rows of accumulators sent to the eastern neighbour"),
+    TrafficCounter(
+        "window.ask", "reads of lines, and writes of words, of any local memory that it asked for"
+    ),
+    TrafficCounter("window.visit", "such requests that came for its own local memory"),
+    TrafficCounter("window.reply", "words, and acknowledgements of words, that this answered with"),
+    TrafficCounter("window.told", "such answers that it was given"),
 )
 """Counters of an element since its last job started, in address order."""
 
@@ -105,12 +115,25 @@ class SideShape:
         return MEMORY_EVENTS + (CACHE_EVENTS if self.has_cache else ())
 
     @property
+    def remote_counters(self) -> tuple[str, ...]:
+        """Names of those of accesses to local memories, whose lanes end at W only."""
+        if self.name != SIDE_NAMES[0]:
+            return ()
+        rows = self.n_lanes - 1
+        return tuple(
+            f"{kind}.{lane}"
+            for kind, has_host in REMOTE_LANES.items()
+            for lane in range(rows + has_host)
+        )
+
+    @property
     def counters(self) -> tuple[str, ...]:
         """Names in address order: `read.0` counts flits of lane 0, `sram_read.0` accesses to
-        memory 0 of the side."""
+        memory 0 of the side, `ask.0` flits of the lane of row 0."""
         return (
             *(f"{kind}.{lane}" for kind in LANE_KINDS for lane in range(self.n_lanes)),
             *(f"{event}.{node}" for node in range(self.n_nodes) for event in self.memory_events),
+            *self.remote_counters,
         )
 
     @property

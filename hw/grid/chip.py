@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -31,7 +31,7 @@ from hw.grid.traffic import moves
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.iface.trace import LinkTrace, TracePort
 from hw.lib.emit_once import Boundary, EmitOnce
-from hw.net.sides import corner_of, hops, is_of_rows
+from hw.net.sides import Side, corner_of, hops, is_of_rows
 
 __all__ = ["GridChip"]
 
@@ -303,8 +303,9 @@ class GridChip(wiring.Component):
     def _elaborate_remote(
         self, m: Module, tiles: dict[tuple[int, int], Any], asker: RemoteAsker
     ) -> None:
-        """Lanes of accesses to local memories, and of their answers, like those of signals."""
-        geometry = self.geometry
+        """Lanes of accesses to local memories, and of their answers, like those of signals; W
+        counts what passes there."""
+        geometry, passing = self.geometry, []
         for up, down, flit, host_asks in (
             ("ask", "visit", geometry.remote.request, True),
             ("reply", "told", geometry.remote.answer, False),
@@ -319,6 +320,10 @@ class GridChip(wiring.Component):
             m.submodules[f"{up}_switch"] = switch
             wiring.connect(m, getattr(asker, "ask" if host_asks else "told"), switch.host)
             self._connect_rows(m, tiles, switch, up=up, down=down)
+            for lanes, has_host in ((switch.up, host_asks), (switch.down, not host_asks)):
+                passing += self._used([moves(lane) for lane in lanes])
+                passing += [moves(switch.host)] * has_host
+        m.d.comb += self._sides[Side.W].remote_moves.eq(Cat(passing))
 
     def _connect_rows(
         self, m: Module, tiles: dict[tuple[int, int], Any], switch: Any, *, up: str, down: str

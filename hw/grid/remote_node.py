@@ -3,21 +3,20 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.arch.traffic import REMOTE_LANES
 from hw.grid.remote_asker import RemoteAsker
 from hw.grid.remote_flits import PLACE, RemoteShapes, from_side, to_side
 from hw.grid.remote_server import RemoteServer
+from hw.grid.traffic import moves
 from hw.net.flits import LaneShapes
 from hw.net.lane_hop import LaneHop
 from hw.net.merge_hop import MergeHop
 
-__all__ = ["REMOTE_LANES", "RemoteNode"]
-
-REMOTE_LANES = ("ask", "visit", "reply", "told")
-"""Requests to W and from there, answers to W and from there."""
+__all__ = ["RemoteNode"]
 
 
 class RemoteNode(wiring.Component):
@@ -44,6 +43,7 @@ class RemoteNode(wiring.Component):
     ask_i, ask_o, reply_i, reply_o : In, Out(stream), lanes to W.
     visit_i, visit_o, told_i, told_o : In, Out(stream), lanes from W.
     read, write, line, ack : see `RemoteAsker`.
+    passing : Out(4), for each of `REMOTE_LANES`, a flit passes between it and the element.
     local_read, local_write : Out, the element's local memory, see `RemoteServer`.
     """
 
@@ -65,6 +65,7 @@ class RemoteNode(wiring.Component):
                 **{f"{name}_i": In(flits) for name, flits in ends.items()},
                 **{f"{name}_o": Out(flits) for name, flits in ends.items()},
                 **{name: asker[name] for name in ("read", "write", "line", "ack")},
+                "passing": Out(len(REMOTE_LANES)),
                 "local_read": server["read"],
                 "local_write": server["write"],
             }
@@ -89,11 +90,23 @@ class RemoteNode(wiring.Component):
             wiring.connect(m, inner, outer)
         wiring.connect(m, server.read, wiring.flipped(self.local_read))
         wiring.connect(m, server.write, wiring.flipped(self.local_write))
-        m.d.comb += asker.place.eq(self.place)
-        self._add_up(m, "ask", asker.ask)
-        self._add_up(m, "reply", server.reply)
-        self._add_down(m, "visit", server.request)
-        self._add_down(m, "told", asker.told)
+        ends = {
+            "ask": asker.ask,
+            "visit": server.request,
+            "reply": server.reply,
+            "told": asker.told,
+        }
+        for name, add in (
+            ("ask", self._add_up),
+            ("reply", self._add_up),
+            ("visit", self._add_down),
+            ("told", self._add_down),
+        ):
+            add(m, name, ends[name])
+        m.d.comb += [
+            asker.place.eq(self.place),
+            self.passing.eq(Cat(moves(ends[name]) for name in REMOTE_LANES)),
+        ]
         return m
 
     def _hop(self, m: Module, name: str, hop: Any) -> Any:

@@ -57,6 +57,8 @@ class GridSide(wiring.Component):
     axi0, ... : Out(Axi4Port), DRAM channels by their number.
     inject, clear, clearing, corrected, uncorrected : of all slices together, see `MemoryNode`.
     traffic : In(TrafficPort()), counters of lanes and memories, see `GridGeometry.side_shape`.
+    remote_moves : In(...), what passes on lanes of accesses to local memories, in the order of
+        `SideShape.remote_counters`; only at W.
     cache : In(CacheControlPort), of all caches; only if there are any.
     trace : Out(LaneTrace), what passes on the lanes.
     left_out : In(4), row whose lanes are not counted and not shown; only along rows, and if there
@@ -91,6 +93,7 @@ class GridSide(wiring.Component):
         own = self._reads.signature.members
         first = next(iter(self.nodes.values()))
         count = geometry.link_bytes // 8 * len(self.nodes)
+        remote = geometry.side_shape(side).remote_counters
         super().__init__(
             {
                 "write": In(stream.Signature(shapes.write)).array(self.n_lanes),
@@ -107,6 +110,7 @@ class GridSide(wiring.Component):
                 "corrected": Out(range(count + 1)),
                 "uncorrected": Out(range(count + 1)),
                 "traffic": In(TrafficPort()),
+                **({"remote_moves": In(len(remote))} if remote else {}),
                 **({"cache": In(geometry.cache_control)} if geometry.cache_control else {}),
                 "trace": Out(LaneTrace(n_lanes=geometry.side_shape(side).n_lanes)),
                 **({"left_out": In(ROW_BITS)} if self.has_spare_lane else {}),
@@ -133,8 +137,8 @@ class GridSide(wiring.Component):
 
     def _elaborate_traffic(self, m: Module) -> None:
         """Count and show what passes."""
-        names = self.geometry.side_shape(self.side).counters
-        m.submodules.traffic = traffic = TrafficCounters(names=names)
+        shape = self.geometry.side_shape(self.side)
+        m.submodules.traffic = traffic = TrafficCounters(names=shape.counters)
         wiring.connect(m, wiring.flipped(self.traffic), traffic.port)
         passing = []
         for kind in LANE_KINDS:
@@ -145,7 +149,10 @@ class GridSide(wiring.Component):
                 waits.eq(self._counted([lane.valid & ~lane.ready for lane in lanes])),
             ]
             passing.append(passes)
-        m.d.comb += traffic.events.eq(Cat(passing, (n.accesses for n in self.nodes.values())))
+        passing += [node.accesses for node in self.nodes.values()]
+        if shape.remote_counters:
+            passing.append(self.remote_moves)
+        m.d.comb += traffic.events.eq(Cat(passing))
 
     def _counted(self, lanes: list[Value]) -> Value:
         """A bit for each lane but that of a row that is left out; the host's is behind them."""

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Const, DomainRenamer, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.traffic import ELEMENT_TRAFFIC, LANE_KINDS
+from hw.arch.traffic import ELEMENT_TRAFFIC, LANE_KINDS, REMOTE_LANES
 from hw.chip.element import ELEMENT_DOMAIN, elaborate_controlled_element
 from hw.config.tree import ChipConfig
 from hw.grid.control_flits import access_layout, report_layout
@@ -17,7 +17,7 @@ from hw.grid.geometry import GridGeometry
 from hw.grid.link_guard import LINKS, LinkGuard
 from hw.grid.link_pass import LinkPass
 from hw.grid.list_ahead import ListAhead
-from hw.grid.remote_node import REMOTE_LANES, RemoteNode
+from hw.grid.remote_node import RemoteNode
 from hw.grid.signal_flits import received_layout, sent_layout
 from hw.grid.signal_guard import SignalGuard
 from hw.grid.signal_node import SignalNode
@@ -122,9 +122,9 @@ class Tile(wiring.Component):
         self._elaborate_control(m, control)
         self._elaborate_signals(m, control)
         reads, writes, taps = self._elaborate_memory(m, control)
-        self._elaborate_remote(m, reads, writes)
+        remote = self._elaborate_remote(m, reads, writes)
         self._elaborate_signs(m, control, reads)
-        self._elaborate_traffic(m, control, taps)
+        self._elaborate_traffic(m, control, taps, remote)
         return m
 
     def _elaborate_row(self, m: Module) -> None:
@@ -239,7 +239,7 @@ class Tile(wiring.Component):
         with m.If(guard.trap.valid):
             m.d.comb += control.trap.eq(guard.trap)
 
-    def _elaborate_remote(self, m: Module, reads: Tap, writes: Tap) -> None:
+    def _elaborate_remote(self, m: Module, reads: Tap, writes: Tap) -> RemoteNode:
         """Accesses to other elements' local memory, and theirs to this one's."""
         geometry, pe = self.geometry, self._pe
         m.submodules.remote = node = RemoteNode(
@@ -259,8 +259,11 @@ class Tile(wiring.Component):
             node.place.column.eq(self.column),
             node.heard.eq(self._heard(1)),
         ]
+        return node
 
-    def _elaborate_traffic(self, m: Module, control: GridElementControl, taps: dict) -> None:
+    def _elaborate_traffic(
+        self, m: Module, control: GridElementControl, taps: dict[str, Any], remote: RemoteNode
+    ) -> None:
         """What the element's counters of lanes and links count."""
         passing = {
             f"{kind}.{side.name.lower()}": moves(taps[kind][number])
@@ -268,6 +271,7 @@ class Tile(wiring.Component):
             for kind in LANE_KINDS
         }
         passing |= {"link.south": moves(self.out_south), "link.east": moves(self.out_east)}
+        passing |= {f"window.{n}": remote.passing[at] for at, n in enumerate(REMOTE_LANES)}
         m.d.comb += control.traffic.eq(Cat(passing.get(c.name, 0) for c in ELEMENT_TRAFFIC))
 
     def _elaborate_signs(self, m: Module, control: GridElementControl, reads: Tap) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from hw.arch.commands import Opcode
 from hw.arch.csr import COUNTERS
+from hw.arch.traffic import REMOTE_LANES
 from hw.arch.units import State, Unit
 from hw.config import PRESETS
 from sim.compiled import CompiledSimulator, StateError
@@ -22,6 +23,7 @@ from sw.runtime.tracing import GridTrace, recorded
 from sw.runtime.traffic import read_traffic
 from tb.common.seeds import bench_seed, numpy_rng
 from tb.system.grid_bench import LISTS, commands, copy_list
+from tb.system.test_grid_local import HIGH, LINE, WORD, move, window
 
 CONFIG = PRESETS["tiny"]
 PLACES = [(row, column) for row in range(CONFIG.rows) for column in range(CONFIG.cols)]
@@ -119,6 +121,47 @@ def test_one_snapshot_is_of_one_moment(grid: Grid) -> None:
     assert later != seen[0][1]
     while grid.register("JOB0_PENDING"):
         grid.port.run(500)
+
+
+def counts_of_windows(grid: Grid) -> dict[str, int]:
+    """What has passed on the lanes of accesses to local memories, all that is not zero."""
+    grid.set_register("GRID_SNAPSHOT", 1)
+    traffic = read_traffic(grid, PLACES)
+    ends = {
+        f"W {name}": count
+        for name, count in traffic.sides["W"].items()
+        if name.partition(".")[0] in REMOTE_LANES
+    }
+    for place, counts in traffic.elements.items():
+        ends |= {f"{place} {lane}": counts[f"window.{lane}"] for lane in REMOTE_LANES}
+    return {name: count for name, count in ends.items() if count}
+
+
+def test_accesses_to_local_memories_are_counted(grid: Grid) -> None:
+    """A flit for each line read, each word written and each word of an answer, at both elements and
+    at their rows' lanes; the host's on lanes of its own. Would break if a row, the host or a kind
+    were mistaken for another."""
+    n, source, target, asker = 6, (1, 0), (1, 1), (0, 1)
+    host, idle = CONFIG.rows, dict.fromkeys(PLACES, commands())
+    grid.run_job(LISTS, idle)
+    data = numpy_rng("windows").integers(0, 256, n * LINE, np.uint8).tobytes()
+    grid.write_local(source, HIGH, data)
+    grid.write_local(source, HIGH, data[:WORD])
+    assert grid.read_local(source, HIGH, len(data)) == data
+    asked, answered = 2 * n + 1 + n, 2 * n + 1 + 2 * n
+    assert counts_of_windows(grid) == {
+        f"W ask.{host}": asked, "W visit.1": asked, "W reply.1": answered,
+        f"W told.{host}": answered, f"{source} visit": asked, f"{source} reply": answered,
+    }  # fmt: skip
+    lists = {asker: commands(*move(window(source, HIGH), window(target, HIGH), len(data)))}
+    grid.run_job(LISTS, idle | lists)
+    assert counts_of_windows(grid) == {
+        "W ask.0": 3 * n, "W visit.1": 3 * n, "W reply.1": 4 * n, "W told.0": 4 * n,
+        f"{asker} ask": 3 * n, f"{asker} told": 4 * n,
+        f"{source} visit": n, f"{source} reply": 2 * n,
+        f"{target} visit": 2 * n, f"{target} reply": 2 * n,
+    }  # fmt: skip
+    assert grid.read_local(target, HIGH, len(data)) == data
 
 
 @pytest.mark.parametrize("place", PLACES)

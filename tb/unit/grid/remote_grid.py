@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.arch.address_map import window_base
 from hw.arch.csr import HOST_PLACE
+from hw.arch.traffic import REMOTE_LANES
 from hw.grid.remote_asker import RemoteAsker
 from hw.grid.remote_node import RemoteNode
 from hw.grid.remote_switch import RemoteSwitch
@@ -32,6 +33,7 @@ __all__ = [
     "WORD",
     "Asker",
     "Device",
+    "Passing",
     "RemoteGrid",
     "name_of",
 ]
@@ -77,6 +79,7 @@ class RemoteGrid(wiring.Component):
                 f"hold{name_of(place)}": In(1),
                 f"idle{name_of(place)}": Out(1),
                 f"heard{name_of(place)}": In(1),
+                f"passing{name_of(place)}": Out(len(REMOTE_LANES)),
             }
         super().__init__(members)
 
@@ -131,6 +134,7 @@ class RemoteGrid(wiring.Component):
                 node.place.row.eq(row),
                 node.place.column.eq(column),
                 node.heard.eq(getattr(self, f"heard{name_of(place)}")),
+                getattr(self, f"passing{name_of(place)}").eq(node.passing),
             ]
             for lane, end in ends.items():
                 inner, outer = (getattr(node, f"{lane}_{at}") for at in "io")
@@ -185,6 +189,28 @@ class Asker:
                 "strobe": strobe,
             }
         )
+
+
+class Passing:
+    """Adds up what passes between the lanes and each element."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._pins = {place: bench.dut[f"passing{name_of(place)}"] for place in PLACES}
+        self.counts = {(place, lane): 0 for place in PLACES for lane in REMOTE_LANES}
+        bench.add(self)
+
+    def sample(self, cycle: int) -> None:
+        """Count a cycle."""
+        for place, pin in self._pins.items():
+            for at, lane in enumerate(REMOTE_LANES):
+                self.counts[place, lane] += int(pin.value) >> at & 1
+
+    def drive(self) -> None:
+        """It only looks."""
+
+    def reset(self) -> None:
+        """Counting begins anew."""
+        self.counts = dict.fromkeys(self.counts, 0)
 
 
 class Device:

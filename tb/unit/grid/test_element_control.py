@@ -360,12 +360,12 @@ async def traffic_counts_from_the_start_of_a_job(dut: Any) -> None:
     """Each event in its own counter, frozen by SNAPSHOT; a job begins at zero; would break if
     traffic of the job before were told of the next."""
     device, n = Device(dut), len(ELEMENT_TRAFFIC)
+    offsets = [element_traffic_offset(counter.name) for counter in ELEMENT_TRAFFIC]
     await device.bench.start()
     device.element.outcomes = [None, None]
 
     async def counts() -> list[int]:
         await device.write("SNAPSHOT", 1)
-        offsets = [element_traffic_offset(counter.name) for counter in ELEMENT_TRAFFIC]
         return [await device.read_at(offset) for offset in offsets]
 
     for _ in range(2):
@@ -383,7 +383,7 @@ async def traffic_counts_from_the_start_of_a_job(dut: Any) -> None:
         dut["traffic"].value = (1 << n) - 1
         await device.bench.wait(5)
         dut["traffic"].value = 0
-        assert await device.read_at(element_traffic_offset("link.east")) == sums[-1], "frozen"
+        assert await device.read_at(offsets[-1]) == sums[-1], "frozen"
         assert await device.reports(1) == [(1, 0, 0)]
     assert await counts() == [total + 5 for total in sums], "it stays until the next job"
 

@@ -12,6 +12,7 @@ from hw.arch.traffic import (
     ELEMENT_TRAFFIC,
     LANE_KINDS,
     MEMORY_EVENTS,
+    REMOTE_LANES,
     SIDE_NAMES,
     SIDE_PAGE_BITS,
     SIDE_TRAFFIC_MOST,
@@ -92,7 +93,9 @@ def test_shapes_of_sides_are_those_of_the_hardware(name: str) -> None:
         assert len(shape.counters) == len(set(shape.counters)) <= SIDE_TRAFFIC_MOST
         n_events = len(MEMORY_EVENTS) + has_cache * len(CACHE_EVENTS)
         n_lane_counters = len(LANE_KINDS) * shape.n_lanes
-        assert len(shape.counters) == n_lane_counters + n_events * shape.n_nodes
+        ends = len(REMOTE_LANES) * member.rows + 2 if side is Side.W else 0  # the host has two
+        assert len(shape.remote_counters) == ends
+        assert len(shape.counters) == n_lane_counters + n_events * shape.n_nodes + ends
         assert shape.base + 4 * SIDE_TRAFFIC_MOST <= 1 << PAGE_BITS
     assert [side.name for side in Side] == list(SIDE_NAMES)
     assert len({shape.base >> SIDE_PAGE_BITS for shape in shapes}) == len(shapes)
