@@ -219,6 +219,59 @@ def test_a_signal_that_waited_at_the_end_is_not_of_the_next_job(grid: Grid) -> N
         assert (found[4], found[6], found[_WAITS]) == (0, 0, 1)
 
 
+def start_queued(grid: Grid, first: bytes, second: bytes) -> None:
+    """Start job 2 on two elements of a row, of which the second works for job 1 for long."""
+    sender, receiver = places(grid)[:2]
+    grid.start(LISTS, {receiver: commands(*copies(0x1000, 0x2000, 16, 60))}, job=1)
+    grid.start(LISTS + 0x4000, {sender: first, receiver: second}, job=2)
+
+
+def test_a_signal_for_a_job_that_is_queued_is_lost(grid: Grid) -> None:
+    """Its sender ends, and who waits hangs: would break, for the better, if signals were kept."""
+    sender, receiver = places(grid)[:2]
+    tells = (Opcode.SIGNAL, signal(sender, receiver, _SIGNALS))
+    start_queued(grid, commands(tells), commands(*wait(_SIGNALS, 1)))
+    grid.port.run(500)
+    assert grid.register("JOB1_PENDING") == 1, "the job before must last"
+    assert grid.register("JOB2_PENDING") == 1, "the sender's part ends"
+    grid.wait(1, [receiver])
+    with pytest.raises(JobHang, match=f"until counter {_SIGNALS} reaches 1; it is 0"):
+        grid.wait(2, [sender, receiver], stall_limit=2_000)
+    exchange(grid, python_rng("after a lost signal"))
+
+
+def test_who_was_queued_says_hello(grid: Grid) -> None:
+    """The other one signals when it has heard that; as documented for jobs that are queued."""
+    sender, receiver = places(grid)[:2]
+    tells = (Opcode.SIGNAL, signal(sender, receiver, _SIGNALS))
+    hello = (Opcode.SIGNAL, signal(receiver, sender, _WAITS))
+    start_queued(grid, commands(*wait(_WAITS, 1), tells), commands(hello, *wait(_SIGNALS, 1)))
+    grid.wait(1, [receiver])
+    grid.wait(2, [sender, receiver])
+    assert counts(grid, receiver)[_SIGNALS] == counts(grid, sender)[_WAITS] == 1
+
+
+def test_the_host_is_where_queued_jobs_meet(grid: Grid) -> None:
+    """Both say that they run, whoever is late, and go on when the host has heard it."""
+    sender, receiver = places(grid)[:2]
+    lists = []
+    for one, other in ((sender, receiver), (receiver, sender)):
+        here = (Opcode.SIGNAL, signal(one, HOST_PLACE, 7))
+        tells = (Opcode.SIGNAL, signal(one, other, _SIGNALS))
+        lists.append(commands(here, *wait(_WAITS, 1), tells, *wait(_SIGNALS, 1)))
+    start_queued(grid, *lists)
+    heard: list[Message] = []
+    while len(heard) < 2:
+        grid.port.run(200)
+        heard += grid.messages()
+    assert heard == [Message(sender, 7), Message(receiver, 7)]
+    for place in (sender, receiver):
+        grid.signal([place], _WAITS)
+    grid.wait(1, [receiver])
+    grid.wait(2, [sender, receiver])
+    assert counts(grid, receiver)[_SIGNALS] == counts(grid, sender)[_SIGNALS] == 1
+
+
 def test_lost_messages_are_told(grid: Grid) -> None:
     """A host that does not read keeps nobody waiting; it is told once."""
     sender = places(grid)[0]
