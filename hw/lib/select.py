@@ -7,7 +7,9 @@ from operator import or_
 
 from amaranth.hdl import Cat, Value
 
-__all__ = ["number_of", "one_of"]
+__all__ = ["lowest_one", "number_of", "one_of"]
+
+_GROUP = 4
 
 
 def one_of(options: Sequence[Value], flags: Sequence[Value]) -> Value:
@@ -28,3 +30,16 @@ def number_of(one_hot: Value) -> Value:
     return Cat(
         Cat(one_hot[i] for i in range(len(one_hot)) if i >> bit & 1).any() for bit in range(width)
     )
+
+
+def lowest_one(flags: Value) -> Value:
+    """The lowest bit that is set, alone.
+
+    Groups of bits, then groups of groups: with `flags & -flags` a carry would pass every bit.
+    """
+    groups = [flags[at : at + _GROUP] for at in range(0, len(flags), _GROUP)]
+    firsts = [group[at] & ~group[:at].any() for group in groups for at in range(len(group))]
+    if len(groups) == 1:
+        return Cat(firsts)
+    first = lowest_one(Cat(group.any() for group in groups))
+    return Cat(bit & first[at // _GROUP] for at, bit in enumerate(firsts))

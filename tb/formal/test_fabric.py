@@ -20,6 +20,20 @@ def test_no_stretch_of_time_sends_more_than_burst_and_rate() -> None:
     proof.assume(rate != 0)
     proof.assume(~dut.went | dut.may_go)
     full = Mux(burst < LINE_BYTES, LINE_BYTES, burst) << 8
+    terms, known = dut.terms, Signal()  # since the second cycle they are those of the limit
+    proof.m.d.sync += known.eq(1)
+    proof.check(
+        Mux(
+            known,
+            (terms.full == full)
+            & (terms.full_and_line == full + (LINE_BYTES << 8))
+            & (terms.full_and_rate == full + rate)
+            & (terms.gain == rate)
+            & (terms.gain_less_line == rate - (LINE_BYTES << 8)),
+            (terms.as_value() == 0) & (dut.level == 0),
+        ),
+        "what follows of the limit",
+    )
     begins = proof.free(1, "begins")
     excess = Signal(signed(26))  # sent - allowed by the rate, in bytes / 256, since the beginning
     gained = Signal(signed(27))
@@ -32,7 +46,7 @@ def test_no_stretch_of_time_sends_more_than_burst_and_rate() -> None:
     proof.check(excess + dut.level <= full, "what was sent is missing in the bucket")
     proof.check(excess <= full, "the bound")
     proof.reach(dut.went & (excess + dut.level == full), "nothing is lost", cycles=6)
-    proof.prove(engine=Z3_INDUCTION, depth=2)
+    proof.prove(engine=Z3_INDUCTION, depth=3)
 
 
 @pytest.mark.parametrize("n_tags", [2, 4])

@@ -13,6 +13,7 @@ from hw.arch.commands import COMMANDS, LONG_BITS, Opcode
 from hw.arch.traps import Trap
 from hw.arch.units import UNITS_OF_OPCODE
 from hw.iface.command_view import view
+from hw.lib.select import lowest_one
 from hw.pe.cp.limits import CheckLimits
 from hw.pe.cp.rules import field_rules
 
@@ -112,7 +113,7 @@ class CommandChecker(wiring.Component):
 
     def judge(self, wrong: Value, wrong_at: Value) -> Value:
         """The verdict that follows from `wrong` and `wrong_at`, here or in another cycle."""
-        lowest = wrong_at & (~wrong_at + 1)[: len(self.offsets)]
+        lowest = lowest_one(wrong_at)
         info = [
             Cat(lowest[i] for i, offset in enumerate(self.offsets) if offset >> bit & 1).any()
             for bit in range(Verdict.as_shape()["info"].width)

@@ -4,7 +4,7 @@
 from amaranth.hdl import Const, Module, Signal
 from amaranth.sim import Simulator
 
-from hw.lib.select import number_of, one_of
+from hw.lib.select import lowest_one, number_of, one_of
 
 
 def test_the_flagged_option_or_nothing_is_selected() -> None:
@@ -45,3 +45,24 @@ def test_the_number_of_a_bit() -> None:
     simulator.add_testbench(look)
     simulator.run()
     assert found == [[0, 0, 0], [1, 1, 1], [0, 2, 2], [0, 0, 3], [0, 0, 4]]
+
+
+def test_the_lowest_bit_alone() -> None:
+    """Of every value of 7 bits, and with any lowest bit of 70 with all or none above it."""
+    m = Module()
+    few, many = Signal(7), Signal(70)
+    of_few, of_many = Signal.like(few), Signal.like(many)
+    m.d.comb += [of_few.eq(lowest_one(few)), of_many.eq(lowest_one(many))]
+
+    async def look(ctx: object) -> None:
+        for value in range(1 << len(few)):
+            ctx.set(few, value)  # type: ignore[attr-defined]
+            assert ctx.get(of_few) == value & -value  # type: ignore[attr-defined]
+        for at in range(len(many) + 1):
+            for value in ((1 << at) % (1 << len(many)), (1 << len(many)) - (1 << at)):
+                ctx.set(many, value)  # type: ignore[attr-defined]
+                assert ctx.get(of_many) == value & -value  # type: ignore[attr-defined]
+
+    simulator = Simulator(m)
+    simulator.add_testbench(look)
+    simulator.run()
