@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 
 __all__ = ["lowest_one", "number_of", "one_of"]
 
@@ -32,14 +32,19 @@ def number_of(one_hot: Value) -> Value:
     )
 
 
-def lowest_one(flags: Value) -> Value:
+def lowest_one(m: Module, flags: Value) -> Signal:
     """The lowest bit that is set, alone.
 
     Groups of bits, then groups of groups: with `flags & -flags` a carry would pass every bit.
     """
     groups = [flags[at : at + _GROUP] for at in range(0, len(flags), _GROUP)]
     firsts = [group[at] & ~group[:at].any() for group in groups for at in range(len(group))]
+    lowest = Signal(len(flags))
     if len(groups) == 1:
-        return Cat(firsts)
-    first = lowest_one(Cat(group.any() for group in groups))
-    return Cat(bit & first[at // _GROUP] for at, bit in enumerate(firsts))
+        m.d.comb += lowest.eq(Cat(firsts))
+    else:
+        some = Signal(len(groups))
+        m.d.comb += some.eq(Cat(group.any() for group in groups))
+        first = lowest_one(m, some)
+        m.d.comb += lowest.eq(Cat(bit & first[at // _GROUP] for at, bit in enumerate(firsts)))
+    return lowest

@@ -64,7 +64,7 @@ class CommandChecker(wiring.Component):
     command : In(512), the command.
     wrong : Out(1), something is wrong with it; wrong_parts : Out(4), the same in parts.
     wrong_at : Out, a bit for each of `offsets`: what lies there is wrong.
-    verdict : Out(Verdict), what is wrong with it: `judge(wrong, wrong_at)`.
+    verdict : Out(Verdict), what is wrong with it: as `judge` says.
     """
 
     def __init__(self, *, limits: CheckLimits) -> None:
@@ -107,13 +107,13 @@ class CommandChecker(wiring.Component):
                 )
             ),
             self.wrong.eq(self.wrong_parts.any()),
-            self.verdict.eq(self.judge(self.wrong, self.wrong_at)),
+            self.verdict.eq(self.judge(m, self.wrong, self.wrong_at)),
         ]
         return m
 
-    def judge(self, wrong: Value, wrong_at: Value) -> Value:
+    def judge(self, m: Module, wrong: Value, wrong_at: Value) -> Value:
         """The verdict that follows from `wrong` and `wrong_at`, here or in another cycle."""
-        lowest = lowest_one(wrong_at)
+        lowest = lowest_one(m, wrong_at)
         info = [
             Cat(lowest[i] for i, offset in enumerate(self.offsets) if offset >> bit & 1).any()
             for bit in range(Verdict.as_shape()["info"].width)

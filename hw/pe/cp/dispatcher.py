@@ -320,7 +320,7 @@ class Dispatcher(wiring.Component):
         before = Signal(self.n_sources)
         m.d.comb += [
             self._wrong.eq((illegal.any() | empty) & ~acting.delivers),
-            verdict.eq(checker.judge(illegal.any(), wrong_at)),
+            verdict.eq(checker.judge(m, illegal.any(), wrong_at)),
         ]
         m.d.sync += [
             before.eq(Mux(acting.valid, acting.source, 0)),

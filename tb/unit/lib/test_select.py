@@ -52,7 +52,7 @@ def test_the_lowest_bit_alone() -> None:
     m = Module()
     few, many = Signal(7), Signal(70)
     of_few, of_many = Signal.like(few), Signal.like(many)
-    m.d.comb += [of_few.eq(lowest_one(few)), of_many.eq(lowest_one(many))]
+    m.d.comb += [of_few.eq(lowest_one(m, few)), of_many.eq(lowest_one(m, many))]
 
     async def look(ctx: object) -> None:
         for value in range(1 << len(few)):
