@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,47 @@ def test_a_signal_is_an_exception_unless_it_is_ignored() -> None:
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+class _Dying:
+    """A signal comes while it goes: Python ignores what is raised then."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self._number)
+        time.sleep(0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_python_loses_comes_again(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would break if a run went on after Ctrl-C, or the next Ctrl-C did not end it either."""
+    begin = time.monotonic()
+    with pytest.raises(Ended) as caught, ends_by_signal():
+        dying = [_Dying(number), _Dying(number)]
+        dying.clear()
+        while time.monotonic() < begin + 10:
+            pass
+    assert time.monotonic() < begin + 5
+    assert caught.value.exit_code == 128 + number
+    assert capsys.readouterr().err == ""
+
+
+def test_nothing_disturbs_the_putting_away() -> None:
+    """Neither more signals nor the one that began it."""
+    done = False
+    with pytest.raises(Ended), ends_by_signal():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            for _ in range(5):
+                time.sleep(0.06)
+                os.kill(os.getpid(), signal.SIGINT)
+            done = True
+    assert done and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
 
 
 def test_own_bugs_keep_their_traceback() -> None:
