@@ -85,6 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         verb = arguments[0] if arguments and not arguments[0].startswith("-") else None
         with ends_by_signal():
             result: Any = build_app(verb)(arguments, prog_name="mtia", standalone_mode=False)
+        if result == _INTERRUPT:  # what Typer makes of a KeyboardInterrupt
+            print(f"mtia: {describe(KeyboardInterrupt())}", file=sys.stderr)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)

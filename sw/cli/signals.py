@@ -4,6 +4,7 @@
 import signal
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,12 +74,14 @@ class _Ending:
             self._alarm = signal.signal(signal.SIGALRM, self._again)
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
         self._number = number
+        _hush()
         self._again()
 
     def stop(self) -> None:
         """Raise no more."""
         self._on_its_way = lambda: self
         if self._number:
+            _hush()  # again: a block that was left may have put back what was said before it
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, self._alarm)
 
@@ -96,3 +99,8 @@ class _Ending:
         error = Ended(self._number)
         self._on_its_way = weakref.ref(error)
         return error
+
+
+def _hush() -> None:
+    """No Amaranth warnings of a design that will never be finished, to the end of the process."""
+    warnings.filterwarnings("ignore", ".* created but never used$")

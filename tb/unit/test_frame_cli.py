@@ -104,6 +104,20 @@ def test_a_signal_is_an_exception_unless_it_is_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_an_interrupt_of_others_has_its_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typer takes a KeyboardInterrupt for itself, and says nothing."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sw.cli.verbs.configs.command", interrupted)
+    code, out, err = run(capsys, "configs")
+    assert (code, out) == (130, "")
+    assert err == "mtia: Interrupted; nothing was left half-written.\n"
+
+
 class _Dying:
     """A signal comes while it goes: Python ignores what is raised then."""
 
