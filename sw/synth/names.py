@@ -32,11 +32,22 @@ def unit_names(text: str, config: ChipConfig) -> list[str]:
     return names
 
 
+def _for_one_element(config: ChipConfig) -> str:
+    """Options that make one element of a grid."""
+    wanted = {
+        "rows": (config.rows, 1),
+        "cols": (config.cols, 1),
+        "sram.cache_ways": (config.sram.cache_ways, 0),
+        "spare_rows": (config.spare_rows, 0),
+    }
+    return " ".join(f"--set {name}={new}" for name, (old, new) in wanted.items() if old != new)
+
+
 def _check(name: str, config: ChipConfig) -> None:
     if name == CHIP and config.n_pes > 1:
         raise ConfigError(
             f"{config.name!r} has {config.rows} x {config.cols} elements, and the flow builds the"
-            " chip of one element alone; name a unit, or set rows=1 and cols=1."
+            f" chip of one element alone; name a unit, or give {_for_one_element(config)}."
         )
     if name in (CHIP, *UNITS):
         return

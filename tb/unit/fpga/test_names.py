@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists of units on the command line."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from hw.config import ConfigError, get_config
+from hw.config import PRESETS, ConfigError, get_config
 from hw.config.override import overridden
 from hw.fpga.units import UNITS
 from sw.cli.app import main
@@ -57,6 +58,16 @@ def test_the_chip_of_a_grid_is_refused() -> None:
     assert unit_names("wqe", grid) == ["wqe"]
     alone = overridden(grid, ["rows=1", "cols=1", "sram.cache_ways=0"])
     assert unit_names("chip", alone) == ["chip"]
+
+
+@pytest.mark.parametrize("name", [name for name, member in PRESETS.items() if member.n_pes > 1])
+def test_the_advice_for_a_grid_helps(name: str) -> None:
+    """Followed to the letter it gave the next refusal."""
+    with pytest.raises(ConfigError) as refusal:
+        unit_names("chip", get_config(name))
+    changes = re.findall(r"--set (\S+=\d+)", str(refusal.value))
+    assert ("spare_rows=0" in changes) == (name == "tiny-spare")
+    assert unit_names("chip", overridden(get_config(name), changes)) == ["chip"]
 
 
 def test_all_names_are_known_before_the_first_run(
