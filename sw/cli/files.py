@@ -15,7 +15,7 @@ from sw.errors import UserError
 from sw.files import check_writable
 from sw.runtime.simulated import Waves
 
-__all__ = ["check_outputs", "load_array", "waves_wanted"]
+__all__ = ["check_folder", "check_outputs", "load_array", "waves_wanted"]
 
 
 def load_array(path: Path, name: str) -> NDArray[Any]:
@@ -73,3 +73,29 @@ def check_outputs(targets: Sequence[Path | None], inputs: Sequence[Path | None])
         if target.resolve() in taken and (target.is_file() or not target.exists()):
             raise UserError(f"Two outputs have the same name, {target}; give them different ones.")
         taken.add(target.resolve())
+
+
+def check_folder(folder: Path, name: str, option: str) -> None:
+    """Find before the work that no file `name` can be written in a folder, which may be made.
+
+    Raises
+    ------
+    UserError, OSError
+        If `folder`, which `option` gives, is a file, or lies in one, or nothing can be written
+        there.
+    """
+    whole = folder.absolute()
+    there = next(path for path in (folder, *whole.parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"{option} is {folder}, but {there} is a file; it must be a folder.")
+    missing = [path for path in (whole, *whole.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder / name)
+    except FileNotFoundError:  # in /proc nobody can make one, and this is what it says
+        what = "folder can be made at" if missing else "file can be made in"
+        raise UserError(f"No {what} {folder}.") from None
+    finally:
+        for path in missing:  # work that fails leaves nothing behind
+            if path.exists():
+                path.rmdir()

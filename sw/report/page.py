@@ -4,8 +4,7 @@
 import html
 from pathlib import Path
 
-from sw.errors import UserError
-from sw.files import check_writable, write_folder
+from sw.files import write_folder
 from sw.report.heat_map import heat_maps, unit_table
 from sw.report.record import RunRecord
 from sw.report.roof_chart import roof_section
@@ -15,7 +14,7 @@ from sw.report.svg import tag
 from sw.report.traffic import traffic
 from sw.report.utilisation import utilisation
 
-__all__ = ["PAGE_NAME", "check_folder", "report_page", "write_report"]
+__all__ = ["PAGE_NAME", "report_page", "write_report"]
 
 PAGE_NAME = "index.html"
 """The page in its folder; it needs no other file."""
@@ -46,29 +45,6 @@ def report_page(run: RunRecord) -> str:
     )
     body = tag("main", *sections)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
-
-
-def check_folder(folder: Path) -> None:
-    """Find before the run that a page cannot be written.
-
-    Raises
-    ------
-    UserError, OSError
-        If `folder` is a file, or lies in one, or nothing can be written there.
-    """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise UserError(f"--report is {folder}, but {there} is a file; it must be a folder.")
-    missing = [
-        path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()
-    ]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        check_writable(folder / PAGE_NAME)
-    finally:
-        for path in missing:  # a run that fails leaves nothing behind
-            if path.exists():
-                path.rmdir()
 
 
 def write_report(run: RunRecord, folder: Path) -> Path:

@@ -223,3 +223,24 @@ def test_missing_folder_is_told_first(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         write_atomic(tmp_path / "no" / "C.npy", "x")
     assert describe(caught.value) == f"There is no such file or folder: {tmp_path / 'no'}."
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("/proc/x", "No folder can be made at /proc/x."),
+        ("{}/file", "--output is {0}/file, but {0}/file is a file; it must be a folder."),
+    ],
+)
+def test_rtl_looks_at_its_folder_first(
+    tmp_path: Path,
+    folder: str,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Would break if it were found only when all is generated."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("sw.cli.verbs.rtl.rtl_files", None)
+    code, _, err = run(capsys, "rtl", "--config", "tiny", "-o", folder.format(tmp_path))
+    assert (code, err) == (1, f"mtia: {sentence.format(tmp_path)}\n")

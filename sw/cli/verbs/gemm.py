@@ -12,7 +12,7 @@ from rich.console import Console
 from hw.arch.commands import Function
 from hw.arch.formats import Format
 from hw.config import ChipConfig, get_config
-from sw.cli.files import check_outputs, load_array
+from sw.cli.files import check_folder, check_outputs, load_array
 from sw.cli.gemm_options import (
     ACTIVATION,
     BIAS,
@@ -54,7 +54,7 @@ from sw.cli.places import parse_place
 from sw.cli.recording import chosen_trace, chosen_waves
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
-from sw.report.page import check_folder, write_report
+from sw.report.page import PAGE_NAME, write_report
 from sw.report.record import RunRecord
 from sw.runtime.cache import check_cache_ways
 from sw.runtime.device import DeviceName
@@ -210,7 +210,7 @@ def _check_report(folder: Path | None, device: DeviceName) -> None:
     if folder is not None:
         if device is not DeviceName.RTL:
             raise UserError("--report needs --device rtl; the functional device has no time.")
-        check_folder(folder)
+        check_folder(folder, PAGE_NAME, "--report")
 
 
 def _check_grid(

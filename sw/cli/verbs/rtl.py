@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from hw.config import get_config
-from hw.generate import rtl_files
+from hw.generate import TOP_MODULE, rtl_files
+from sw.cli.files import check_folder
 from sw.files import write_folder
 
 __all__ = ["command"]
@@ -20,8 +21,7 @@ def command(
 ) -> None:
     """Write a member's Verilog, file list, memory map and configuration."""
     member = get_config(config)
-    if output.exists() and not output.is_dir():
-        raise NotADirectoryError(20, "Not a directory", str(output))
+    check_folder(output, f"{TOP_MODULE}.v", "--output")
     start = time.monotonic()
     files = rtl_files(member)
     write_folder(output, files)

@@ -14,8 +14,10 @@ from hw.arch.units import State, Unit
 from hw.config import PRESETS
 from sim.trace.grid_log import LANE_TRACK
 from sim.trace.log import EVENT, TeeLog, TraceLog, unit_value
+from sw.cli.files import check_folder
+from sw.errors import UserError
 from sw.report.activity import N_UNITS, Activity, ActivityLog
-from sw.report.page import check_folder, report_page, write_report
+from sw.report.page import PAGE_NAME, report_page, write_report
 from sw.report.png import shade_uri
 from sw.report.roofs import roofline
 from sw.report.svg import bytes_text, ticks
@@ -264,17 +266,24 @@ def test_page_is_written_whole(tmp_path: Path) -> None:
         path = write_report(RUNS["element"], tmp_path / "a" / "b")
         assert path.read_text().endswith("</html>\n")
         assert [file.name for file in path.parent.iterdir()] == ["index.html"]
-    check_folder(tmp_path / "a" / "b")
-    check_folder(tmp_path / "new" / "folder")
+    check_folder(tmp_path / "a" / "b", PAGE_NAME, "--report")
+    check_folder(tmp_path / "new" / "folder", PAGE_NAME, "--report")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]  # a look leaves nothing
 
 
-@pytest.mark.parametrize("folder", ["/proc/x", "/proc/x/y", "/proc"])
-def test_a_folder_is_tried_not_asked(folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("/proc/x", "No folder can be made at /proc/x."),
+        ("/proc/x/y", "No folder can be made at /proc/x/y."),
+        ("/proc", "No file can be made in /proc."),
+    ],
+)
+def test_a_folder_is_tried_not_asked(folder: str, sentence: str) -> None:
     """Would break if permissions were read, of which the superuser has all: in /proc nobody can
     make a file, which a run would find out at its end."""
-    with pytest.raises(OSError, match="/proc"):
-        check_folder(Path(folder))
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        check_folder(Path(folder), PAGE_NAME, "--report")
 
 
 @pytest.mark.parametrize(
