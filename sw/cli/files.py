@@ -54,8 +54,12 @@ def _cycle(name: str, otherwise: int) -> int:
     return int(text)
 
 
-def check_outputs(targets: Sequence[Path | None], inputs: Sequence[Path | None]) -> None:
+def check_outputs(
+    targets: Sequence[Path | None], inputs: Sequence[Path | None], page: Path | None = None
+) -> None:
     """Find what cannot be written before the work, not after it.
+
+    `page` is a target whose folder will be made, and is looked at by `check_folder`.
 
     Raises
     ------
@@ -66,6 +70,8 @@ def check_outputs(targets: Sequence[Path | None], inputs: Sequence[Path | None])
     sources = [source for source in inputs if source is not None]
     for target in wanted:
         check_writable(target)
+    wanted += [] if page is None else [page]
+    for target in wanted:
         if target.is_file() and any(target.samefile(source) for source in sources):
             raise UserError(f"{target} is an input too; give the output a name of its own.")
     taken: set[Path] = set()
@@ -73,6 +79,9 @@ def check_outputs(targets: Sequence[Path | None], inputs: Sequence[Path | None])
         if target.resolve() in taken and (target.is_file() or not target.exists()):
             raise UserError(f"Two outputs have the same name, {target}; give them different ones.")
         taken.add(target.resolve())
+    for target in wanted:
+        if page is not None and target.resolve() in page.resolve().parents:
+            raise UserError(f"{target} cannot be an output and the folder of {page.name} too.")
 
 
 def check_folder(folder: Path, name: str, option: str) -> None:

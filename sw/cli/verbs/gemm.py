@@ -125,7 +125,8 @@ def command(
     recording = chosen_waves(waves, wave_from, wave_to, _tile(member, wave_element, left_out_row))
     chosen = chosen_trace(member, trace, trace_from, trace_to, trace_elements)
     written = [output, perf, trace, recording.path if recording else None]
-    check_outputs(written, [a, b, bias, _scale_file(scale)])
+    page = None if report is None else report / PAGE_NAME
+    check_outputs(written, [a, b, bias, _scale_file(scale)], page)
     _check_report(report, device)
     record: dict[str, Any] = {"waves": recording, "trace": trace, "report": report is not None}
     if grid:

@@ -293,6 +293,10 @@ def test_a_folder_is_tried_not_asked(folder: str, sentence: str) -> None:
         (("--report", "a.npy/x"), "--report is a.npy/x, but {}/a.npy is a file; it must be"),
         (("--report", "."), "index.html"),
         (("--report", "x", "--device", "functional"), "--report needs --device rtl"),
+        (("--report", "c.npy"), "c.npy cannot be an output and the folder of index.html too."),
+        (("--report", "c.npy/x"), "c.npy cannot be an output and the folder of index.html too."),
+        (("--report", "old", "--json", "old/index.html"), "Two outputs have the same name, old/"),
+        (("--report", "old", "--bias", "old/index.html"), "index.html is an input too"),
     ],
 )
 def test_a_page_that_cannot_be_is_refused(
@@ -304,6 +308,9 @@ def test_a_page_that_cannot_be_is_refused(
 ) -> None:
     """In one sentence, before anything is built or run."""
     (tmp_path / "index.html").mkdir()
+    (tmp_path / "old").mkdir()
+    with (tmp_path / "old" / "index.html").open("wb") as file:
+        np.save(file, np.zeros(4, np.float32))
     error = gemm_error(options, tmp_path, capsys, monkeypatch)
     assert sentence.format(tmp_path) in error and error.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "index.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "index.html", "old"]
