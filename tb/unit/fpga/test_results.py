@@ -56,7 +56,7 @@ def plain_design(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_nextpnr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A nextpnr that fails without a word."""
     program = tmp_path / "nextpnr"
-    program.write_text("#!/bin/sh\n[ $1 = --version ] || exit 3\n")
+    program.write_text("#!/bin/sh\n[ $1 = --version ] || exit 3\necho nextpnr-ecp5\n")
     program.chmod(0o755)
     monkeypatch.setenv("NEXTPNR", str(program))
 
