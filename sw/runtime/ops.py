@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels of the SIMD engine on arrays: places operands, runs the list, reads results and
-counters."""
+counters. `prepare_...` finds, without a chip, what cannot be."""
 
 import dataclasses
 import math
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.arch.formats import Format
+from hw.config import ChipConfig
 from sw.errors import UserError
 from sw.kernels.command_list import CommandList
 from sw.kernels.elementwise import BINARY, UNARY, Kind, Operand, plan_elementwise
@@ -24,7 +25,22 @@ from sw.runtime.chip import Chip, JobResult
 from sw.runtime.operands import DTYPES, as_vector, format_of
 from sw.runtime.placement import allocate, clear_last_line, store_array
 
-__all__ = ["OpRun", "elementwise", "layernorm", "pooling", "quantize", "softmax", "transpose"]
+__all__ = [
+    "OpJob",
+    "OpRun",
+    "elementwise",
+    "layernorm",
+    "pooling",
+    "prepare_elementwise",
+    "prepare_layernorm",
+    "prepare_pooling",
+    "prepare_quantize",
+    "prepare_softmax",
+    "prepare_transpose",
+    "quantize",
+    "softmax",
+    "transpose",
+]
 
 _ROW_ELEMENTS = 512
 """Elements of a row where the shape does not matter."""
@@ -52,34 +68,60 @@ class _Result:
     shape: tuple[int, int]
     fmt: Format
 
+    @property
+    def n_bytes(self) -> int:
+        """Its size."""
+        return math.prod(self.shape) * self.fmt.n_bytes
+
 
 Plan = Callable[[dict[str, RowArray]], CommandList]
 
 
-def _run(
-    chip: Chip, operands: dict[str, NDArray[Any]], results: dict[str, _Result], plan: Plan
-) -> OpRun:
-    """Place everything, run what `plan` makes of it, read the results."""
+@dataclasses.dataclass(frozen=True)
+class OpJob:
+    """An operation that a member can do, with its operands' places and its command list."""
+
+    operands: dict[str, NDArray[Any]]
+    results: dict[str, _Result]
+    at: dict[str, int]
+    commands: CommandList
+    shape: tuple[int, ...] | None = None
+    """Of the first result, where it is not that of the rows."""
+
+    def run(self, chip: Chip) -> OpRun:
+        """Place everything, run, read the results."""
+        for name, array in self.operands.items():
+            store_array(chip.port, self.at[name], array.tobytes())
+        for name, result in self.results.items():
+            clear_last_line(chip.port, self.at[name], result.n_bytes)
+        job = chip.run_job(self.at["the command list"], bytes(self.commands))
+        found = {}
+        for name, result in self.results.items():
+            data = chip.port.read(self.at[name], result.n_bytes)
+            found[name] = np.frombuffer(data, DTYPES[result.fmt]).reshape(result.shape)
+        n_commands = self.commands.n_long + self.commands.n_short
+        run = OpRun(found, job, chip.counters(), n_commands)
+        return run if self.shape is None else _shaped(run, self.shape)
+
+
+def _prepare(
+    config: ChipConfig,
+    operands: dict[str, NDArray[Any]],
+    results: dict[str, _Result],
+    plan: Plan,
+    shape: tuple[int, ...] | None = None,
+) -> OpJob:
+    """Find places for everything, and the commands that `plan` makes of it."""
     sizes = {name: array.nbytes for name, array in operands.items()}
-    for name, result in results.items():
-        sizes[name] = math.prod(result.shape) * result.fmt.n_bytes
+    sizes |= {name: result.n_bytes for name, result in results.items()}
     try:
         draft = plan(_arrays(operands, results, dict.fromkeys(sizes, 0)))
         sizes["the command list"] = len(bytes(draft))
-        _, at = allocate(chip.config, sizes, "auto")
+        _, at = allocate(config, sizes, "auto")
         commands = plan(_arrays(operands, results, at))
     except ValueError as error:
         raise UserError(str(error)) from None
-    for name, array in operands.items():
-        store_array(chip.port, at[name], array.tobytes())
-    for name in results:
-        clear_last_line(chip.port, at[name], sizes[name])
-    job = chip.run_job(at["the command list"], bytes(commands))
-    found = {}
-    for name, result in results.items():
-        data = chip.port.read(at[name], sizes[name])
-        found[name] = np.frombuffer(data, DTYPES[result.fmt]).reshape(result.shape)
-    return OpRun(found, job, chip.counters(), commands.n_long + commands.n_short)
+    return OpJob(operands, results, dict(at), commands, shape)
 
 
 def _arrays(
@@ -109,7 +151,7 @@ def _shaped(run: OpRun, shape: tuple[int, ...]) -> OpRun:
     return dataclasses.replace(run, results={name: whole, **dict(rest)})
 
 
-def softmax(chip: Chip, x: NDArray[Any], out: Format = Format.FP32) -> OpRun:
+def prepare_softmax(config: ChipConfig, x: NDArray[Any], out: Format = Format.FP32) -> OpJob:
     """Softmax over the last axis.
 
     Raises
@@ -118,16 +160,16 @@ def softmax(chip: Chip, x: NDArray[Any], out: Format = Format.FP32) -> OpRun:
         If the array cannot be used, or a row is too long for the member.
     """
     rows = _matrix(x, "X")
-    run = _run(
-        chip, {"x": rows}, {"y": _Result(rows.shape, out)},
-        lambda at: plan_softmax(chip.config.pe, at["x"], at["y"]),
+    return _prepare(
+        config, {"x": rows}, {"y": _Result(rows.shape, out)},
+        lambda at: plan_softmax(config.pe, at["x"], at["y"]),
+        x.shape,
     )  # fmt: skip
-    return _shaped(run, x.shape)
 
 
-def layernorm(
-    chip: Chip, x: NDArray[Any], out: Format = Format.FP32, *, epsilon: float = 1e-5
-) -> OpRun:
+def prepare_layernorm(
+    config: ChipConfig, x: NDArray[Any], out: Format = Format.FP32, *, epsilon: float = 1e-5
+) -> OpJob:
     """(x - mean) / sqrt(variance + epsilon) over the last axis.
 
     Raises
@@ -136,14 +178,14 @@ def layernorm(
         If the array cannot be used, or a row is too long for the member.
     """
     rows = _matrix(x, "X")
-    run = _run(
-        chip, {"x": rows}, {"y": _Result(rows.shape, out)},
-        lambda at: plan_layernorm(chip.config.pe, at["x"], at["y"], epsilon=epsilon),
+    return _prepare(
+        config, {"x": rows}, {"y": _Result(rows.shape, out)},
+        lambda at: plan_layernorm(config.pe, at["x"], at["y"], epsilon=epsilon),
+        x.shape,
     )  # fmt: skip
-    return _shaped(run, x.shape)
 
 
-def quantize(chip: Chip, x: NDArray[Any]) -> OpRun:
+def prepare_quantize(config: ChipConfig, x: NDArray[Any]) -> OpJob:
     """Rows (last axis) as int8 `y` and one float32 scale each, `scales`.
 
     Raises
@@ -156,14 +198,14 @@ def quantize(chip: Chip, x: NDArray[Any]) -> OpRun:
         "y": _Result(rows.shape, Format.INT8),
         "scales": _Result((rows.shape[0], 1), Format.FP32),
     }
-    run = _run(
-        chip, {"x": rows}, results,
-        lambda at: plan_quantize(chip.config.pe, at["x"], at["y"], at["scales"]),
+    return _prepare(
+        config, {"x": rows}, results,
+        lambda at: plan_quantize(config.pe, at["x"], at["y"], at["scales"]),
+        x.shape,
     )  # fmt: skip
-    return _shaped(run, x.shape)
 
 
-def transpose(chip: Chip, x: NDArray[Any]) -> OpRun:
+def prepare_transpose(config: ChipConfig, x: NDArray[Any]) -> OpJob:
     """The matrix with rows and columns exchanged; any format of 8, 16 or 32 bits.
 
     Raises
@@ -174,19 +216,19 @@ def transpose(chip: Chip, x: NDArray[Any]) -> OpRun:
     if x.ndim != 2:
         raise UserError(f"X has shape {x.shape}; it must be a matrix.")
     rows = _matrix(x, "X")
-    return _run(
-        chip, {"x": rows}, {"y": _Result((rows.shape[1], rows.shape[0]), format_of(rows))},
-        lambda at: plan_transpose(chip.config.pe, at["x"], at["y"]),
+    return _prepare(
+        config, {"x": rows}, {"y": _Result((rows.shape[1], rows.shape[0]), format_of(rows))},
+        lambda at: plan_transpose(config.pe, at["x"], at["y"]),
     )  # fmt: skip
 
 
-def pooling(
-    chip: Chip,
+def prepare_pooling(
+    config: ChipConfig,
     table: NDArray[Any],
     indices: NDArray[Any],
     weights: NDArray[Any] | None = None,
     out: Format = Format.FP32,
-) -> OpRun:
+) -> OpJob:
     """Sums of rows of `table` [R,N] by `indices` [bags,n] (int32), weighted by `weights`.
 
     Raises
@@ -202,10 +244,10 @@ def pooling(
     operands = {"table": rows, "indices": lists}
     if weights is not None:
         operands["weights"] = _weights(weights, indices.shape).reshape(lists.shape)
-    return _run(
-        chip, operands, {"y": _Result((lists.shape[0], rows.shape[1]), out)},
+    return _prepare(
+        config, operands, {"y": _Result((lists.shape[0], rows.shape[1]), out)},
         lambda at: plan_pooling(
-            chip.config.pe, at["table"], at["indices"], at["y"], at.get("weights")
+            config.pe, at["table"], at["indices"], at["y"], at.get("weights")
         ),
     )  # fmt: skip
 
@@ -219,13 +261,13 @@ def _weights(weights: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return as_vector(weights.reshape(-1), Format.FP32, weights.size, "The array of weights")
 
 
-def elementwise(
-    chip: Chip,
+def prepare_elementwise(
+    config: ChipConfig,
     operation: str,
     x: NDArray[Any],
     b: NDArray[Any] | None = None,
     out: Format = Format.FP32,
-) -> OpRun:
+) -> OpJob:
     """`operation` of `sw.kernels.elementwise`; b of x's shape, a row, or a float32 column.
 
     Raises
@@ -248,9 +290,9 @@ def elementwise(
 
     def plan(at: dict[str, RowArray]) -> CommandList:
         second = None if kind is None else Operand(array=at["b"], kind=kind)
-        return plan_elementwise(chip.config.pe, fields, at["x"], at["y"], second)
+        return plan_elementwise(config.pe, fields, at["x"], at["y"], second)
 
-    return _shaped(_run(chip, operands, {"y": _Result(rows.shape, out)}, plan), x.shape)
+    return _prepare(config, operands, {"y": _Result(rows.shape, out)}, plan, x.shape)
 
 
 def _even_rows(array: NDArray[Any]) -> NDArray[Any]:
@@ -272,3 +314,47 @@ def _kind(x: NDArray[Any], b: NDArray[Any]) -> Kind:
         f"B has shape {b.shape} and X {x.shape}; B must have X's shape, be one row of it, or one"
         " float32 for each row."
     )
+
+
+def softmax(chip: Chip, x: NDArray[Any], out: Format = Format.FP32) -> OpRun:
+    """Run what `prepare_softmax` makes of the arrays."""
+    return prepare_softmax(chip.config, x, out).run(chip)
+
+
+def layernorm(
+    chip: Chip, x: NDArray[Any], out: Format = Format.FP32, *, epsilon: float = 1e-5
+) -> OpRun:
+    """Run what `prepare_layernorm` makes of the arrays."""
+    return prepare_layernorm(chip.config, x, out, epsilon=epsilon).run(chip)
+
+
+def quantize(chip: Chip, x: NDArray[Any]) -> OpRun:
+    """Run what `prepare_quantize` makes of the arrays."""
+    return prepare_quantize(chip.config, x).run(chip)
+
+
+def transpose(chip: Chip, x: NDArray[Any]) -> OpRun:
+    """Run what `prepare_transpose` makes of the arrays."""
+    return prepare_transpose(chip.config, x).run(chip)
+
+
+def pooling(
+    chip: Chip,
+    table: NDArray[Any],
+    indices: NDArray[Any],
+    weights: NDArray[Any] | None = None,
+    out: Format = Format.FP32,
+) -> OpRun:
+    """Run what `prepare_pooling` makes of the arrays."""
+    return prepare_pooling(chip.config, table, indices, weights, out).run(chip)
+
+
+def elementwise(
+    chip: Chip,
+    operation: str,
+    x: NDArray[Any],
+    b: NDArray[Any] | None = None,
+    out: Format = Format.FP32,
+) -> OpRun:
+    """Run what `prepare_elementwise` makes of the arrays."""
+    return prepare_elementwise(chip.config, operation, x, b, out).run(chip)

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from hw.arch.formats import Format
-from hw.config import get_config
+from hw.config import ChipConfig, get_config
 from sw.cli.files import check_outputs, load_array
 from sw.cli.options import CONFIG, DEVICE, TRACE
 from sw.errors import UserError
 from sw.files import atomic_path, write_atomic
 from sw.kernels.elementwise import BINARY, UNARY
 from sw.runtime import ops
-from sw.runtime.chip import Chip
 from sw.runtime.device import DeviceName, open_device
 from sw.runtime.operands import DTYPES
 from sw.runtime.tracing import recorded
@@ -78,13 +77,14 @@ def command(
         for name, path in (("X", x), ("--with", second), ("--weights", weights))
     }
     check_outputs([output, scales, perf, trace], [x, second, weights])
+    job = _prepare(member, operation, arrays, Format[(out or OutFormat.FP32).name])
     with Console(stderr=True).status("starting ...") as status:
         chip = open_device(device, member, progress=status.update)
         start = time.monotonic()
         try:
             status.update("running ...")
             with recorded(chip, trace):
-                run = _run(chip, operation, arrays, Format[(out or OutFormat.FP32).name])
+                run = job.run(chip)
         finally:
             chip.port.close()
     elapsed = time.monotonic() - start
@@ -137,22 +137,22 @@ def _known(array: NDArray[Any]) -> NDArray[Any]:
     return array.view(DTYPES[Format.BF16]) if array.dtype == np.dtype("V2") else array
 
 
-def _run(
-    chip: Chip, operation: str, arrays: dict[str, NDArray[Any] | None], out: Format
-) -> ops.OpRun:
+def _prepare(
+    member: ChipConfig, operation: str, arrays: dict[str, NDArray[Any] | None], out: Format
+) -> ops.OpJob:
     x, second = arrays["X"], arrays["--with"]
     assert x is not None  # X is an argument, not an option
     match operation:
         case "softmax":
-            return ops.softmax(chip, x, out)
+            return ops.prepare_softmax(member, x, out)
         case "layernorm":
-            return ops.layernorm(chip, x, out)
+            return ops.prepare_layernorm(member, x, out)
         case "quantize":
-            return ops.quantize(chip, x)
+            return ops.prepare_quantize(member, x)
         case "transpose":
-            return ops.transpose(chip, x)
+            return ops.prepare_transpose(member, x)
         case "pool":
             assert second is not None
-            return ops.pooling(chip, x, second, arrays["--weights"], out)
+            return ops.prepare_pooling(member, x, second, arrays["--weights"], out)
         case _:
-            return ops.elementwise(chip, operation, x, second, out)
+            return ops.prepare_elementwise(member, operation, x, second, out)
