@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,15 @@ class VerilatorJob:
         )
 
 
-def verilate(job: VerilatorJob, cache: BuildCache, *, n_threads: int = 2) -> Path:
-    """Path of the executable that `job` describes, built if the cache does not have it.
+def verilate(
+    job: VerilatorJob,
+    cache: BuildCache,
+    *,
+    n_threads: int = 2,
+    on_build: Callable[[], None] = lambda: None,
+) -> Path:
+    """Path of the executable that `job` describes, built if the cache does not have it; then
+    `on_build` is called first.
 
     Raises
     ------
@@ -86,6 +93,7 @@ def verilate(job: VerilatorJob, cache: BuildCache, *, n_threads: int = 2) -> Pat
     toolchain = find_toolchain()
 
     def build(folder: Path) -> None:
+        on_build()
         objects = _translate(job, toolchain, folder)
         store = _runtime_objects(job, toolchain, cache, objects, n_threads)
         for path in store.iterdir():
@@ -99,7 +107,13 @@ def verilate(job: VerilatorJob, cache: BuildCache, *, n_threads: int = 2) -> Pat
     return cache.get(job.name, job.key(toolchain), build) / job.name
 
 
-def verilate_part(job: VerilatorJob, cache: BuildCache, *, n_threads: int = 2) -> tuple[Path, Path]:
+def verilate_part(
+    job: VerilatorJob,
+    cache: BuildCache,
+    *,
+    n_threads: int = 2,
+    on_build: Callable[[], None] = lambda: None,
+) -> tuple[Path, Path]:
     """Header and static library of a model that others link, see `VerilatorJob.parts`.
 
     Raises
@@ -111,6 +125,7 @@ def verilate_part(job: VerilatorJob, cache: BuildCache, *, n_threads: int = 2) -
     names = f"{job.prefix}.h", f"lib{job.prefix}.a"
 
     def build(folder: Path) -> None:
+        on_build()
         objects = _translate(job, toolchain, folder)
         _run_make(job, toolchain, objects, names[1], n_threads=n_threads)
         for name in names:

@@ -44,9 +44,15 @@ class SimulatorBuild:
     from_cache: bool
 
 
-def chip_verilog(config: ChipConfig, cache: BuildCache, *, grid: bool = False) -> tuple[str, float]:
+def chip_verilog(
+    config: ChipConfig,
+    cache: BuildCache,
+    *,
+    grid: bool = False,
+    on_build: Callable[[], None] = lambda: None,
+) -> tuple[str, float]:
     """Verilog of the one-element chip of `config`, or of the whole grid, and the seconds that it
-    took when it was made.
+    took when it was made; `on_build` is called before that.
 
     Cached by a hash of every source below `hw/`, the configuration and the generator's version.
     """
@@ -59,6 +65,7 @@ def chip_verilog(config: ChipConfig, cache: BuildCache, *, grid: bool = False) -
     )
 
     def emit(folder: Path) -> None:
+        on_build()
         # Only a miss needs the RTL; a cached simulator starts without loading it.
         from hw.chip.top import OneElementChip
         from hw.generate import SIMULATION_PASSES, WRITING_PASSES, emit_verilog
@@ -135,15 +142,18 @@ def build_simulator(
     savable : bool
         Able to write its state to a file and to go on from there.
     progress : Callable[[str], None]
-        Told what is going on, one sentence a stage.
+        Told what is going on, one sentence a stage; nothing of what the cache has.
 
     Raises
     ------
     BuildError
         When Verilator or the C++ compiler refuses.
     """
-    progress(f"Verilog of {config.name} ...")
-    text, verilog_seconds = chip_verilog(config, cache, grid=grid)
+
+    def say(what: str) -> Callable[[], None]:
+        return lambda: progress(f"{what} of {config.name} ...")
+
+    text, verilog_seconds = chip_verilog(config, cache, grid=grid, on_build=say("Verilog"))
     kinds = {"grid": grid, "flat": flat, "trace": trace, "test": test, "quick": quick}
     name = _name(config, kinds | {"savable": savable})
     args = _verilator_args(trace=trace, test=test, savable=savable)
@@ -152,14 +162,14 @@ def build_simulator(
     start = time.monotonic()
     if grid and not flat:
         split = split_tiles(text, top=_TOP, tile=_TILE, clock="clk")
-        progress(f"Verilator build of a tile of {config.name} ...")
-        parts = verilate_part(_tile_job(name, split, args, make_args), cache)
+        tile = _tile_job(name, split, args, make_args)
+        parts = verilate_part(tile, cache, on_build=say("Verilator build of a tile"))
         text, ports = split.shell, ports + split.header(_TOP)
         make_args = _QUICK_MAKE if quick else _SHELL_MAKE
     files = {f"{_TOP}.v": text, "chip_ports.h": ports}
     args = (*args, "-CFLAGS", f"{_cxx_flags()} {_sizes(config)}", "-LDFLAGS", "-shared")
-    progress(f"Verilator build of {config.name} ...")
-    library = verilate(_chip_job(name, files, args, make_args, parts), cache)
+    job = _chip_job(name, files, args, make_args, parts)
+    library = verilate(job, cache, on_build=say("Verilator build"))
     return _with_cost(library, verilog_seconds, time.monotonic() - start)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from hw.config import ChipConfig
 from sim.waves import write_save_file
+from sw.cli.building import build_teller
 from sw.kernels.gemm import GemmProblem
 from sw.report.activity import ActivityLog
 from sw.report.lanes import LINK_COUNTERS
@@ -138,7 +139,7 @@ def run_task(
     peak = task.n_elements * task.member.pe.dpe.macs_per_cycle(problem.element_bytes)
     floor = max(problem.macs // peak, 1)
     with console.status("starting ...") as status:
-        chip: Any = task.open(status.update)
+        chip: Any = task.open(build_teller(console, task.member.name, status.update))
         start, began = time.monotonic(), chip.port.cycles
 
         def show(cycles: int) -> None:

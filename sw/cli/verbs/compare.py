@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from hw.config import ChipConfig, get_config
+from sw.cli.building import build_teller
 from sw.cli.files import check_outputs, load_array
 from sw.cli.options import CONFIG, TRACE
 from sw.files import write_atomic
@@ -96,7 +97,7 @@ def _run_both(
                 bar.update(task, completed=layer)
                 say(f"{escape(job.network.layers[layer].name)}, {cycles:,} cycles")
 
-            chip = open_device(device, member, progress=say)
+            chip = open_device(device, member, progress=build_teller(console, member.name, say))
             try:
                 with recorded(chip, trace if device is DeviceName.RTL else None):
                     found.append(run_network(chip, job, values, progress=show))

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from hw.arch.formats import Format
 from hw.config import ChipConfig, get_config
+from sw.cli.building import build_teller
 from sw.cli.files import check_outputs, load_array
 from sw.cli.options import CONFIG, DEVICE, TRACE
 from sw.errors import UserError
@@ -78,8 +79,10 @@ def command(
     }
     check_outputs([output, scales, perf, trace], [x, second, weights])
     job = _prepare(member, operation, arrays, Format[(out or OutFormat.FP32).name])
-    with Console(stderr=True).status("starting ...") as status:
-        chip = open_device(device, member, progress=status.update)
+    console = Console(stderr=True)
+    with console.status("starting ...") as status:
+        say = build_teller(console, member.name, status.update)
+        chip = open_device(device, member, progress=say)
         start = time.monotonic()
         try:
             status.update("running ...")
