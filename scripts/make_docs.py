@@ -198,10 +198,12 @@ def _traffic_section() -> Iterator[str]:
         "In page TRAFFIC side W begins at 0x000, E at 0x400, N at 0x800 and S at 0xc00. A side has"
         " a counter for each of its lanes, the host's last, of flits that passed the lane's end:"
         " all of kind `read`, then `line`, `write` and `ack`. Behind them each of its memories has"
-        " four, of accesses that it took, and where there are caches four of those. W has, last,"
-        " those of each row's lanes of accesses to local memories (`ask`, `visit`, `reply`,"
-        " `told`), of `ask` and `told` the host's too. Those of side W of a grid of 2 x 2 with 4"
-        " slices and a cache:\n"
+        " four, of accesses that it took, and where there are caches four of those. With four"
+        " sides each way out through the corner follows, of reads and of lines. W has, last, those"
+        " of each row's other lanes: accesses to local memories (`ask`, `visit`, `reply`, `told`),"
+        " signals (`sent`, `received`), accesses to registers and reports; of `ask`, `told` and"
+        " `received` the host's too, which are behind the rows'. Those of side W of a grid of 2 x 2"
+        " with 4 slices and a cache:\n"
     )
     shape = side_shapes(rows=2, columns=2, n_slices=4, has_cache=True)[0]
     yield _table(

@@ -2,8 +2,8 @@
 """Counters of what passes on a grid's lanes and links, one definition.
 
 An element counts what its taps take and give, the rows that leave it on reduction links, and its
-flits of accesses to local memories; a side counts the flits of each of its lanes, and the accesses
-of each of its memories. Each counter has 32 bits and wraps.
+flits on its row's other lanes; a side counts the flits of each of its lanes and of each way through
+its corner, and the accesses of each of its memories. Each counter has 32 bits and wraps.
 """
 
 import dataclasses
@@ -12,10 +12,12 @@ from hw.arch.cache import CACHE_EVENTS
 from hw.arch.interleave import N_SIDES
 
 __all__ = [
+    "CORNER_KINDS",
     "ELEMENT_TRAFFIC",
     "LANE_KINDS",
     "MEMORY_EVENTS",
     "REMOTE_LANES",
+    "ROW_LANES",
     "SIDE_NAMES",
     "SIDE_PAGE_BITS",
     "SIDE_TRAFFIC_MOST",
@@ -35,9 +37,22 @@ SIDE_NAMES = ("W", "E", "N", "S")
 """Sides by their number."""
 MEMORY_EVENTS = ("sram_read", "sram_write", "dram_read", "dram_write")
 """Accesses that a memory of a side takes."""
-REMOTE_LANES = {"ask": True, "visit": False, "reply": False, "told": True}
-"""Lanes of accesses to local memories: requests to W and from there, answers to W and from there;
-and whether the host is at one more of them."""
+REMOTE_LANES = ("ask", "visit", "reply", "told")
+"""Lanes of accesses to local memories: requests to W, from there, answers to W, from there."""
+ROW_LANES = {
+    "ask": True,
+    "visit": False,
+    "reply": False,
+    "told": True,
+    "sent": False,
+    "received": True,
+    "access": False,
+    "report": False,
+}
+"""Lanes that each row has to W and from there besides those of memory: `REMOTE_LANES`, signals,
+accesses to registers, reports; and whether the host is at one more of them."""
+CORNER_KINDS = ("corner_read", "corner_line")
+"""What leaves a side through its corner: shared reads, and lines for those of the other side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +84,10 @@ ELEMENT_TRAFFIC: tuple[TrafficCounter, ...] = (
     TrafficCounter("window.visit", "such requests that came for its own local memory"),
     TrafficCounter("window.reply", "words, and acknowledgements of words, that this answered with"),
     TrafficCounter("window.told", "such answers that it was given"),
+    TrafficCounter("signal.sent", "signals that it sent to other elements, or to the host"),
+    TrafficCounter("signal.received", "signals that came for it, from elements"),
+    TrafficCounter("control.access", "accesses to its registers that came for it"),
+    TrafficCounter("control.report", "answers to these, and ends of jobs, that it reported"),
 )
 """Counters of an element since its last job started, in address order."""
 
@@ -106,6 +125,8 @@ class SideShape:
     """Lanes, the host's among them: the last one."""
     n_nodes: int
     """Memories, each a slice with the DRAM channel behind it."""
+    n_corners: int = 0
+    """Ways through its corner."""
     has_cache: bool = False
     """Whether channels have a cache."""
 
@@ -115,25 +136,27 @@ class SideShape:
         return MEMORY_EVENTS + (CACHE_EVENTS if self.has_cache else ())
 
     @property
-    def remote_counters(self) -> tuple[str, ...]:
-        """Names of those of accesses to local memories, whose lanes end at W only."""
+    def row_counters(self) -> tuple[str, ...]:
+        """Names of those of `ROW_LANES`, which end at W only."""
         if self.name != SIDE_NAMES[0]:
             return ()
         rows = self.n_lanes - 1
         return tuple(
             f"{kind}.{lane}"
-            for kind, has_host in REMOTE_LANES.items()
+            for kind, has_host in ROW_LANES.items()
             for lane in range(rows + has_host)
         )
 
     @property
     def counters(self) -> tuple[str, ...]:
         """Names in address order: `read.0` counts flits of lane 0, `sram_read.0` accesses to
-        memory 0 of the side, `ask.0` flits of the lane of row 0."""
+        memory 0 of the side, `corner_read.0` flits on way 0 out through the corner, `ask.0` flits
+        of the lane of row 0."""
         return (
             *(f"{kind}.{lane}" for kind in LANE_KINDS for lane in range(self.n_lanes)),
             *(f"{event}.{node}" for node in range(self.n_nodes) for event in self.memory_events),
-            *self.remote_counters,
+            *(f"{kind}.{way}" for kind in CORNER_KINDS for way in range(self.n_corners)),
+            *self.row_counters,
         )
 
     @property
@@ -146,14 +169,17 @@ def side_shapes(
     *, rows: int, columns: int, n_slices: int, has_cache: bool = False
 ) -> tuple[SideShape, ...]:
     """Every side that has memories: W and E have a lane for each row, N and S one for each column,
-    and slices are dealt to the sides in turn."""
+    slices are dealt to the sides in turn, and where there are four, as many ways lead through the
+    corner of a side as it has memories."""
     n_sides = min(N_SIDES, n_slices)
+    n_nodes = n_slices // n_sides
     return tuple(
         SideShape(
             name=name,
             number=number,
             n_lanes=(rows if name in "WE" else columns) + 1,
-            n_nodes=n_slices // n_sides,
+            n_nodes=n_nodes,
+            n_corners=n_nodes if n_sides == N_SIDES else 0,
             has_cache=has_cache,
         )
         for number, name in enumerate(SIDE_NAMES[:n_sides])

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import Out
 
 from hw.arch.address_map import ADDRESS_BITS
 from hw.arch.csr import HOST_PLACE
+from hw.arch.traffic import ROW_LANES
 from hw.chip.dma_engine import DmaEngine
 from hw.chip.dram_bridge import DramBridge
 from hw.chip.host_port import HostPort
@@ -158,9 +159,10 @@ class GridChip(wiring.Component):
         tiles = self._elaborate_tiles(m)
         self._elaborate_lanes(m, tiles)
         self._elaborate_corners(m)
-        self._elaborate_control_lanes(m, tiles)
-        self._elaborate_signals(m, tiles)
-        self._elaborate_remote(m, tiles, asker)
+        passing = self._elaborate_control_lanes(m, tiles)
+        passing |= self._elaborate_signals(m, tiles)
+        passing |= self._elaborate_remote(m, tiles, asker)
+        m.d.comb += self._sides[Side.W].row_moves.eq(Cat(passing[name] for name in ROW_LANES))
         self._elaborate_links(m, tiles)
         return m
 
@@ -267,8 +269,10 @@ class GridChip(wiring.Component):
                 wiring.connect(m, part.corner_read_o[way], other.corner_read_i[way])
                 wiring.connect(m, part.corner_line_o[way], other.corner_line_i[way])
 
-    def _elaborate_control_lanes(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
-        """Control lanes of each row, from W and back."""
+    def _elaborate_control_lanes(
+        self, m: Module, tiles: dict[tuple[int, int], Any]
+    ) -> dict[str, Value]:
+        """Control lanes of each row, from W and back; what passes, for W to count."""
         ends = self._row_map if self.geometry.has_spare_row else self._control
         columns = range(self.geometry.columns)
         for row in range(self.geometry.rows):
@@ -288,9 +292,11 @@ class GridChip(wiring.Component):
             for behind, tile in itertools.pairwise(reversed(passed)):
                 m.d.comb += tile.moved_i.eq(behind.moved_o)
             m.d.comb += ends.moved[row].eq(passed[0].moved_o)
+        lanes = {"access": self._control.down, "report": self._control.up}
+        return {name: Cat(moves(lane) for lane in lanes[name]) for name in lanes}
 
-    def _elaborate_signals(self, m: Module, tiles: dict[tuple[int, int], Any]) -> None:
-        """Signal lanes of each row, to W, through the switch, and back into a row."""
+    def _elaborate_signals(self, m: Module, tiles: dict[tuple[int, int], Any]) -> dict[str, Value]:
+        """Signal lanes of each row, to W, through the switch, and back into a row; what passes."""
         geometry = self.geometry
         m.submodules.signal_switch = switch = SignalSwitch(
             rows=geometry.used_rows,
@@ -299,13 +305,17 @@ class GridChip(wiring.Component):
         )
         wiring.connect(m, switch.host, self._control.messages)
         self._connect_rows(m, tiles, switch, up="sent", down="received")
+        return {
+            "sent": self._passing(switch.up),
+            "received": Cat(self._passing(switch.down), moves(switch.host)),
+        }
 
     def _elaborate_remote(
         self, m: Module, tiles: dict[tuple[int, int], Any], asker: RemoteAsker
-    ) -> None:
-        """Lanes of accesses to local memories, and of their answers, like those of signals; W
-        counts what passes there."""
-        geometry, passing = self.geometry, []
+    ) -> dict[str, Value]:
+        """Lanes of accesses to local memories, and of their answers, like those of signals; what
+        passes."""
+        geometry, passing = self.geometry, {}
         for up, down, flit, host_asks in (
             ("ask", "visit", geometry.remote.request, True),
             ("reply", "told", geometry.remote.answer, False),
@@ -320,10 +330,15 @@ class GridChip(wiring.Component):
             m.submodules[f"{up}_switch"] = switch
             wiring.connect(m, getattr(asker, "ask" if host_asks else "told"), switch.host)
             self._connect_rows(m, tiles, switch, up=up, down=down)
-            for lanes, has_host in ((switch.up, host_asks), (switch.down, not host_asks)):
-                passing += self._used([moves(lane) for lane in lanes])
-                passing += [moves(switch.host)] * has_host
-        m.d.comb += self._sides[Side.W].remote_moves.eq(Cat(passing))
+            for name, lanes in ((up, switch.up), (down, switch.down)):
+                passing[name] = self._passing(lanes)
+                if ROW_LANES[name]:
+                    passing[name] = Cat(passing[name], moves(switch.host))
+        return passing
+
+    def _passing(self, lanes: Sequence[Any]) -> Value:
+        """Whether a flit passes, for the lane of each row that is used."""
+        return Cat(self._used([moves(lane) for lane in lanes]))
 
     def _connect_rows(
         self, m: Module, tiles: dict[tuple[int, int], Any], switch: Any, *, up: str, down: str

@@ -3,11 +3,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.grid.control_flits import Report, access_layout, ended_layout, report_layout
+from hw.grid.traffic import moves
 from hw.iface.control import ControlPort
 from hw.lib.arbiter import RoundRobinArbiter
 from hw.net.lane_hop import LaneHop
@@ -40,6 +41,7 @@ class ControlNode(wiring.Component):
     ended : In(stream.Signature(ended_layout())), jobs that ended.
     moved : In(1), the element makes progress. moved_i, moved_o : In, Out(n_positions), who does,
         a bit for each position.
+    passing : Out(2), an access leaves the lane for the element; a report enters the lane.
 
     Raises: ValueError when there is no position.
     """
@@ -63,6 +65,7 @@ class ControlNode(wiring.Component):
                 "moved": In(1),
                 "moved_i": In(n_positions),
                 "moved_o": Out(n_positions),
+                "passing": Out(2),
             }
         )
 
@@ -83,6 +86,7 @@ class ControlNode(wiring.Component):
             port.read.valid.eq(down.tap.valid & access.is_read),
             port.read.payload.eq(access.offset),
             down.tap.ready.eq(~access.is_read | port.read.ready),
+            self.passing.eq(Cat(moves(down.tap), moves(up.local))),
         ]
         m.d.sync += self.moved_o.eq(self.moved_i | Mux(self.moved, self.here, 0))
         self._elaborate_reports(m, up.local)

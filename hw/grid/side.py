@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.traffic import LANE_KINDS
+from hw.arch.traffic import CORNER_KINDS, LANE_KINDS
 from hw.chip.memory_control import connect_memories
 from hw.grid.cache_control import connect_caches
 from hw.grid.geometry import GridGeometry
@@ -57,8 +57,8 @@ class GridSide(wiring.Component):
     axi0, ... : Out(Axi4Port), DRAM channels by their number.
     inject, clear, clearing, corrected, uncorrected : of all slices together, see `MemoryNode`.
     traffic : In(TrafficPort()), counters of lanes and memories, see `GridGeometry.side_shape`.
-    remote_moves : In(...), what passes on lanes of accesses to local memories, in the order of
-        `SideShape.remote_counters`; only at W.
+    row_moves : In(...), what passes on the rows' lanes of other things than memory, in the order of
+        `SideShape.row_counters`; only at W.
     cache : In(CacheControlPort), of all caches; only if there are any.
     trace : Out(LaneTrace), what passes on the lanes.
     left_out : In(4), row whose lanes are not counted and not shown; only along rows, and if there
@@ -93,7 +93,7 @@ class GridSide(wiring.Component):
         own = self._reads.signature.members
         first = next(iter(self.nodes.values()))
         count = geometry.link_bytes // 8 * len(self.nodes)
-        remote = geometry.side_shape(side).remote_counters
+        rows = geometry.side_shape(side).row_counters
         super().__init__(
             {
                 "write": In(stream.Signature(shapes.write)).array(self.n_lanes),
@@ -110,7 +110,7 @@ class GridSide(wiring.Component):
                 "corrected": Out(range(count + 1)),
                 "uncorrected": Out(range(count + 1)),
                 "traffic": In(TrafficPort()),
-                **({"remote_moves": In(len(remote))} if remote else {}),
+                **({"row_moves": In(len(rows))} if rows else {}),
                 **({"cache": In(geometry.cache_control)} if geometry.cache_control else {}),
                 "trace": Out(LaneTrace(n_lanes=geometry.side_shape(side).n_lanes)),
                 **({"left_out": In(ROW_BITS)} if self.has_spare_lane else {}),
@@ -150,8 +150,10 @@ class GridSide(wiring.Component):
             ]
             passing.append(passes)
         passing += [node.accesses for node in self.nodes.values()]
-        if shape.remote_counters:
-            passing.append(self.remote_moves)
+        if shape.n_corners:
+            passing += [moves(way) for name in CORNER_KINDS for way in getattr(self, f"{name}_o")]
+        if shape.row_counters:
+            passing.append(self.row_moves)
         m.d.comb += traffic.events.eq(Cat(passing))
 
     def _counted(self, lanes: list[Value]) -> Value:

@@ -3,11 +3,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.grid.signal_flits import RUN_BITS, received_layout, sent_layout
+from hw.grid.traffic import moves
 from hw.iface.pe import Completion
 from hw.lib.arbiter import RoundRobinArbiter
 from hw.net.lane_hop import LaneHop
@@ -55,6 +56,7 @@ class SignalNode(wiring.Component):
     sent : In(stream.Signature(Completion)), signals of the element; row and column are those of
         the element that is meant.
     received : Out(stream.Signature(Completion)), signals for the element.
+    passing : Out(2), a signal of the element enters the lane; one leaves the lane for it.
 
     Raises: ValueError when there is no position.
     """
@@ -78,6 +80,7 @@ class SignalNode(wiring.Component):
                 "down_o": Out(down),
                 "sent": In(stream.Signature(Completion)),
                 "received": Out(stream.Signature(Completion)),
+                "passing": Out(2),
             }
         )
 
@@ -120,5 +123,6 @@ class SignalNode(wiring.Component):
             first.ready.eq(
                 ~is_mine | Mux(self.phase.works, self.received.ready, ~self.phase.prepares)
             ),
+            self.passing.eq(Cat(moves(up.local), moves(down.tap))),
         ]
         return m

@@ -3,11 +3,11 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, DomainRenamer, Module, Signal
+from amaranth.hdl import Cat, Const, DomainRenamer, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arch.traffic import ELEMENT_TRAFFIC, LANE_KINDS, REMOTE_LANES
+from hw.arch.traffic import ELEMENT_TRAFFIC, LANE_KINDS, REMOTE_LANES, ROW_LANES
 from hw.chip.element import ELEMENT_DOMAIN, elaborate_controlled_element
 from hw.config.tree import ChipConfig
 from hw.grid.control_flits import access_layout, report_layout
@@ -119,12 +119,13 @@ class Tile(wiring.Component):
         units = zip(control.units, self._pe.trace.units, strict=True)
         m.d.comb += [mine.eq(theirs) for mine, theirs in units]
         self._elaborate_links(m, control)
-        self._elaborate_control(m, control)
-        self._elaborate_signals(m, control)
+        node = self._elaborate_control(m, control)
+        signals = self._elaborate_signals(m, control)
         reads, writes, taps = self._elaborate_memory(m, control)
         remote = self._elaborate_remote(m, reads, writes)
         self._elaborate_signs(m, control, reads)
-        self._elaborate_traffic(m, control, taps, remote)
+        passing = Cat(remote.passing, signals.passing, node.passing)
+        self._elaborate_traffic(m, control, taps, passing)
         return m
 
     def _elaborate_row(self, m: Module) -> None:
@@ -193,7 +194,7 @@ class Tile(wiring.Component):
                 past.o.ready.eq(self.out_south.ready),
             ]
 
-    def _elaborate_control(self, m: Module, control: GridElementControl) -> None:
+    def _elaborate_control(self, m: Module, control: GridElementControl) -> ControlNode:
         """The stage of the control lanes."""
         m.submodules.node = node = ControlNode(n_positions=self.geometry.n_positions)
         wiring.connect(m, node.port, control.port)
@@ -207,6 +208,7 @@ class Tile(wiring.Component):
             node.moved_i.eq(self.moved_i),
             self.moved_o.eq(node.moved_o),
         ]
+        return node
 
     def _connect_stage(self, m: Module, node: Any, **lanes: str) -> None:
         """Connect both ends of a node's lanes with the tile's of these names."""
@@ -215,7 +217,7 @@ class Tile(wiring.Component):
                 lane = getattr(self, f"{outer}_{end}")
                 wiring.connect(m, getattr(node, f"{inner}_{end}"), wiring.flipped(lane))
 
-    def _elaborate_signals(self, m: Module, control: GridElementControl) -> None:
+    def _elaborate_signals(self, m: Module, control: GridElementControl) -> SignalNode:
         """Signals to and from other elements; the guard is reset with the element."""
         geometry, pe = self.geometry, self._pe
         guard = SignalGuard(rows=geometry.used_rows, columns=geometry.columns)
@@ -238,6 +240,7 @@ class Tile(wiring.Component):
         ]
         with m.If(guard.trap.valid):
             m.d.comb += control.trap.eq(guard.trap)
+        return node
 
     def _elaborate_remote(self, m: Module, reads: Tap, writes: Tap) -> RemoteNode:
         """Accesses to other elements' local memory, and theirs to this one's."""
@@ -262,16 +265,18 @@ class Tile(wiring.Component):
         return node
 
     def _elaborate_traffic(
-        self, m: Module, control: GridElementControl, taps: dict[str, Any], remote: RemoteNode
+        self, m: Module, control: GridElementControl, taps: dict[str, Any], row_lanes: Value
     ) -> None:
-        """What the element's counters of lanes and links count."""
+        """What the element's counters of lanes and links count; `row_lanes` is what passes of each
+        of `ROW_LANES`."""
         passing = {
             f"{kind}.{side.name.lower()}": moves(taps[kind][number])
             for number, side in enumerate(self.geometry.sides)
             for kind in LANE_KINDS
         }
         passing |= {"link.south": moves(self.out_south), "link.east": moves(self.out_east)}
-        passing |= {f"window.{n}": remote.passing[at] for at, n in enumerate(REMOTE_LANES)}
+        of_rows = [c.name for c in ELEMENT_TRAFFIC if c.name.partition(".")[2] in ROW_LANES]
+        passing |= dict(zip(of_rows, row_lanes, strict=True))
         m.d.comb += control.traffic.eq(Cat(passing.get(c.name, 0) for c in ELEMENT_TRAFFIC))
 
     def _elaborate_signs(self, m: Module, control: GridElementControl, reads: Tap) -> None:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the grid of `tiny` shows of itself: traces against counters, snapshots, the watchdog."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hw.arch.commands import Opcode
-from hw.arch.csr import COUNTERS
-from hw.arch.traffic import REMOTE_LANES
+from hw.arch.csr import COUNTERS, HOST_PLACE
+from hw.arch.traffic import ELEMENT_TRAFFIC, REMOTE_LANES
 from hw.arch.units import State, Unit
 from hw.config import PRESETS
 from sim.compiled import CompiledSimulator, StateError
@@ -24,6 +24,7 @@ from sw.runtime.traffic import read_traffic
 from tb.common.seeds import bench_seed, numpy_rng
 from tb.system.grid_bench import LISTS, commands, copy_list
 from tb.system.test_grid_local import HIGH, LINE, WORD, move, window
+from tb.system.test_grid_signals import signal
 
 CONFIG = PRESETS["tiny"]
 PLACES = [(row, column) for row in range(CONFIG.rows) for column in range(CONFIG.cols)]
@@ -123,18 +124,23 @@ def test_one_snapshot_is_of_one_moment(grid: Grid) -> None:
         grid.port.run(500)
 
 
-def counts_of_windows(grid: Grid) -> dict[str, int]:
-    """What has passed on the lanes of accesses to local memories, all that is not zero."""
-    grid.set_register("GRID_SNAPSHOT", 1)
+def counts_of(grid: Grid, group: str, lanes: Collection[str]) -> dict[str, int]:
+    """What had passed on a group of the rows' lanes, all that is not zero."""
     traffic = read_traffic(grid, PLACES)
     ends = {
         f"W {name}": count
         for name, count in traffic.sides["W"].items()
-        if name.partition(".")[0] in REMOTE_LANES
+        if name.partition(".")[0] in lanes
     }
     for place, counts in traffic.elements.items():
-        ends |= {f"{place} {lane}": counts[f"window.{lane}"] for lane in REMOTE_LANES}
+        ends |= {f"{place} {lane}": counts[f"{group}.{lane}"] for lane in lanes}
     return {name: count for name, count in ends.items() if count}
+
+
+def counts_of_windows(grid: Grid) -> dict[str, int]:
+    """What has passed on the lanes of accesses to local memories, all that is not zero."""
+    grid.set_register("GRID_SNAPSHOT", 1)
+    return counts_of(grid, "window", REMOTE_LANES)
 
 
 def test_accesses_to_local_memories_are_counted(grid: Grid) -> None:
@@ -162,6 +168,50 @@ def test_accesses_to_local_memories_are_counted(grid: Grid) -> None:
         f"{target} visit": 2 * n, f"{target} reply": 2 * n,
     }  # fmt: skip
     assert grid.read_local(target, HIGH, len(data)) == data
+
+
+def test_signals_are_counted(grid: Grid) -> None:
+    """Of each row at W, and at sender and receiver; those for the host apart."""
+    sender, other, receiver = (0, 0), (1, 0), (1, 1)
+    signals = {
+        sender: [signal(sender, receiver, 3)] * 3 + [signal(sender, HOST_PLACE, 1)] * 2,
+        other: [signal(other, receiver, 3)] * 4,
+    }
+    lists = {
+        place: commands(*((Opcode.SIGNAL, fields) for fields in signals.get(place, ())))
+        for place in (sender, other)
+    }
+    lists[receiver] = commands((Opcode.WAIT, {"counter": 3, "value": 7}))
+    grid.run_job(LISTS, dict.fromkeys(PLACES, commands()) | lists)
+    assert len(grid.messages()) == 2
+    grid.set_register("GRID_SNAPSHOT", 1)
+    assert counts_of(grid, "signal", ("sent", "received")) == {
+        "W sent.0": 5, "W sent.1": 4, "W received.1": 7, f"W received.{CONFIG.rows}": 2,
+        f"{sender} sent": 5, f"{other} sent": 4, f"{receiver} received": 7,
+    }  # fmt: skip
+
+
+def test_accesses_to_registers_are_counted(grid: Grid) -> None:
+    """Each read is an access and a report, at W and at its element; a snapshot reaches all."""
+    n, place, lanes = 9, (1, 0), ("access", "report")
+
+    def count() -> dict[str, int]:
+        grid.set_register("GRID_SNAPSHOT", 1)
+        return counts_of(grid, "control", lanes)
+
+    grid.run_job(LISTS, dict.fromkeys(PLACES, commands()))
+    before = count()
+    for _ in range(n):
+        grid.element(place).register("JOB_STATUS")
+    after, looked = count(), len(ELEMENT_TRAFFIC)
+    row = CONFIG.cols * looked  # the test's own reads of the counters
+    added = {name: after[name] - before.get(name, 0) for name in after}
+    assert added == {
+        "W access.0": row + 1, "W report.0": row,
+        "W access.1": row + n + 1, "W report.1": row + n,
+        **{f"{at} access": looked + 1 + n * (at == place) for at in PLACES},
+        **{f"{at} report": looked + n * (at == place) for at in PLACES},
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -33,7 +33,6 @@ __all__ = [
     "WORD",
     "Asker",
     "Device",
-    "Passing",
     "RemoteGrid",
     "name_of",
 ]
@@ -189,28 +188,6 @@ class Asker:
                 "strobe": strobe,
             }
         )
-
-
-class Passing:
-    """Adds up what passes between the lanes and each element."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._pins = {place: bench.dut[f"passing{name_of(place)}"] for place in PLACES}
-        self.counts = {(place, lane): 0 for place in PLACES for lane in REMOTE_LANES}
-        bench.add(self)
-
-    def sample(self, cycle: int) -> None:
-        """Count a cycle."""
-        for place, pin in self._pins.items():
-            for at, lane in enumerate(REMOTE_LANES):
-                self.counts[place, lane] += int(pin.value) >> at & 1
-
-    def drive(self) -> None:
-        """It only looks."""
-
-    def reset(self) -> None:
-        """Counting begins anew."""
-        self.counts = dict.fromkeys(self.counts, 0)
 
 
 class Device:

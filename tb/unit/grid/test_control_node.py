@@ -16,9 +16,11 @@ from hw.iface.control import ControlPort, ControlWrite
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench, check_equal
+from tb.unit.grid.passing import Passing
 
 N_NODES = 3
 TILES = range(N_NODES)
+LANES = ("access", "report")
 
 
 class Row(wiring.Component):
@@ -34,6 +36,7 @@ class Row(wiring.Component):
                 "ended": In(stream.Signature(ended_layout())).array(N_NODES),
                 "moves": In(N_NODES),
                 "moved": Out(N_NODES),
+                "passing": Out(2).array(N_NODES),
             }
         )
 
@@ -51,6 +54,7 @@ class Row(wiring.Component):
                 node.position.eq(at),
                 node.weight.eq(N_NODES - 1 - at),
                 node.moved.eq(self.moves[at]),
+                self.passing[at].eq(node.passing),
                 moved.eq(node.moved_o),
             ]
             down, up, moved = node.down_o, node.up_i, node.moved_i
@@ -101,10 +105,16 @@ class Device:
             self.told.append(report)
 
 
+def pins(dut: Any) -> dict[int, Any]:
+    """What each node says of flits that pass."""
+    return {at: dut[f"passing__{at}"] for at in TILES}
+
+
 @cocotb.test()
 async def writes_reach_all_that_are_meant(dut: Any) -> None:
-    """Once each, in order; one for nobody disappears."""
+    """Once each, in order; one for nobody disappears, and is not counted."""
     device = Device(dut, bench_parameters()["back_pressure"])
+    passing = Passing(device.bench, pins(dut), LANES)
     await device.bench.start()
     flits = [device.access(mask) for mask in (0, 7, *device.rng.choices(range(8), k=150))]
     device.accesses.send_all(flits)
@@ -115,17 +125,21 @@ async def writes_reach_all_that_are_meant(dut: Any) -> None:
             if flit["mask"] >> at & 1
         ]
         check_equal(await device.writes[at].receive(len(expected)), expected, f"write at {at}")
+        assert passing.counts[at, "access"] == len(expected)
 
 
 @cocotb.test()
 async def answers_and_ends_come_back_from_where_they_are(dut: Any) -> None:
-    """Reads of every element while every element reports ends of jobs; none is lost."""
+    """Reads of every element while every element reports ends of jobs; none is lost, and each is
+    counted once."""
     device = Device(dut, bench_parameters()["back_pressure"])
+    passing = Passing(device.bench, pins(dut), LANES)
     await device.bench.start()
     ends = [[device.end() for _ in range(40)] for _ in TILES]
     for at in TILES:
         device.ended[at].send_all(ends[at])
-    for at in device.rng.choices(TILES, k=20):
+    places = device.rng.choices(TILES, k=20)
+    for at in places:
         await device.read(at)
     left = N_NODES * 40 - len(device.told)
     device.told += await device.reports.receive(left)
@@ -136,6 +150,8 @@ async def answers_and_ends_come_back_from_where_they_are(dut: Any) -> None:
             if report["position"] == at
         ]
         check_equal(found, ends[at], f"end at {at}")
+        assert passing.counts[at, "access"] == places.count(at)
+        assert passing.counts[at, "report"] == places.count(at) + len(ends[at])
 
 
 @cocotb.test()

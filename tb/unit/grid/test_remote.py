@@ -9,12 +9,14 @@ from amaranth.lib import data
 from amaranth.sim import Simulator
 
 from hw.arch.address_map import PE_WINDOW_BYTES, window_base
+from hw.arch.traffic import REMOTE_LANES
 from hw.grid.geometry import REMOTE_SLOTS
 from hw.grid.remote_flits import RemoteShapes
 from hw.grid.remote_switch import RemoteSwitch
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, StreamMonitor
+from tb.unit.grid.passing import Passing
 from tb.unit.grid.remote_grid import (
     ASKERS,
     HOST,
@@ -23,7 +25,6 @@ from tb.unit.grid.remote_grid import (
     PLACES,
     WORD,
     Device,
-    Passing,
     RemoteGrid,
     name_of,
 )
@@ -82,7 +83,8 @@ async def what_passes_is_counted_once(dut: Any) -> None:
     """A request for each line read and each word written, an answer for each word, at the element
     that asks and at the one that is asked; would break if a flit that waits were counted too."""
     device = Device(dut, bench_parameters()["back_pressure"])
-    passing, n_each = Passing(device.bench), 20
+    pins = {place: dut[f"passing{name_of(place)}"] for place in PLACES}
+    passing, n_each = Passing(device.bench, pins, REMOTE_LANES), 20
     await device.bench.start()
     expected = dict.fromkeys(passing.counts, 0)
     for asker in ASKERS:

@@ -238,6 +238,7 @@ async def shared_reads_pass_the_corner(dut: Any) -> None:
     device = Device(dut, bench_parameters()["back_pressure"])
     await device.start()
     await device.write([SRAM, [], [], []])
+    await device.restart()
     beyond = [a for a in range(0, SRAM_BYTES, LINE) if SRAM_DEAL.slice_of(a) in (0, 4)]
     for tag in range(8):
         for lane, signs in enumerate(device.signs):
@@ -273,6 +274,12 @@ async def shared_reads_pass_the_corner(dut: Any) -> None:
     for lane in range(3):
         found = await device.lines[lane].receive(8)
         check_equal([line["data"] for line in found], [100 * lane + tag for tag in range(8)])
+    await device.bench.wait(5)
+    counts = await device.counts()
+    left = {name: count for name, count in counts.items() if name.startswith("corner")}
+    assert left == {
+        "corner_read.0": 16, "corner_read.1": 8, "corner_line.0": 8, "corner_line.1": 8,
+    }  # fmt: skip
 
 
 @cocotb.test()

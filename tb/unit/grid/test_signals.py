@@ -25,6 +25,7 @@ from tb.common.coverage import cover_trap
 from tb.common.runner import run_bench
 from tb.common.seeds import bench_parameters, python_rng
 from tb.common.stream import BACK_PRESSURE, Bench, StreamMonitor, check_equal
+from tb.unit.grid.passing import Passing
 
 ROWS, COLUMNS = 2, 3
 PLACES = list(itertools.product(range(ROWS), range(COLUMNS)))
@@ -47,6 +48,7 @@ class Signals(wiring.Component):
                 f"received{row}_{column}": Out(stream.Signature(Completion)),
                 f"rung{row}_{column}": In(stream.Signature(5)),
                 f"phase{row}_{column}": In(RunPhase),
+                f"passing{row}_{column}": Out(2),
             }
         super().__init__(ports)
 
@@ -95,6 +97,7 @@ class Signals(wiring.Component):
                 received.payload.eq(node.received.payload),
                 node.received.ready.eq(received.ready),
                 node.phase.eq(getattr(self, f"phase{row}_{column}")),
+                getattr(self, f"passing{row}_{column}").eq(node.passing),
             ]
 
 
@@ -138,8 +141,10 @@ def counters(items: list[dict[str, Any]]) -> list[int]:
 @cocotb.test()
 async def each_signal_arrives_once(dut: Any) -> None:
     """All elements signal all others at once; order is kept between any two that have a counter
-    range of their own."""
+    range of their own. Each is counted once where it enters and where it leaves the lanes."""
     device = Device(dut, bench_parameters()["back_pressure"])
+    pins = {(row, column): dut[f"passing{row}_{column}"] for row, column in PLACES}
+    passing = Passing(device.bench, pins, ("sent", "received"))
     await device.bench.start()
     expected: dict[tuple[int, int], list[int]] = {at: [] for at in PLACES}
     for number, sender in enumerate(PLACES):
@@ -158,6 +163,8 @@ async def each_signal_arrives_once(dut: Any) -> None:
     for sink in device.received.values():
         assert all({**item, **bare} == item for item in sink.items)
     assert sum(len(sink.items) for sink in device.received.values()) == 60 * len(PLACES)
+    counted = {(at, "sent"): 60 for at in PLACES}
+    assert passing.counts == counted | {(at, "received"): len(expected[at]) for at in PLACES}
 
 
 @cocotb.test()

@@ -12,7 +12,7 @@ from hw.arch.traffic import (
     ELEMENT_TRAFFIC,
     LANE_KINDS,
     MEMORY_EVENTS,
-    REMOTE_LANES,
+    ROW_LANES,
     SIDE_NAMES,
     SIDE_PAGE_BITS,
     SIDE_TRAFFIC_MOST,
@@ -93,9 +93,11 @@ def test_shapes_of_sides_are_those_of_the_hardware(name: str) -> None:
         assert len(shape.counters) == len(set(shape.counters)) <= SIDE_TRAFFIC_MOST
         n_events = len(MEMORY_EVENTS) + has_cache * len(CACHE_EVENTS)
         n_lane_counters = len(LANE_KINDS) * shape.n_lanes
-        ends = len(REMOTE_LANES) * member.rows + 2 if side is Side.W else 0  # the host has two
-        assert len(shape.remote_counters) == ends
-        assert len(shape.counters) == n_lane_counters + n_events * shape.n_nodes + ends
+        ends = len(ROW_LANES) * member.rows + 3 if side is Side.W else 0  # the host has three
+        assert len(shape.row_counters) == ends
+        assert shape.n_corners == geometry.n_corners
+        n_others = n_events * shape.n_nodes + 2 * geometry.n_corners
+        assert len(shape.counters) == n_lane_counters + n_others + ends
         assert shape.base + 4 * SIDE_TRAFFIC_MOST <= 1 << PAGE_BITS
     assert [side.name for side in Side] == list(SIDE_NAMES)
     assert len({shape.base >> SIDE_PAGE_BITS for shape in shapes}) == len(shapes)
