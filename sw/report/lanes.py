@@ -2,9 +2,9 @@
 """Tables and maps of what the lanes, memories and reduction links of a grid carried."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from hw.arch.traffic import LANE_KINDS, MEMORY_EVENTS
+from hw.arch.traffic import CORNER_KINDS, LANE_KINDS, MEMORY_EVENTS, ROW_LANES, SIDE_NAMES
 from sw.report.heat_map import grid_map, ground
 from sw.report.record import Place, RunRecord
 from sw.report.svg import bytes_text, percent, tag
@@ -15,11 +15,15 @@ __all__ = ["LINK_COUNTERS", "lane_section"]
 LINK_COUNTERS = ("link.south", "link.east")
 """Counters of each element that the section needs."""
 _CARRIES_DATA = ("line", "write")
-_NAMES = 2
-"""Columns that say what a row is."""
 _WORDS = {
     "read": "reads, to the side", "line": "lines, into the grid",
     "write": "writes, to the side", "ack": "acknowledgements, into the grid",
+    "corner_read": "shared reads", "corner_line": "lines for these",
+    "ask": "requests for local memories, to W",
+    "visit": "requests for local memories, into the grid",
+    "reply": "their answers, to W", "told": "their answers, into the grid",
+    "sent": "signals, to W", "received": "signals, into the grid",
+    "access": "accesses to registers", "report": "their answers, and ends of jobs",
 }  # fmt: skip
 
 
@@ -38,6 +42,8 @@ def lane_section(run: RunRecord, traffic: GridTraffic) -> str:
             tag("h3", "Lanes of each side"),
             tag("p", note),
             _lane_table(run, traffic),
+            _corner_table(run, traffic),
+            _row_lane_table(run, traffic),
             tag("h3", "Memories of each side"),
             _memory_table(run, traffic),
             _link_maps(run, traffic),
@@ -52,12 +58,45 @@ def _lane_table(run: RunRecord, traffic: GridTraffic) -> str:
     rows = []
     for side, counts in traffic.sides.items():
         for kind in LANE_KINDS:
-            own = [count for name, count in counts.items() if name.startswith(f"{kind}.")]
-            padded = [*own[:-1], *[None] * (most - len(own) + 1), own[-1]]
+            *own, host = _counts(counts, kind)
+            padded = [*own, *[None] * (most - len(own)), host]
             size = run.config.pe.link_bytes if kind in _CARRIES_DATA else 0
             cells = [_cell(run, count, size) for count in padded]
             rows.append(_row([side, _WORDS[kind]], cells))
     return _table(head, rows, "lanes")
+
+
+def _corner_table(run: RunRecord, traffic: GridTraffic) -> str:
+    """A row for each side and kind, a column for each way through the side's corner; nothing where
+    there are no corners."""
+    rows, n_ways = [], 0
+    for side, counts in traffic.sides.items():
+        for kind in CORNER_KINDS:
+            found = _counts(counts, kind)
+            n_ways = len(found)
+            size = run.config.pe.link_bytes if kind == "corner_line" else 0
+            rows.append(_row([side, _WORDS[kind]], [_cell(run, count, size) for count in found]))
+    if not n_ways:
+        return ""
+    head = ["from side", "what", *(f"way {number}" for number in range(n_ways))]
+    title = tag("h3", "Through the corners, to the side beyond")
+    return title + _table(head, rows, "corners")
+
+
+def _row_lane_table(run: RunRecord, traffic: GridTraffic) -> str:
+    """A row for each kind, a column for each row of elements and the host; flits."""
+    counts, rows = traffic.sides[SIDE_NAMES[0]], []
+    for kind, has_host in ROW_LANES.items():
+        found: list[int | None] = [*_counts(counts, kind), *[None] * (not has_host)]
+        rows.append(_row([_WORDS[kind]], [_cell(run, count, 0) for count in found]))
+    head = ["what", *(f"row {number}" for number in range(run.config.rows)), "host"]
+    title = tag("h3", "Other lanes of each row, at W, in flits")
+    return title + _table(head, rows, "row-lanes", n_texts=1)
+
+
+def _counts(counts: Mapping[str, int], kind: str) -> list[int]:
+    """Counters of a kind, by their numbers."""
+    return [count for name, count in counts.items() if name.startswith(f"{kind}.")]
 
 
 def _memory_table(run: RunRecord, traffic: GridTraffic) -> str:
@@ -115,8 +154,9 @@ def _row(heads: Sequence[str], cells: Sequence[str]) -> str:
     return tag("tr", *(tag("th", html.escape(text), scope="row") for text in heads), *cells)
 
 
-def _table(head: Sequence[str], rows: Sequence[str], name: str) -> str:
-    texts, numbers = head[:_NAMES], head[_NAMES:]
+def _table(head: Sequence[str], rows: Sequence[str], name: str, n_texts: int = 2) -> str:
+    """`n_texts` columns say what a row is."""
+    texts, numbers = head[:n_texts], head[n_texts:]
     names = (tag("th", html.escape(text), scope="col", class_="text") for text in texts)
     first = tag("tr", *names, *(tag("th", html.escape(text), scope="col") for text in numbers))
     whole = tag("table", tag("thead", first), tag("tbody", *rows), class_="figures tight", id=name)

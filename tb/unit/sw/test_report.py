@@ -112,6 +112,14 @@ def test_lanes_and_memories_are_where_they_belong() -> None:
     memories = page.tables["memories"][1:]
     assert [row[:2] for row in memories] == [[side, "0"] for side in "WENS"]
     assert memories[2][2:] == [bytes_text(16 * n) for n in (212, 213, 214, 215)]
+    corners = {tuple(row[:2]): row[2:] for row in page.tables["corners"][1:]}
+    assert len(corners) == 8 and corners["W", "shared reads"] == ["20"]
+    assert corners["S", "lines for these"] == [bytes_text(16 * 321)]
+    others = {row[0]: row[1:] for row in page.tables["row-lanes"]}
+    assert others["what"] == ["row 0", "row 1", "host"] and len(others) == 9
+    assert others["requests for local memories, to W"] == ["22", "23", "24"]
+    assert others["signals, to W"] == ["32", "33", ""]
+    assert others["their answers, and ends of jobs"] == ["39", "40", ""]
     assert page.tables["bytes"][1][1] == bytes_text(16 * (12 + 112 + 212 + 312))
     text = report_page(run)
     assert "to the south" in text and "to the east" not in text
@@ -124,7 +132,10 @@ def test_lanes_of_another_shape_leave_gaps() -> None:
     """W of `odd` has three lanes, its columns two: cells are missing, not shifted."""
     page = read_page(report_page(made_up(PRESETS["odd"], is_grid=True)))
     assert page.tables["lanes"][0][2:] == ["lane 0", "lane 1", "lane 2", "host"]
-    assert {row[0] for row in page.tables["lanes"][1:]} == {"W", "E"}
+    assert {row[0] for row in page.tables["lanes"][1:]} == {
+        "W",
+        "E",
+    } and "corners" not in page.tables
     wide = read_page(report_page(made_up(small_grid(3, 2, slices=8, channels=4), is_grid=True)))
     rows = {row[0]: row for row in wide.tables["lanes"][1:] if row[1].startswith("reads")}
     assert rows["N"][2:] == ["200", "201", "", "202"] and rows["W"][2:] == ["0", "1", "2", "3"]
