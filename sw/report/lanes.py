@@ -18,7 +18,7 @@ _CARRIES_DATA = ("line", "write")
 _WORDS = {
     "read": "reads, to the side", "line": "lines, into the grid",
     "write": "writes, to the side", "ack": "acknowledgements, into the grid",
-    "corner_read": "shared reads", "corner_line": "lines for these",
+    "corner_read": "shared reads", "corner_line": "lines for those that came",
     "ask": "requests for local memories, to W",
     "visit": "requests for local memories, into the grid",
     "reply": "their answers, to W", "told": "their answers, into the grid",

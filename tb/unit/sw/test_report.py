@@ -114,7 +114,7 @@ def test_lanes_and_memories_are_where_they_belong() -> None:
     assert memories[2][2:] == [bytes_text(16 * n) for n in (212, 213, 214, 215)]
     corners = {tuple(row[:2]): row[2:] for row in page.tables["corners"][1:]}
     assert len(corners) == 8 and corners["W", "shared reads"] == ["20"]
-    assert corners["S", "lines for these"] == [bytes_text(16 * 321)]
+    assert corners["S", "lines for those that came"] == [bytes_text(16 * 321)]
     others = {row[0]: row[1:] for row in page.tables["row-lanes"]}
     assert others["what"] == ["row 0", "row 1", "host"] and len(others) == 9
     assert others["requests for local memories, to W"] == ["22", "23", "24"]
