@@ -85,7 +85,7 @@ ELEMENT_TRAFFIC: tuple[TrafficCounter, ...] = (
     TrafficCounter("window.reply", "words, and acknowledgements of words, that this answered with"),
     TrafficCounter("window.told", "such answers that it was given"),
     TrafficCounter("signal.sent", "signals that it sent to other elements, or to the host"),
-    TrafficCounter("signal.received", "signals that came for it, from elements"),
+    TrafficCounter("signal.received", "signals that came for it, of other jobs too"),
     TrafficCounter("control.access", "accesses to its registers that came for it"),
     TrafficCounter("control.report", "answers to these, and ends of jobs, that it reported"),
 )

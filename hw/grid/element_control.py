@@ -71,7 +71,7 @@ class GridElementControl(ElementControl):
     ended : Out(stream.Signature(ended_layout())), jobs that ended.
     moved : Out(1), PROGRESS changed.
     units : In(UnitTrace).array(units), what each unit is doing.
-    traffic : In(len(ELEMENT_TRAFFIC)), what passes at the element's taps and links.
+    traffic : In(len(ELEMENT_TRAFFIC)), what passes at the element's taps, links and lanes.
     groups : Out(32).array(N_GROUPS), the job's MULTICAST registers.
     has_failed : Out(1), its last job failed, or is about to; until the next one starts.
     phase : Out(RunPhase), the job for which the element takes signals.

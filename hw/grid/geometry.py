@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from hw.arch.csr import HOST_PLACE
 from hw.arch.interleave import Interleave
-from hw.arch.traffic import SideShape, side_shapes
+from hw.arch.traffic import SIDE_TRAFFIC_MOST, SideShape, side_shapes
 from hw.chip.host_port import HostPort
 from hw.config.checks import ConfigError
 from hw.config.tree import ChipConfig
@@ -42,7 +42,8 @@ class GridGeometry:
     config : the member.
 
     Raises: ConfigError when there is one element only, a slice or channel holds less than two
-    lines, there are more DRAM channels than slices, or 16 x 16 elements.
+    lines, there are more DRAM channels than slices, 16 x 16 elements, or a side with more to count
+    than a page holds.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -97,6 +98,13 @@ class GridGeometry:
         beyond = {"lane": range(self.n_positions)}  # that of the side whose element has asked
         self.corner_read = data.StructLayout({"flit": self.shapes.read, **beyond})
         self.corner_line = data.StructLayout({"flit": self.shapes.line, **beyond})
+        for side in self.sides:
+            n_counters = len(self.side_shape(side).counters)
+            if n_counters > SIDE_TRAFFIC_MOST:
+                raise ConfigError(
+                    f"rows, cols and sram.slices give side {side.name} {n_counters} traffic"
+                    f" counters; it has room for {SIDE_TRAFFIC_MOST}, so one of them must be less."
+                )
 
     @property
     def cache_control(self) -> CacheControlPort | None:

@@ -46,6 +46,11 @@ def test_each_slice_and_lane_is_at_one_side() -> None:
             {"dram": {"size_bytes": 64}},
             "dram.size_bytes is 64; it must be at least 128, two lines in each of 4 parts.",
         ),
+        (
+            {"rows": 16, "sram": {"slices": 64}},
+            "rows, cols and sram.slices give side W 295 traffic counters; it has room for 256, so"
+            " one of them must be less.",
+        ),
     ],
 )
 def test_a_member_that_is_no_grid_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -284,7 +284,8 @@ async def shared_reads_pass_the_corner(dut: Any) -> None:
 
 @cocotb.test()
 async def sharing_takes_what_the_formula_says(dut: Any) -> None:
-    """2 cycles from the last of read and notes beside those of a read; 3 more through a corner."""
+    """2 cycles from the last of read and notes beside those of a read; 1 more from what comes in
+    through the corner to what goes out: the rest of a corner is the other side's."""
     device = Device(dut)
     await device.start()
     for tag, address in enumerate(of_node(6)[:3]):

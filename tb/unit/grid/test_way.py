@@ -37,8 +37,6 @@ KINDS = {
     "write": (MemoryWritePort, "ack"),
 }
 """Ports of tiles, and the lanes of their answers; those of requests are named as the ports."""
-BEATS = 2
-"""Of a line, on the channel."""
 
 
 def latency(kind: str, *, between: int, ecc: bool = True, channel: int | None = None) -> int:
