@@ -18,8 +18,8 @@ class GridTraffic:
     """Flits, accesses and rows, by their counters' names (`hw.arch.traffic`)."""
 
     sides: Mapping[str, Mapping[str, int]]
-    """By side: flits of each lane at the side's end and on each way out through its corner, accesses
-    to each of its memories."""
+    """By side: flits of each lane at the side's end and on each way out through its corner,
+    accesses to each of its memories."""
     elements: Mapping[Place, Mapping[str, int]]
     """By element: flits at its taps and on its row's other lanes, rows sent to neighbours."""
 
