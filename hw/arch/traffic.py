@@ -3,7 +3,8 @@
 
 An element counts what its taps take and give, the rows that leave it on reduction links, and its
 flits on its row's other lanes; a side counts the flits of each of its lanes and of each way through
-its corner, and the accesses of each of its memories. Each counter has 32 bits and wraps.
+its corner, and the accesses of each of its memories; side W those of the rows' other lanes and of
+the host as well. Each counter has 32 bits and wraps.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from hw.arch.interleave import N_SIDES
 __all__ = [
     "CORNER_KINDS",
     "ELEMENT_TRAFFIC",
+    "HOST_EVENTS",
     "LANE_KINDS",
     "MEMORY_EVENTS",
     "REMOTE_LANES",
@@ -53,6 +55,16 @@ ROW_LANES = {
 accesses to registers, reports; and whether the host is at one more of them."""
 CORNER_KINDS = ("corner_read", "corner_line")
 """What leaves a side through its corner: shared reads, and lines for those of the other side."""
+HOST_EVENTS = (
+    "host.read",
+    "host.write",
+    "dma.read",
+    "dma.write",
+    "dma.host_read",
+    "dma.host_write",
+)
+"""Lines that the host port asks the chip's memories for, those that the DMA engine does, and those
+that it asks the host's memory for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,27 +148,28 @@ class SideShape:
         return MEMORY_EVENTS + (CACHE_EVENTS if self.has_cache else ())
 
     @property
-    def row_counters(self) -> tuple[str, ...]:
-        """Names of those of `ROW_LANES`, which end at W only."""
+    def chip_counters(self) -> tuple[str, ...]:
+        """Names of those of `ROW_LANES`, which end at W only, and `HOST_EVENTS`."""
         if self.name != SIDE_NAMES[0]:
             return ()
         rows = self.n_lanes - 1
-        return tuple(
+        lanes = (
             f"{kind}.{lane}"
             for kind, has_host in ROW_LANES.items()
             for lane in range(rows + has_host)
         )
+        return (*lanes, *HOST_EVENTS)
 
     @property
     def counters(self) -> tuple[str, ...]:
         """Names in address order: `read.0` counts flits of lane 0, `sram_read.0` accesses to
         memory 0 of the side, `corner_read.0` flits on way 0 out through the corner, `ask.0` flits
-        of the lane of row 0."""
+        of the lane of row 0. The host's lane, where it has one, is the last of a kind."""
         return (
             *(f"{kind}.{lane}" for kind in LANE_KINDS for lane in range(self.n_lanes)),
             *(f"{event}.{node}" for node in range(self.n_nodes) for event in self.memory_events),
             *(f"{kind}.{way}" for kind in CORNER_KINDS for way in range(self.n_corners)),
-            *self.row_counters,
+            *self.chip_counters,
         )
 
     @property

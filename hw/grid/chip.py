@@ -2,16 +2,16 @@
 """The chip with a grid of elements."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from hw.arch.address_map import ADDRESS_BITS
 from hw.arch.csr import HOST_PLACE
-from hw.arch.traffic import ROW_LANES
+from hw.arch.traffic import HOST_EVENTS, ROW_LANES
 from hw.chip.dma_engine import DmaEngine
 from hw.chip.dram_bridge import DramBridge
 from hw.chip.host_port import HostPort
@@ -28,7 +28,7 @@ from hw.grid.signal_switch import SignalSwitch
 from hw.grid.spare_row import RowMap, used_rows
 from hw.grid.tap import Tap
 from hw.grid.tile import LANES, Tile
-from hw.grid.traffic import moves
+from hw.grid.traffic import flow, moves_and_waits
 from hw.iface.memory import MemoryReadPort, MemoryWritePort
 from hw.iface.trace import LinkTrace, TracePort
 from hw.lib.emit_once import Boundary, EmitOnce
@@ -45,7 +45,7 @@ class GridChip(wiring.Component):
     with a spare row, everything but the tiles' names is by the rows that are used.
 
     Timing: a cycle per lane stage; docs/grid.md has the latency of an access. Every output comes
-    from a register but for `ready` of the host's channels, `lanes` and `links`.
+    from a register but for `ready` of the host's channels, `sides` and `links`.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class GridChip(wiring.Component):
         a DRAM channel.
     irq : Out(1), high while a job that GRID_WAIT names is done.
     trace0_0, ... : Out(TracePort()), what the elements' units and buffers do, by row and column.
-    lanes_w, ... : Out(LaneTrace), what passes on the lanes of each side.
+    sides_w, ... : Out(SideTrace), what passes at each side.
     links0, ... : Out(LinkTrace), what passes on the reduction links from the tiles of each row.
 
     Raises: ConfigError when the configuration cannot be built.
@@ -130,7 +130,7 @@ class GridChip(wiring.Component):
         return {
             **{f"trace{row}_{column}": Out(TracePort()) for row, column in places},
             **{
-                f"lanes_{side.name.lower()}": part.signature.members["trace"]
+                f"sides_{side.name.lower()}": part.signature.members["trace"]
                 for side, part in self._sides.items()
             },
             **{f"links{row}": Out(LinkTrace(columns=columns)) for row in range(rows)},
@@ -143,7 +143,7 @@ class GridChip(wiring.Component):
         for number, (side, part) in enumerate(self._sides.items()):
             name = side.name.lower()
             m.submodules[f"side_{name}"] = part
-            wiring.connect(m, part.trace, wiring.flipped(getattr(self, f"lanes_{name}")))
+            wiring.connect(m, part.trace, wiring.flipped(getattr(self, f"sides_{name}")))
             wiring.connect(m, self._control.traffic[number], part.traffic)
         for number, side in self._channels.items():
             axi = getattr(side, f"axi{number}")
@@ -159,12 +159,33 @@ class GridChip(wiring.Component):
         tiles = self._elaborate_tiles(m)
         self._elaborate_lanes(m, tiles)
         self._elaborate_corners(m)
-        passing = self._elaborate_control_lanes(m, tiles)
-        passing |= self._elaborate_signals(m, tiles)
-        passing |= self._elaborate_remote(m, tiles, asker)
-        m.d.comb += self._sides[Side.W].row_moves.eq(Cat(passing[name] for name in ROW_LANES))
+        flows = self._elaborate_control_lanes(m, tiles)
+        flows |= self._elaborate_signals(m, tiles)
+        flows |= self._elaborate_remote(m, tiles, asker)
+        self._elaborate_counted(m, flows)
         self._elaborate_links(m, tiles)
         return m
+
+    def _elaborate_counted(self, m: Module, flows: Mapping[str, list[Value]]) -> None:
+        """Side W counts and shows what passes on the rows' other lanes, and at the host."""
+        ports = {
+            "host.read": self._host.read,
+            "host.write": self._host.write,
+            **{
+                f"dma.{name}": getattr(self._dma, port)
+                for name, port in (
+                    ("read", "chip_read"),
+                    ("write", "chip_write"),
+                    ("host_read", "host_read"),
+                    ("host_write", "host_write"),
+                )
+            },
+        }
+        counted = [one for name in ROW_LANES for one in flows[name]]
+        counted += [flow(ports[name].request) for name in HOST_EVENTS]
+        side = self._sides[Side.W]
+        passed, waiting = moves_and_waits(counted)
+        m.d.comb += [side.chip_moves.eq(passed), side.chip_waits.eq(waiting)]
 
     def _elaborate_host(self, m: Module) -> RemoteAsker:
         """The host's lanes, which its DMA engine uses too, and that one's way to its memory; who
@@ -271,7 +292,7 @@ class GridChip(wiring.Component):
 
     def _elaborate_control_lanes(
         self, m: Module, tiles: dict[tuple[int, int], Any]
-    ) -> dict[str, Value]:
+    ) -> dict[str, list[Value]]:
         """Control lanes of each row, from W and back; what passes, for W to count."""
         ends = self._row_map if self.geometry.has_spare_row else self._control
         columns = range(self.geometry.columns)
@@ -293,9 +314,11 @@ class GridChip(wiring.Component):
                 m.d.comb += tile.moved_i.eq(behind.moved_o)
             m.d.comb += ends.moved[row].eq(passed[0].moved_o)
         lanes = {"access": self._control.down, "report": self._control.up}
-        return {name: Cat(moves(lane) for lane in lanes[name]) for name in lanes}
+        return {name: [flow(lane) for lane in lanes[name]] for name in lanes}
 
-    def _elaborate_signals(self, m: Module, tiles: dict[tuple[int, int], Any]) -> dict[str, Value]:
+    def _elaborate_signals(
+        self, m: Module, tiles: dict[tuple[int, int], Any]
+    ) -> dict[str, list[Value]]:
         """Signal lanes of each row, to W, through the switch, and back into a row; what passes."""
         geometry = self.geometry
         m.submodules.signal_switch = switch = SignalSwitch(
@@ -306,16 +329,16 @@ class GridChip(wiring.Component):
         wiring.connect(m, switch.host, self._control.messages)
         self._connect_rows(m, tiles, switch, up="sent", down="received")
         return {
-            "sent": self._passing(switch.up),
-            "received": Cat(self._passing(switch.down), moves(switch.host)),
+            "sent": self._flows(switch.up),
+            "received": [*self._flows(switch.down), flow(switch.host)],
         }
 
     def _elaborate_remote(
         self, m: Module, tiles: dict[tuple[int, int], Any], asker: RemoteAsker
-    ) -> dict[str, Value]:
+    ) -> dict[str, list[Value]]:
         """Lanes of accesses to local memories, and of their answers, like those of signals; what
         passes."""
-        geometry, passing = self.geometry, {}
+        geometry, flows = self.geometry, dict[str, list[Value]]()
         for up, down, flit, host_asks in (
             ("ask", "visit", geometry.remote.request, True),
             ("reply", "told", geometry.remote.answer, False),
@@ -331,14 +354,14 @@ class GridChip(wiring.Component):
             wiring.connect(m, getattr(asker, "ask" if host_asks else "told"), switch.host)
             self._connect_rows(m, tiles, switch, up=up, down=down)
             for name, lanes in ((up, switch.up), (down, switch.down)):
-                passing[name] = self._passing(lanes)
+                flows[name] = self._flows(lanes)
                 if ROW_LANES[name]:
-                    passing[name] = Cat(passing[name], moves(switch.host))
-        return passing
+                    flows[name].append(flow(switch.host))
+        return flows
 
-    def _passing(self, lanes: Sequence[Any]) -> Value:
-        """Whether a flit passes, for the lane of each row that is used."""
-        return Cat(self._used([moves(lane) for lane in lanes]))
+    def _flows(self, lanes: Sequence[Any]) -> list[Value]:
+        """What passes and waits, for the lane of each row that is used."""
+        return list(self._used([flow(lane) for lane in lanes]))
 
     def _connect_rows(
         self, m: Module, tiles: dict[tuple[int, int], Any], switch: Any, *, up: str, down: str
@@ -362,11 +385,10 @@ class GridChip(wiring.Component):
             for way in ("south", "east") if row < self.geometry.used_rows else ():
                 rows, trace = range(self.geometry.rows), getattr(self, f"links{row}")
                 links = [getattr(tiles[at, column], f"out_{way}") for at in rows]
-                passing = self._used([moves(link) for link in links])[row]
-                waiting = self._used([link.valid & ~link.ready for link in links])[row]
+                passes, waits = moves_and_waits([self._flows(links)[row]])
                 m.d.comb += [
-                    getattr(trace, f"{way}_moves")[column].eq(passing),
-                    getattr(trace, f"{way}_waits")[column].eq(waiting),
+                    getattr(trace, f"{way}_moves")[column].eq(passes),
+                    getattr(trace, f"{way}_waits")[column].eq(waits),
                 ]
 
 

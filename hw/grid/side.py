@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One side of the grid: the ends of its lanes, its memories, and the switches between them."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,8 +16,8 @@ from hw.grid.memory_node import MemoryNode
 from hw.grid.node_access import ask_memory, hear_memory, memory_place
 from hw.grid.side_reads import SideReads
 from hw.grid.spare_row import ROW_BITS, used_rows
-from hw.grid.traffic import TrafficCounters, TrafficPort, moves
-from hw.iface.trace import LaneTrace
+from hw.grid.traffic import TrafficCounters, TrafficPort, flow, moves_and_waits
+from hw.iface.trace import SideTrace
 from hw.mem.sram_slice import EccFault
 from hw.net.crosspoint import CrosspointSwitch
 from hw.net.sides import Side, is_of_rows
@@ -33,6 +34,7 @@ _OF_READS = (
     "corner_line_i",
 )
 """Ports that are those of `SideReads`."""
+_PASSES = ("moves", "waits")
 
 
 class GridSide(wiring.Component):
@@ -57,10 +59,10 @@ class GridSide(wiring.Component):
     axi0, ... : Out(Axi4Port), DRAM channels by their number.
     inject, clear, clearing, corrected, uncorrected : of all slices together, see `MemoryNode`.
     traffic : In(TrafficPort()), counters of lanes and memories, see `GridGeometry.side_shape`.
-    row_moves : In(...), what passes on the rows' lanes of other things than memory, in the order of
-        `SideShape.row_counters`; only at W.
+    chip_moves, chip_waits : In(...), what passes and waits elsewhere in the chip, a bit for each of
+        `SideShape.chip_counters`; only at W.
     cache : In(CacheControlPort), of all caches; only if there are any.
-    trace : Out(LaneTrace), what passes on the lanes.
+    trace : Out(SideTrace), what is counted, and what waits to be.
     left_out : In(4), row whose lanes are not counted and not shown; only along rows, and if there
         is a spare row.
 
@@ -93,7 +95,8 @@ class GridSide(wiring.Component):
         own = self._reads.signature.members
         first = next(iter(self.nodes.values()))
         count = geometry.link_bytes // 8 * len(self.nodes)
-        rows = geometry.side_shape(side).row_counters
+        shape = geometry.side_shape(side)
+        elsewhere = In(len(shape.chip_counters))
         super().__init__(
             {
                 "write": In(stream.Signature(shapes.write)).array(self.n_lanes),
@@ -110,9 +113,9 @@ class GridSide(wiring.Component):
                 "corrected": Out(range(count + 1)),
                 "uncorrected": Out(range(count + 1)),
                 "traffic": In(TrafficPort()),
-                **({"row_moves": In(len(rows))} if rows else {}),
+                **({f"chip_{w}": elsewhere for w in _PASSES} if shape.chip_counters else {}),
                 **({"cache": In(geometry.cache_control)} if geometry.cache_control else {}),
-                "trace": Out(LaneTrace(n_lanes=geometry.side_shape(side).n_lanes)),
+                "trace": Out(SideTrace(n_counters=len(shape.counters))),
                 **({"left_out": In(ROW_BITS)} if self.has_spare_lane else {}),
             }
         )
@@ -140,26 +143,28 @@ class GridSide(wiring.Component):
         shape = self.geometry.side_shape(self.side)
         m.submodules.traffic = traffic = TrafficCounters(names=shape.counters)
         wiring.connect(m, wiring.flipped(self.traffic), traffic.port)
-        passing = []
-        for kind in LANE_KINDS:
-            lanes, passes = getattr(self, kind), getattr(self.trace, f"{kind}_moves")
-            waits = getattr(self.trace, f"{kind}_waits")
-            m.d.comb += [
-                passes.eq(self._counted([moves(lane) for lane in lanes])),
-                waits.eq(self._counted([lane.valid & ~lane.ready for lane in lanes])),
-            ]
-            passing.append(passes)
-        passing += [node.accesses for node in self.nodes.values()]
+        passed, waiting = moves_and_waits(self._lane_flows())
+        for node in self.nodes.values():
+            passed = Cat(passed, node.accesses)
+            waiting = Cat(waiting, Const(0, len(node.accesses)))
         if shape.n_corners:
-            passing += [moves(way) for name in CORNER_KINDS for way in getattr(self, f"{name}_o")]
-        if shape.row_counters:
-            passing.append(self.row_moves)
-        m.d.comb += traffic.events.eq(Cat(passing))
+            ways = [way for name in CORNER_KINDS for way in getattr(self, f"{name}_o")]
+            through, held = moves_and_waits(map(flow, ways))
+            passed, waiting = Cat(passed, through), Cat(waiting, held)
+        if shape.chip_counters:
+            passed, waiting = Cat(passed, self.chip_moves), Cat(waiting, self.chip_waits)
+        m.d.comb += [
+            self.trace.moves.eq(passed),
+            self.trace.waits.eq(waiting),
+            traffic.events.eq(self.trace.moves),
+        ]
 
-    def _counted(self, lanes: list[Value]) -> Value:
-        """A bit for each lane but that of a row that is left out; the host's is behind them."""
-        *rows, host = lanes
-        return Cat(used_rows(rows, self.left_out) if self.has_spare_lane else rows, host)
+    def _lane_flows(self) -> Iterator[Value]:
+        """Of each kind, of all lanes but that of a row that is left out; the host's is the last."""
+        for kind in LANE_KINDS:
+            *rows, host = map(flow, getattr(self, kind))
+            yield from used_rows(rows, self.left_out) if self.has_spare_lane else rows
+            yield host
 
     def _connect(self, m: Module, name: str) -> None:
         """A port of the reads is the side's."""

@@ -1,22 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counters of what passes on lanes and links."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arch.traffic import SIDE_TRAFFIC_MOST, TRAFFIC_BITS
 from hw.lib.counters import EventCounters
 
-__all__ = ["TrafficCounters", "TrafficPort", "moves"]
+__all__ = ["TrafficCounters", "TrafficPort", "flow", "moves", "moves_and_waits"]
 
 
 def moves(flits: Any) -> Any:
     """Whether a flit passes on a stream in this cycle."""
     return flits.valid & flits.ready
+
+
+def flow(flits: Any) -> Value:
+    """Bit 0: a flit passes on a stream in this cycle; bit 1: one waits."""
+    return Cat(moves(flits), flits.valid & ~flits.ready)
+
+
+def moves_and_waits(flows: Iterable[Any]) -> tuple[Value, Value]:
+    """What passes and what waits, a bit for each `flow`."""
+    found = list(flows)
+    return Cat(one[0] for one in found), Cat(one[1] for one in found)
 
 
 class TrafficPort(wiring.Signature):

@@ -5,10 +5,9 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
-from hw.arch.traffic import LANE_KINDS
 from hw.arch.units import Unit
 
-__all__ = ["BufferTrace", "LaneTrace", "LinkTrace", "TracePort", "UnitTrace"]
+__all__ = ["BufferTrace", "LinkTrace", "SideTrace", "TracePort", "UnitTrace"]
 
 
 class UnitTrace(data.Struct):
@@ -44,22 +43,21 @@ class TracePort(wiring.Signature):
         )
 
 
-class LaneTrace(wiring.Signature):
-    """What passes on the lanes of a side, seen from the side.
+class SideTrace(wiring.Signature):
+    """What passes at a side, seen from the side.
 
     Operation
-        For each kind of lane, a bit for each lane: a flit passes in this cycle, or it waits.
+        A bit for each of `SideShape.counters`: what it counts passes in this cycle, or it waits. An
+        access of a memory never waits: it is shown when it is taken.
 
     Parameters
     ----------
-    n_lanes : int
-        Lanes of the side.
+    n_counters : int
+        Counters of the side.
     """
 
-    def __init__(self, *, n_lanes: int) -> None:
-        super().__init__(
-            {f"{kind}_{what}": Out(n_lanes) for kind in LANE_KINDS for what in ("moves", "waits")}
-        )
+    def __init__(self, *, n_counters: int) -> None:
+        super().__init__({what: Out(n_counters) for what in ("moves", "waits")})
 
 
 class LinkTrace(wiring.Signature):

@@ -100,7 +100,7 @@ def _chip_ports(config: ChipConfig, *, grid: bool) -> str:
             "#pragma once",
             f"#define N_ELEMENTS {len(traces)}",
             "#define ELEMENTS(X) " + " ".join(f"X({t}, {i})" for i, t in enumerate(traces)),
-            "#define SIDES(X) " + " ".join(f"X(lanes_{s.name.lower()}, {s.number})" for s in sides),
+            "#define SIDES(X) " + " ".join(f"X(sides_{s.name.lower()}, {s.number})" for s in sides),
             f"#define N_ROWS {len(rows)}",
             "#define ROWS(X) " + " ".join(f"X(links{row}, {row})" for row in rows),
             f"#define N_CHANNELS {len(channels)}",

@@ -45,7 +45,7 @@ uint64_t sim_cycles(const Sim* sim);
 void sim_threads(Sim* sim, unsigned n_threads);
 
 // What units and circular buffers did. `track` is a unit's code, `value` then its state | opcode << 4 | tag << 12; or 64 and
-// a CB's number, `value` then its fill | depth << 13 in 64-byte units. Element n of a grid has tracks from 128 n on. Lanes and
+// a CB's number, `value` then its fill | depth << 13 in 64-byte units. Element n of a grid has tracks from 128 n on. Sides and
 // links have tracks from 65536 on, see lane_recorder.h; `value` is then the cycles of a window in which something passed | those
 // in which something waited << 16, and `cycle` the window's first.
 struct SimRecord {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records how much passes and waits on a grid's lanes and reduction links, in windows of cycles.
+// Records how much passes and waits at a grid's sides and on its reduction links, in windows of cycles.
 #pragma once
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -16,7 +17,7 @@
 // at the window's first cycle when it differs from that of the window before.
 class LaneRecorder {
     static constexpr uint32_t kWindow = 64, kFirstTrack = 1 << 16, kWaits = 1 << 16;
-    static constexpr uint32_t kLanes = 32, kSide = 4 * kLanes, kLinks = 4 * kSide, kRow = 2 * kLanes;
+    static constexpr uint32_t kSide = 256, kLinks = 4 * kSide, kLanes = 32, kRow = 2 * kLanes;
     static constexpr uint32_t kTracks = kLinks + N_ROWS * kRow;
     std::vector<uint32_t> m_now, m_last;
     uint64_t m_first = 0;
@@ -32,11 +33,7 @@ public:
     void sample(const Vtop& top, uint64_t cycle, std::vector<SimRecord>& records) {
         if (!N_ROWS) return;
         if (!m_cycles) m_first = cycle;
-#define SAMPLE_SIDE(name, side)                                                                    \
-    count(side * kSide, PIN(name, read_moves), PIN(name, read_waits));                             \
-    count(side * kSide + kLanes, PIN(name, line_moves), PIN(name, line_waits));                    \
-    count(side * kSide + 2 * kLanes, PIN(name, write_moves), PIN(name, write_waits));              \
-    count(side * kSide + 3 * kLanes, PIN(name, ack_moves), PIN(name, ack_waits));
+#define SAMPLE_SIDE(name, side) count(side * kSide, PIN(name, moves), PIN(name, waits));
         SIDES(SAMPLE_SIDE)
 #undef SAMPLE_SIDE
 #define SAMPLE_ROW(name, row)                                                                      \
@@ -58,9 +55,20 @@ public:
     }
 
 private:
-    void count(uint32_t first, uint32_t moves, uint32_t waits) {
-        for (; moves; moves &= moves - 1) ++m_now[first + std::countr_zero(moves)];
-        for (; waits; waits &= waits - 1) m_now[first + std::countr_zero(waits)] += kWaits;
+    template <typename Pin>
+    void count(uint32_t first, const Pin& moves, const Pin& waits) {
+        add(first, moves, 1);
+        add(first, waits, kWaits);
+    }
+
+    // Pins of up to 64 bits are integers, wider ones arrays of words.
+    template <std::size_t N>
+    void add(uint32_t first, const VlWide<N>& bits, uint32_t amount) {
+        for (std::size_t word = 0; word < N; ++word) add(first + 32 * word, uint64_t{bits[word]}, amount);
+    }
+
+    void add(uint32_t first, uint64_t bits, uint32_t amount) {
+        for (; bits; bits &= bits - 1) m_now[first + std::countr_zero(bits)] += amount;
     }
 };
 #undef PIN

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The events of a grid: those of the elements that somebody wants to see, lanes and links."""
+"""The events of a grid: those of the elements that somebody wants to see, sides and links."""
 
 import dataclasses
 from collections.abc import Collection, Iterator
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.arch.traffic import LANE_KINDS, side_shapes
+from hw.arch.traffic import LANE_KINDS, ROW_LANES, SIDE_TRAFFIC_MOST, SideShape, side_shapes
 from hw.config import ChipConfig
 from sim.trace.log import EVENT, TraceLog
 
@@ -27,10 +27,10 @@ Place = tuple[int, int]
 ELEMENT_TRACKS = 128
 """Tracks of an element; those of element n begin at n times as many."""
 LANE_TRACK = 1 << 16
-"""Track of the first lane; behind it, as sim/compiled/lane_recorder.h has it, kinds and sides."""
+"""Track of the first side's first counter; sides, then links, as sim/compiled/lane_recorder.h."""
 LANE_WINDOW = 64
 """Cycles of the windows in which lanes are counted."""
-_LANES, _LINKS = 32, 4 * len(LANE_KINDS) * 32  # tracks of a kind of a side; of all sides
+_LINKS, _LANES = 4 * SIDE_TRAFFIC_MOST, 32  # tracks of all sides; of a way of a row
 _LINK_WAYS = ("south", "east")
 _FOREVER = 1 << 62
 _FEW_ELEMENTS = 16
@@ -38,7 +38,7 @@ _FEW_ELEMENTS = 16
 
 @dataclasses.dataclass(frozen=True)
 class LaneSeries:
-    """What passed on a lane or link, and what waited there."""
+    """What passed on a lane or link, or at a memory, and what waited there."""
 
     name: str
     times: NDArray[np.int64]
@@ -49,7 +49,7 @@ class LaneSeries:
 
 @dataclasses.dataclass(frozen=True)
 class LaneGroup:
-    """Lanes of a side, or all reduction links."""
+    """What a side counts, or all reduction links."""
 
     name: str
     lanes: list[LaneSeries]
@@ -124,17 +124,19 @@ class GridTraceLog(TraceLog):
             yield log
 
     def lanes(self) -> Iterator[LaneGroup]:
-        """Lanes side by side, then links; those on which nothing ever was are left out."""
+        """Side by side what each counts, then links; where nothing ever was is left out."""
         events = self.events
         events = events[events["track"] >= LANE_TRACK]
         config = self.config
-        sides = side_shapes(rows=config.rows, columns=config.cols, n_slices=config.sram.slices)
-        for side in sides:
+        for side in side_shapes(
+            rows=config.rows,
+            columns=config.cols,
+            n_slices=config.sram.slices,
+            has_cache=config.sram.cache_ways > 0,
+        ):
             names = {
-                (side.number * len(LANE_KINDS) + kind) * _LANES + lane: f"{name} {what}"
-                for kind, name in enumerate(LANE_KINDS)
-                for lane in range(side.n_lanes)
-                for what in (lane if lane < side.n_lanes - 1 else "host",)
+                side.number * SIDE_TRAFFIC_MOST + index: _shown(side, counter)
+                for index, counter in enumerate(side.counters)
             }
             yield LaneGroup(f"side {side.name}", list(_series(events, names)))
         names = {
@@ -144,6 +146,13 @@ class GridTraceLog(TraceLog):
             for column in range(config.cols)
         }
         yield LaneGroup("reduction links", list(_series(events, names)))
+
+
+def _shown(side: SideShape, counter: str) -> str:
+    """Name of a counter's track: the host's lane is called that."""
+    kind, _, number = counter.partition(".")
+    is_host = kind in (*LANE_KINDS, *ROW_LANES) and number == str(side.n_lanes - 1)
+    return f"{kind} {'host' if is_host else number}"
 
 
 def _series(events: NDArray[np.void], names: dict[int, str]) -> Iterator[LaneSeries]:

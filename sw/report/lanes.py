@@ -4,7 +4,14 @@
 import html
 from collections.abc import Mapping, Sequence
 
-from hw.arch.traffic import CORNER_KINDS, LANE_KINDS, MEMORY_EVENTS, ROW_LANES, SIDE_NAMES
+from hw.arch.traffic import (
+    CORNER_KINDS,
+    HOST_EVENTS,
+    LANE_KINDS,
+    MEMORY_EVENTS,
+    ROW_LANES,
+    SIDE_NAMES,
+)
 from sw.report.heat_map import grid_map, ground
 from sw.report.record import Place, RunRecord
 from sw.report.svg import bytes_text, percent, tag
@@ -24,6 +31,10 @@ _WORDS = {
     "reply": "their answers, to W", "told": "their answers, into the grid",
     "sent": "signals, to W", "received": "signals, into the grid",
     "access": "accesses to registers", "report": "their answers, and ends of jobs",
+    "host.read": "lines read by the host", "host.write": "lines written by the host",
+    "dma.read": "lines read by its DMA engine", "dma.write": "lines written by its DMA engine",
+    "dma.host_read": "lines of the host's memory read by its DMA engine",
+    "dma.host_write": "lines of the host's memory written by its DMA engine",
 }  # fmt: skip
 
 
@@ -44,6 +55,7 @@ def lane_section(run: RunRecord, traffic: GridTraffic) -> str:
             _lane_table(run, traffic),
             _corner_table(run, traffic),
             _row_lane_table(run, traffic),
+            _host_table(run, traffic),
             tag("h3", "Memories of each side"),
             _memory_table(run, traffic),
             _link_maps(run, traffic),
@@ -92,6 +104,14 @@ def _row_lane_table(run: RunRecord, traffic: GridTraffic) -> str:
     head = ["what", *(f"row {number}" for number in range(run.config.rows)), "host"]
     title = tag("h3", "Other lanes of each row, at W, in flits")
     return title + _table(head, rows, "row-lanes", n_texts=1)
+
+
+def _host_table(run: RunRecord, traffic: GridTraffic) -> str:
+    """A row for each way of the host and its DMA engine."""
+    counts, size = traffic.sides[SIDE_NAMES[0]], run.config.pe.link_bytes
+    rows = [_row([_WORDS[name]], [_cell(run, counts[name], size)]) for name in HOST_EVENTS]
+    title = tag("h3", "Host and DMA engine")
+    return title + _table(["what", "bytes"], rows, "host", n_texts=1)
 
 
 def _counts(counts: Mapping[str, int], kind: str) -> list[int]:

@@ -8,6 +8,7 @@ import pytest
 
 from hw.arch.address_map import DRAM, SRAM
 from hw.arch.dma import DMA_REFUSED, DmaCause, DmaState, DmaWay
+from hw.arch.traffic import HOST_EVENTS
 from hw.config import PRESETS
 from sim.compiled.dram import DramTiming
 from sim.compiled.simulator import CompiledSimulator
@@ -15,6 +16,7 @@ from sw.errors import UserError
 from sw.runtime import host_dma
 from sw.runtime.grid import Grid
 from sw.runtime.simulated import simulated_grid
+from sw.runtime.traffic import read_traffic
 from tb.common.seeds import bench_seed, numpy_rng, python_rng
 from tb.system.grid_bench import LISTS, check_product, copy_list
 
@@ -63,6 +65,22 @@ def test_rate_is_that_of_the_port(grid: Grid) -> None:
         lambda: grid.copy_out(SRAM.base, HOST, n_bytes),
     ):
         assert n_bytes // CONFIG.dram.bytes_per_cycle <= copy() <= 3.1 * n_bytes // LINE
+
+
+def test_host_and_engine_are_counted_apart(grid: Grid) -> None:
+    """Lines of each direction; would break if one counted the other's, or its answers."""
+    base, n_in, n_out, n_stored, n_read = SRAM.base, 37, 11, 5, 3
+    grid.set_register("GRID_SNAPSHOT", 2)  # count from here
+    grid.copy_in(HOST, base, n_in * LINE)
+    grid.copy_out(base, HOST, n_out * LINE)
+    grid.port.write(base, bytes(n_stored * LINE))
+    grid.port.read(base, n_read * LINE)
+    grid.set_register("GRID_SNAPSHOT", 1)
+    at_w = read_traffic(grid, []).sides["W"]
+    assert {name: at_w[name] for name in HOST_EVENTS} == {
+        "host.read": n_read, "host.write": n_stored,
+        "dma.read": n_out, "dma.write": n_in, "dma.host_read": n_in, "dma.host_write": n_out,
+    }  # fmt: skip
 
 
 def test_cached_lines_are_seen(grid: Grid) -> None:

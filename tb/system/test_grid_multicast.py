@@ -15,6 +15,7 @@ from sw.runtime.chip import JobError, JobHang
 from sw.runtime.grid import Grid, Place
 from sw.runtime.grid_gemm import prepare_grid_gemm, run_grid_gemm
 from sw.runtime.simulated import simulated_grid
+from sw.runtime.traffic import read_traffic
 from tb.common.seeds import bench_seed, numpy_rng
 from tb.system.grid_bench import LISTS, check_product, commands, copies
 
@@ -123,6 +124,32 @@ def test_every_memory_is_reached(grid: Grid, base: int, column: int) -> None:
     grid.run_job(LISTS, lists)
     for at in range(len(PLACES)):
         assert grid.port.read(TARGET + 4096 * at, 2048) == data
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_ways_through_corners_are_counted(grid: Grid, column: int) -> None:
+    """A quarter of the lines of each group leaves a side of its own through a corner, and comes
+    back from beyond; nothing else does. Would break if a corner counted another one's, or both
+    directions."""
+    n_lines, n_groups = 2048 // CONFIG.pe.link_bytes, 2
+    put(grid, "corners", 2048)
+    set_masks(grid, PLACES, ALL)
+    lists = {
+        place: shared_list(0, TARGET + 4096 * at, column=column) for at, place in enumerate(PLACES)
+    }
+    grid.run_job(LISTS, lists)
+    found = {
+        (side, name): count
+        for side, counts in read_traffic(grid, []).sides.items()
+        for name, count in counts.items()
+        if name.startswith("corner") and count
+    }
+    asks, has = ("NS", "WE") if column else ("WE", "NS")
+    through = n_groups * n_lines // 4
+    assert found == {
+        **{(side, "corner_read.0"): through for side in asks},
+        **{(side, "corner_line.0"): through for side in has},
+    }
 
 
 def test_two_jobs_share_side_by_side(grid: Grid) -> None:

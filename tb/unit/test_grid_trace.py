@@ -19,6 +19,16 @@ from tb.system.grid_bench import small_grid
 TINY = PRESETS["tiny"]
 BUSY = unit_value(State.BUSY, Opcode.MML, 7)
 WAITS = unit_value(State.WAIT_LS, Opcode.MML, 7)
+HOSTS = {
+    side: {f"{kind}.{at}": f"{kind} host" for kind in kinds}
+    for side, at, kinds in (
+        ("W", 3, (*LANE_KINDS, "ask", "told", "received")),
+        ("E", 3, LANE_KINDS),
+        ("N", 2, LANE_KINDS),
+        ("S", 2, LANE_KINDS),
+    )
+}
+"""Counters of the host's lanes of three rows and two columns, and their tracks' names."""
 
 
 def events(*items: tuple[int, int, int]) -> np.ndarray:
@@ -74,31 +84,26 @@ def test_a_window_cuts_what_lasts_over_its_edges(tmp_path: Path) -> None:
 
 
 def test_lanes_have_their_names(tmp_path: Path) -> None:
-    """A record on every track of a grid that is not square; would break if a lane were called as
-    another one, or one were left out."""
+    """A record on every track of a grid that is not square; would break if a lane, a memory or the
+    host were called as another one, or one were left out."""
     config = small_grid(3, 2, slices=8, channels=4)
-    shapes = side_shapes(rows=3, columns=2, n_slices=8)
-    lanes = [
-        (shape, kind, lane)
-        for shape in shapes
-        for kind in range(len(LANE_KINDS))
-        for lane in range(shape.n_lanes)
-    ]
+    shapes = side_shapes(rows=3, columns=2, n_slices=8, has_cache=config.sram.cache_ways > 0)
+    names = [(shape, index, name) for shape in shapes for index, name in enumerate(shape.counters)]
     links = [(row, way, column) for row in range(3) for way in range(2) for column in range(2)]
-    tracks = [shape.number * 128 + kind * 32 + lane for shape, kind, lane in lanes]
-    tracks += [512 + row * 64 + way * 32 + column for row, way, column in links]
+    tracks = [shape.number * 256 + index for shape, index, _ in names]
+    tracks += [1024 + row * 64 + way * 32 + column for row, way, column in links]
     log = GridTraceLog(config, elements=[])
     log.add(events(*((0, 1 + i | (i % 2) << 16, LANE_TRACK + t) for i, t in enumerate(tracks))))
     log.add(events(*((64, 0, LANE_TRACK + track) for track in tracks)))
     log.end(100)
     found = written(log, tmp_path)
     assert list(found) == ["side W", "side E", "side N", "side S", "reduction links"]
-    for i, (shape, kind, lane) in enumerate(lanes):
+    for i, (shape, _, counter) in enumerate(names):
         fills = found[f"side {shape.name}"].fills
-        name = f"{LANE_KINDS[kind]} {lane if lane < shape.n_lanes - 1 else 'host'}"
+        name = HOSTS.get(shape.name, {}).get(counter, counter.replace(".", " "))
         assert fills[name] == [(0, 1 + i), (64, 0)]
         assert fills.get(f"{name} waits") == ([(0, 1), (64, 0)] if i % 2 else None)
-    for i, (row, way, column) in enumerate(links, len(lanes)):
+    for i, (row, way, column) in enumerate(links, len(names)):
         name = f"{row},{column} {('south', 'east')[way]}"
         assert found["reduction links"].fills[name] == [(0, 1 + i), (64, 0)]
 

@@ -10,6 +10,7 @@ from hw.arch.cache import CACHE_EVENTS
 from hw.arch.csr import PAGE_BITS
 from hw.arch.traffic import (
     ELEMENT_TRAFFIC,
+    HOST_EVENTS,
     LANE_KINDS,
     MEMORY_EVENTS,
     ROW_LANES,
@@ -93,8 +94,9 @@ def test_shapes_of_sides_are_those_of_the_hardware(name: str) -> None:
         assert len(shape.counters) == len(set(shape.counters)) <= SIDE_TRAFFIC_MOST
         n_events = len(MEMORY_EVENTS) + has_cache * len(CACHE_EVENTS)
         n_lane_counters = len(LANE_KINDS) * shape.n_lanes
-        ends = len(ROW_LANES) * member.rows + 3 if side is Side.W else 0  # the host has three
-        assert len(shape.row_counters) == ends
+        n_lanes = len(ROW_LANES) * member.rows + 3  # the host has three
+        ends = n_lanes + len(HOST_EVENTS) if side is Side.W else 0
+        assert len(shape.chip_counters) == ends
         assert shape.n_corners == geometry.n_corners
         n_others = n_events * shape.n_nodes + 2 * geometry.n_corners
         assert len(shape.counters) == n_lane_counters + n_others + ends
