@@ -173,9 +173,15 @@ def _sets(names: str | None, columns: int) -> tuple[str, ...]:
     return set_names(names)
 
 
-def threads_row(grid: Grid, threads: int) -> Result:
+def threads_rows(grid: Grid, threads: int) -> list[Result]:
+    """A product of integers, and one of floats, with one thread and with more."""
+    if grid.config.pe.dpe.columns < 32:
+        return [_threads_row(grid, SETS["tiny"][0], threads)]
+    return [_threads_row(grid, SETS[name][0], threads) for name in ("square", "float")]
+
+
+def _threads_row(grid: Grid, product: Product, threads: int) -> Result:
     """A product with one thread and with more, in the same simulator."""
-    product = SETS["tiny" if grid.config.pe.dpe.columns < 32 else "square"][0]
     found = [measure(grid, product)]  # with data, which the others find in memory
 
     def run() -> float:
@@ -243,7 +249,7 @@ def _others(grid: Grid, threads: int) -> list[Result]:
     rows += [gather(grid, row_bytes) for row_bytes in _ROW_BYTES[1:]]
     for row in rows:
         print(f"{row.name}: {row.perf['cycles']:,} cycles", flush=True)
-    return [*rows, dram_row(grid), *([threads_row(grid, threads)] if threads > 1 else [])]
+    return [*rows, dram_row(grid), *(threads_rows(grid, threads) if threads > 1 else [])]
 
 
 def main() -> int:

@@ -202,9 +202,9 @@ def _traffic_section() -> Iterator[str]:
         " sides each way out through the corner follows, of reads and of lines. W has, last, those"
         " of each row's other lanes: accesses to local memories (`ask`, `visit`, `reply`, `told`),"
         " signals (`sent`, `received`), accesses to registers and reports; of `ask`, `told` and"
-        " `received` the host's too, which are behind the rows'; and lines that the host's port"
-        " (`host`) and its DMA engine (`dma`) ask for, of the chip's memories and of the host's"
-        " own. Those of side W of a grid of 2 x 2 with 4 slices and a cache:\n"
+        " `received` the host's too, which are behind the rows'; and accesses that the host's port"
+        " (`host_port`) and its DMA engine (`dma`) ask for, of the chip's memories and of the"
+        " host's own. Those of side W of a grid of 2 x 2 with 4 slices and a cache:\n"
     )
     shape = side_shapes(rows=2, columns=2, n_slices=4, has_cache=True)[0]
     yield _table(

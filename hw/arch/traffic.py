@@ -56,15 +56,15 @@ accesses to registers, reports; and whether the host is at one more of them."""
 CORNER_KINDS = ("corner_read", "corner_line")
 """What leaves a side through its corner: shared reads, and lines for those of the other side."""
 HOST_EVENTS = (
-    "host.read",
-    "host.write",
+    "host_port.read",
+    "host_port.write",
     "dma.read",
     "dma.write",
     "dma.host_read",
     "dma.host_write",
 )
-"""Lines that the host port asks the chip's memories for, those that the DMA engine does, and those
-that it asks the host's memory for."""
+"""What the host port asks all memories of the chip for, an access for each beat of its AXI4 port;
+lines that the DMA engine asks them for, and those that it asks the host's memory for."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,10 +13,11 @@ from hw.config.checks import ConfigError
 from hw.config.tree import ChipConfig
 from hw.fpga.array_path import ArrayPath
 from hw.fpga.compute_path import ComputePath
+from hw.grid.chip import GridChip
 from hw.lib.clock_gate import Gated
 from hw.lib.emit_once import EmitOnce
 
-__all__ = ["TILE_UNITS", "UNITS", "get_unit", "parts_of"]
+__all__ = ["GRID", "TILE_UNITS", "UNITS", "get_unit", "parts_of"]
 
 _CHIP_PARTS = {
     "host_port": "AXI4 port of the host",
@@ -49,12 +50,15 @@ UNITS: dict[str, str] = {
 }
 """Name to what it is; `a.b` is part `b` of unit `a`, to any depth."""
 
+GRID = "grid"
+"""`grid.a` is part `a` of the grid of a member of several elements, as `grid.side_w`."""
+
 TILE_UNITS = ("dpe", "dpe+re", "array", "element")
 """Those that hold the whole tile of multipliers."""
 
 
 def get_unit(config: ChipConfig, name: str) -> wiring.Component:
-    """The part of the one-element chip of `config` that is called `name`.
+    """The part of the one-element chip of `config`, or of its grid, that is called `name`.
 
     Raises
     ------
@@ -64,9 +68,13 @@ def get_unit(config: ChipConfig, name: str) -> wiring.Component:
     # The rest of the chip is made only to be as the chip has it, and never elaborated.
     warnings.filterwarnings("ignore", category=UnusedElaboratable)
     first, *rest = name.split(".")
-    if first not in UNITS:
+    part: Any
+    if first == GRID:
+        part = _grid(config)
+    elif first in UNITS:
+        part = _unit(OneElementChip(config), first)
+    else:
         raise ConfigError(_no_unit(name, list(UNITS), ""))
-    part: Any = _unit(OneElementChip(config), first)
     path = first
     for word in rest:
         parts = parts_of(part)
@@ -74,6 +82,15 @@ def get_unit(config: ChipConfig, name: str) -> wiring.Component:
             raise ConfigError(_no_unit(name, list(parts), path))
         part, path = parts[word], f"{path}.{word}"
     return part
+
+
+def _grid(config: ChipConfig) -> wiring.Component:
+    if config.n_pes == 1:
+        raise ConfigError(
+            f"{config.name!r} has one element, so no grid; members of several, as 'tiny', have"
+            f" units {GRID}.a."
+        )
+    return GridChip(config)
 
 
 def _unit(chip: OneElementChip, name: str) -> wiring.Component:

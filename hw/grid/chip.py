@@ -169,8 +169,8 @@ class GridChip(wiring.Component):
     def _elaborate_counted(self, m: Module, flows: Mapping[str, list[Value]]) -> None:
         """Side W counts and shows what passes on the rows' other lanes, and at the host."""
         ports = {
-            "host.read": self._host.read,
-            "host.write": self._host.write,
+            "host_port.read": self._host.read,
+            "host_port.write": self._host.write,
             **{
                 f"dma.{name}": getattr(self._dma, port)
                 for name, port in (

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records what the elements' units and circular buffers do, as changes, and how much lanes and links carry.
+// Records what the elements' units and circular buffers do, as changes, and how much passes at sides and on links.
 #pragma once
 #include <algorithm>
 #include <array>

@@ -31,10 +31,10 @@ _WORDS = {
     "reply": "their answers, to W", "told": "their answers, into the grid",
     "sent": "signals, to W", "received": "signals, into the grid",
     "access": "accesses to registers", "report": "their answers, and ends of jobs",
-    "host.read": "lines read by the host", "host.write": "lines written by the host",
+    "host_port.read": "reads of the host", "host_port.write": "writes of the host",
     "dma.read": "lines read by its DMA engine", "dma.write": "lines written by its DMA engine",
-    "dma.host_read": "lines of the host's memory read by its DMA engine",
-    "dma.host_write": "lines of the host's memory written by its DMA engine",
+    "dma.host_read": "lines of the host's memory that it read",
+    "dma.host_write": "lines of the host's memory that it wrote",
 }  # fmt: skip
 
 
@@ -107,11 +107,13 @@ def _row_lane_table(run: RunRecord, traffic: GridTraffic) -> str:
 
 
 def _host_table(run: RunRecord, traffic: GridTraffic) -> str:
-    """A row for each way of the host and its DMA engine."""
-    counts, size = traffic.sides[SIDE_NAMES[0]], run.config.pe.link_bytes
-    rows = [_row([_WORDS[name]], [_cell(run, counts[name], size)]) for name in HOST_EVENTS]
-    title = tag("h3", "Host and DMA engine")
-    return title + _table(["what", "bytes"], rows, "host", n_texts=1)
+    """A row for each way of the host and its DMA engine; a sentence if they did nothing, which is
+    usual: operands are stored before a job, and results are read behind it."""
+    counts, title = traffic.sides[SIDE_NAMES[0]], tag("h3", "Host and DMA engine")
+    if not any(counts[name] for name in HOST_EVENTS):
+        return title + tag("p", "They asked for nothing while the job ran.")
+    rows = [_row([_WORDS[name]], [_cell(run, counts[name], 0)]) for name in HOST_EVENTS]
+    return title + _table(["what", "accesses"], rows, "host", n_texts=1)
 
 
 def _counts(counts: Mapping[str, int], kind: str) -> list[int]:

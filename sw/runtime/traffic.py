@@ -19,7 +19,8 @@ class GridTraffic:
 
     sides: Mapping[str, Mapping[str, int]]
     """By side: flits of each lane at the side's end and on each way out through its corner,
-    accesses to each of its memories."""
+    accesses to each of its memories; at W flits of the rows' other lanes, and what the host and its
+    DMA engine asked for."""
     elements: Mapping[Place, Mapping[str, int]]
     """By element: flits at its taps and on its row's other lanes, rows sent to neighbours."""
 

@@ -4,7 +4,7 @@
 import difflib
 
 from hw.config import ChipConfig, ConfigError
-from hw.fpga.units import UNITS, get_unit
+from hw.fpga.units import GRID, UNITS, get_unit
 from sw.synth.order import CHIP
 
 __all__ = ["ALL", "unit_names"]
@@ -47,11 +47,14 @@ def _check(name: str, config: ChipConfig) -> None:
     if name == CHIP and config.n_pes > 1:
         raise ConfigError(
             f"{config.name!r} has {config.rows} x {config.cols} elements, and the flow builds the"
-            f" chip of one element alone; name a unit, or give {_for_one_element(config)}."
+            f" chip of one element alone; name a unit, as {GRID}.side_w of the grid, or give"
+            f" {_for_one_element(config)}."
         )
     if name in (CHIP, *UNITS):
         return
-    if name.partition(".")[0] in UNITS:
+    if name == GRID:
+        raise ConfigError(f"A whole grid is not built; name a part of it, as {GRID}.side_w.")
+    if name.partition(".")[0] in (GRID, *UNITS):
         get_unit(config, name)  # parts are known only to the unit
         return
     known = [ALL, CHIP, *UNITS]

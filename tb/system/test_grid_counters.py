@@ -4,6 +4,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hw.arch.traffic import ELEMENT_TRAFFIC, LANE_KINDS, REMOTE_LANES
 from hw.arch.units import State, Unit
 from hw.config import PRESETS
 from sim.compiled import CompiledSimulator, StateError
+from sim.compiled.dram import DramTiming
 from sim.trace.grid_log import LANE_WINDOW
 from sim.trace.reader import ElementTrace, read_processes
 from sw.runtime.chip import JobHang
@@ -52,51 +54,80 @@ def total(process: ElementTrace, counter: str) -> int:
     return found
 
 
-def test_a_trace_adds_up_to_the_counters(grid: Grid, tmp_path: Path) -> None:
-    """States of every unit of every element, and flits of every lane and link; would break if an
-    element or a lane were mistaken for another, or a window lost a cycle."""
-    rng, path = numpy_rng("grid trace"), tmp_path / "run.pftrace"
-    a, b = (rng.integers(-128, 128, size).astype(np.int8) for size in ((40, 96), (96, 32)))
-    job = prepare_grid_gemm(CONFIG, a, b, k_parts=2)
+def check_trace(grid: Grid, path: Path, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """A product cut in two along K, whose trace says what all counters say: states of every unit of
+    every element, all that sides count, rows on links. Returns its figures."""
+    rng, (m, n, k), config = numpy_rng("grid trace"), shape, grid.config
+    a, b = (rng.integers(-128, 128, size).astype(np.int8) for size in ((m, k), (k, n)))
+    job = prepare_grid_gemm(config, a, b, k_parts=2 if config.rows % 2 == 0 else config.rows)
     with recorded(grid, path):
         run = run_grid_gemm(grid, job, counters=True)
         grid.port.run(3 * LANE_WINDOW)
     assert np.array_equal(run.c, a.astype(np.int32) @ b.astype(np.int32))
     found = {process.name: process for process in read_processes(path)}
     names = {counter.name for counter in COUNTERS}
-    for place in PLACES:
-        counted = run.perf["elements"]["{},{}".format(*place)]
+    for place, counted in run.perf["elements"].items():
         for unit in Unit:
             for state in State:
                 if (name := f"{unit.name}.{state.name}".lower()) in names:
-                    process = found["element {},{}".format(*place)]
-                    assert process.total(unit.name, state) == counted[name], (place, name)
+                    shown = found[f"element {place}"].total(unit.name, state)
+                    assert shown == counted[name], (place, name)
     traffic = run.perf["traffic"]
-    assert traffic["sides"]["W"]["corner_read.0"] == traffic["sides"]["N"]["corner_line.0"] > 0
-    more: Counter[str] = Counter()  # beside the job the host stores operands, and reads C
-    for side, counts in traffic["sides"].items():
+    check_sides(found, traffic["sides"])
+    for place, counts in traffic["elements"].items():
+        for way in ("south", "east"):
+            assert total(found["reduction links"], f"{place} {way}") == counts[f"link.{way}"]
+    return run.perf
+
+
+def check_sides(found: dict[str, ElementTrace], sides: dict[str, dict[str, int]]) -> None:
+    """What the tracks of sides say is what was counted, and what the host did beside the job."""
+    more: Counter[str] = Counter()  # the host stores operands, and reads C
+    for side, counts in sides.items():
+        host = str(sum(name.startswith("read.") for name in counts) - 1)
         for name, count in counts.items():
             kind, _, number = name.partition(".")
             if kind in ("access", "report"):
                 continue  # the host reads counters until the end
-            shown = total(found[f"side {side}"], f"{kind} {number}")
-            if kind in LANE_KINDS and number == "2":
-                shown = total(found[f"side {side}"], f"{kind} host")
-                kind = f"host {kind}"
-            more[name if kind == "host" else kind] += shown - count
-    n_read, n_stored = more["host.read"], more["host.write"]
+            if kind in LANE_KINDS and number == host:
+                kind, number = f"{kind} host", ""
+            shown = total(found[f"side {side}"], f"{kind} {number}".strip())
+            more[name if kind in ("host_port", "dma") else kind] += shown - count
+    n_read, n_stored = more["host_port.read"], more["host_port.write"]
     assert min(n_read, n_stored) > 0
-    by_host = {
-        "host.read": n_read, "host read": n_read, "host line": n_read, "sram_read": n_read,
-        "host.write": n_stored, "host write": n_stored, "host ack": n_stored,
-        "sram_write": n_stored,
-    }  # fmt: skip
-    assert {name: n for name, n in more.items() if n} == by_host
-    for place, counts in traffic["elements"].items():
-        for way in ("south", "east"):
-            assert total(found["reduction links"], f"{place} {way}") == counts[f"link.{way}"]
+    assert {name: n for name, n in more.items() if n} == {
+        **dict.fromkeys(("host_port.read", "read host", "line host", "sram_read"), n_read),
+        **dict.fromkeys(("host_port.write", "write host", "ack host", "sram_write"), n_stored),
+    }
+
+
+def test_a_trace_adds_up_to_the_counters(grid: Grid, tmp_path: Path) -> None:
+    """Would break if an element, a lane or a memory were mistaken for another, or a window lost a
+    cycle."""
+    traffic = check_trace(grid, tmp_path / "run.pftrace", (40, 32, 96))["traffic"]
+    assert traffic["sides"]["W"]["corner_read.0"] == traffic["sides"]["N"]["corner_line.0"] > 0
     rows = [counts["link.south"] for counts in traffic["elements"].values()]
     assert sorted(rows)[:2] == [0, 0] and min(sorted(rows)[2:]) >= 40
+
+
+def test_what_waits_is_shown(grid: Grid, tmp_path: Path) -> None:
+    """A slow memory of the host holds up its DMA engine, and many who ask one element each other;
+    would break if what waits were shown as something else."""
+    assert isinstance(grid.port, CompiledSimulator)
+    path, n, source = tmp_path / "waits.pftrace", 64, (1, 0)
+    grid.write_local(source, HIGH, bytes(n * LINE))
+    grid.port.set_host_memory_timing(DramTiming(latency=40, bytes_per_1024_cycles=1024))
+    move_in = commands(*move(window(source, HIGH), 0, n * LINE))
+    with recorded(grid, path):
+        grid.copy_out(0, 0, n * LINE)
+        grid.run_job(LISTS, dict.fromkeys(PLACES, move_in))
+        grid.port.run(3 * LANE_WINDOW)
+    grid.port.set_host_memory_timing(DramTiming())
+    at_w = next(process for process in read_processes(path) if process.name == "side W")
+    waiting = {name for name in at_w.fills if name.endswith("waits")}
+    assert total(at_w, "dma host_write") == n and "dma host_write waits" in waiting
+    assert total(at_w, "visit 1") == n * len(PLACES) and "visit 1 waits" in waiting
+    assert not waiting & {"visit 0 waits", "dma host_read waits", "host_port read waits"}
 
 
 def test_a_window_of_one_element(grid: Grid, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_host_and_engine_are_counted_apart(grid: Grid) -> None:
     grid.set_register("GRID_SNAPSHOT", 1)
     at_w = read_traffic(grid, []).sides["W"]
     assert {name: at_w[name] for name in HOST_EVENTS} == {
-        "host.read": n_read, "host.write": n_stored,
+        "host_port.read": n_read, "host_port.write": n_stored,
         "dma.read": n_out, "dma.write": n_in, "dma.host_read": n_in, "dma.host_write": n_out,
     }  # fmt: skip
 

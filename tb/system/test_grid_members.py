@@ -2,6 +2,7 @@
 """Grids unlike `tiny`: not square, more slices than sides, several DRAM channels."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from sw.runtime.grid import Grid, Place
 from sw.runtime.simulated import simulated_grid
 from tb.common.seeds import bench_seed, numpy_rng
 from tb.system.grid_bench import check_product, copy_list, small_grid
+from tb.system.test_grid_counters import check_trace
 
 MEMBERS = {
-    "3x2": small_grid(3, 2, slices=8, channels=4),
+    "3x2": small_grid(3, 2, slices=16, channels=4),  # more than 64 counters at W
     "2x4": small_grid(2, 4, slices=8, channels=4),
     "odd": PRESETS["odd"],
 }
@@ -126,3 +128,8 @@ def test_any_rows_and_columns_make_a_sub_grid(grid: Grid) -> None:
     }
     grid.run_job(LISTS, lists)
     assert grid.port.read(OUTPUT, 8 * 512) == data * len(chosen) + bytes(512 * (8 - len(chosen)))
+
+
+def test_a_trace_adds_up_to_the_counters(grid: Grid, tmp_path: Path) -> None:
+    """As of `tiny`, of sides with other numbers of lanes and memories."""
+    check_trace(grid, tmp_path / "run.pftrace", (24, 32, 96))

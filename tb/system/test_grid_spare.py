@@ -19,6 +19,7 @@ from sw.runtime.grid import Grid
 from tb.common.seeds import python_rng
 from tb.system import test_grid as plain
 from tb.system import test_grid_counters as counters
+from tb.system import test_grid_dma as dma
 from tb.system import test_grid_links as links
 from tb.system import test_grid_local as local
 from tb.system import test_grid_multicast as multicast
@@ -96,6 +97,7 @@ CHECKS: list[tuple[Callable[..., None], list[tuple[Any, ...]]]] = [
     (counters.test_signals_are_counted, [()]),
     (counters.test_accesses_to_registers_are_counted, [()]),
     (counters.test_the_watchdog_names_who_does_not_end, [(place,) for place in counters.PLACES]),
+    (dma.test_host_and_engine_are_counted_apart, [()]),
     (links.test_rows_are_added_over_a_link, [((2, 1), links.SOUTH, links.NORTH),
                                              ((1, 2), links.EAST, links.WEST)]),
     (links.test_a_link_at_the_border_traps, [((0, 1), links.NORTH, "from the north"),
@@ -115,6 +117,7 @@ CHECKS: list[tuple[Callable[..., None], list[tuple[Any, ...]]]] = [
     (local.test_a_line_takes_what_the_formula_says, [()]),
     (multicast.test_products_are_the_same_shared_and_not, [((33, 41, 70), "sram")]),
     (multicast.test_every_memory_is_reached, [(0, 0), (0, 1), (DRAM.base, 0), (DRAM.base, 1)]),
+    (multicast.test_ways_through_corners_are_counted, [(0,), (1,)]),
     (multicast.test_two_jobs_share_side_by_side, [()]),
     (multicast.test_a_member_that_never_comes_is_named, [(0, (0, 1)), (1, (1, 0))]),
     (multicast.test_members_that_mean_different_lines_trap, [()]),

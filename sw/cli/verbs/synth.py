@@ -12,7 +12,7 @@ from rich.console import Console
 from hw.config import get_config
 from hw.config.override import overridden
 from hw.fpga.devices import DEFAULT_DEVICE, get_device
-from hw.fpga.units import UNITS
+from hw.fpga.units import GRID, UNITS
 from sw.errors import UserError
 from sw.synth.flow import run_flow, unmodified
 from sw.synth.names import unit_names
@@ -109,7 +109,12 @@ def _list(console: Console) -> None:
     """Every unit and what it is."""
     for name, what in {CHIP: "the whole chip behind its scan chain, with pins", **UNITS}.items():
         console.print(f"{name:12} {what}", highlight=False)
-    console.print("a.b is part b of unit a, to any depth", highlight=False)
+    console.print(
+        f"a.b is part b of unit a, to any depth; {GRID}.a part a of the grid of a member of"
+        f" several elements, as {GRID}.tile0_0, {GRID}.side_w, {GRID}.control, {GRID}.dma",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _run_all(orders: list[Order], compare: bool, console: Console) -> None:

@@ -55,7 +55,11 @@ def test_the_chip_of_a_grid_is_refused() -> None:
     grid = get_config("mtia100")
     with pytest.raises(ConfigError, match="^'mtia100' has 8 x 8 elements, and the flow builds"):
         unit_names("wqe,chip", grid)
-    assert unit_names("wqe", grid) == ["wqe"]
+    assert unit_names("wqe,grid.control", grid) == ["wqe", "grid.control"]
+    with pytest.raises(ConfigError, match="A whole grid is not built; name a part of it"):
+        unit_names("grid", grid)
+    with pytest.raises(ConfigError, match="no unit 'grid.side' in 'grid'; .* 'grid.side_w'"):
+        unit_names("grid.side", grid)
     alone = overridden(grid, ["rows=1", "cols=1", "sram.cache_ways=0"])
     assert unit_names("chip", alone) == ["chip"]
 

@@ -29,6 +29,22 @@ def test_parts_of_units_are_units() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("grid.side_w", "GridSide"),
+        ("grid.tile0_1", "Tile"),
+        ("grid.control", "GridControl"),
+        ("grid.side_n.traffic", "TrafficCounters"),
+    ],
+)
+def test_parts_of_a_grid_are_units(name: str, part: str) -> None:
+    """Of a member of several elements, as the grid has them."""
+    assert type(get_unit(get_config("tiny"), name)).__name__ == part
+    with pytest.raises(ConfigError, match="'fpga' has one element, so no grid"):
+        get_unit(_CONFIG, name)
+
+
+@pytest.mark.parametrize(
     ("name", "words"),
     [
         ("dep", "There is no unit 'dep'; there are cp, wqe, .* Did you mean 'dpe'"),

@@ -48,7 +48,7 @@ def test_each_slice_and_lane_is_at_one_side() -> None:
         ),
         (
             {"rows": 16, "sram": {"slices": 64}},
-            "rows, cols and sram.slices give side W 295 traffic counters; it has room for 256, so"
+            "rows, cols and sram.slices give side W 301 traffic counters; it has room for 256, so"
             " one of them must be less.",
         ),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hw.arch.traffic import HOST_EVENTS
 from hw.arch.units import State, Unit
 from hw.config import PRESETS
 from sim.trace.grid_log import LANE_TRACK
@@ -120,12 +121,21 @@ def test_lanes_and_memories_are_where_they_belong() -> None:
     assert others["requests for local memories, to W"] == ["22", "23", "24"]
     assert others["signals, to W"] == ["32", "33", ""]
     assert others["their answers, and ends of jobs"] == ["39", "40", ""]
+    assert page.tables["host"][1:] == [
+        ["reads of the host", "41"], ["writes of the host", "42"],
+        ["lines read by its DMA engine", "43"], ["lines written by its DMA engine", "44"],
+        ["lines of the host's memory that it read", "45"],
+        ["lines of the host's memory that it wrote", "46"],
+    ]  # fmt: skip
     assert page.tables["bytes"][1][1] == bytes_text(16 * (12 + 112 + 212 + 312))
     text = report_page(run)
     assert "to the south" in text and "to the east" not in text
     quiet = {place: dict.fromkeys(counts, 0) for place, counts in run.traffic.elements.items()}
     still = dataclasses.replace(run.traffic, elements=quiet)
     assert "They carried nothing" in report_page(dataclasses.replace(run, traffic=still))
+    silent = dict(run.traffic.sides["W"]) | dict.fromkeys(HOST_EVENTS, 0)
+    still = dataclasses.replace(run.traffic, sides={**run.traffic.sides, "W": silent})
+    assert "They asked for nothing" in report_page(dataclasses.replace(run, traffic=still))
 
 
 def test_lanes_of_another_shape_leave_gaps() -> None:
