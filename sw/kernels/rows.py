@@ -4,8 +4,8 @@
 A *group* is some rows, one step of every circular buffer. A kernel says which streams it has;
 `RowStreams` chooses rows per group and groups per buffer so that all fit into local memory, and
 gives the operand fields of DMA and SIMD commands. A kernel of several passes runs them in turn over
-a *chunk* of groups, half of what its input buffer holds, while the next chunk lands in the other
-half.
+a *chunk* of groups, while the next chunk lands where the last pass is through. A chunk is half of
+what streams hold, or, `long_chunks`, all of it but one group: fewer commands to fill and drain.
 """
 
 import dataclasses
@@ -89,6 +89,9 @@ class RowStreams:
         Rows of a group; 0: as many as make a step worth its handshake.
     chunk_groups : int
         Groups of a chunk; 0: half of what most streams hold.
+    long_chunks : bool
+        All but one group of what they hold: right where the passes take longer than their rows take
+        to come.
 
     Raises
     ------
@@ -105,6 +108,7 @@ class RowStreams:
         resident_bytes: int = 0,
         group_rows: int = 0,
         chunk_groups: int = 0,
+        long_chunks: bool = False,
     ) -> None:
         if rows < 1:
             raise ValueError(f"There are {rows} rows; there must be at least 1.")
@@ -125,7 +129,8 @@ class RowStreams:
         self.half = 1
         while self.half < self.groups and self._units(self.half + 1) <= room:
             self.half += 1
-        self.chunk = min(chunk_groups or self.half, self.groups)
+        most = 2 * self.half - 1 if long_chunks else self.half
+        self.chunk = min(chunk_groups or most, self.groups)
         self.resident_base = self._units(self.half)
 
     def _group_rows(self, pe: PeConfig, wanted: int) -> int:

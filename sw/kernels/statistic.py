@@ -39,7 +39,7 @@ def plan_with_statistic(
     source = Stream(cb=_IN, row_bytes=x.row_bytes)
     values = Stream(cb=_STATISTIC, row_bytes=4, packed=True)
     target = Stream(cb=_OUT, row_bytes=y.row_bytes, halves=1)
-    streams = RowStreams(pe, x.rows, (source, values, target))
+    streams = RowStreams(pe, x.rows, (source, values, target), long_chunks=True)
     commands = CommandList()
     streams.set_up(commands)
     commands.add(Opcode.SE_PROGRAM, program=0, a_format=x.fmt, out=SimdOut.STATISTICS, **statistic)
