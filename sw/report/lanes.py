@@ -42,8 +42,8 @@ def lane_section(run: RunRecord, traffic: GridTraffic) -> str:
     """Lanes at the ends of their sides, memories, and links between elements."""
     line = run.config.pe.link_bytes
     note = (
-        "Each lane carries a flit per cycle; the colour is the share of the job's cycles in which"
-        f" one passed the lane's end at the side. A line or write has {line} bytes of data, a read"
+        "Each lane carries a flit per cycle; here and below the colour is the share of the job's"
+        f" cycles in which one passed the lane's end at the side. A line or write has {line} bytes of data, a read"
         " or acknowledgement none: of these the flits are shown. Lanes of W and E run along rows,"
         " those of N and S along columns. All by hardware counters, from the job's start to its"
         " completion."

@@ -47,7 +47,8 @@ def test_a_missed_goal_and_a_wrong_bit_fail_the_run(
     one = Result(
         one.name, changed.pop("is_exact", True), one.perf | changed, one.khz, {"dpe.busy": 0.7}
     )
-    threads = Result("512x512x512 INT8, 2 threads", True, {"cycles": 2756, "factor": 0.9}, 0.01)
+    perf = {"cycles": 2756, "factor": 0.9, "khz": {"1": 0.01, "2": 0.009}}
+    threads = Result("512x512x512 INT8, 2 threads", True, perf, 0.01)
     assert judge("mtia100", [one, threads]) == code
     assert sentence in capsys.readouterr().out
     assert recorded == {"mtia100 grid: 512x512x512 INT8": 2756}
@@ -69,6 +70,10 @@ def test_speeds_are_told_by_format() -> None:
     rows.append(Result("gather INT8", None, {"cycles": 1}, 99.0))
     assert speeds(rows) == [
         "INT8 products ran at 0.80 thousand cycles/s (median); 0.5 are asked for."
+    ]
+    perf = {"cycles": 1, "factor": 2.0, "khz": {"1": 0.6, "2": 1.2}}
+    assert speeds([*rows, Result("a INT8, 2 threads", True, perf, 1.2)]) == [
+        "INT8 products ran at 0.60 thousand cycles/s with one thread; 0.5 are asked for."
     ]
 
 
