@@ -43,8 +43,9 @@ def lane_section(run: RunRecord, traffic: GridTraffic) -> str:
     line = run.config.pe.link_bytes
     note = (
         "Each lane carries a flit per cycle; here and below the colour is the share of the job's"
-        f" cycles in which one passed the lane's end at the side. A line or write has {line} bytes of data, a read"
-        " or acknowledgement none: of these the flits are shown. Lanes of W and E run along rows,"
+        " cycles in which one passed the lane's end at the side. A line or write has"
+        f" {line} bytes of data, a read or acknowledgement none: of these the flits are shown."
+        " Lanes of W and E run along rows,"
         " those of N and S along columns. All by hardware counters, from the job's start to its"
         " completion."
     )
