@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,15 @@ class _Dying:
         time.sleep(0)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C ends Python, also where these tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_python_loses_comes_again(
     number: int, capsys: pytest.CaptureFixture[str]
@@ -145,6 +155,7 @@ def test_a_signal_that_python_loses_comes_again(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("heard")
 def test_nothing_disturbs_the_putting_away() -> None:
     """Neither more signals nor the one that began it."""
     done = False
